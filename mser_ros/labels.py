@@ -1,0 +1,57 @@
+"""The four classes, how corpora and standards name them, and where they lie on the plane of valence and arousal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+
+import numpy as np
+
+#: The classes of 4-class IEMOCAP, in the order of every probability vector of this package.
+LABELS: tuple[str, ...] = ("angry", "happy", "sad", "neutral")
+
+#: What the label field says when the estimate abstains.
+UNKNOWN = "unknown"
+
+#: Valence and arousal (-1..1) of each class: set by hand in the quadrants that Russell's circumplex of affect (1980)
+#: gives them, not fitted to data.
+VALENCE_AROUSAL: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"angry": (-0.6, 0.5), "happy": (0.9, 0.4), "sad": (-0.7, -0.4), "neutral": (0.0, 0.0)}
+)
+
+#: IEMOCAP's category codes; 'exc' counts as happy in the usual four classes (5,531 utterances).
+IEMOCAP: Mapping[str, str] = MappingProxyType(
+    {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral"}
+)
+
+#: GoEmotions' 27 emotions and neutral, as far as they fall into one of the four classes.
+GOEMOTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "anger": "angry",
+        "annoyance": "angry",
+        "joy": "happy",
+        "amusement": "happy",
+        "excitement": "happy",
+        "sadness": "sad",
+        "grief": "sad",
+        "disappointment": "sad",
+        "remorse": "sad",
+        "neutral": "neutral",
+    }
+)
+
+#: MELD's seven emotions, as far as they are one of the four classes.
+MELD: Mapping[str, str] = MappingProxyType({"anger": "angry", "joy": "happy", "sadness": "sad", "neutral": "neutral"})
+
+#: REP-155 `hri_msgs/Expression` names of the four classes.
+REP155: Mapping[str, str] = MappingProxyType({label: label for label in LABELS})
+
+
+def valence_arousal(labels: Sequence[str], probabilities: np.ndarray) -> tuple[float, float]:
+    """Expected valence and arousal (each -1..1) of a posterior over `labels`.
+
+    `probabilities`: shape (C,), sums to 1. Classes without a place on the plane count as its origin.
+    """
+    points = np.array([VALENCE_AROUSAL.get(label, (0.0, 0.0)) for label in labels])
+    valence, arousal = np.asarray(probabilities) @ points
+    return float(valence), float(arousal)

@@ -1,0 +1,242 @@
+"""Every setting of the robot path: its default, meaning, unit and range. Nothing else in the package repeats a default.
+
+The nodes declare their parameters from these classes, `config/emotion.yaml` lists them for users, README prints them as
+tables; tests compare the three. A node's parameter name is the path of field names joined by dots: `asr.backend`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, TypeVar
+
+from .errors import SettingsError
+
+T = TypeVar("T")
+
+
+def setting(
+    default: Any,
+    description: str,
+    *,
+    unit: str = "",
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    """A dataclass field with what a user must know of it. `low` and `high` are inclusive."""
+    return field(
+        default=default,
+        metadata={"description": description, "unit": unit, "low": low, "high": high, "choices": choices},
+    )
+
+
+def group(settings_class: type) -> Any:
+    """A nested group of settings, all at their defaults."""
+    return field(default_factory=settings_class)
+
+
+@dataclass(frozen=True)
+class StreamSettings:
+    """Putting a stream of audio blocks in order."""
+
+    fill_s: float = setting(
+        0.2,
+        "Lost audio up to this length becomes silence; a longer loss ends the utterance",
+        unit="s",
+        low=0,
+        high=5,
+    )
+    stamp_tolerance_s: float = setting(
+        0.1,
+        "Stamps that stray further from the count of samples set the clock anew",
+        unit="s",
+        low=0.001,
+        high=5,
+    )
+
+
+@dataclass(frozen=True)
+class SegmenterSettings:
+    """Cutting speech out of the stream."""
+
+    start_threshold: float = setting(0.5, "Speech begins at this voice probability", low=0.05, high=0.95)
+    end_threshold: float = setting(0.35, "Speech may end below this voice probability", low=0.01, high=0.95)
+    start_s: float = setting(0.096, "Voice must last this long before an utterance starts", unit="s", low=0.032, high=1)
+    min_speech_s: float = setting(0.25, "Utterances with less voice than this are cancelled", unit="s", low=0, high=5)
+    hangover_s: float = setting(0.5, "Silence that ends an utterance", unit="s", low=0.1, high=5)
+    pre_roll_s: float = setting(0.2, "Audio kept before the first voice", unit="s", low=0, high=2)
+    post_roll_s: float = setting(0.1, "Audio kept after the last voice", unit="s", low=0, high=2)
+    max_speech_s: float = setting(15.0, "A longer utterance is cut and goes on as the next", unit="s", low=1, high=60)
+
+
+@dataclass(frozen=True)
+class AsrSettings:
+    """Reading the words."""
+
+    backend: str = setting(
+        "pocketsphinx",
+        "Speech recogniser: pocketsphinx (built in, English), vosk (needs model_path), or none",
+        choices=("pocketsphinx", "vosk", "none"),
+    )
+    model_path: str = setting("", "Folder of the recogniser's model; empty: the built-in one (pocketsphinx only)")
+    language: str = setting("en", "BCP 47 tag of the language that the model understands")
+    partial_period_s: float = setting(
+        0.5, "Time between provisional transcripts while a person speaks; 0: none", unit="s", low=0, high=10
+    )
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """The speech node: hears and reads."""
+
+    voice_id: str = setting("voice", "voice_id for audio that names none")
+    stream: StreamSettings = group(StreamSettings)
+    segmenter: SegmenterSettings = group(SegmenterSettings)
+    asr: AsrSettings = group(AsrSettings)
+
+
+@dataclass(frozen=True)
+class MocapSettings:
+    """The mocap node: sees."""
+
+    layout: str = setting("", "Joint layout for skeletons that name none, a file of config/skeletons without '.yaml'")
+    min_confidence: float = setting(0.1, "Joints below this confidence count as not seen", low=0, high=1)
+
+
+@dataclass(frozen=True)
+class EmotionSettings:
+    """The emotion node: fuses and decides."""
+
+    bundle: str = setting("", "Folder of the model bundle; empty: the default one")
+    threads: int = setting(1, "Threads of the inference engine", low=1, high=16)
+    person_id: str = setting("", "person_id to put into every estimate")
+    provisional_start_s: float = setting(
+        1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15
+    )
+    provisional_period_s: float = setting(0.5, "Time between provisional estimates", unit="s", low=0.1, high=15)
+    evidence_timeout_s: float = setting(
+        0.25, "How long a final estimate waits for late audio and skeletons, on the ROS clock", unit="s", low=0, high=5
+    )
+    text_timeout_s: float = setting(
+        3.0, "How long a final estimate waits for the final transcript, on the ROS clock", unit="s", low=0, high=30
+    )
+    min_speech_s: float = setting(0.3, "Shorter utterances give no estimate from the voice", unit="s", low=0.05, high=5)
+    min_level_db: float = setting(
+        -60.0, "Quieter voices (RMS) give no estimate from the voice", unit="dB of full scale", low=-90, high=0
+    )
+    max_clipped: float = setting(
+        0.1, "A larger share of samples at full scale gives no estimate from the voice", low=0.001, high=1
+    )
+
+
+@dataclass(frozen=True)
+class MicrophoneSettings:
+    """The microphone node: captures from a sound device."""
+
+    device: str = setting("", "Number of the sound device, or a part of its name; empty: the system's default")
+    channels: int = setting(1, "Channels to open", low=1, high=64)
+    sample_rate: int = setting(16000, "Rate to open; 0: the device's own", unit="Hz", low=0, high=192000)
+    block_s: float = setting(0.064, "Length of a block", unit="s", low=0.01, high=1)
+    frame_id: str = setting("microphone", "TF frame of the microphone")
+
+
+#: Settings of each node by its name, in the order in which data flows.
+NODES: Mapping[str, type] = {
+    "microphone": MicrophoneSettings,
+    "speech": SpeechSettings,
+    "mocap": MocapSettings,
+    "emotion": EmotionSettings,
+}
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting, flattened: what a parameter declaration, a YAML file or a table needs."""
+
+    name: str
+    default: Any
+    description: str
+    unit: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+
+    def check(self, value: Any) -> Any:
+        """`value` as the setting's own type, or a `SettingsError` that names the cure."""
+        kind = type(self.default)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            value = float(value)
+        if type(value) is not kind:
+            raise SettingsError(f"{self.name} must be a {_NAMES[kind]}, not {value!r}")
+        if self.choices and value not in self.choices:
+            raise SettingsError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
+        low, high = self.low, self.high
+        if (low is not None and not value >= low) or (high is not None and not value <= high):
+            raise SettingsError(
+                f"{self.name} must lie in {low:g} to {high:g} {self.unit}".rstrip() + f", not {value:g}"
+            )
+        return value
+
+
+_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
+
+
+def flatten(settings_class: type, prefix: str = "") -> Iterator[Setting]:
+    """Every setting of a class and its groups, names joined by dots, in the order of definition."""
+    for item in fields(settings_class):
+        name = f"{prefix}{item.name}"
+        if item.default_factory is not dataclasses.MISSING:
+            yield from flatten(item.default_factory, f"{name}.")  # type: ignore[arg-type]
+        else:
+            meta = item.metadata
+            yield Setting(
+                name, item.default, meta["description"], meta["unit"], meta["low"], meta["high"], meta["choices"]
+            )
+
+
+def build(settings_class: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """An instance from values by dotted name; what is not named keeps its default.
+
+    Raises `SettingsError` for an unknown name (with the nearest known one), a wrong type or a value out of range.
+    """
+    known = {item.name: item for item in flatten(settings_class)}
+    at = f" in {where}" if where else ""
+    for name in values:
+        if name not in known:
+            from difflib import get_close_matches
+
+            near = get_close_matches(name, known, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"known ones are {', '.join(known)}"
+            raise SettingsError(f"unknown setting '{name}'{at}: {hint}")
+    try:
+        checked = {name: known[name].check(value) for name, value in values.items()}
+    except SettingsError as error:
+        raise SettingsError(f"{error}{at}") from None
+    settings = _assemble(settings_class, checked, "")
+    validate(settings)
+    return settings
+
+
+def _assemble(settings_class: type[T], values: Mapping[str, Any], prefix: str) -> T:
+    arguments: dict[str, Any] = {}
+    for item in fields(settings_class):  # type: ignore[arg-type]
+        name = f"{prefix}{item.name}"
+        if item.default_factory is not dataclasses.MISSING:
+            arguments[item.name] = _assemble(item.default_factory, values, f"{name}.")  # type: ignore[arg-type]
+        elif name in values:
+            arguments[item.name] = values[name]
+    return settings_class(**arguments)
+
+
+def validate(settings: Any) -> None:
+    """Rules between settings; raises `SettingsError`."""
+    for item in fields(settings):
+        value = getattr(settings, item.name)
+        if is_dataclass(value):
+            validate(value)
+    if isinstance(settings, SegmenterSettings) and settings.end_threshold > settings.start_threshold:
+        raise SettingsError("segmenter.end_threshold must not lie above segmenter.start_threshold: lower it")
+    if isinstance(settings, AsrSettings) and settings.backend == "vosk" and not settings.model_path:
+        raise SettingsError("asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model")

