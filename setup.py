@@ -66,7 +66,7 @@ setup(
     zip_safe=False,
     maintainer="mser_ros maintainers",
     maintainer_email="maintainers@mser-ros.example",
-    description="Multimodal speech emotion recognition for ROS 2: voice, words and body of one person, fused in real time.",
+    description="Multimodal emotion recognition for ROS 2: voice, words and body of one person, fused in real time.",
     license="Apache-2.0",
     tests_require=["pytest"],
     entry_points={
