@@ -119,7 +119,7 @@ def skeleton_from_msg(message: Any) -> SkeletonFrame:
     confidence = np.asarray(message.confidence, np.float32)
     if len(confidence) not in (0, len(positions)):
         raise SkeletonError(
-            f"a skeleton with {len(positions)} joints and {len(confidence)} confidences: send one for each joint, or none"
+            f"a skeleton with {len(positions)} joints and {len(confidence)} confidences: send one per joint, or none"
         )
     return SkeletonFrame(
         stamp_ns=time_to_ns(message.header.stamp),

@@ -23,7 +23,7 @@ def share_dir() -> Path:
     own_prefix = [str(Path(__file__).resolve().parents[4])] if len(Path(__file__).resolve().parents) > 4 else []
     places = [checkout, *(Path(prefix) / "share" / _PACKAGE for prefix in [*own_prefix, *prefixes] if prefix)]
     for place in places:
-        if (place / "config" / "emotion.yaml").is_file():
+        if (place / "config" / "skeletons").is_dir():
             return place
     raise DependencyError(
         "the data files of mser_ros were not found: install it with colcon or pip and source the workspace's setup file"

@@ -1,0 +1,55 @@
+"""The newest audio of one voice, to be cut out by time."""
+
+from __future__ import annotations
+
+from collections import deque
+
+import numpy as np
+
+from ..types import NS_PER_S, AudioChunk, Waveform, to_ns
+
+
+class AudioHistory:
+    """Keeps the last `history_s` seconds of 16-bit mono audio, as the speech node publishes it.
+
+    Times are those of the stamps. Memory is bounded; older audio is forgotten.
+    """
+
+    def __init__(self, history_s: float) -> None:
+        self._history_ns = to_ns(history_s)
+        self._chunks: deque[AudioChunk] = deque()
+
+    @property
+    def newest_ns(self) -> int | None:
+        """One past the newest sample, or None before the first."""
+        return self._chunks[-1].end_ns if self._chunks else None
+
+    def push(self, chunk: AudioChunk) -> None:
+        """Append a chunk. One that lies in the past starts the history anew: the source's clock was set back."""
+        if self._chunks and chunk.stamp_ns < self._chunks[-1].stamp_ns:
+            self._chunks.clear()
+        self._chunks.append(chunk)
+        while self._chunks[0].end_ns < chunk.end_ns - self._history_ns:
+            self._chunks.popleft()
+
+    def cut(self, start_ns: int, end_ns: int) -> Waveform | None:
+        """The audio from `start_ns` to `end_ns`, as far as it was heard; None if nothing of it was.
+
+        What was lost inside the span is left out, so the waveform may be shorter than the span.
+        """
+        pieces = []
+        rate = 0
+        for chunk in self._chunks:
+            if chunk.end_ns <= start_ns or chunk.stamp_ns >= end_ns:
+                continue
+            rate = chunk.sample_rate
+            first = max(0, _samples(start_ns - chunk.stamp_ns, rate))
+            last = min(chunk.frames, _samples(end_ns - chunk.stamp_ns, rate))
+            pieces.append(chunk.samples[first:last, 0])
+        if not pieces:
+            return None
+        return Waveform(np.concatenate(pieces).astype(np.float32) / 32768.0, rate)
+
+
+def _samples(duration_ns: int, sample_rate: int) -> int:
+    return (duration_ns * sample_rate + NS_PER_S // 2) // NS_PER_S

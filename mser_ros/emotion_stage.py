@@ -1,0 +1,213 @@
+"""The second stage of the pipeline: from utterances, audio and skeletons to estimates."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from .audio.history import AudioHistory
+from .mocap.buffer import SkeletonBuffer
+from .recognizer import EmotionRecognizer
+from .settings import EmotionSettings, MocapSettings
+from .types import (
+    AudioChunk,
+    EmotionEstimate,
+    EstimateState,
+    SkeletonFrame,
+    Utterance,
+    UtteranceEvent,
+    UtteranceState,
+    to_ns,
+)
+
+#: Audio and skeletons that are remembered: more than the longest utterance that settings allow.
+_HISTORY_S = 75.0
+#: Voices that are remembered.
+_VOICES = 16
+#: Utterances whose end is remembered, so that a late message cannot open them again.
+_CLOSED = 256
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An utterance that has no final estimate yet. Clock times are those of the stage's clock."""
+
+    event: UtteranceEvent
+    next_provisional_ns: int
+    news_clock_ns: int
+    ended_clock_ns: int | None = None
+
+
+@dataclass(slots=True)
+class EmotionCounters:
+    """What the fusing stage counts."""
+
+    final: int = 0
+    provisional: int = 0
+    retracted: int = 0
+    late_events: int = 0
+    without_audio: int = 0
+    timed_out: int = 0
+
+
+class EmotionStage:
+    """Fuses and decides: the speech stage's audio and events, and skeletons, in; estimates out.
+
+    A final estimate is due when the utterance has ended, its text is final, and audio and skeletons have been received
+    up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, the newest stamp serves,
+    which suits data that is read from a file. Not thread-safe.
+    """
+
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        settings: EmotionSettings | None = None,
+        mocap: MocapSettings | None = None,
+        *,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        self.settings = settings or EmotionSettings()
+        self.recognizer = recognizer
+        self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
+        self.counters = EmotionCounters()
+        self._clock = clock
+        self._newest_ns = 0
+        self._voices: dict[str, AudioHistory] = {}
+        self._pending: dict[str, _Pending] = {}
+        self._closed: deque[str] = deque(maxlen=_CLOSED)
+        spec = recognizer.bundle.modalities.get("mocap")
+        self._window_ns = to_ns(spec.window_s) if spec else 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while an utterance has no final estimate yet, and `tick` must be called now and then."""
+        return bool(self._pending)
+
+    def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
+        """Take audio as the speech stage gives it."""
+        if len(self._voices) >= _VOICES and chunk.voice_id not in self._voices:
+            del self._voices[min(self._voices, key=lambda voice: self._voices[voice].newest_ns or 0)]
+        self._voices.setdefault(chunk.voice_id, AudioHistory(_HISTORY_S)).push(chunk)
+        now_ns = self._now(chunk.end_ns)
+        for pending in self._pending.values():
+            if pending.event.voice_id == chunk.voice_id and pending.ended_clock_ns is None:
+                pending.news_clock_ns = now_ns
+        yield from self.tick()
+
+    def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
+        """Take a frame. Raises `SkeletonError` for one that cannot be used."""
+        self.skeletons.push(frame)
+        self._now(frame.stamp_ns)
+        yield from self.tick()
+
+    def push_event(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
+        """Take an utterance event."""
+        now_ns = self._now(event.stamp_ns)
+        if event.utterance_id in self._closed:
+            if event.state is not UtteranceState.STARTED:
+                self.counters.late_events += 1
+                return
+            self._closed.remove(event.utterance_id)  # a speech node that was restarted reads the same bag again
+        pending = self._pending.get(event.utterance_id)
+        if pending is None:
+            first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
+            pending = _Pending(event, first_ns, now_ns)
+            self._pending[event.utterance_id] = pending
+        if pending.ended_clock_ns is None or event.state in (UtteranceState.ENDED, UtteranceState.CANCELLED):
+            pending.event = event
+        pending.news_clock_ns = now_ns
+        if event.state is UtteranceState.ENDED and pending.ended_clock_ns is None:
+            pending.ended_clock_ns = now_ns
+        if event.state is UtteranceState.CANCELLED:
+            yield self._close(event, EstimateState.RETRACTED)
+        yield from self.tick()
+
+    def tick(self) -> Iterator[EmotionEstimate]:
+        """Give every estimate that is due now."""
+        for pending in list(self._pending.values()):
+            if self._is_due(pending):
+                yield self._close(pending.event, EstimateState.FINAL)
+            elif pending.ended_clock_ns is None:
+                yield from self._provisional(pending)
+
+    def flush(self) -> Iterator[EmotionEstimate]:
+        """Finish every utterance with what is there: no more data will come."""
+        for pending in list(self._pending.values()):
+            yield self._close(pending.event, EstimateState.FINAL)
+
+    def _now(self, stamp_ns: int) -> int:
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        return self._clock() if self._clock else self._newest_ns
+
+    def _is_due(self, pending: _Pending) -> bool:
+        event, now_ns = pending.event, self._now(0)
+        pending.news_clock_ns = min(pending.news_clock_ns, now_ns)  # a bag that starts again sets the clock back
+        if pending.ended_clock_ns is not None:
+            pending.ended_clock_ns = min(pending.ended_clock_ns, now_ns)
+        if now_ns - pending.news_clock_ns > to_ns(self.settings.text_timeout_s):
+            self.counters.timed_out += 1
+            return True
+        if pending.ended_clock_ns is None or not event.transcript.is_final:
+            return False
+        if self._has_audio(event) and self._has_skeletons(event):
+            return True
+        if now_ns - pending.ended_clock_ns > to_ns(self.settings.evidence_timeout_s):
+            self.counters.timed_out += 1
+            return True
+        return False
+
+    def _has_audio(self, event: UtteranceEvent) -> bool:
+        history = self._voices.get(event.voice_id)
+        newest_ns = history.newest_ns if history else None
+        return newest_ns is not None and newest_ns >= event.end_ns
+
+    def _has_skeletons(self, event: UtteranceEvent) -> bool:
+        newest_ns = self.skeletons.newest_ns
+        # A body that left before the utterance began, or was never there, is not waited for.
+        return newest_ns is None or newest_ns >= event.end_ns or newest_ns < event.start_ns - self._window_ns
+
+    def _provisional(self, pending: _Pending) -> Iterator[EmotionEstimate]:
+        history = self._voices.get(pending.event.voice_id)
+        heard_ns = history.newest_ns if history else None
+        if not self.settings.provisional_start_s or heard_ns is None or heard_ns < pending.next_provisional_ns:
+            return
+        # After a backlog only the newest of the estimates that are due is worth its time.
+        period_ns = to_ns(self.settings.provisional_period_s)
+        end_ns = heard_ns - (heard_ns - pending.next_provisional_ns) % period_ns
+        pending.next_provisional_ns = end_ns + period_ns
+        self.counters.provisional += 1
+        yield self._estimate(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
+
+    def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
+        del self._pending[event.utterance_id]
+        self._closed.append(event.utterance_id)
+        if state is EstimateState.RETRACTED:
+            self.counters.retracted += 1
+        else:
+            self.counters.final += 1
+        return self._estimate(event, state)
+
+    def _estimate(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
+        utterance = self._gather(event)
+        if state is EstimateState.RETRACTED:
+            utterance = replace(utterance, audio=None, transcript=None, skeleton=None)
+        elif utterance.audio is None:
+            self.counters.without_audio += 1
+        return self.recognizer.recognize(utterance, state=state)
+
+    def _gather(self, event: UtteranceEvent) -> Utterance:
+        history = self._voices.get(event.voice_id)
+        start_ns = min(event.start_ns, event.end_ns - self._window_ns)
+        skeleton = self.skeletons.window(start_ns, event.end_ns)
+        return Utterance(
+            utterance_id=event.utterance_id,
+            start_ns=event.start_ns,
+            end_ns=event.end_ns,
+            audio=history.cut(event.start_ns, event.end_ns) if history else None,
+            transcript=event.transcript if event.transcript.text else None,
+            skeleton=skeleton,
+            voice_id=event.voice_id,
+            body_id=skeleton.body_id if skeleton else "",
+            frame_id=event.frame_id,
+        )
