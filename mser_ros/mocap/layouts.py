@@ -1,0 +1,171 @@
+"""Joint layouts as data: what the rows of a skeleton's positions are, and how they map to the canonical body.
+
+A layout is a file of `config/skeletons`; its name is the file's name without '.yaml'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..errors import SkeletonError
+from ..resources import skeletons_dir
+
+#: The canonical joints, in the order of every canonical array.
+JOINTS: tuple[str, ...] = (
+    "pelvis",
+    "neck",
+    "head",
+    "left_shoulder",
+    "left_elbow",
+    "left_wrist",
+    "right_shoulder",
+    "right_elbow",
+    "right_wrist",
+    "left_hip",
+    "left_knee",
+    "left_ankle",
+    "right_hip",
+    "right_knee",
+    "right_ankle",
+)
+
+#: Metres per unit. Fractions of an image have no size: their unit is the image's height.
+UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "image": 1.0}
+
+_KEYS = {"description", "dimensions", "unit", "aspect", "up", "handedness", "joints", "canonical"}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """One joint order. `parents`: index of each joint's parent, -1 for the root. `dimensions`: 2 or 3.
+
+    `to_world`: float64, (3, dimensions); takes a position as the source gives it to metres (2D: image heights) with z
+    up, right-handed. An image's right becomes +y and its depth, x, is 0: so a person who faces the camera faces +x.
+    `canonical`: for each canonical joint the joints whose mean it is, empty where the layout has none.
+    """
+
+    name: str
+    description: str
+    dimensions: int
+    joints: tuple[str, ...]
+    parents: tuple[int, ...]
+    to_world: np.ndarray
+    canonical: tuple[tuple[int, ...], ...]
+
+    def check_shape(self, shape: tuple[int, ...]) -> None:
+        """Raise `SkeletonError` unless the last two axes are (joints, dimensions)."""
+        expected = (len(self.joints), self.dimensions)
+        if len(shape) < 2 or shape[-2:] != expected:
+            got = " x ".join(map(str, shape[-2:])) or "a single number"
+            raise SkeletonError(
+                f"layout '{self.name}' needs {expected[0]} joints x {expected[1]} dimensions, but the skeleton has "
+                f"{got}: name the layout that its source uses"
+            )
+
+
+def known_layouts() -> tuple[str, ...]:
+    """Names of all layouts."""
+    return tuple(sorted(path.stem for path in skeletons_dir().glob("*.yaml")))
+
+
+@cache
+def get_layout(name: str) -> Layout:
+    """The layout of that name. Raises `SkeletonError`: an unknown name (with the known ones), a broken file."""
+    known = known_layouts()
+    if name not in known:
+        which = f"unknown joint layout '{name}'" if name else "the skeleton names no joint layout"
+        raise SkeletonError(f"{which}: use one of {', '.join(known)}, or add a file to config/skeletons")
+    return load_layout(skeletons_dir() / f"{name}.yaml")
+
+
+def load_layout(path: Path) -> Layout:
+    """Read and check one layout file. Raises `SkeletonError` that names the file and the fault."""
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise SkeletonError(f"the joint layout {path} cannot be read: {' '.join(str(error).split())}") from None
+    try:
+        return _parse(path.stem, data)
+    except (KeyError, TypeError, ValueError) as error:
+        reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise SkeletonError(f"the joint layout {path} is wrong: {reason}") from None
+
+
+def _parse(name: str, data: Any) -> Layout:
+    if not isinstance(data, dict):
+        raise ValueError("it must be a table of keys")
+    if unknown := sorted(set(map(str, data)) - _KEYS):
+        raise ValueError(f"unknown key '{unknown[0]}'; known ones are {', '.join(sorted(_KEYS))}")
+    dimensions = data["dimensions"]
+    if dimensions not in (2, 3):
+        raise ValueError(f"dimensions must be 2 or 3, not {dimensions!r}")
+    pairs = [tuple(pair) for pair in data["joints"]]
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("each of joints must be a pair [name, parent]")
+    joints = tuple(str(joint) for joint, _ in pairs)
+    if len(set(joints)) != len(joints):
+        raise ValueError("a joint is named twice")
+    parents = tuple(-1 if parent is None else _index(joints, parent) for _, parent in pairs)
+    _check_tree(joints, parents)
+    mapped = data["canonical"]
+    if unknown := [joint for joint in mapped if joint not in JOINTS]:
+        raise ValueError(f"'{unknown[0]}' is not a canonical joint; these are {', '.join(JOINTS)}")
+    sources = {joint: [value] if isinstance(value, str) else list(value) for joint, value in mapped.items()}
+    canonical = tuple(tuple(_index(joints, source) for source in sources.get(joint, ())) for joint in JOINTS)
+    used = [rows for rows in canonical if rows]
+    if len(set(used)) != len(used):
+        raise ValueError("two canonical joints are mapped to the same joints")
+    return Layout(
+        name=name,
+        description=str(data["description"]),
+        dimensions=dimensions,
+        joints=joints,
+        parents=parents,
+        to_world=_to_world(data, dimensions),
+        canonical=canonical,
+    )
+
+
+def _index(joints: tuple[str, ...], joint: str) -> int:
+    if joint not in joints:
+        raise ValueError(f"'{joint}' is not one of its joints")
+    return joints.index(joint)
+
+
+def _check_tree(joints: tuple[str, ...], parents: tuple[int, ...]) -> None:
+    if parents.count(-1) != 1:
+        raise ValueError(f"exactly one joint must have no parent, not {parents.count(-1)}")
+    for joint, parent in enumerate(parents):
+        steps = 0
+        while parent != -1:
+            parent, steps = parents[parent], steps + 1
+            if steps > len(parents):
+                raise ValueError(f"the parents of '{joints[joint]}' go round in a circle")
+
+
+def _to_world(data: Mapping[str, Any], dimensions: int) -> np.ndarray:
+    unit = data["unit"]
+    if unit not in UNITS:
+        raise ValueError(f"unit must be one of {', '.join(UNITS)}, not {unit!r}")
+    up = str(data["up"])
+    axes = "xyz"[:dimensions]
+    if up.lstrip("-") not in tuple(axes) or up.count("-") > 1:
+        raise ValueError(f"up must be one of {', '.join(axes)}, with '-' before it for the other way, not {up!r}")
+    vertical = np.zeros(dimensions)
+    vertical[axes.index(up[-1])] = -1.0 if up[0] == "-" else 1.0
+    if dimensions == 2:
+        if up[-1] != "y":
+            raise ValueError("up must be y or -y in 2D")
+        return np.array([[0.0, 0.0], [float(data.get("aspect", 1.0)), 0.0], vertical])
+    if data["handedness"] not in ("right", "left"):
+        raise ValueError(f"handedness must be right or left, not {data['handedness']!r}")
+    ahead = np.roll(np.abs(vertical), 1)
+    left = np.cross(vertical, ahead)
+    return UNITS[unit] * np.array([ahead, left if data["handedness"] == "right" else -left, vertical])
