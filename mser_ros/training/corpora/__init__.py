@@ -1,0 +1,9 @@
+"""Corpora of emotional speech, text and movement, all read as the `Utterance` that the robot uses.
+
+Nothing below this package imports torch: `mser evaluate` reads the same corpora beside the robot path.
+"""
+
+from .base import Corpus, Item
+from .registry import CORPORA, open_corpus
+
+__all__ = ["CORPORA", "Corpus", "Item", "open_corpus"]

@@ -1,0 +1,86 @@
+"""Corpora of moving people without voice: Emotion-Gait."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ...errors import CorpusError
+from ...labels import LABELS
+from ...types import Utterance
+from .base import Corpus, Item, refuse, require_items
+from .files import sequence_at
+
+#: Frames a second of Emotion-Gait; the corpus does not state it, this is what is usually taken.
+EGAIT_RATE_HZ = 30.0
+_EGAIT_LABELS = ("intended", "perceived")
+_EGAIT_JOINTS = 16
+
+
+def egait(folder: Path, *, labels: str = "intended") -> Corpus:
+    """Emotion-Gait: 75 frames of 16 joints a walk, several walks of each walker.
+
+    `labels`: 'intended', what the walker was asked to feel (balanced), or 'perceived', what watchers saw (more walks).
+    """
+    if labels not in _EGAIT_LABELS:
+        raise CorpusError(f"corpus 'egait': labels must be one of {', '.join(_EGAIT_LABELS)}, not '{labels}'")
+    path = folder / f"egait_{labels}.npz"
+    if not path.is_file():
+        refuse("egait", folder, [path.name], "restore the file")
+    arrays = _arrays(path)
+    key = "intended" if labels == "intended" else "label"
+    faults = [f"{path.name}: array '{name}'" for name in ("joints", key, "walker", "classes") if name not in arrays]
+    if not faults and arrays["joints"].shape[2:] != (_EGAIT_JOINTS, 3):
+        faults = [f"{path.name}: joints of shape (walks, frames, 16, 3)"]
+    if not faults and len({len(arrays[name]) for name in ("joints", key, "walker")}) > 1:
+        faults = [f"{path.name}: as many labels and walkers as walks"]
+    if faults:
+        refuse("egait", folder, faults, "restore the file")
+    classes = [str(name) for name in arrays["classes"]]
+    items = tuple(
+        Item(
+            corpus="egait",
+            item_id=f"{labels}-{index:03d}",
+            label=classes[arrays[key][index]],
+            person=str(walker),
+            group=str(walker),
+            cluster=str(walker),
+            duration_s=arrays["joints"].shape[1] / EGAIT_RATE_HZ,
+            loader=_Walk(path, index),
+        )
+        for index, walker in enumerate(arrays["walker"])
+        if classes[arrays[key][index]] in LABELS
+    )
+    require_items("egait", folder, items)
+    return Corpus(
+        "egait", items, ("mocap",), "not stated", "walker", note=f"{labels} emotions of walks; 30 Hz is assumed"
+    )
+
+
+class _Walk:
+    """Loads one walk; a class rather than the array itself, so that items stay small when they are pickled."""
+
+    def __init__(self, path: Path, index: int) -> None:
+        self.path = path
+        self.index = index
+
+    def __call__(self, item: Item) -> Utterance:
+        skeleton = sequence_at(_arrays(self.path)["joints"][self.index], EGAIT_RATE_HZ, "egait16")
+        return Utterance(
+            utterance_id=f"{item.corpus}/{item.item_id}",
+            start_ns=0,
+            end_ns=int(skeleton.stamps_ns[-1]),
+            skeleton=skeleton,
+            person_id=item.person,
+        )
+
+
+@lru_cache(maxsize=4)
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise CorpusError(f"{path} cannot be read ({error}): restore the file") from None
