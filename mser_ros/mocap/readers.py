@@ -1,0 +1,114 @@
+"""Skeletons from files, for use without a robot: BVH and npz."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import SkeletonError
+from ..types import NS_PER_S, SkeletonSequence
+from .bvh import read_bvh
+from .layouts import Layout, get_layout, known_layouts
+
+
+def read_motion(
+    path: Path, *, layout: str = "", rate_hz: float | None = None, index: int | None = None, start_ns: int = 0
+) -> SkeletonSequence:
+    """The skeleton of a `.bvh`, `.bvh.gz` or `.npz` file, its first frame stamped `start_ns`.
+
+    BVH: `layout` may be left empty where a known one has the file's joint names; `rate_hz` replaces the file's own.
+    npz: `joints`, shape (T, J, 2 or 3), or (N, T, J, 2 or 3) of which `index` chooses one; optional `layout` (text),
+    `rate_hz`, `stamps_ns` (int64, (T,), from any zero) and `confidence` (0..1, shape of joints without the last
+    axis). What is given here comes before what the file says. Joints that are not finite count as not seen.
+    Raises `SkeletonError`: a file that cannot be read, a layout or rate that is not known, a wrong shape.
+    """
+    if not path.is_file():
+        raise SkeletonError(f"there is no motion file {path}: check the path")
+    if path.name.lower().endswith((".bvh", ".bvh.gz")):
+        return _from_bvh(path, layout=layout, rate_hz=rate_hz, start_ns=start_ns)
+    if path.suffix.lower() == ".npz":
+        return _from_npz(path, layout=layout, rate_hz=rate_hz, index=index, start_ns=start_ns)
+    raise SkeletonError(f"{path} is no motion file that can be read: use .bvh, .bvh.gz or .npz")
+
+
+def _from_bvh(path: Path, *, layout: str, rate_hz: float | None, start_ns: int) -> SkeletonSequence:
+    motion = read_bvh(path)
+    chosen = get_layout(layout) if layout else _layout_of(motion.joints, path)
+    if missing := [joint for joint in chosen.joints if joint not in motion.joints]:
+        raise SkeletonError(
+            f"{path} lacks the joint '{missing[0]}' of layout '{chosen.name}': name the layout of its own joints, "
+            f"{', '.join(motion.joints)}"
+        )
+    positions = motion.positions[:, [motion.joints.index(joint) for joint in chosen.joints]]
+    stamps_ns = _stamps(len(positions), 1 / motion.frame_s if rate_hz is None else rate_hz, path)
+    return _sequence(chosen, stamps_ns + start_ns, positions, None)
+
+
+def _layout_of(joints: tuple[str, ...], path: Path) -> Layout:
+    """The largest known layout whose joints are all there."""
+    fitting = [item for item in map(get_layout, known_layouts()) if set(item.joints) <= set(joints)]
+    if not fitting:
+        raise SkeletonError(
+            f"no known layout has the joint names of {path}: add a file to config/skeletons with {', '.join(joints)}"
+        )
+    return max(fitting, key=lambda item: len(item.joints))
+
+
+def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | None, start_ns: int) -> SkeletonSequence:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            data = {key: archive[key] for key in archive.files if key in _NPZ_KEYS}
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
+    if "joints" not in data:
+        raise SkeletonError(f"{path} has no array 'joints': store positions of shape (frames, joints, 2 or 3) under it")
+    positions, confidence = data["joints"], data.get("confidence")
+    if positions.ndim == 4:
+        if index is None or not -len(positions) <= index < len(positions):
+            raise SkeletonError(f"{path} holds {len(positions)} motions: choose one by an index from 0")
+        positions = positions[index]
+        confidence = None if confidence is None else confidence[index]
+    if positions.ndim != 3 or not len(positions) or positions.dtype.kind not in "fiu":
+        raise SkeletonError(
+            f"'joints' of {path} must be numbers of shape (frames, joints, 2 or 3), not {data['joints'].dtype} "
+            f"{data['joints'].shape}"
+        )
+    if confidence is not None and confidence.shape != positions.shape[:2]:
+        raise SkeletonError(f"'confidence' of {path} must have the shape {positions.shape[:2]}, not {confidence.shape}")
+    if not layout and "layout" not in data:
+        raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
+    if rate_hz is None and "stamps_ns" in data:
+        stamps_ns = data["stamps_ns"].astype(np.int64)
+        if stamps_ns.shape != positions.shape[:1] or np.any(np.diff(stamps_ns) <= 0):
+            raise SkeletonError(f"'stamps_ns' of {path} must rise from frame to frame, one for each")
+        stamps_ns = stamps_ns - stamps_ns[0]
+    elif rate_hz is None and "rate_hz" not in data:
+        raise SkeletonError(f"{path} has no frame rate: give one in hertz, or store it as 'rate_hz'")
+    else:
+        stamps_ns = _stamps(len(positions), float(data["rate_hz"]) if rate_hz is None else rate_hz, path)
+    return _sequence(get_layout(layout or str(data["layout"])), stamps_ns + start_ns, positions, confidence)
+
+
+_NPZ_KEYS = {"joints", "confidence", "layout", "rate_hz", "stamps_ns"}
+
+
+def _stamps(frames: int, rate_hz: float, path: Path) -> np.ndarray:
+    if not 0 < rate_hz <= 10_000:
+        raise SkeletonError(f"a frame rate of {rate_hz:g} Hz for {path}: it must lie above 0 and at most at 10000")
+    return np.round(np.arange(frames) * (NS_PER_S / rate_hz)).astype(np.int64)
+
+
+def _sequence(
+    layout: Layout, stamps_ns: np.ndarray, positions: np.ndarray, confidence: np.ndarray | None
+) -> SkeletonSequence:
+    layout.check_shape(positions.shape)
+    seen = np.isfinite(positions).all(axis=2)
+    weights = np.ones(seen.shape) if confidence is None else np.clip(np.nan_to_num(confidence), 0.0, 1.0)
+    return SkeletonSequence(
+        stamps_ns=stamps_ns,
+        positions=np.where(seen[..., None], positions, 0.0).astype(np.float32),
+        confidence=np.where(seen, weights, 0.0).astype(np.float32),
+        layout=layout.name,
+    )
