@@ -61,7 +61,9 @@ def to_fields(message: Any) -> Any:
     if hasattr(message, "get_fields_and_field_types"):
         names = list(message.get_fields_and_field_types())
     elif dataclasses.is_dataclass(message):
-        names = [item.name for item in dataclasses.fields(message) if item.name != "__msgtype__"]
+        # `rosbags` lists a message's constants, all in capitals, among its fields.
+        names = [item.name for item in dataclasses.fields(message) if not item.name.isupper()]
+        names = [name for name in names if name != "__msgtype__"]
     if names is not None:
         return {name: to_fields(getattr(message, name)) for name in names}
     if isinstance(message, np.ndarray):
