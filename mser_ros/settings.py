@@ -92,6 +92,9 @@ class SpeechSettings:
     """The speech node: hears and reads."""
 
     voice_id: str = setting("voice", "voice_id for audio that names none")
+    stall_s: float = setting(
+        1.0, "Audio that stays away this long ends the utterance, on the ROS clock", unit="s", low=0.2, high=30
+    )
     stream: StreamSettings = group(StreamSettings)
     segmenter: SegmenterSettings = group(SegmenterSettings)
     asr: AsrSettings = group(AsrSettings)

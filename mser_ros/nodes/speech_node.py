@@ -1,0 +1,85 @@
+"""The speech node: hears and reads. Audio in; utterances, and the audio that the emotion node listens to, out."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from mser_msgs.msg import AudioFrame, Utterance, Word
+
+from .. import conversions
+from ..settings import SpeechSettings
+from ..speech_stage import SpeechStage
+from ..types import AudioChunk, UtteranceEvent, to_ns
+from .base import PerceptionNode, reliable
+from .run import run_nodes
+
+_AUDIO_DEPTH = 256
+
+
+class SpeechNode(PerceptionNode):
+    """Subscribes `audio` (AudioFrame of any rate and channels); publishes `voice` (AudioFrame, 16 kHz mono) and
+    `utterance` (Utterance)."""
+
+    settings: SpeechSettings
+
+    def __init__(self, **arguments: Any) -> None:
+        super().__init__("speech", SpeechSettings, **arguments)
+        self._watch: Any = None
+
+    def setup(self) -> None:
+        self._stage = SpeechStage(self.settings)
+        self._heard_ns: int | None = None
+        self._voice = self.create_lifecycle_publisher(AudioFrame, "voice", reliable(_AUDIO_DEPTH))
+        self._utterance = self.create_lifecycle_publisher(Utterance, "utterance", reliable(64))
+
+    def connect(self) -> None:
+        self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH)
+        self._watch = self.create_timer(self.settings.stall_s / 2, self._flush_when_stalled)
+
+    def finish(self) -> None:
+        self._publish(self._stage.flush())
+
+    def teardown(self) -> None:
+        self._stage.close()
+        self.destroy_publisher(self._voice)
+        self.destroy_publisher(self._utterance)
+
+    def disconnect(self) -> None:
+        super().disconnect()
+        if self._watch is not None:
+            self.destroy_timer(self._watch)
+            self._watch = None
+
+    def counters(self) -> Mapping[str, Any]:
+        return asdict(self._stage.stream.counters) | {"utterances": self._stage.utterances}
+
+    def _receive(self, message: AudioFrame) -> None:
+        chunk = conversions.audio_from_msg(message)
+        self._heard_ns = self.get_clock().now().nanoseconds
+        self.submit(lambda: self._publish(self._stage.push(chunk)))
+
+    def _flush_when_stalled(self) -> None:
+        """Audio that stops in mid-utterance is not followed by the silence that would end it."""
+        now_ns = self.get_clock().now().nanoseconds
+        if self._heard_ns is not None and now_ns - self._heard_ns > to_ns(self.settings.stall_s):
+            self._heard_ns = None
+            self.submit(lambda: self._publish(self._stage.flush()))
+
+    def _publish(self, items: Iterable[AudioChunk | UtteranceEvent]) -> None:
+        for item in items:
+            if isinstance(item, UtteranceEvent):
+                fields = conversions.utterance_to_fields(item)
+                self._utterance.publish(conversions.fill(Utterance(), fields, {"words": Word}))
+            else:
+                self._voice.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(item)))
+
+
+def main() -> int:
+    return run_nodes(["speech"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,61 @@
+"""A subscription that fits the publisher it finds, and says so when it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.node import Node
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+
+class InputTopic:
+    """Listens to a topic reliably, or at best effort where no publisher offers more.
+
+    `check` is to be called once a second: it adapts to publishers that came or went, and returns a sentence when the
+    topic carries another type than the node expects.
+    """
+
+    def __init__(
+        self, node: Node, message_class: type, topic: str, callback: Callable[[Any], None], *, depth: int
+    ) -> None:
+        self._node = node
+        self._message_class = message_class
+        self._callback = callback
+        self._depth = depth
+        self.topic = topic
+        self.received = 0
+        self._reliability = ReliabilityPolicy.RELIABLE
+        self._subscription = self._subscribe()
+        self._type = f"{message_class.__module__.split('.')[0]}/msg/{message_class.__name__}"
+
+    def close(self) -> None:
+        self._node.destroy_subscription(self._subscription)
+
+    def check(self) -> str:
+        """Adapt to the publishers; a sentence that names the cure where they do not fit, else ''."""
+        publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
+        fitting = [item for item in publishers if item.topic_type == self._type]
+        offered = {item.qos_profile.reliability for item in fitting}
+        wanted = (
+            ReliabilityPolicy.BEST_EFFORT if offered == {ReliabilityPolicy.BEST_EFFORT} else ReliabilityPolicy.RELIABLE
+        )
+        if fitting and wanted != self._reliability:
+            self._reliability = wanted
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = self._subscribe()
+        wrong = sorted({item.topic_type for item in publishers} - {self._type})
+        if wrong and not fitting:
+            return (
+                f"topic {self._subscription.topic_name} carries {', '.join(wrong)}, but {self._node.get_name()} needs "
+                f"{self._type}: remap '{self.topic}' to a topic of that type"
+            )
+        return ""
+
+    def _subscribe(self) -> Any:
+        qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=DurabilityPolicy.VOLATILE)
+        return self._node.create_subscription(self._message_class, self.topic, self._receive, qos)
+
+    def _receive(self, message: Any) -> None:
+        self.received += 1
+        self._callback(message)
