@@ -6,13 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-import soxr
 
-from ...errors import CorpusError
+from ...audio.waveform import RATE, StreamResampler, read_sound_file, to_float, to_mono
+from ...errors import AudioError
 from ...types import NS_PER_S, SkeletonSequence, Waveform
-
-#: Rate of every waveform that a corpus yields.
-SAMPLE_RATE = 16_000
 
 
 def is_usable(path: Path) -> bool:
@@ -24,30 +21,20 @@ def is_usable(path: Path) -> bool:
 
 
 def read_sound(path: Path) -> Waveform:
-    """A sound file as mono at 16 kHz; several channels are averaged. Raises `CorpusError` for an unreadable file."""
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise CorpusError(f"{path} cannot be read as sound ({error}): restore the file") from None
-    mono = samples.mean(axis=1, dtype=np.float32)
-    if rate != SAMPLE_RATE:
-        mono = soxr.resample(mono, rate, SAMPLE_RATE)
-    return Waveform(mono, SAMPLE_RATE)
+    """A sound file as mono at 16 kHz, converted as on the robot. Raises `AudioError` for an unreadable file."""
+    chunk = read_sound_file(path)
+    samples = to_mono(chunk.samples)
+    if chunk.sample_rate != RATE:
+        samples = to_float(StreamResampler(chunk.sample_rate).push(samples, last=True))
+    return Waveform(samples, RATE)
 
 
 def sound_duration_s(path: Path) -> float:
-    """Length of a sound file from its header. Raises `CorpusError` for an unreadable file."""
+    """Length of a sound file from its header. Raises `AudioError` for an unreadable file."""
     try:
         return float(soundfile.info(str(path)).duration)
-    except (soundfile.SoundFileError, OSError) as error:
-        raise CorpusError(f"{path} cannot be read as sound ({error}): restore the file") from None
-
-
-def read_motion(path: Path) -> SkeletonSequence:
-    """A motion file (BVH, npz or CSV). Raises `SkeletonError` for an unreadable file."""
-    from ...mocap import readers
-
-    return readers.read_motion(path)
+    except soundfile.SoundFileError as error:
+        raise AudioError(f"'{path}' cannot be read as sound ({error}): restore the file") from None
 
 
 def sequence_at(positions: np.ndarray, rate_hz: float, layout: str) -> SkeletonSequence:
@@ -57,4 +44,6 @@ def sequence_at(positions: np.ndarray, rate_hz: float, layout: str) -> SkeletonS
     """
     stamps = np.round(np.arange(len(positions)) * (NS_PER_S / rate_hz)).astype(np.int64)
     seen = np.isfinite(positions).all(axis=2)
-    return SkeletonSequence(stamps, positions.astype(np.float32), seen.astype(np.float32), layout)
+    return SkeletonSequence(
+        stamps, np.where(seen[..., None], positions, 0).astype(np.float32), seen.astype(np.float32), layout
+    )

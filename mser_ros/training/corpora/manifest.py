@@ -1,9 +1,10 @@
 """Folders of sound files (and perhaps motion files) with a `manifest.tsv`: RAVDESS, nEMO and anybody's own data.
 
 The manifest is UTF-8, tab-separated, without quoting; its first line names the columns. Needed: `label` (one of the
-four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton` (a motion file: BVH, npz or
-CSV). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m), `group` (e.g. a session), `dialogue`, `split`
-(train, dev), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored. Paths are relative to the folder.
+four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton` (a motion file: BVH or npz,
+see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m), `group` (such as a session),
+`dialogue`, `split` (train, dev, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored. Paths are
+relative to the folder.
 """
 
 from __future__ import annotations
@@ -15,9 +16,10 @@ from functools import partial
 from pathlib import Path
 
 from ...labels import LABELS
+from ...mocap.readers import read_motion
 from ...types import Transcript, Utterance, to_ns
 from .base import Corpus, Item, refuse, require_items
-from .files import is_usable, read_motion, read_sound, sound_duration_s
+from .files import is_usable, read_sound, sound_duration_s
 
 MANIFEST = "manifest.tsv"
 _CURE = f"restore the files or mend {MANIFEST}"
