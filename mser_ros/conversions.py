@@ -7,6 +7,7 @@ messages in the nodes and those of the `rosbags` library offline. Nothing here i
 from __future__ import annotations
 
 import dataclasses
+from array import array
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -48,6 +49,11 @@ def fill(message: M, fields: Mapping[str, Any], nested: Mapping[str, type] | Non
     for name, value in fields.items():
         if isinstance(value, Mapping):
             fill(getattr(message, name), value)
+        elif isinstance(value, np.ndarray):
+            # rclpy looks at every element of anything but an array of the right type.
+            packed = array(getattr(message, name).typecode)
+            packed.frombytes(np.ascontiguousarray(value).tobytes())
+            setattr(message, name, packed)
         elif nested and name in nested:
             setattr(message, name, [fill(nested[name](), item) for item in value])
         else:

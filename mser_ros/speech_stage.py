@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from .asr.transcriber import Transcriber, create_transcriber
-from .audio.segmenter import Cancelled, Ended, Segmenter, Speech, Started
+from .audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from .audio.stream import AudioStream, Discontinuity
 from .audio.vad import VoiceActivityDetector
 from .settings import SpeechSettings
@@ -32,6 +32,7 @@ class SpeechStage:
         self._segmenter = Segmenter(self.settings.segmenter, vad)
         self._transcriber = transcriber or create_transcriber(self.settings.asr)
         self._open: UtteranceEvent | None = None
+        self._source: AudioChunk | None = None
         self._next_partial_ns = 0
         self.utterances = 0
 
@@ -41,24 +42,29 @@ class SpeechStage:
             chunk = replace(chunk, voice_id=self.settings.voice_id)
         for item in self.stream.push(chunk):
             if isinstance(item, Discontinuity):
-                yield from self.flush()
-                self._segmenter.reset()
-                continue
-            yield item
-            yield from self._segment(self._segmenter.push(item), item)
+                yield from self._segment(self._segmenter.flush())
+            else:
+                yield from self._hear(item)
 
-    def flush(self) -> Iterator[UtteranceEvent]:
-        """End an open utterance: the input is over, or has a hole."""
-        yield from self._segment(self._segmenter.flush(), None)
+    def flush(self) -> Iterator[AudioChunk | UtteranceEvent]:
+        """The input is over, or rests: end an open utterance."""
+        for item in self.stream.flush():
+            yield from self._hear(item)
+        yield from self._segment(self._segmenter.flush())
 
     def close(self) -> None:
         """Free the recogniser."""
         self._transcriber.close()
 
-    def _segment(self, events: Iterable[object], chunk: AudioChunk | None) -> Iterator[UtteranceEvent]:
+    def _hear(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
+        self._source = chunk
+        yield chunk
+        yield from self._segment(self._segmenter.push(chunk))
+
+    def _segment(self, events: Iterable[SegmentEvent]) -> Iterator[UtteranceEvent]:
         for event in events:
-            if isinstance(event, Started) and chunk is not None:
-                yield self._start(event, chunk)
+            if isinstance(event, Started):
+                yield self._start(event)
             elif isinstance(event, Speech):
                 self._transcriber.accept(event.samples)
                 yield from self._partial(event.end_ns)
@@ -67,7 +73,9 @@ class SpeechStage:
             elif isinstance(event, Cancelled):
                 yield self._cancel(event)
 
-    def _start(self, event: Started, chunk: AudioChunk) -> UtteranceEvent:
+    def _start(self, event: Started) -> UtteranceEvent:
+        chunk = self._source
+        assert chunk is not None
         self.utterances += 1
         self._transcriber.start(event.start_ns)
         self._next_partial_ns = event.start_ns + to_ns(self.settings.asr.partial_period_s)

@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
@@ -21,11 +22,6 @@ _QUEUE = 4096
 _TICK_S = 0.05
 #: One log line per problem and this many seconds, however often it occurs.
 THROTTLE_S = 5.0
-
-
-def reliable(depth: int) -> QoSProfile:
-    """Reliable, volatile, keep last: nothing of the last `depth` messages is lost while the subscriber lives."""
-    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 
 
 class PerceptionNode(LifecycleNode):
@@ -45,10 +41,12 @@ class PerceptionNode(LifecycleNode):
         self._settings_class = settings_class
         self._last_error = ""
         self._inputs: list[InputTopic] = []
+        self._outputs: dict[str, LifecyclePublisher] = {}
         self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._worker: threading.Thread | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
-        self._heartbeat = self.create_timer(1.0, self._report)
+        # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
+        self._heartbeat = self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured)
 
     # -- what a subclass fills in
@@ -107,8 +105,7 @@ class PerceptionNode(LifecycleNode):
         return super().on_deactivate(state)
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.teardown()
-        self.is_configured = False
+        self._free()
         return TransitionCallbackReturn.SUCCESS
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -119,9 +116,15 @@ class PerceptionNode(LifecycleNode):
         """Stop the worker and free everything; safe to call twice."""
         self.disconnect()
         self._stop_worker()
+        self._free()
+
+    def _free(self) -> None:
         if self.is_configured:
-            self.teardown()
             self.is_configured = False
+            self.teardown()
+            for publisher in self._outputs.values():
+                self.destroy_publisher(publisher)
+            self._outputs.clear()
 
     # -- data
 
@@ -132,6 +135,12 @@ class PerceptionNode(LifecycleNode):
             self.guard(lambda: callback(message))
 
         self._inputs.append(InputTopic(self, message_class, topic, receive, depth=depth))
+
+    def offer(self, message_class: type, topic: str, *, depth: int) -> LifecyclePublisher:
+        """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive."""
+        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+        self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
+        return self._outputs[topic]
 
     def disconnect(self) -> None:
         """Drop every subscription."""
@@ -189,6 +198,7 @@ class PerceptionNode(LifecycleNode):
                 self.complain(problem)
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
+            **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
             "backlog": self._queue.qsize(),
             "dropped": self.dropped,
             "rejected": self.rejected,

@@ -15,7 +15,7 @@ from ..emotion_stage import EmotionStage
 from ..recognizer import EmotionRecognizer
 from ..settings import EmotionSettings
 from ..types import NS_PER_S, EmotionEstimate
-from .base import PerceptionNode, reliable
+from .base import PerceptionNode
 from .run import run_nodes
 
 
@@ -32,7 +32,7 @@ class EmotionNode(PerceptionNode):
         bundle = load_bundle(self.settings.bundle)
         recognizer = EmotionRecognizer(bundle, self.settings)
         self._stage = EmotionStage(recognizer, self.settings, clock=lambda: self.get_clock().now().nanoseconds)
-        self._emotion = self.create_lifecycle_publisher(Emotion, "emotion", reliable(64))
+        self._emotion = self.offer(Emotion, "emotion", depth=64)
         self.get_logger().info(f"bundle {bundle.model_id}: {', '.join(bundle.modalities)}")
 
     def connect(self) -> None:
@@ -51,7 +51,6 @@ class EmotionNode(PerceptionNode):
         self._publish(self._stage.flush())
 
     def teardown(self) -> None:
-        self.destroy_publisher(self._emotion)
         del self._stage
 
     def counters(self) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from mser_msgs.msg import Skeleton
 from .. import conversions
 from ..mocap.buffer import check_frame
 from ..settings import MocapSettings
-from .base import PerceptionNode, reliable
+from .base import PerceptionNode
 from .run import run_nodes
 
 _DEPTH = 128
@@ -26,13 +26,10 @@ class MocapNode(PerceptionNode):
         super().__init__("mocap", MocapSettings, **arguments)
 
     def setup(self) -> None:
-        self._skeleton = self.create_lifecycle_publisher(Skeleton, "skeleton", reliable(_DEPTH))
+        self._skeleton = self.offer(Skeleton, "skeleton", depth=_DEPTH)
 
     def connect(self) -> None:
         self.listen(Skeleton, "skeleton_in", self._receive, depth=_DEPTH)
-
-    def teardown(self) -> None:
-        self.destroy_publisher(self._skeleton)
 
     def _receive(self, message: Skeleton) -> None:
         frame = check_frame(conversions.skeleton_from_msg(message), self.settings)

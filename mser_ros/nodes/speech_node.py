@@ -13,7 +13,7 @@ from .. import conversions
 from ..settings import SpeechSettings
 from ..speech_stage import SpeechStage
 from ..types import AudioChunk, UtteranceEvent, to_ns
-from .base import PerceptionNode, reliable
+from .base import PerceptionNode
 from .run import run_nodes
 
 _AUDIO_DEPTH = 256
@@ -32,8 +32,8 @@ class SpeechNode(PerceptionNode):
     def setup(self) -> None:
         self._stage = SpeechStage(self.settings)
         self._heard_ns: int | None = None
-        self._voice = self.create_lifecycle_publisher(AudioFrame, "voice", reliable(_AUDIO_DEPTH))
-        self._utterance = self.create_lifecycle_publisher(Utterance, "utterance", reliable(64))
+        self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
+        self._utterance = self.offer(Utterance, "utterance", depth=64)
 
     def connect(self) -> None:
         self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH)
@@ -44,8 +44,6 @@ class SpeechNode(PerceptionNode):
 
     def teardown(self) -> None:
         self._stage.close()
-        self.destroy_publisher(self._voice)
-        self.destroy_publisher(self._utterance)
 
     def disconnect(self) -> None:
         super().disconnect()

