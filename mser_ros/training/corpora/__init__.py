@@ -4,6 +4,6 @@ Nothing below this package imports torch: `mser evaluate` reads the same corpora
 """
 
 from .base import Corpus, Item
-from .registry import CORPORA, open_corpus
+from .registry import CORPORA, corpus_folder, open_corpus
 
-__all__ = ["CORPORA", "Corpus", "Item", "open_corpus"]
+__all__ = ["CORPORA", "Corpus", "Item", "corpus_folder", "open_corpus"]

@@ -21,9 +21,10 @@ class Item:
 
     `label`: one of `LABELS`. `person`: the speaker, walker or commenter; never on two sides of a split. `group`: the
     unit of leave-one-group-out folds (a session where the corpus has them, else the person). `cluster`: the unit of the
-    bootstrap, the finest that the corpus names. `split`: the corpus's own, '' where it has none. `sex`: 'f', 'm' or ''.
-    `valence`, `arousal`, `dominance`: -1..1 or None. `duration_s`: 0 where it is not known without loading.
-    `sources`: the items of which a synthetic one is combined. `loader` is called with the item.
+    bootstrap, the finest that the corpus names; of a synthetic item all its source people, joined by ' + '. `split`:
+    the corpus's own, '' where it has none. `sex`: 'f', 'm' or ''. `valence`, `arousal`, `dominance`: -1..1 or None.
+    `duration_s`: 0 where it is not known without loading. `sources`: the items of which a synthetic one is combined.
+    `loader` is called with the item.
     """
 
     corpus: str
@@ -51,11 +52,6 @@ class Item:
         if self.sources:
             return tuple(one for source in self.sources for one in source.people)
         return ((self.corpus, self.person),)
-
-    @property
-    def clusters(self) -> tuple[str, ...]:
-        """What the bootstrap resamples: the item's cluster, or every source person of a synthetic item."""
-        return tuple(":".join(one) for one in self.people) if self.sources else (self.cluster,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

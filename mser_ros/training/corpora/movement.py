@@ -1,17 +1,20 @@
-"""Corpora of moving people without voice: Emotion-Gait."""
+"""Corpora of moving people without voice: Emotion-Gait and the Bandai-Namco Research Motion Dataset."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+import re
+import zipfile
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
 from ...errors import CorpusError
 from ...labels import LABELS
+from ...mocap.readers import read_motion
 from ...types import Utterance
 from .base import Corpus, Item, refuse, require_items
-from .files import sequence_at
+from .files import is_usable, sequence_at
 
 #: Frames a second of Emotion-Gait; the corpus does not state it, this is what is usually taken.
 EGAIT_RATE_HZ = 30.0
@@ -59,6 +62,36 @@ def egait(folder: Path, *, labels: str = "intended") -> Corpus:
     )
 
 
+def bandai_namco(folder: Path) -> Corpus:
+    """Bandai-Namco Research Motion Dataset 1: acted gestures and gaits; the file name tells action and style.
+
+    Its three actors are not named: all are one person here, so that no split can put an actor on two sides.
+    """
+    items = []
+    for path in sorted(folder.glob("dataset-1_*.bvh*")):
+        match = _BANDAI_NAME.match(path.name)
+        if match and (label := _BANDAI_STYLES.get(match[1])):
+            who = "actors"
+            name = path.name.split(".")[0]
+            items.append(Item("bandai_namco", name, label, who, who, name, loader=partial(_load_motion, path=path)))
+    if not items:
+        refuse("bandai_namco", folder, ["dataset-1_ACTION_STYLE_NUMBER.bvh or .bvh.gz"], "restore the files")
+    if empty := [path.name for path in sorted(folder.glob("dataset-1_*.bvh*")) if not is_usable(path)]:
+        refuse("bandai_namco", folder, empty, "restore the files")
+    note = "three actors who are not told apart: for training and parsing, its figures say nothing of new people"
+    return Corpus("bandai_namco", tuple(items), ("mocap",), "CC-BY-NC-4.0", "file", note=note)
+
+
+_BANDAI_NAME = re.compile(r"dataset-1_[^_]+_([a-z]+)_\d+\.bvh(?:\.gz)?$")
+_BANDAI_STYLES = {"angry": "angry", "happy": "happy", "sad": "sad", "normal": "neutral"}
+
+
+def _load_motion(item: Item, *, path: Path) -> Utterance:
+    skeleton = read_motion(path)
+    end_ns = int(skeleton.stamps_ns[-1])
+    return Utterance(f"{item.corpus}/{item.item_id}", 0, end_ns, skeleton=skeleton, person_id=item.person)
+
+
 class _Walk:
     """Loads one walk; a class rather than the array itself, so that items stay small when they are pickled."""
 
@@ -82,5 +115,5 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise CorpusError(f"{path} cannot be read ({error}): restore the file") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,8 @@ from typing import Any
 from ...errors import CorpusError
 from . import manifest, movement, text
 from .base import Corpus, require_folder
+from .iemocap import iemocap
+from .pseudo import pseudo
 
 #: Reader of each named corpus: called with its folder and keyword options.
 CORPORA: Mapping[str, Callable[..., Corpus]] = {
@@ -18,7 +21,27 @@ CORPORA: Mapping[str, Callable[..., Corpus]] = {
     "goemotions": text.goemotions,
     "meld": text.meld,
     "egait": movement.egait,
+    "bandai_namco": movement.bandai_namco,
+    "iemocap": iemocap,
+    "pseudo": pseudo,
 }
+
+
+#: Where corpora lie that no path was given for: a folder for each, by its name.
+DATA_DIR = "MSER_DATA_DIR"
+
+
+def corpus_folder(name: str, path: str | Path = "") -> Path:
+    """`path`, or where that is empty the folder of this name in MSER_DATA_DIR; for 'pseudo', that folder itself.
+
+    Raises `CorpusError` where neither is given.
+    """
+    if str(path):
+        return Path(path).expanduser()
+    root = os.environ.get(DATA_DIR)
+    if not root:
+        raise CorpusError(f"where is corpus '{name}'? give its folder as {name}=FOLDER or set {DATA_DIR}")
+    return Path(root) if name == "pseudo" else Path(root) / name
 
 
 def open_corpus(name: str, path: str | Path, **options: Any) -> Corpus:

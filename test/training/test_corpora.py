@@ -1,0 +1,298 @@
+"""Readers of corpora, on small made-up folders."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mser_ros.errors import AudioError, CorpusError
+from mser_ros.training.corpora import corpus_folder, open_corpus
+
+
+def write_sound(path: Path, *, rate: int = 16000, channels: int = 1, seconds: float = 0.5) -> None:
+    tone = 0.3 * np.sin(2 * np.pi * 200 * np.arange(round(rate * seconds)) / rate)
+    soundfile.write(path, np.tile(tone[:, None], channels).astype(np.float32), rate)
+
+
+def write_manifest(folder: Path, *rows: str, columns: str = "file label speaker duration_s text") -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = [columns.replace(" ", "\t"), *rows]
+    (folder / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return folder
+
+
+def write_egait(folder: Path, *, walkers: int = 4, frames: int = 75) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(0)
+    names = np.repeat([f"{walker:03d}" for walker in range(walkers)], 4)
+    np.savez(
+        folder / "egait_intended.npz",
+        joints=rng.normal(size=(4 * walkers, frames, 16, 3)).astype(np.float32),
+        intended=np.tile(np.arange(4), walkers),
+        walker=names,
+        classes=np.array(["happy", "angry", "sad", "neutral"]),
+    )
+    return folder
+
+
+def write_goemotions(folder: Path, *, lines: int = 20) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "labels.txt").write_text("anger\njoy\nsadness\nneutral\nfear\namusement\n")
+    rows = [f"line {number}, said\t{number % 4}\tc{number}" for number in range(lines)]
+    (folder / "train.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    extra = ['"quoted\u2028 line" with\u0085 breaks\t1,5\td0', "two classes\t0,1\td1", "no class\t4\td2"]
+    (folder / "dev.tsv").write_text("\n".join([*extra, "part no class\t0,4\td3"]) + "\n", encoding="utf-8")
+    return folder
+
+
+def write_pseudo(root: Path) -> Path:
+    labels = ("angry", "happy", "sad", "neutral")
+    rows = []
+    (root / "ravdess").mkdir(parents=True)
+    for actor in range(1, 5):
+        for label in labels:
+            name = f"{label}-{actor:02d}.wav"
+            write_sound(root / "ravdess" / name, seconds=1.0 if actor < 4 else 3.0)
+            rows.append(f"{name}\t{label}\t{actor:02d}\t{1.0 if actor < 4 else 3.0}\tKids are talking by the door")
+    write_manifest(root / "ravdess", *rows)
+    write_goemotions(root / "goemotions", lines=60)
+    write_egait(root / "egait", walkers=5)
+    return root
+
+
+# -- manifests
+
+
+def test_anybody_s_folder_with_a_manifest_is_a_corpus(tmp_path: Path) -> None:
+    folder = write_manifest(
+        tmp_path,
+        'a.wav\tangry\tann\t\tI said "no\ts1\tF\t0.5\tde',
+        "b.wav\tsad\tbob\t9.5\t\ts2\tm\t\t",
+        columns="file label speaker duration_s text group sex valence language",
+    )
+    write_sound(folder / "a.wav")
+    write_sound(folder / "b.wav", rate=44100, channels=2)
+    corpus = open_corpus("kitchen", folder)
+    first, second = corpus.items
+    assert (corpus.name, corpus.modalities, corpus.cluster_unit) == ("kitchen", ("speech", "text"), "speaker")
+    assert (first.label, first.person, first.group, first.sex, first.valence) == ("angry", "ann", "s1", "f", 0.5)
+    assert (first.duration_s, second.duration_s) == (0.5, 9.5)
+    utterance = first.load()
+    assert utterance.transcript is not None
+    assert (utterance.transcript.text, utterance.transcript.language) == ('I said "no', "de")
+    other = second.load()
+    assert other.transcript is None
+    assert other.audio is not None
+    assert other.audio.sample_rate == 16000
+    assert other.audio.samples.shape == (8000,)
+
+
+def test_a_skeleton_alone_is_enough(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, "w.npz\thappy\tann", columns="skeleton label speaker")
+    np.savez(folder / "w.npz", joints=np.zeros((30, 16, 3)), layout="egait16", rate_hz=30.0)
+    corpus = open_corpus("walks", folder)
+    assert corpus.modalities == ("mocap",)
+    skeleton = corpus.items[0].load().skeleton
+    assert skeleton is not None
+    assert skeleton.positions.shape == (30, 16, 3)
+
+
+def test_a_broken_manifest_is_told_line_by_line(tmp_path: Path) -> None:
+    folder = write_manifest(
+        tmp_path, "a.wav\tangry\tann\t1.0\t", "b.wav\tfurious\tbob\tx\t", "\tsad\t\t\t", "c.wav\tsad\tann\t1.0\t"
+    )
+    write_sound(folder / "b.wav")
+    (folder / "c.wav").touch()
+    with pytest.raises(CorpusError) as caught:
+        open_corpus("mine", folder)
+    assert str(caught.value).split("\n  ")[1:] == [
+        "a.wav",
+        "manifest.tsv line 3: label 'furious' is none of angry, happy, sad, neutral",
+        "manifest.tsv line 3: duration_s 'x' is no number",
+        "manifest.tsv line 4: no speaker",
+        "manifest.tsv line 4: no file, text or skeleton",
+        "c.wav",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [("file label", "column 'speaker'"), ("label speaker", "a column 'file', 'text' or 'skeleton'")],
+)
+def test_a_manifest_without_a_needed_column_says_which(tmp_path: Path, columns: str, message: str) -> None:
+    with pytest.raises(CorpusError, match=message):
+        open_corpus("mine", write_manifest(tmp_path, "x\tsad", columns=columns))
+
+
+def test_a_folder_without_manifest_or_no_folder_is_told(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match=r"manifest\.tsv"):
+        open_corpus("mine", tmp_path)
+    with pytest.raises(CorpusError, match="there is no folder"):
+        open_corpus("mine", tmp_path / "nowhere")
+    with pytest.raises(CorpusError, match="it has none"):
+        open_corpus("ravdess", write_manifest(tmp_path), colour="red")
+
+
+def test_long_lists_of_missing_files_are_cut_but_counted(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, *(f"{number}.wav\tsad\tann\t1\t" for number in range(60)))
+    with pytest.raises(CorpusError, match="these 60 are missing") as caught:
+        open_corpus("mine", folder)
+    assert str(caught.value).endswith("and 10 more")
+
+
+def test_an_unreadable_sound_is_told_when_it_is_loaded(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, "a.wav\tsad\tann\t1.0\t")
+    (folder / "a.wav").write_text("no sound")
+    with pytest.raises(AudioError, match=r"a\.wav"):
+        open_corpus("mine", folder).items[0].load()
+
+
+def test_ravdess_actors_have_a_sex_and_its_text_is_no_cue(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, "a.wav\tsad\t07\t1.0\tDogs", "a.wav\tsad\t08\t1.0\tDogs")
+    write_sound(folder / "a.wav")
+    corpus = open_corpus("ravdess", folder)
+    assert [item.sex for item in corpus.items] == ["m", "f"]
+    assert corpus.modalities == ("speech",)
+
+
+# -- text
+
+
+def test_goemotions_keeps_lines_whose_labels_fall_into_one_class(tmp_path: Path) -> None:
+    corpus = open_corpus("goemotions", write_goemotions(tmp_path))
+    dev = [item for item in corpus.items if item.split == "dev"]
+    assert len(corpus.items) == 21
+    assert [(item.label, item.person, item.cluster) for item in dev] == [("happy", "d0", "d0")]
+    transcript = dev[0].load().transcript
+    assert transcript is not None
+    assert transcript.text == '"quoted\u2028 line" with… breaks'
+
+
+def test_goemotions_needs_one_set_and_names_what_it_lacks(tmp_path: Path) -> None:
+    folder = write_goemotions(tmp_path)
+    (folder / "train.tsv").rename(folder / "test.tsv")
+    assert {item.split for item in open_corpus("goemotions", folder).items} == {"test", "dev"}
+    (folder / "dev.tsv").write_text("text\t77\tx\nonly text\n")
+    with pytest.raises(CorpusError, match=r"dev\.tsv line 1.*\n.*dev\.tsv line 2"):
+        open_corpus("goemotions", folder)
+    for path in folder.iterdir():
+        path.unlink()
+    with pytest.raises(CorpusError, match=r"labels\.txt\n  train\.tsv\n  dev\.tsv"):
+        open_corpus("goemotions", folder)
+
+
+def test_meld_is_for_evaluation_and_reads_windows_apostrophes(tmp_path: Path) -> None:
+    header = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID\n"
+    rows = (
+        '1,"Oh, he\x92s here.",Ann,joy,positive,3,0\n2,What?,Bob,surprise,neutral,3,1\n3,No!,Bob,anger,negative,3,2\n'
+    )
+    (tmp_path / "dev_sent_emo.csv").write_bytes((header + rows).encode("latin-1"))
+    (tmp_path / "train_sent_emo.csv").write_bytes((header + "1,It’s “café”.,Ann,neutral,neutral,3,0\n").encode())
+    corpus = open_corpus("meld", tmp_path)
+    assert corpus.evaluation_only
+    texts = {item.cluster: item.load().transcript for item in corpus.items}
+    assert {item.label for item in corpus.items} == {"happy", "angry", "neutral"}
+    assert texts["train-3"] is not None
+    assert texts["train-3"].text == "It’s “café”."
+    first = corpus.items[1].load().transcript
+    assert first is not None
+    assert first.text == "Oh, he’s here."
+    assert corpus.items[1].person == "Ann"
+
+
+# -- movement
+
+
+def test_egait_walks_are_stamped_at_30_hz(tmp_path: Path) -> None:
+    corpus = open_corpus("egait", write_egait(tmp_path))
+    assert [item.label for item in corpus.items[:4]] == ["happy", "angry", "sad", "neutral"]
+    assert corpus.people == ("000", "001", "002", "003")
+    skeleton = corpus.items[5].load().skeleton
+    assert skeleton is not None
+    assert (skeleton.layout, skeleton.positions.shape) == ("egait16", (75, 16, 3))
+    assert skeleton.stamps_ns[30] == 1_000_000_000
+    with pytest.raises(CorpusError, match=r"egait_perceived\.npz"):
+        open_corpus("egait", tmp_path, labels="perceived")
+    with pytest.raises(CorpusError, match="intended, perceived"):
+        open_corpus("egait", tmp_path, labels="felt")
+
+
+def test_a_broken_egait_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "egait_intended.npz").write_bytes(b"PK\x03\x04 cut")
+    with pytest.raises(CorpusError, match=r"egait_intended\.npz"):
+        open_corpus("egait", tmp_path)
+    np.savez(tmp_path / "egait_intended.npz", joints=np.zeros((4, 75, 15, 3)), intended=np.zeros(4, int))
+    with pytest.raises(CorpusError, match="'walker'"):
+        open_corpus("egait", tmp_path)
+
+
+# -- pseudo-multimodal
+
+
+def test_pseudo_items_join_a_voice_a_line_and_a_walk_of_one_class(tmp_path: Path) -> None:
+    corpus = open_corpus("pseudo", write_pseudo(tmp_path), folds=1, repeats=2)
+    assert corpus.synthetic
+    assert corpus.note.startswith("SYNTHETIC")
+    assert len(corpus.items) == 32
+    assert len({item.item_id for item in corpus.items}) == 32
+    for item in corpus.items:
+        assert {source.label for source in item.sources} == {item.label}
+        assert [corpus for corpus, _ in item.people] == ["ravdess", "goemotions", "egait"]
+        assert item.cluster.split(" + ") == [":".join(person) for person in item.people]
+        utterance = item.load()
+        assert utterance.skeleton is not None
+        assert utterance.audio is not None
+        assert utterance.transcript is not None
+        assert utterance.transcript.text.startswith(("line", '"quoted'))
+        assert utterance.end_ns - utterance.start_ns == round(utterance.audio.duration_s * 1e9)
+        assert utterance.skeleton.stamps_ns[-1] == utterance.end_ns
+        assert utterance.skeleton.stamps_ns[0] >= 0
+
+
+def test_pseudo_people_are_dealt_before_they_are_combined(tmp_path: Path) -> None:
+    pytest.importorskip("sklearn", reason="scikit-learn is missing: pip install 'mser_ros[train]'")
+    from mser_ros.training.folds import by_group, by_people
+
+    items = open_corpus("pseudo", write_pseudo(tmp_path), folds=4, seed=3).items
+    block_of: dict[tuple[str, str], str] = {}
+    for item in items:
+        assert item.person == item.group
+        for person in item.people:
+            assert block_of.setdefault(person, item.group) == item.group
+    for folds in (by_group(items), by_people(items, k=4, seed=0)):
+        for fold in folds:
+            train, test = ({p for i in side for p in items[i].people} for side in (fold.train, fold.test))
+            assert not train & test
+
+
+def test_pseudo_is_the_same_for_a_seed_and_names_a_missing_part(tmp_path: Path) -> None:
+    root = write_pseudo(tmp_path)
+    ids = [[item.item_id for item in open_corpus("pseudo", root, folds=1, seed=seed).items] for seed in (1, 1, 2)]
+    assert ids[0] == ids[1]
+    assert ids[0] != ids[2]
+    (root / "egait" / "egait_intended.npz").unlink()
+    with pytest.raises(CorpusError, match=r"egait_intended\.npz"):
+        open_corpus("pseudo", root, folds=1)
+    (root / "ravdess").rename(root / "other")
+    with pytest.raises(CorpusError, match="ravdess or nemo"):
+        open_corpus("pseudo", root, folds=1)
+
+
+def test_a_corpus_without_a_path_lies_in_the_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MSER_DATA_DIR", raising=False)
+    with pytest.raises(CorpusError, match="MSER_DATA_DIR"):
+        corpus_folder("nemo")
+    monkeypatch.setenv("MSER_DATA_DIR", str(tmp_path))
+    assert corpus_folder("nemo") == tmp_path / "nemo"
+    assert corpus_folder("pseudo") == tmp_path
+    assert corpus_folder("nemo", "elsewhere") == Path("elsewhere")
+
+
+def test_a_subset_of_people_is_chosen_by_name(tmp_path: Path) -> None:
+    corpus = open_corpus("egait", write_egait(tmp_path))
+    assert {item.person for item in corpus.subset(["001", "003"]).items} == {"001", "003"}
+    with pytest.raises(CorpusError, match="no person 007: it has 000"):
+        corpus.subset(["007"])
