@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,10 +74,34 @@ class EmotionRecognizer:
         `modalities`: use no others (None: all that the utterance has). An utterance without usable evidence gives the
         label 'unknown' with the reason; it is not an error.
         """
-        readings: dict[str, _Reading] = {}
-        for name, spec in self.bundle.modalities.items():
-            wanted = modalities is None or name in modalities
-            readings[name] = self._readers[name](spec, utterance) if wanted else _Reading()
+        return self.recognize_each(utterance, [modalities], state=state)[0]
+
+    def recognize_each(
+        self,
+        utterance: Utterance,
+        subsets: Sequence[Collection[str] | None],
+        *,
+        state: EstimateState = EstimateState.FINAL,
+    ) -> list[EmotionEstimate]:
+        """As `recognize`, for several sets of modalities; each modality is read once."""
+        read = {
+            name: self._readers[name](spec, utterance)
+            for name, spec in self.bundle.modalities.items()
+            if any(subset is None or name in subset for subset in subsets)
+        }
+        return [
+            self._decide(
+                utterance,
+                {
+                    name: read[name] if subset is None or name in subset else _Reading()
+                    for name in self.bundle.modalities
+                },
+                state,
+            )
+            for subset in subsets
+        ]
+
+    def _decide(self, utterance: Utterance, readings: Mapping[str, _Reading], state: EstimateState) -> EmotionEstimate:
         present = {name: reading for name, reading in readings.items() if reading.outputs}
         if not present:
             reasons = [reading.reason for reading in readings.values() if reading.reason != AbstainReason.NO_EVIDENCE]
@@ -131,6 +155,8 @@ class EmotionRecognizer:
         sequence = utterance.skeleton
         if sequence is None or len(sequence.stamps_ns) == 0:
             return _Reading()
+        if (spec.representation == "iemocap200") != (sequence.layout == "iemocap200"):
+            return _Reading()  # face, hands and head in bins, or a body: neither can be made of the other
         if spec.representation == "iemocap200":
             positions, mask = sequence.positions, sequence.confidence > 0
         else:
