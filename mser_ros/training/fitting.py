@@ -1,0 +1,168 @@
+"""Training one network: Lightning's trainer with safetensors checkpoints, early stopping and exact resume."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from torch import nn
+
+from ..labels import LABELS
+from .batches import loader
+from .checkpoints import SafeCheckpoints, load_weights, save_weights
+from .config import ExperimentConfig
+from .inputs import Sample
+from .learning import Learner
+from .models import build_model
+from .progress import ProgressBar
+
+BEST = "best.safetensors"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The network at its best epoch (counted from 0), the validation score there, and how long it took."""
+
+    network: nn.Module | None
+    epoch: int
+    score: float
+    seconds: float
+
+    def save(self, folder: Path) -> None:
+        values = {"epoch": self.epoch, "score": self.score, "seconds": self.seconds}
+        (folder / "fitted.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Fitted:
+        return Fitted(network=None, **json.loads((folder / "fitted.json").read_text(encoding="utf-8")))
+
+
+class BestWeights(Callback):
+    """Keeps the weights of the epoch with the best validation UA, of equal ones that with the lower loss."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.best: list[float] = [-1.0, 0.0]
+        self.epoch = -1
+
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
+        metrics = trainer.callback_metrics
+        now = [float(metrics["val_ua"]), -float(metrics["val_loss"])]
+        if now > self.best:
+            self.best, self.epoch = now, trainer.current_epoch
+            if trainer.is_global_zero:
+                save_weights(module.network, self.path)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "epoch": self.epoch}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.epoch = state["best"], state["epoch"]
+
+
+def computes_in_bf16() -> bool:
+    """Whether the hardware multiplies bfloat16, rather than only storing it."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def class_weights(samples: Sequence[Sample]) -> np.ndarray:
+    """Inverse frequency of each class, with mean 1 over the samples; 1 for a class that does not occur."""
+    counts = np.bincount([sample.label for sample in samples], minlength=len(LABELS))
+    return np.where(counts > 0, len(samples) / (max(1, (counts > 0).sum()) * np.maximum(counts, 1)), 1.0)
+
+
+def fit(
+    config: ExperimentConfig,
+    *,
+    train: Sequence[Sample],
+    validation: Sequence[Sample] | None,
+    folder: Path,
+    title: str,
+    epochs: int = 0,
+) -> Fitted:
+    """Train one network in `folder`, going on from `last.safetensors` if it is there.
+
+    With `validation` the best epoch counts; without it the last of `epochs`.
+    """
+    _quiet()
+    torch.set_num_threads(config.threads)
+    started = time.monotonic()
+    lightning.seed_everything(config.seed, verbose=False)
+    settings = config.optimiser
+    weights = class_weights(train) if settings.class_weights else np.ones(len(LABELS))
+    learner = Learner(config, weights)
+    best = BestWeights(folder / BEST)
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    last.FILE_EXTENSION = ".safetensors"
+    callbacks: list[Callback] = [ProgressBar(title), last]
+    if validation is not None:
+        callbacks.append(best)
+        if settings.patience:
+            callbacks.append(EarlyStopping("val_ua", mode="max", patience=settings.patience))
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16())
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=1,
+        precision="bf16-mixed" if bf16 else "32-true",
+        max_epochs=epochs or settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        callbacks=callbacks,
+        plugins=[SafeCheckpoints()],
+        logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+    resume = folder / "last.safetensors"
+    loaders = {"train_dataloaders": loader(train, config, training=True)}
+    if validation is not None:
+        loaders["val_dataloaders"] = loader(validation, config, training=False)
+    trainer.fit(learner, ckpt_path=str(resume) if resume.is_file() else None, weights_only=False, **loaders)
+    if validation is None:
+        save_weights(learner.network, folder / BEST)
+    else:
+        load_weights(learner.network, folder / BEST)
+    resume.unlink(missing_ok=True)
+    epoch = best.epoch if validation is not None else trainer.current_epoch - 1
+    result = Fitted(learner.network, epoch, best.best[0], time.monotonic() - started)
+    result.save(folder)
+    return result
+
+
+def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
+    """Logits (N, C), in the order of `samples`, in full precision."""
+    network.eval()
+    logits = np.zeros((len(samples), len(LABELS)), np.float32)
+    with torch.inference_mode():
+        for batch in loader(samples, config, training=False):
+            logits[batch.index.numpy()] = network(batch.inputs, batch.present).logits.float().numpy()
+    return logits
+
+
+def restore(config: ExperimentConfig, path: Path) -> nn.Module:
+    """A trained network from its weights."""
+    network = build_model(config)
+    load_weights(network, path)
+    return network.eval()
+
+
+def _quiet() -> None:
+    """Lightning's notes on workers, versions and devices are no news to a user."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

@@ -1,0 +1,105 @@
+"""What Lightning needs to train a network: loss, metrics, optimiser, schedule."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from .config import ExperimentConfig, OptimiserConfig
+from .inputs import Batch
+from .models import build_model
+from .pretrained import PretrainedEncoder
+
+
+class Learner(lightning.LightningModule):
+    """A network with its loss and its optimiser. `class_weights`: (C,)."""
+
+    def __init__(self, config: ExperimentConfig, class_weights: np.ndarray) -> None:
+        super().__init__()
+        self.config = config
+        self.network = build_model(config)
+        self.register_buffer("class_weights", torch.from_numpy(class_weights).float(), persistent=False)
+        self._outputs: list[tuple[Tensor, Tensor]] = []
+
+    def on_train_epoch_start(self) -> None:
+        # Dropout then depends on seed and epoch alone, and a resumed run repeats it.
+        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+
+    def training_step(self, batch: Batch, _index: int) -> Tensor:
+        output = self.network(batch.inputs, batch.present)
+        loss = self.loss(output.logits, batch.labels)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        return loss
+
+    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Weighted cross entropy. logits (B, C), labels (B,) -> ()."""
+        return nn.functional.cross_entropy(
+            logits.float(), labels, self.class_weights, label_smoothing=self.config.optimiser.label_smoothing
+        )
+
+    def validation_step(self, batch: Batch, _index: int) -> None:
+        self._outputs.append((self.network(batch.inputs, batch.present).logits.float(), batch.labels))
+
+    def on_validation_epoch_end(self) -> None:
+        logits = self.all_gather(torch.cat([part for part, _ in self._outputs])).reshape(-1, len(self.class_weights))
+        labels = self.all_gather(torch.cat([part for _, part in self._outputs])).reshape(-1)
+        self._outputs.clear()
+        hit = (logits.argmax(1) == labels).float()
+        recalls = [hit[labels == label].mean() for label in labels.unique()]
+        self.log_dict(
+            {
+                "val_loss": self.loss(logits, labels),
+                "val_wa": hit.mean(),
+                "val_ua": torch.stack(recalls).mean(),
+            }
+        )
+
+    def configure_optimizers(self) -> Any:
+        settings = self.config.optimiser
+        optimiser = make_optimiser(self.network, settings)
+        # Of the whole schedule, whenever training stops.
+        batches = len(self.trainer.fit_loop._data_source.dataloader())  # the loader is not attached yet
+        steps = max(1, math.ceil(batches / settings.accumulate) * settings.epochs)
+
+        def rate(step: int) -> float:
+            warmup = settings.warmup * steps
+            if step < warmup:
+                return (step + 1) / (warmup + 1)
+            if settings.schedule == "constant":
+                return 1.0
+            return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - warmup) / max(1.0, steps - warmup))))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, rate)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def make_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
+    """One group for pre-trained encoders and one for the rest; norms and biases do not decay."""
+    pretrained = {
+        id(parameter)
+        for module in network.modules()
+        if isinstance(module, PretrainedEncoder)
+        for parameter in module.parameters()
+    }
+    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    for parameter in network.parameters():
+        if parameter.requires_grad:
+            groups.setdefault((id(parameter) in pretrained, parameter.ndim > 1), []).append(parameter)
+    encoder_rate = settings.encoder_learning_rate or settings.learning_rate
+    arguments = [
+        {
+            "params": parameters,
+            "lr": encoder_rate if is_pretrained else settings.learning_rate,
+            "weight_decay": settings.weight_decay if decays else 0.0,
+        }
+        for (is_pretrained, decays), parameters in groups.items()
+    ]
+    if settings.kind == "sgd":
+        return torch.optim.SGD(arguments, lr=settings.learning_rate, momentum=0.9)
+    kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
+    return kind(arguments, lr=settings.learning_rate)

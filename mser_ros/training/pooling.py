@@ -1,0 +1,78 @@
+"""Frames to one vector, with masks: a padded frame never counts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Encoded(NamedTuple):
+    """What an encoder gives. `frames`: (B, T, D). `mask`: (B, T) bool, True where a frame is real."""
+
+    frames: Tensor
+    mask: Tensor
+
+
+def masked_mean(frames: Tensor, mask: Tensor) -> Tensor:
+    """(B, T, D), (B, T) -> (B, D)."""
+    weight = mask.to(frames.dtype)[..., None]
+    return (frames * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+class MeanPooling(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, D)."""
+        return masked_mean(frames, mask)
+
+
+class FirstPooling(MeanPooling):
+    """The first frame alone: BERT's CLS."""
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, D)."""
+        return frames[:, 0]
+
+
+class StatisticsPooling(nn.Module):
+    """Mean and standard deviation over time (paper B; Snyder et al. 2017)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = 2 * width
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, 2D)."""
+        mean = masked_mean(frames, mask)
+        variance = masked_mean((frames - mean[:, None]).square(), mask)
+        return torch.cat([mean, (variance + 1e-6).sqrt()], 1)
+
+
+class AttentivePooling(nn.Module):
+    """Weighted mean and standard deviation; the weights are learned (Okabe et al. 2018)."""
+
+    def __init__(self, width: int, attention: int = 64) -> None:
+        super().__init__()
+        self.width = 2 * width
+        self.score = nn.Sequential(nn.Linear(width, attention), nn.Tanh(), nn.Linear(attention, 1))
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, 2D)."""
+        score = self.score(frames)[..., 0].float().masked_fill(~mask, -1e4)
+        weight = (score.softmax(1) * mask)[..., None].to(frames.dtype)
+        mean = (frames * weight).sum(1)
+        variance = ((frames - mean[:, None]).square() * weight).sum(1)
+        return torch.cat([mean, (variance + 1e-6).sqrt()], 1)
+
+
+POOLING = {
+    "mean": MeanPooling,
+    "first": FirstPooling,
+    "statistics": StatisticsPooling,
+    "attentive": AttentivePooling,
+}
