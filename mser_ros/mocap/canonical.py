@@ -85,9 +85,10 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     inside = (sequence.stamps_ns > end_ns - to_ns(window_s)) & (sequence.stamps_ns <= end_ns)
     if not inside.any():
         return None
-    world = sequence.positions[inside].astype(np.float64) @ layout.to_world.T
-    seen = np.isfinite(world).all(axis=2) & (sequence.confidence[inside] > 0)
-    joints, seen = _map(np.where(seen[..., None], world, 0.0), seen, layout.canonical)
+    positions = sequence.positions[inside].astype(np.float64)
+    seen = np.isfinite(positions).all(axis=2) & (sequence.confidence[inside] > 0)
+    world = np.where(seen[..., None], positions, 0.0) @ layout.to_world.T
+    joints, seen = _map(world, seen, layout.canonical)
     times_s = (sequence.stamps_ns[inside] - end_ns) / NS_PER_S
     joints, mask = _resample(times_s, joints, seen, rate_hz=rate_hz, frames=max(1, round(window_s * rate_hz)))
     turn = _turn(joints, mask)
