@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -68,27 +69,36 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
     if positions.ndim == 4:
         if index is None or not -len(positions) <= index < len(positions):
             raise SkeletonError(f"{path} holds {len(positions)} motions: choose one by an index from 0")
+        if confidence is not None and confidence.shape == positions.shape[:3]:
+            confidence = confidence[index]
         positions = positions[index]
-        confidence = None if confidence is None else confidence[index]
     if positions.ndim != 3 or not len(positions) or positions.dtype.kind not in "fiu":
         raise SkeletonError(
             f"'joints' of {path} must be numbers of shape (frames, joints, 2 or 3), not {data['joints'].dtype} "
             f"{data['joints'].shape}"
         )
-    if confidence is not None and confidence.shape != positions.shape[:2]:
-        raise SkeletonError(f"'confidence' of {path} must have the shape {positions.shape[:2]}, not {confidence.shape}")
+    if confidence is not None and (confidence.shape != positions.shape[:2] or confidence.dtype.kind not in "fiub"):
+        raise SkeletonError(f"'confidence' of {path} must be numbers 0 to 1 of shape {positions.shape[:2]}")
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
-    if rate_hz is None and "stamps_ns" in data:
-        stamps_ns = data["stamps_ns"].astype(np.int64)
-        if stamps_ns.shape != positions.shape[:1] or np.any(np.diff(stamps_ns) <= 0):
-            raise SkeletonError(f"'stamps_ns' of {path} must rise from frame to frame, one for each")
-        stamps_ns = stamps_ns - stamps_ns[0]
-    elif rate_hz is None and "rate_hz" not in data:
-        raise SkeletonError(f"{path} has no frame rate: give one in hertz, or store it as 'rate_hz'")
-    else:
-        stamps_ns = _stamps(len(positions), float(data["rate_hz"]) if rate_hz is None else rate_hz, path)
+    stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
     return _sequence(get_layout(layout or str(data["layout"])), stamps_ns + start_ns, positions, confidence)
+
+
+def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | None, path: Path) -> np.ndarray:
+    """Stamps from 0: of the rate that is asked for, else of the file's stamps, else of its rate."""
+    if rate_hz is None and "stamps_ns" in data:
+        stamps_ns = data["stamps_ns"]
+        if stamps_ns.shape != (frames,) or stamps_ns.dtype.kind not in "iu" or np.any(stamps_ns[1:] <= stamps_ns[:-1]):
+            raise SkeletonError(f"'stamps_ns' of {path} must be whole numbers that rise, one for each frame")
+        return (stamps_ns - stamps_ns[0]).astype(np.int64)
+    if rate_hz is None:
+        if "rate_hz" not in data:
+            raise SkeletonError(f"{path} has no frame rate: give one in hertz, or store it as 'rate_hz'")
+        if data["rate_hz"].shape != () or data["rate_hz"].dtype.kind not in "fiu":
+            raise SkeletonError(f"'rate_hz' of {path} must be one number in hertz")
+        rate_hz = float(data["rate_hz"])
+    return _stamps(frames, rate_hz, path)
 
 
 _NPZ_KEYS = {"joints", "confidence", "layout", "rate_hz", "stamps_ns"}

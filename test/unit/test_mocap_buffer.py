@@ -1,0 +1,195 @@
+"""The skeleton buffer: what arrives in any order is remembered in the order of its stamps, and not for ever."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.errors import SkeletonError
+from mser_ros.mocap.buffer import MAX_BODIES, MAX_RATE_HZ, STRAYS_BEFORE_RESET, SkeletonBuffer, check_frame
+from mser_ros.settings import MocapSettings
+from mser_ros.types import NS_PER_S, SkeletonFrame
+
+SETTINGS = MocapSettings()
+T0 = 1_700_000_000 * NS_PER_S
+PERIOD_NS = NS_PER_S // 30
+
+
+def frame(stamp_ns: int = T0, body_id: str = "a", **changes) -> SkeletonFrame:
+    values = {
+        "positions": np.full((16, 3), (stamp_ns - T0) / NS_PER_S, np.float32),
+        "confidence": np.ones(16, np.float32),
+        "layout": "egait16",
+    }
+    return SkeletonFrame(stamp_ns=stamp_ns, body_id=body_id, **{**values, **changes})
+
+
+def buffer_of(frames, *, history_s: float = 10.0) -> SkeletonBuffer:
+    made = SkeletonBuffer(SETTINGS, history_s=history_s)
+    for item in frames:
+        made.push(item)
+    return made
+
+
+def everything(buffer: SkeletonBuffer):
+    return buffer.window(0, 2**62)
+
+
+@given(order=st.permutations([*range(20), *range(0, 20, 3)]))
+def test_the_order_of_arrival_does_not_matter(order: list[int]) -> None:
+    shuffled = buffer_of(frame(T0 + number * PERIOD_NS) for number in order)
+    window = everything(shuffled)
+    np.testing.assert_array_equal(window.stamps_ns, T0 + np.arange(20) * PERIOD_NS)
+    np.testing.assert_allclose(window.positions[:, 3, 1], np.arange(20) / 30, atol=1e-6)
+    assert shuffled.counters.duplicate == 7
+    assert shuffled.counters.frames == 27
+    assert shuffled.newest_ns == T0 + 19 * PERIOD_NS
+
+
+def test_a_window_includes_both_ends_and_nothing_else() -> None:
+    buffer = buffer_of(frame(T0 + number * PERIOD_NS) for number in range(20))
+    window = buffer.window(T0 + 5 * PERIOD_NS, T0 + 9 * PERIOD_NS)
+    np.testing.assert_array_equal(window.stamps_ns, T0 + np.arange(5, 10) * PERIOD_NS)
+    assert window.stamps_ns.dtype == np.int64
+    assert (window.layout, window.body_id) == ("egait16", "a")
+    assert buffer.window(T0 - 2, T0 - 1) is None
+
+
+def test_the_body_seen_most_is_taken_and_of_equals_the_first_id() -> None:
+    frames = [frame(T0 + number * PERIOD_NS, body) for body in "cb" for number in range(4)]
+    assert everything(buffer_of(frames)).body_id == "b"
+    frames += [frame(T0 + 9 * PERIOD_NS, "c")]
+    assert everything(buffer_of(frames)).body_id == "c"
+    assert buffer_of(frames).window(T0, T0 + 3 * PERIOD_NS).body_id == "b"
+
+
+def test_an_empty_buffer_has_no_window_and_no_newest_stamp() -> None:
+    empty = buffer_of([])
+    assert everything(empty) is None
+    assert empty.newest_ns is None
+
+
+def test_what_is_older_than_the_history_is_forgotten() -> None:
+    buffer = buffer_of((frame(T0 + number * PERIOD_NS) for number in range(300)), history_s=2)
+    window = everything(buffer)
+    assert window.stamps_ns[0] == T0 + 299 * PERIOD_NS - 60 * PERIOD_NS
+    assert len(window.stamps_ns) == 61
+
+
+def test_a_body_that_left_is_forgotten_when_others_go_on() -> None:
+    buffer = buffer_of(
+        [frame(T0, "gone"), *(frame(T0 + number * NS_PER_S, "here") for number in range(5))], history_s=2
+    )
+    assert everything(buffer).body_id == "here"
+    assert buffer.window(T0, T0) is None
+
+
+def test_a_flood_of_frames_or_bodies_stays_within_bounds() -> None:
+    flood = buffer_of((frame(T0 + number * 1000) for number in range(2 * MAX_RATE_HZ + 50)), history_s=1)
+    assert len(everything(flood).stamps_ns) <= MAX_RATE_HZ + 1
+    assert flood.counters.evicted >= MAX_RATE_HZ
+    assert everything(flood).stamps_ns[-1] == T0 + (2 * MAX_RATE_HZ + 49) * 1000
+    crowd = buffer_of(frame(T0 + number, f"body{number:03d}") for number in range(MAX_BODIES + 10))
+    assert crowd.window(T0, T0 + 9) is None
+    assert crowd.window(T0 + 10, T0 + 10) is not None
+    assert crowd.counters.evicted == 10
+
+
+def test_one_stray_stamp_from_long_ago_loses_nothing() -> None:
+    frames = [frame(T0 + number * PERIOD_NS) for number in range(10)]
+    buffer = buffer_of([*frames, frame(T0 - 60 * NS_PER_S), frame(T0 + 10 * PERIOD_NS)])
+    assert len(everything(buffer).stamps_ns) == 11
+    assert buffer.counters.late == 1
+    assert buffer.counters.resets == 0
+
+
+def test_a_clock_that_was_set_back_begins_a_new_history() -> None:
+    """A bag that is played in a loop, with stamps of its own time."""
+    first = [frame(T0 + number * PERIOD_NS) for number in range(900)]
+    buffer = buffer_of([*first, *first[:20]])
+    assert buffer.counters.resets == 1
+    assert buffer.counters.late == 0
+    assert buffer.newest_ns == first[19].stamp_ns
+    assert len(everything(buffer).stamps_ns) == 20
+    assert STRAYS_BEFORE_RESET < 20
+
+
+def test_one_stamp_from_the_far_future_is_recovered_from() -> None:
+    frames = [frame(T0 + number * PERIOD_NS) for number in range(10)]
+    buffer = buffer_of([frame(T0 + 10**6 * NS_PER_S), *frames])
+    assert everything(buffer).stamps_ns[-1] == frames[-1].stamp_ns
+    assert len(everything(buffer).stamps_ns) == 10
+
+
+def test_a_frame_without_any_joint_moves_the_clock_and_nothing_else() -> None:
+    buffer = buffer_of([frame(T0), frame(T0 + PERIOD_NS, "ghost", confidence=np.zeros(16, np.float32))])
+    assert buffer.counters.unseen == 1
+    assert buffer.newest_ns == T0 + PERIOD_NS
+    assert everything(buffer).body_id == "a"
+    assert len(everything(buffer).stamps_ns) == 1
+
+
+def test_one_body_in_two_layouts_is_never_mixed() -> None:
+    other = {"positions": np.ones((15, 3), np.float32), "confidence": np.ones(15, np.float32), "layout": "canonical15"}
+    buffer = buffer_of([frame(T0), frame(T0 + 1), frame(T0 + 2, **other)])
+    assert everything(buffer).layout == "egait16"
+    assert buffer.window(T0 + 2, T0 + 2).layout == "canonical15"
+
+
+@given(
+    strange=st.lists(st.tuples(st.integers(0, 15), st.integers(0, 2), st.sampled_from([np.nan, np.inf, -np.inf]))),
+    faint=st.lists(st.integers(0, 15)),
+)
+def test_a_checked_frame_holds_only_numbers_and_says_which_joints_it_saw(strange, faint) -> None:
+    raw = frame()
+    for joint, axis, value in strange:
+        raw.positions[joint, axis] = value
+    raw.confidence[faint] = SETTINGS.min_confidence / 2
+    checked = check_frame(raw, SETTINGS)
+    lost = {joint for joint, _, _ in strange} | set(faint)
+    assert np.isfinite(checked.positions).all()
+    assert set(np.flatnonzero(checked.confidence == 0)) == lost
+
+
+def test_an_undefined_confidence_counts_as_not_seen() -> None:
+    raw = frame()
+    raw.confidence[5] = np.nan
+    assert check_frame(raw, SETTINGS).confidence[5] == 0
+
+
+def test_joints_of_confidence_zero_stay_unseen_even_if_any_confidence_will_do() -> None:
+    raw = frame(confidence=np.zeros(16, np.float32))
+    assert not check_frame(raw, MocapSettings(min_confidence=0.0)).confidence.any()
+
+
+def test_a_skeleton_that_names_no_layout_takes_that_of_the_settings() -> None:
+    assert check_frame(frame(layout=""), MocapSettings(layout="egait16")).layout == "egait16"
+
+
+@pytest.mark.parametrize(
+    ("changes", "cure"),
+    [
+        ({"layout": "kinect"}, "unknown joint layout 'kinect': use one of"),
+        ({"layout": ""}, "names no joint layout: use one of"),
+        ({"positions": np.zeros((15, 3))}, "needs 16 joints x 3 dimensions, but the skeleton has 15 x 3"),
+        ({"positions": np.zeros((16, 2))}, "needs 16 joints x 3 dimensions, but the skeleton has 16 x 2"),
+        ({"positions": np.zeros(48)}, "needs 16 joints x 3 dimensions"),
+        ({"positions": np.zeros((1, 16, 3))}, "needs 16 joints x 3 dimensions"),
+        ({"confidence": np.ones(15)}, "a confidence for each of its 16 joints, not 15"),
+        ({"confidence": np.full(16, 100.0)}, "must lie in 0 to 1, not 100 to 100: divide"),
+        ({"confidence": np.full(16, -0.5)}, "must lie in 0 to 1"),
+        ({"stamp_ns": -1}, "must fill header.stamp"),
+    ],
+)
+def test_a_malformed_skeleton_is_refused_with_its_cure_and_changes_nothing(changes, cure: str) -> None:
+    buffer = buffer_of([frame(T0)])
+    before = replace(buffer.counters)
+    with pytest.raises(SkeletonError, match=cure):
+        buffer.push(replace(frame(T0 + PERIOD_NS), **changes))
+    assert buffer.counters == before
+    assert buffer.newest_ns == T0
+    assert len(everything(buffer).stamps_ns) == 1

@@ -1,0 +1,236 @@
+"""Motion files: read right, or refused with a sentence."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mser_ros.errors import SkeletonError
+from mser_ros.mocap.bvh import read_bvh
+from mser_ros.mocap.layouts import get_layout
+from mser_ros.mocap.readers import read_motion
+from mser_ros.types import NS_PER_S
+
+# An arm: shoulder at (1, 2, 3), elbow 10 further along x, wrist 5 further; turned in the order z, x, y.
+ARM = """HIERARCHY
+ROOT shoulder
+{
+  OFFSET 0 0 0
+  CHANNELS 6 Xposition Yposition Zposition Zrotation Xrotation Yrotation
+  JOINT elbow
+  {
+    OFFSET 10 0 0
+    CHANNELS 3 Zrotation Xrotation Yrotation
+    JOINT wrist
+    {
+      OFFSET 5 0 0
+      CHANNELS 3 Zrotation Xrotation Yrotation
+      End Site
+      {
+        OFFSET 1 0 0
+      }
+    }
+  }
+}
+MOTION
+Frames: 4
+Frame Time: 0.04
+1 2 3 0 0 0 0 0 0 0 0 0
+1 2 3 90 0 0 0 0 0 0 0 0
+1 2 3 0 0 0 0 0 90 0 0 0
+0 0 0 90 90 0 90 0 0 7 7 7
+"""
+
+
+def put(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+def test_forward_kinematics_turns_each_joint_and_all_below_it(tmp_path: Path) -> None:
+    motion = read_bvh(put(tmp_path / "arm.bvh", ARM))
+    assert motion.joints == ("shoulder", "elbow", "wrist")
+    assert motion.frame_s == pytest.approx(0.04)
+    expected = [
+        [(1, 2, 3), (11, 2, 3), (16, 2, 3)],  # straight along x
+        [(1, 2, 3), (1, 12, 3), (1, 17, 3)],  # the shoulder turned about z: along y
+        [(1, 2, 3), (11, 2, 3), (11, 2, -2)],  # the elbow turned about y: the forearm along -z
+        [(0, 0, 0), (0, 10, 0), (0, 10, 5)],  # z by 90, then x by 90 in the turned frame; the elbow about z again
+    ]
+    np.testing.assert_allclose(motion.positions, expected, atol=1e-5)
+
+
+def test_a_compressed_file_reads_the_same(tmp_path: Path) -> None:
+    plain = read_bvh(put(tmp_path / "arm.bvh", ARM))
+    packed = tmp_path / "arm.bvh.gz"
+    packed.write_bytes(gzip.compress(ARM.encode()))
+    np.testing.assert_array_equal(read_bvh(packed).positions, plain.positions)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("HIERARCHY", "HELLO", "does not begin with HIERARCHY"),
+        ("MOTION", "MOVES", "no MOTION section"),
+        ("JOINT elbow", "JOINT shoulder", "a joint is named twice"),
+        ("JOINT elbow", "ROOT elbow", "stands in the wrong place"),
+        ("Xposition", "Wposition", "unknown channel 'Wposition'"),
+        ("OFFSET 10 0 0", "OFFSET 10 x 0", "could not convert"),
+        ("OFFSET 10 0 0", "TURN 10 0 0", "unexpected 'TURN'"),
+        ("Frames: 4", "Frames: 5", "ends too early"),
+        ("Frames: 4", "Frames: 3", "more numbers than 3 frames"),
+        ("Frames: 4", "Frames: 0", "make no motion"),
+        ("Frame Time: 0.04", "Frame Time: 0", "make no motion"),
+        ("Frame Time: 0.04", "Rate: 25", "lacks 'Frames:' and 'Frame Time:'"),
+        ("90 0 0 7 7 7", "90 0 0 7 7", "ends too early"),
+        ("90 0 0 7 7 7", "90 0 0 7 7 seven", "could not convert"),
+    ],
+)
+def test_a_broken_bvh_file_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    path = put(tmp_path / "arm.bvh", ARM.replace(old, new, 1))
+    with pytest.raises(SkeletonError, match=fault) as caught:
+        read_bvh(path)
+    assert str(path) in str(caught.value)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(cut=st.integers(0, len(ARM) - 2), junk=st.text(max_size=5))
+def test_a_damaged_bvh_file_never_gives_a_traceback(tmp_path: Path, cut: int, junk: str) -> None:
+    path = tmp_path / "arm.bvh"
+    path.write_bytes((ARM[:cut] + junk + ARM[cut + 3 :]).encode("utf-8", "surrogatepass"))
+    with contextlib.suppress(SkeletonError):
+        assert read_bvh(path).positions.shape[2] == 3
+
+
+def test_a_cut_off_gzip_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "arm.bvh.gz"
+    path.write_bytes(gzip.compress(ARM.encode())[:60])
+    with pytest.raises(SkeletonError, match="cannot be read"):
+        read_motion(path)
+
+
+def test_joint_names_that_no_layout_has_are_listed(tmp_path: Path) -> None:
+    path = put(tmp_path / "arm.bvh", ARM)
+    with pytest.raises(SkeletonError, match=r"no known layout has the joint names of .*shoulder, elbow, wrist"):
+        read_motion(path)
+    with pytest.raises(SkeletonError, match="lacks the joint 'Hips' of layout 'bandai21'"):
+        read_motion(path, layout="bandai21")
+
+
+def save(path: Path, **arrays) -> Path:
+    np.savez(path, **arrays)
+    return path
+
+
+WALK = np.arange(4 * 16 * 3, dtype=np.float32).reshape(4, 16, 3)
+
+
+def test_an_npz_file_that_says_all_needs_no_options(tmp_path: Path) -> None:
+    sequence = read_motion(save(tmp_path / "walk.npz", joints=WALK, layout="egait16", rate_hz=25.0))
+    np.testing.assert_array_equal(sequence.positions, WALK)
+    np.testing.assert_array_equal(sequence.stamps_ns, np.arange(4) * 40_000_000)
+    assert sequence.layout == "egait16"
+    assert sequence.confidence.all()
+    assert (sequence.positions.dtype, sequence.confidence.dtype) == (np.float32, np.float32)
+
+
+def test_options_come_before_what_the_file_says(tmp_path: Path) -> None:
+    path = save(tmp_path / "walk.npz", joints=WALK, layout="canonical15", rate_hz=25.0)
+    sequence = read_motion(path, layout="egait16", rate_hz=10.0, start_ns=7)
+    assert sequence.layout == "egait16"
+    np.testing.assert_array_equal(sequence.stamps_ns, 7 + np.arange(4) * 100_000_000)
+
+
+def test_a_pack_of_motions_needs_an_index(tmp_path: Path) -> None:
+    path = save(tmp_path / "pack.npz", joints=np.stack([WALK, WALK + 1]), walker=np.array(["a", "b"]))
+    sequence = read_motion(path, layout="egait16", rate_hz=30, index=1)
+    np.testing.assert_array_equal(sequence.positions, WALK + 1)
+    for index in (None, 2, -3):
+        with pytest.raises(SkeletonError, match="holds 2 motions: choose one"):
+            read_motion(path, layout="egait16", rate_hz=30, index=index)
+
+
+def test_joints_that_are_not_finite_and_confidences_of_the_file_are_kept_apart(tmp_path: Path) -> None:
+    joints = WALK.copy()
+    joints[1, 2, 0] = np.nan
+    confidence = np.full((4, 16), 0.5)
+    confidence[3, 4] = 0
+    sequence = read_motion(save(tmp_path / "w.npz", joints=joints, confidence=confidence, layout="egait16", rate_hz=30))
+    assert np.isfinite(sequence.positions).all()
+    assert sorted(zip(*np.nonzero(sequence.confidence == 0), strict=True)) == [(1, 2), (3, 4)]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "fault"),
+    [
+        ({"points": WALK}, "has no array 'joints'"),
+        ({"joints": WALK, "rate_hz": 30}, "names no joint layout: say which of bandai21"),
+        ({"joints": WALK, "layout": "egait16"}, "has no frame rate"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": 0}, "must lie above 0"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": np.nan}, "must lie above 0"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": np.ones(3)}, "one number"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": "fast"}, "one number"),
+        ({"joints": np.stack([WALK]), "layout": "egait16", "rate_hz": 30, "confidence": np.ones(1)}, "'confidence' of"),
+        ({"joints": WALK, "layout": "kinect", "rate_hz": 30}, "unknown joint layout 'kinect'"),
+        ({"joints": WALK[:, :15], "layout": "egait16", "rate_hz": 30}, "needs 16 joints"),
+        ({"joints": WALK[0], "layout": "egait16", "rate_hz": 30}, "must be numbers of shape"),
+        ({"joints": WALK[:0], "layout": "egait16", "rate_hz": 30}, "must be numbers of shape"),
+        ({"joints": WALK.astype(str), "layout": "egait16", "rate_hz": 30}, "must be numbers of shape"),
+        ({"joints": WALK, "layout": "egait16", "stamps_ns": [0, 2, 1, 3]}, "whole numbers that rise"),
+        ({"joints": WALK, "layout": "egait16", "stamps_ns": [0, 1, 2]}, "whole numbers that rise"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": 30, "confidence": np.ones(4)}, "'confidence' of"),
+        ({"joints": np.array([{}]), "layout": "egait16"}, "cannot be read"),
+    ],
+)
+def test_a_wrong_npz_file_is_refused_with_its_fault(tmp_path: Path, arrays, fault: str) -> None:
+    with pytest.raises(SkeletonError, match=fault):
+        read_motion(save(tmp_path / "walk.npz", **arrays), index=0)
+
+
+def test_a_missing_foreign_or_damaged_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SkeletonError, match="there is no motion file"):
+        read_motion(tmp_path / "none.bvh")
+    with pytest.raises(SkeletonError, match="is no motion file that can be read"):
+        read_motion(put(tmp_path / "walk.fbx", "FBX"))
+    path = save(tmp_path / "walk.npz", joints=WALK, layout="egait16", rate_hz=30)
+    path.write_bytes(path.read_bytes()[:300])
+    with pytest.raises(SkeletonError, match="cannot be read"):
+        read_motion(path)
+    with pytest.raises(SkeletonError, match="cannot be read"):
+        read_motion(put(tmp_path / "text.npz", "no archive"))
+
+
+needs_data = pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs data: set MSER_DATA_DIR to its folder")
+
+
+@needs_data
+def test_real_bvh_files_keep_their_bones_and_stand_on_the_floor() -> None:
+    layout = get_layout("bandai21")
+    children = [joint for joint, parent in enumerate(layout.parents) if parent >= 0]
+    parents = [layout.parents[joint] for joint in children]
+    files = sorted((Path(os.environ["MSER_DATA_DIR"]) / "bandai_namco").glob("*walk*.bvh.gz"))
+    assert files
+    for path in files:
+        sequence = read_motion(path)
+        assert sequence.layout == "bandai21"
+        assert np.median(np.diff(sequence.stamps_ns)) == pytest.approx(NS_PER_S / 30, rel=1e-4)
+        bones = np.linalg.norm(sequence.positions[:, children] - sequence.positions[:, parents], axis=2)
+        assert bones.std(axis=0).max() < 1e-2  # centimetres
+        lowest = sequence.positions[..., 1].min(axis=1)
+        assert -5 < lowest.min() <= lowest.max() < 25
+        assert 110 < sequence.positions[..., 1].max() < 170
+
+
+@needs_data
+def test_a_walk_of_the_real_gait_pack_is_read() -> None:
+    path = Path(os.environ["MSER_DATA_DIR"]) / "egait" / "egait_intended.npz"
+    sequence = read_motion(path, layout="egait16", rate_hz=30, index=5)
+    assert sequence.positions.shape == (75, 16, 3)
+    assert sequence.duration_s == pytest.approx(74 / 30)
