@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -83,6 +84,9 @@ class PerceptionNode(LifecycleNode):
         except MserError as error:
             self.complain(error)
             return TransitionCallbackReturn.FAILURE
+        except Exception:  # a bug of ours, which rclpy would swallow
+            self.get_logger().fatal(traceback.format_exc())
+            raise
         self.is_configured = True
         return TransitionCallbackReturn.SUCCESS
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -26,10 +27,13 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
     """
     known = {item.name: item for item in [AUTOSTART, *flatten(settings_class)]}
     for item in known.values():
-        if node.has_parameter(item.name):
-            node.set_descriptor(item.name, _descriptor(item), node.get_parameter(item.name).value)
-        else:
+        if not node.has_parameter(item.name):
             node.declare_parameter(item.name, item.default, _descriptor(item))
+            continue
+        # A value that does not fit is refused at configure, with a better sentence than here.
+        with contextlib.suppress(SettingsError):
+            item.check(node.get_parameter(item.name).value)
+            node.set_descriptor(item.name, _descriptor(item))
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
         try:

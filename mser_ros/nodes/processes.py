@@ -18,8 +18,8 @@ STOP_S = 10.0
 class NodeProcesses:
     """Runs each node in a process of its own while the `with` block lasts, then ends it by SIGINT.
 
-    `parameters`: by name, for every node. `environment`: added to this process's. After the block `exit_codes` tells
-    how each node ended.
+    `parameters`: by name for every node, by `node:name` for one. `environment`: added to this process's. After the
+    block `exit_codes` tells how each node ended.
     """
 
     def __init__(

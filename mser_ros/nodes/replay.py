@@ -79,8 +79,10 @@ class ReplaySession:
                 self._changed.wait(min(left, 0.1))
         return True
 
-    def wait_for_links(self, names: Collection[str], timeout_s: float = 30.0) -> bool:
-        """Wait until these nodes are active and hear each other; whether they do."""
+    def wait_for_links(
+        self, names: Collection[str], timeout_s: float = 30.0, *, unless: Callable[[], object] = lambda: False
+    ) -> bool:
+        """Wait until these nodes are active and hear each other, or `unless` gives something true; whether they do."""
 
         def linked() -> bool:
             return all(
@@ -90,7 +92,12 @@ class ReplaySession:
                 if not (link == "subscribers skeleton" and "emotion" not in names)
             )
 
-        return self.wait(linked, timeout_s)
+        return self.wait(lambda: linked() or bool(unless()), timeout_s) and linked()
+
+    def problems(self) -> dict[str, str]:
+        """The last problem of each node that reports one."""
+        last = {name: values.get("last problem", "") for name, values in self.diagnostics.items()}
+        return {name: problem for name, problem in last.items() if problem}
 
     def play(
         self,

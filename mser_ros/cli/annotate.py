@@ -1,0 +1,134 @@
+"""`mser annotate`: the live pipeline over a bag or a sound file, without ROS and faster than real time."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from .. import conversions
+from ..bag_writer import copy_with_topic
+from ..bundle import load_bundle
+from ..errors import BagError, MserError
+from ..pipeline import EmotionPipeline
+from ..recognizer import EmotionRecognizer
+from ..settings import EmotionSettings, MocapSettings, SpeechSettings, build
+from ..timeline import Recording, draw_timeline
+from ..types import AudioChunk, EmotionEstimate, SkeletonFrame
+from .inputs import open_bag, open_files
+from .lines import emotion_line
+
+EMOTION = "mser_msgs/msg/Emotion"
+
+
+@click.command()
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
+@click.option("--skeleton", type=click.Path(path_type=Path), help="Skeleton file (.npz, .bvh) beside a sound file.")
+@click.option("--bundle", default="", help="Model bundle.  [the default one]")
+@click.option("--asr", "backend", type=click.Choice(["pocketsphinx", "vosk", "none"]), help="Speech recogniser.")
+@click.option("--asr-model", default="", help="Folder of the recogniser's model.")
+@click.option("--audio-topic", default="", help="Audio topic of the bag.  [the only one of type AudioFrame]")
+@click.option("--skeleton-topic", default="", help="Skeleton topic of the bag.  [the only one of type Skeleton]")
+@click.option("--quiet", is_flag=True, help="Do not print the final emotions.")
+def annotate(
+    source: Path,
+    out: Path,
+    skeleton: Path | None,
+    bundle: str,
+    backend: str | None,
+    asr_model: str,
+    audio_topic: str,
+    skeleton_topic: str,
+    quiet: bool,
+) -> int:
+    """Estimate the emotions in a bag or a sound file.
+
+    Writes emotions.jsonl (a message a line), emotions.csv (a final estimate a line), timeline.png, and for a bag a copy
+    of it with the topic /emotion added.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    is_bag = source.is_dir() or source.suffix in (".mcap", ".db3")
+    if is_bag and skeleton:
+        raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
+    speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
+    recognizer = EmotionRecognizer(load_bundle(bundle))
+    pipeline = EmotionPipeline.create(recognizer, speech=speech, mocap=MocapSettings(), emotion=EmotionSettings())
+    recording = Recording()
+    found: list[tuple[int, EmotionEstimate]] = []
+    rejected: dict[str, int] = {}
+
+    items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
+    out.mkdir(parents=True, exist_ok=True)
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        task = progress.add_task(source.name, total=count)
+        log_ns = 0
+        for item in items:
+            progress.advance(task)
+            log_ns = item.log_ns
+            try:
+                data = item.load()
+                recording.add(data)
+                found += [(log_ns, estimate) for estimate in _push(pipeline, data)]
+            except MserError as error:
+                rejected[str(error)] = rejected.get(str(error), 0) + 1
+        found += [(log_ns, estimate) for estimate in pipeline.flush()]
+
+    records = [conversions.emotion_record(conversions.emotion_to_fields(estimate)) for _, estimate in found]
+    _write_tables(out, records)
+    draw_timeline(records, recording, out / "timeline.png", title=source.name)
+    if is_bag:
+        shutil.rmtree(out / "annotated", ignore_errors=True)  # of an earlier run
+        messages = ((conversions.emotion_to_fields(estimate), log_ns) for log_ns, estimate in found)
+        copy_with_topic(source, out / "annotated", topic="/emotion", type_name=EMOTION, messages=messages)
+    begin_s = min((record["speech_start"]["sec"] for record in records), default=0)
+    for record in records:
+        if record["state"] == "FINAL" and not quiet:
+            console.print(emotion_line(record, begin_s=begin_s if is_bag else 0.0))
+    for problem, times in rejected.items():
+        console.print(f"dropped {times} x: {problem}", style="yellow")
+    finals = sum(record["state"] == "FINAL" for record in records)
+    console.print(f"{finals} utterances → {out}", style="bold")
+    return 0
+
+
+def _push(pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame) -> Iterator[EmotionEstimate]:
+    return pipeline.push_audio(data) if isinstance(data, AudioChunk) else pipeline.push_skeleton(data)
+
+
+def _write_tables(out: Path, records: list[dict[str, Any]]) -> None:
+    with (out / "emotions.jsonl").open("w", encoding="utf-8") as stream:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    labels = list(records[0]["labels"]) if records else []
+    with (out / "emotions.csv").open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.writer(stream)
+        names = ["utterance_id", "start_s", "end_s", "label", "confidence", *labels, "valence", "arousal"]
+        writer.writerow([*names, "modalities", "abstain_reason", "transcript"])
+        for record in records:
+            if record["state"] == "FINAL":
+                writer.writerow(_row(record, labels))
+
+
+def _row(record: dict[str, Any], labels: list[str]) -> list[Any]:
+    start, end = (record[key]["sec"] + record[key]["nanosec"] / 1e9 for key in ("speech_start", "speech_end"))
+    numbers = [record["confidence"], *(record["probabilities"][label] for label in labels)]
+    used = [item["modality"] for item in record["evidence"] if item["available"]]
+    return [
+        record["utterance_id"],
+        f"{start:.3f}",
+        f"{end:.3f}",
+        record["label"],
+        *(f"{value:.4f}" for value in [*numbers, record["valence"], record["arousal"]]),
+        "+".join(used),
+        record["abstain_reason"],
+        record["transcript"],
+    ]

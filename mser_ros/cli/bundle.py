@@ -1,0 +1,58 @@
+"""`mser bundle`: show and verify model bundles."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ..bundle import load_bundle
+
+
+@click.group()
+def bundle() -> None:
+    """Show or verify a model bundle: the folder that 'mser export' writes and the emotion node loads."""
+
+
+@bundle.command()
+@click.argument("folder", default="", type=click.Path(path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
+def show(folder: Path, as_json: bool) -> None:
+    """Show what is in FOLDER (the default bundle, if none is named)."""
+    loaded = load_bundle(folder if str(folder) != "." else "")
+    if as_json:
+        click.echo(json.dumps(loaded.manifest, indent=2, ensure_ascii=False))
+        return
+    console = Console(highlight=False)
+    console.print(f"[bold]{loaded.model_id}[/]  {loaded.path}  {loaded.size_bytes / 1e6:.1f} MB")
+    console.print(f"labels: {', '.join(loaded.labels)}; fusion: {loaded.fusion.kind}")
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("modality", "graph", "precision", "MB", "trained on", "licence", "temperature", "weight"):
+        table.add_column(column)
+    for name, spec in loaded.modalities.items():
+        size = loaded.manifest["files"][spec.graph]["bytes"] / 1e6
+        table.add_row(
+            name,
+            spec.graph,
+            spec.precision,
+            f"{size:.1f}",
+            ", ".join(spec.trained_on),
+            spec.licence,
+            f"{spec.temperature:.2f}",
+            f"{spec.weight:.2f}",
+        )
+    console.print(table)
+
+
+@bundle.command()
+@click.argument("folder", default="", type=click.Path(path_type=Path))
+def verify(folder: Path) -> None:
+    """Check every file of FOLDER against its checksum, and run every graph once."""
+    from ..recognizer import EmotionRecognizer
+
+    loaded = load_bundle(folder if str(folder) != "." else "")
+    EmotionRecognizer(loaded)
+    click.echo(f"{loaded.model_id}: {len(loaded.manifest['files'])} files as exported, every graph runs")

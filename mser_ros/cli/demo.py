@@ -1,0 +1,90 @@
+"""`mser demo`: the three nodes as processes of their own, a recorded person played into them over DDS."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from .. import conversions
+from ..bags import Bag
+from ..errors import DependencyError
+from ..nodes.processes import NodeProcesses
+from ..nodes.replay import ReplaySession
+from ..resources import share_dir
+from ..timeline import Recording, draw_timeline
+from ..types import NS_PER_S
+from .lines import LEGEND, emotion_line
+
+NODES = ("speech", "mocap", "emotion")
+
+
+@click.command()
+@click.option("--bag", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]")
+@click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo_out"), show_default=True)
+@click.option("--rate", type=click.FloatRange(0.1, 5), default=1.0, show_default=True, help="Speed of the replay.")
+@click.option("--bundle", default="", help="Model bundle.  [the default one]")
+def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
+    """Start the nodes, replay a recorded person into them and print every emotion they publish.
+
+    The demo bag is synthetic: it shows that everything works, not how accurate it is.
+    """
+    path = bag or share_dir() / "demo" / "demo.mcap"
+    console = Console(highlight=False, soft_wrap=True)
+    isolate()
+    out.mkdir(parents=True, exist_ok=True)
+    with Bag(path) as source:
+        begin_s = source.start_ns / NS_PER_S
+        topics = [item for item in ("/audio", "/skeleton_in", "/utterance") if item in source.topics]
+        length_s = (source.end_ns - source.start_ns) / NS_PER_S
+    records: list[dict] = []
+
+    def show(message: object) -> None:
+        record = conversions.emotion_record(conversions.to_fields(message))
+        if not records:
+            console.print(LEGEND.format(labels=", ".join(record["labels"])), style="dim")
+        records.append(record)
+        console.print(emotion_line(record, begin_s=begin_s))
+
+    console.print(f"Starting {', '.join(NODES)} as processes of their own ...", style="dim")
+    parameters = {"use_sim_time": True} | ({"emotion:bundle": bundle} if bundle else {})
+    with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
+        if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
+            why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
+            raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")
+        console.print(f"Replaying {path.name}: {length_s:.0f} s", style="dim")
+        session.play(path, rate=rate, topics=topics)
+        complete = session.finish(rate=rate)
+    bad_exits = {name: code for name, code in nodes.exit_codes.items() if code}
+    _write(out, records, path, topics)
+    finals = [record for record in records if record["state"] == "FINAL"]
+    summary = f"{len(finals)} utterances, {len(records)} emotions → {out / 'emotions.jsonl'}, {out / 'timeline.png'}"
+    if not complete or not finals or bad_exits:
+        console.print(f"Incomplete: {summary} {bad_exits or ''}", style="bold red")
+        return 1
+    console.print(f"Done: {summary}", style="bold green")
+    return 0
+
+
+def isolate() -> None:
+    """Keep this process and its children to this machine, in a ROS domain that is probably nobody else's."""
+    os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
+    os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def _write(out: Path, records: list[dict], bag: Path, topics: list[str]) -> None:
+    with (out / "emotions.jsonl").open("w", encoding="utf-8") as stream:
+        for record in records:
+            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+    recording = Recording()
+    with Bag(bag) as source:
+        for message in source.messages(topics):
+            if message.topic == "/audio":
+                recording.add(conversions.audio_from_msg(message.decode()))
+            elif message.topic == "/skeleton_in":
+                recording.add(conversions.skeleton_from_msg(message.decode()))
+    draw_timeline(records, recording, out / "timeline.png", title=f"mser_ros: {bag.name}, through the live nodes")

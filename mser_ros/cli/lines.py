@@ -1,0 +1,47 @@
+"""One emotion as one readable line of a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.text import Text
+
+from ..labels import UNKNOWN
+from ..timeline import COLOURS
+from ..types import NS_PER_S
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_LETTERS = {"speech": "S", "text": "T", "mocap": "M"}
+
+LEGEND = "time, utterance, state, label; a bar each for {labels}; S speech, T text, M mocap (· missing); words; latency"
+
+
+def emotion_line(record: Mapping[str, Any], *, begin_s: float = 0.0) -> Text:
+    """A record as `conversions.emotion_record` makes it: time, utterance, state, label, bars, modalities, words."""
+    stamp = record["header"]["stamp"]
+    line = Text(f"{stamp['sec'] + stamp['nanosec'] / NS_PER_S - begin_s:8.2f} s  ", style="dim")
+    line.append(f"{record['utterance_id'].rsplit('-', 1)[-1]:>3} ", style="dim")
+    final = record["state"] == "FINAL"
+    line.append(f"{record['state'].lower():<12}", style="bold" if final else "dim")
+    label = record["label"]
+    colour = COLOURS.get(label, "#FFFFFF")
+    line.append(f"{label:<8}", style=f"bold {colour}" if final else colour)
+    line.append(f"{record['confidence']:4.0%}  " if label != UNKNOWN else "   –  ")
+    for name, value in record["probabilities"].items():
+        line.append(_bar(value), style=COLOURS.get(name, ""))
+        line.append(f"{value:3.0%} ".rjust(5), style="dim")
+    for item in record["evidence"]:
+        letter = _LETTERS.get(item["modality"], item["modality"][:1].upper())
+        line.append(letter if item["available"] else "·", style="bold" if item["available"] else "dim")
+    if record["abstain_reason"] != "NONE":
+        line.append(f"  ({record['abstain_reason'].lower().replace('_', ' ')})", style="dim")
+    if record["transcript"]:
+        line.append(f"  “{record['transcript']}”", style="italic")
+    if record["latency_s"] >= 0:
+        line.append(f"  {record['latency_s'] * 1000:.0f} ms", style="dim")
+    return line
+
+
+def _bar(value: float) -> str:
+    return _BLOCKS[min(8, max(0, round(value * 8)))]
