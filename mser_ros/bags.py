@@ -6,6 +6,7 @@ A message is whatever the `rosbags` library makes of it: an object with the mess
 from __future__ import annotations
 
 import struct
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ from rosbags.typesys.store import Typestore
 from .errors import BagError
 from .resources import interfaces_dir
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:  # what rosbags itself uses there
+    from backports import zstd
+
 #: What the library raises on bags that were damaged: its own errors, and those of the formats inside.
 _DAMAGE = (
     AnyReaderError,
@@ -31,6 +37,7 @@ _DAMAGE = (
     SerdeError,
     TypesysError,
     apsw.Error,
+    zstd.ZstdError,
     struct.error,
     OSError,
     EOFError,
