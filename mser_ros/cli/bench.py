@@ -1,0 +1,99 @@
+"""`mser bench`: latency, load and memory of the live nodes on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+
+import click
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from ..errors import DependencyError
+from ..nodes.load import idle_load, latencies, usages
+from ..nodes.processes import NodeProcesses
+from ..nodes.replay import ReplaySession
+from ..resources import share_dir
+from .demo import NODES, isolate
+
+
+@click.command()
+@click.option("--rounds", type=click.IntRange(1, 100), default=5, show_default=True, help="Replays of the bag.")
+@click.option("--idle", "idle_s", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Quiet [s].")
+@click.option("--bag", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]")
+@click.option("--bundle", default="", help="Model bundle.  [the default one]")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
+def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: Path | None) -> int:
+    """Measure the live nodes: end of speech to final emotion, load while listening, memory.
+
+    Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
+    the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top.
+    """
+    console = Console(highlight=False)
+    isolate()
+    path = bag or share_dir() / "demo" / "demo.mcap"
+    parameters = {"emotion:bundle": bundle} if bundle else {}
+    found: list[float] = []
+    with NodeProcesses(NODES, parameters=parameters) as nodes, Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("listening to silence", total=rounds + 1)
+        with ReplaySession() as session:
+            if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
+                raise DependencyError("the nodes did not start: see 'mser doctor'")
+            idle = idle_load(session, nodes, idle_s)
+            progress.advance(task)
+            for number in range(rounds):
+                progress.update(task, description=f"replay {number + 1} of {rounds}")
+                session.emotions.clear()
+                session.utterances.clear()
+                session.play(path, topics=("/audio", "/skeleton_in"))
+                session.finish()
+                found += latencies(session)
+                progress.advance(task)
+            held = usages(nodes)
+    if not found:
+        raise DependencyError(f"no utterance of {path} got a final emotion: see 'mser doctor'")
+    numbers = {
+        "machine": _machine(),
+        "utterances": len(found),
+        "final_p50_ms": round(float(np.percentile(found, 50)) * 1000, 1),
+        "final_p95_ms": round(float(np.percentile(found, 95)) * 1000, 1),
+        "idle_share_of_core": {name: round(share, 4) for name, share in idle.items()},
+        "idle_share_of_core_sum": round(sum(idle.values()), 4),
+        "rss_mb": {name: round(item.rss / 1e6, 1) for name, item in held.items()},
+        "peak_rss_mb": {name: round(item.peak / 1e6, 1) for name, item in held.items()},
+    }
+    _print(console, numbers)
+    if json_path:
+        json_path.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _print(console: Console, numbers: dict) -> None:
+    console.print(numbers["machine"], style="dim")
+    console.print(
+        f"end of speech → final emotion: p50 [bold]{numbers['final_p50_ms']:.0f} ms[/], "
+        f"p95 [bold]{numbers['final_p95_ms']:.0f} ms[/] ({numbers['utterances']} utterances)"
+    )
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("node", "CPU while listening", "RSS", "peak RSS"):
+        table.add_column(column, justify="left" if column == "node" else "right")
+    for name, share in numbers["idle_share_of_core"].items():
+        rss, peak = numbers["rss_mb"][name], numbers["peak_rss_mb"][name]
+        table.add_row(name, f"{share:.1%} of a core", f"{rss:.0f} MB", f"{peak:.0f} MB")
+    table.add_row("together", f"{numbers['idle_share_of_core_sum']:.1%} of a core", "", "")
+    console.print(table)
+
+
+def _machine() -> str:
+    model = platform.processor() or platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), model)
+    except OSError:
+        pass
+    load = os.getloadavg()[0]
+    return f"{model}, {os.cpu_count()} cores, load {load:.1f}, Python {platform.python_version()}"
