@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from mocap_poses import POSE, ROWS, pose_of
 
 from mser_ros.errors import SkeletonError
-from mser_ros.mocap.canonical import JOINTS, MAX_GAP_S, MIRRORED, CanonicalMotion, canonicalise
+from mser_ros.mocap.canonical import JOINTS, MIRRORED, CanonicalMotion, canonicalise
 from mser_ros.types import NS_PER_S, SkeletonSequence
 
 RATE_HZ, WINDOW_S, END_NS = 15.0, 2.0, 1_700_000_100 * NS_PER_S
@@ -169,20 +169,20 @@ def test_the_camera_s_rate_does_not_matter(rate_hz: float) -> None:
     np.testing.assert_allclose(made[0].positions[both], made[1].positions[both], atol=0.02)
 
 
-@given(order=st.permutations(range(5)), extra=st.integers(1, 50))
-def test_frames_outside_the_window_do_not_matter(order, extra: int) -> None:
-    inside = body(count=40)
-    plain = motion(inside)
+@given(extra=st.integers(1, 50))
+def test_frames_outside_the_window_do_not_matter(extra: int) -> None:
+    inside, times = body(count=40), stamps(40, end_ns=END_NS - 20_000_000)
+    plain = motion(inside, stamps_ns=times)
     around = np.concatenate([body(1, extra), inside, body(2, extra)])
-    before = stamps(extra, end_ns=END_NS - int((WINDOW_S) * NS_PER_S) - 1)
+    before = stamps(extra, end_ns=END_NS - int(WINDOW_S * NS_PER_S) - 1)
     after = END_NS + 1 + np.arange(extra) * 7_000_000
-    made = motion(around, stamps_ns=np.concatenate([before, stamps(40), after]))
+    made = motion(around, stamps_ns=np.concatenate([before, times, after]))
     assert_same(plain, made, atol=0)
 
 
 def test_a_short_gap_is_bridged_and_a_long_one_masked() -> None:
     joint = JOINTS.index("left_wrist")
-    for gap_s, bridged in ((MAX_GAP_S * 0.8, True), (MAX_GAP_S * 2, False)):
+    for gap_s, bridged in ((0.24, True), (0.6, False)):
         confidence = np.ones((60, 15), np.float32)
         times_s = (stamps(60) - END_NS) / NS_PER_S
         confidence[(times_s > -1 - gap_s / 2) & (times_s < -1 + gap_s / 2), joint] = 0
