@@ -171,7 +171,7 @@ def test_the_camera_s_rate_does_not_matter(rate_hz: float) -> None:
 
 @given(extra=st.integers(1, 50))
 def test_frames_outside_the_window_do_not_matter(extra: int) -> None:
-    inside, times = body(count=40), stamps(40, end_ns=END_NS - 20_000_000)
+    inside, times = body(count=56), stamps(56, end_ns=END_NS - 20_000_000)
     plain = motion(inside, stamps_ns=times)
     around = np.concatenate([body(1, extra), inside, body(2, extra)])
     before = stamps(extra, end_ns=END_NS - int(WINDOW_S * NS_PER_S) - 1)
