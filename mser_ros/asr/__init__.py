@@ -1,0 +1,1 @@
+"""Reading the words of an utterance: one `Transcriber` protocol, several recognisers behind it."""

@@ -1,0 +1,108 @@
+"""What every speech recogniser of this package can do, and how to get one from settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+
+from ..settings import AsrSettings
+from ..types import Transcript
+
+#: Samples that a recogniser is given at once, whatever the caller's pieces: results must not depend on those.
+PIECE = 1024
+
+
+class Transcriber(Protocol):
+    """Reads one utterance after the other: `start`, `accept` as often as audio comes, `finish` (or `reset`).
+
+    The same audio gives the same transcript, however it is cut and whatever was heard before. Audio is int16, shape
+    (n,), 16 kHz mono. Models are loaded when the object is made; nothing later reads a file.
+    """
+
+    @property
+    def language(self) -> str:
+        """BCP 47 tag of the transcripts, '' where none are given."""
+
+    def start(self, start_ns: int) -> None:
+        """A new utterance whose first sample has this time; an open one is forgotten."""
+
+    def accept(self, samples: np.ndarray) -> None:
+        """The next audio of the utterance."""
+
+    def partial(self) -> Transcript:
+        """The present guess: not final, without words. Asking does not change what comes out in the end."""
+
+    def finish(self) -> Transcript:
+        """The utterance is over: the final transcript, with the times and confidences of its words."""
+
+    def reset(self) -> None:
+        """Forget the open utterance."""
+
+    def close(self) -> None:
+        """Free the model; nothing may be called afterwards."""
+
+
+class NullTranscriber:
+    """Reads nothing: the backend 'none'."""
+
+    language = ""
+
+    def start(self, start_ns: int) -> None:
+        pass
+
+    def accept(self, samples: np.ndarray) -> None:
+        pass
+
+    def partial(self) -> Transcript:
+        return Transcript("", is_final=False)
+
+    def finish(self) -> Transcript:
+        return Transcript("")
+
+    def reset(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def create_transcriber(settings: AsrSettings) -> Transcriber:
+    """The recogniser that the settings name, its model loaded.
+
+    Raises `TranscriberError` for a model that cannot be used, `DependencyError` for a recogniser not installed.
+    """
+    if settings.backend == "pocketsphinx":
+        from .pocketsphinx import PocketsphinxTranscriber
+
+        return PocketsphinxTranscriber(settings.model_path, language=settings.language)
+    if settings.backend == "vosk":
+        from .vosk import VoskTranscriber
+
+        return VoskTranscriber(settings.model_path, language=settings.language)
+    return NullTranscriber()
+
+
+class Pieces:
+    """Cuts audio of any lengths into pieces of `PIECE` samples."""
+
+    def __init__(self) -> None:
+        self._held = np.zeros(0, np.int16)
+
+    def push(self, samples: np.ndarray) -> Iterator[np.ndarray]:
+        """The pieces that are now complete."""
+        held = np.concatenate([self._held, samples])
+        whole = len(held) - len(held) % PIECE
+        self._held = held[whole:]
+        yield from held[:whole].reshape(-1, PIECE)
+
+    def rest(self) -> np.ndarray:
+        """What is left over; the next piece starts anew."""
+        rest, self._held = self._held, np.zeros(0, np.int16)
+        return rest
+
+
+def mean_confidence(confidences: list[float]) -> float | None:
+    """Confidence of a text: the mean of its words', that is the share of words expected to be right."""
+    return float(np.mean(confidences)) if confidences else None

@@ -1,0 +1,185 @@
+"""Cutting speech out of a stream: voice activity with hysteresis, pre-roll, hang-over and a longest length."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..settings import SegmenterSettings
+from ..types import AudioChunk
+from .vad import FRAME, SileroVad, VoiceActivityDetector
+from .waveform import RATE, SAMPLE_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """Speech has begun. `start_ns`: first sample, pre-roll included. `decided_ns`: how much had been heard by then."""
+
+    start_ns: int
+    decided_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Speech:
+    """The next audio of the open segment: int16, shape (n,), 16 kHz, without a gap; the pre-roll comes first."""
+
+    samples: np.ndarray
+    start_ns: int
+
+    @property
+    def end_ns(self) -> int:
+        """Time one past the last sample."""
+        return self.start_ns + len(self.samples) * SAMPLE_NS
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The segment is over. `end_ns`: one past its last sample, post-roll included, which may lie before the audio
+    already given; `decided_ns`: how much had been heard when that was decided."""
+
+    start_ns: int
+    end_ns: int
+    decided_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """The segment held too little voice: forget it. `end_ns`: how much had been heard when that was decided."""
+
+    start_ns: int
+    end_ns: int
+
+
+SegmentEvent = Started | Speech | Ended | Cancelled
+
+
+class Segmenter:
+    """Finds the segments of speech in 16 kHz mono audio that has no holes.
+
+    The audio is judged in frames of 32 ms, counted from the first sample after a reset, so the segments do not depend
+    on how it is cut into chunks. All times are exact to the sample. It remembers no more than the pre-roll and the
+    frames that wait for confirmation.
+    """
+
+    def __init__(self, settings: SegmenterSettings | None = None, vad: VoiceActivityDetector | None = None) -> None:
+        self.settings = settings = settings or SegmenterSettings()
+        self._vad = vad or SileroVad()
+        self._confirm = -(-_samples(settings.start_s) // FRAME)  # frames, rounded up
+        self._hangover = _samples(settings.hangover_s)
+        self._pre_roll = _samples(settings.pre_roll_s)
+        self._post_roll = _samples(settings.post_roll_s)
+        self._longest = _samples(settings.max_speech_s)
+        self._shortest_voice = _samples(settings.min_speech_s)
+        self._past: deque[np.ndarray] = deque(maxlen=self._confirm - (-self._pre_roll // FRAME))
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget everything; the next chunk sets the clock anew."""
+        self._vad.reset()
+        self._past.clear()
+        self._pending: list[np.ndarray] = []  # less than a frame that waits for the rest
+        self._pending_samples = 0
+        self._anchor_ns: int | None = None
+        # Everything below counts samples since the anchor.
+        self._now = 0
+        self._earliest = 0  # where the last segment ended: the next one may not reach further back
+        self._start: int | None = None  # of the open segment
+        self._voice_run = 0  # frames of voice in a row, while no segment is open
+        self._voice_end = 0
+        self._voiced = 0
+
+    def push(self, chunk: AudioChunk) -> Iterator[SegmentEvent]:
+        """Judge a chunk (int16, shape (n, 1), 16 kHz) that follows the one before without a gap."""
+        if self._anchor_ns is None:
+            self._anchor_ns = chunk.stamp_ns
+        samples = chunk.samples[:, 0]
+        self._pending.append(samples)
+        self._pending_samples += len(samples)
+        if self._pending_samples < FRAME:
+            return
+        samples = np.concatenate(self._pending)
+        whole = len(samples) - len(samples) % FRAME
+        self._pending = [samples[whole:].copy()]
+        self._pending_samples = len(samples) - whole
+        for first in range(0, whole, FRAME):
+            yield from self._judge(samples[first : first + FRAME])
+
+    def flush(self) -> Iterator[SegmentEvent]:
+        """The input is over or has a hole: end an open segment, then forget everything."""
+        if self._start is not None:
+            rest = np.concatenate(self._pending) if self._pending_samples else np.zeros(0, np.int16)
+            if len(rest):
+                yield Speech(rest, self._time(self._now))
+            if self._voice_end == self._now:  # the rest is too short to be judged: it goes with what lies before it
+                self._voice_end += len(rest)
+                self._voiced += len(rest)
+            self._now += len(rest)
+            yield self._end()
+        self.reset()
+
+    def _judge(self, frame: np.ndarray) -> Iterator[SegmentEvent]:
+        probability = self._vad.probability(frame)
+        begins = self._start is None and self._voice_run == 0
+        threshold = self.settings.start_threshold if begins else self.settings.end_threshold
+        voiced = probability >= threshold
+        if self._start is None:
+            yield from self._listen(frame, voiced)
+        else:
+            yield from self._speak(frame, voiced)
+
+    def _listen(self, frame: np.ndarray, voiced: bool) -> Iterator[SegmentEvent]:
+        self._past.append(frame)
+        self._now += FRAME
+        self._voice_run = self._voice_run + 1 if voiced else 0
+        if self._voice_run < self._confirm:
+            return
+        held = np.concatenate(self._past)
+        self._voiced = self._voice_run * FRAME
+        self._voice_end = self._now
+        self._voice_run = 0
+        self._start = max(self._now - self._voiced - self._pre_roll, self._now - len(held), self._earliest)
+        yield Started(self._time(self._start), self._time(self._now))
+        yield Speech(held[len(held) - (self._now - self._start) :], self._time(self._start))
+
+    def _speak(self, frame: np.ndarray, voiced: bool) -> Iterator[SegmentEvent]:
+        assert self._start is not None
+        if self._now + FRAME - self._start > self._longest:
+            yield from self._cut(voiced)
+            if self._start is None:
+                yield from self._listen(frame, voiced)
+                return
+        yield Speech(frame, self._time(self._now))
+        self._past.append(frame)
+        self._now += FRAME
+        if voiced:
+            self._voice_end = self._now
+            self._voiced += FRAME
+        elif self._now - self._voice_end >= self._hangover:
+            yield self._end()
+
+    def _cut(self, voiced: bool) -> Iterator[SegmentEvent]:
+        """End the longest segment; while the voice lasts, the next one begins at the very next sample."""
+        yield self._end()
+        if voiced:
+            self._start = self._voice_end = self._now
+            self._voiced = 0
+            yield Started(self._time(self._now), self._time(self._now))
+
+    def _end(self) -> Ended | Cancelled:
+        assert self._start is not None
+        start, self._start = self._start, None
+        if self._voiced < self._shortest_voice:
+            return Cancelled(self._time(start), self._time(self._now))
+        self._earliest = min(self._now, self._voice_end + self._post_roll)
+        return Ended(self._time(start), self._time(self._earliest), self._time(self._now))
+
+    def _time(self, sample: int) -> int:
+        assert self._anchor_ns is not None
+        return self._anchor_ns + sample * SAMPLE_NS
+
+
+def _samples(duration_s: float) -> int:
+    return round(duration_s * RATE)
