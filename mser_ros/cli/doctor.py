@@ -181,7 +181,7 @@ def _microphone() -> str:
     devices = list_devices()
     if not devices:
         raise MserError("no sound device: plug in a microphone, or publish AudioFrame from another machine")
-    return "; ".join(f"{device.index}: {device.name}" for device in devices)
+    return "; ".join(f"{device.number}: {device.name}" for device in devices)
 
 
 def _training() -> str:
