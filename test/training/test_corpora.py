@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,15 @@ def write_pseudo(root: Path) -> Path:
     write_goemotions(root / "goemotions", lines=60)
     write_egait(root / "egait", walkers=5)
     return root
+
+
+def test_corpora_folds_and_evaluation_need_no_torch() -> None:
+    code = (
+        "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'lightning', 'rclpy']));"
+        "import mser_ros.training.corpora, mser_ros.training.folds, mser_ros.cli.evaluate;"
+        "assert 'sklearn' not in sys.modules and 'matplotlib' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 # -- manifests

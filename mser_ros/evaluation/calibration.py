@@ -1,0 +1,88 @@
+"""Making posteriors mean what they say: temperatures and fusion weights, fitted on held-out data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from types import ModuleType
+
+import numpy as np
+
+from ..errors import DependencyError
+from ..inference import FLOOR, log_linear, softmax
+
+#: Temperatures that are considered.
+_LOW, _HIGH = 0.05, 20.0
+#: Largest exponent of a modality in the fusion.
+_MAX_WEIGHT = 5.0
+
+
+@dataclass(frozen=True)
+class FusionFit:
+    """What `inference.log_linear` needs: the exponent of each modality, and the temperature of the fused posterior."""
+
+    weights: Mapping[str, float]
+    temperature: float
+
+
+def negative_log_likelihood(probabilities: np.ndarray, truth: np.ndarray) -> float:
+    """Mean over items, in nats. `probabilities`: (N, C); `truth`: int, (N,)."""
+    of_truth = probabilities[np.arange(len(truth)), truth]
+    return float(-np.log(np.maximum(of_truth, FLOOR)).mean())
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """The divisor of held-out `logits` (N, C) with the least negative log likelihood (Guo et al. 2017)."""
+    return _minimise(lambda temperature: negative_log_likelihood(softmax(logits / temperature), truth))
+
+
+def fit_fusion(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, *, prior: np.ndarray) -> FusionFit:
+    """Exponents and temperature of the log-linear fusion, on held-out, calibrated posteriors.
+
+    `posteriors`: (N, C) by modality; a row of NaN where the modality is missing. `prior`: (C,). The exponents minimise
+    the negative log likelihood averaged over every set of two or more modalities, so that the fusion is good with
+    whatever is there; the temperature then minimises that of all modalities together.
+    """
+    names = list(posteriors)
+    if len(names) < 2:
+        return FusionFit(dict.fromkeys(names, 1.0), 1.0)
+    subsets = [subset for size in range(2, len(names) + 1) for subset in combinations(names, size)]
+    parts = [_complete(posteriors, subset, truth) for subset in subsets]
+    parts = [part for part in parts if len(part[1])]
+
+    def loss(exponents: np.ndarray) -> float:
+        weights = dict(zip(names, exponents.tolist(), strict=True))
+        losses = [negative_log_likelihood(log_linear(rows, weights, prior), labels) for rows, labels in parts]
+        return float(np.mean(losses))
+
+    found = _optimise().minimize(loss, np.ones(len(names)), method="L-BFGS-B", bounds=[(0.0, _MAX_WEIGHT)] * len(names))
+    weights = dict(zip(names, (float(exponent) for exponent in found.x), strict=True))
+    rows, labels = parts[-1]
+    temperature = _minimise(
+        lambda value: negative_log_likelihood(log_linear(rows, weights, prior, temperature=value), labels)
+    )
+    return FusionFit(weights, temperature)
+
+
+def _complete(
+    posteriors: Mapping[str, np.ndarray], subset: tuple[str, ...], truth: np.ndarray
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """The items that have every modality of the subset."""
+    there = np.all([np.isfinite(posteriors[name]).all(axis=1) for name in subset], axis=0)
+    return {name: posteriors[name][there] for name in subset}, truth[there]
+
+
+def _minimise(loss: Callable[[float], float]) -> float:
+    found = _optimise().minimize_scalar(
+        lambda logarithm: loss(float(np.exp(logarithm))), bounds=(np.log(_LOW), np.log(_HIGH)), method="bounded"
+    )
+    return float(np.exp(found.x))
+
+
+def _optimise() -> ModuleType:
+    try:
+        from scipy import optimize
+    except ImportError:
+        raise DependencyError("calibration needs scipy: pip install 'mser_ros[train]'") from None
+    return optimize

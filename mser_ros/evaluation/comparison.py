@@ -1,0 +1,44 @@
+"""Is one system better than another on the same items?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .metrics import LEVEL, Predictions, Statistics
+from .resampling import replicates
+
+
+@dataclass(frozen=True)
+class Difference:
+    """`value`: the second system's statistic minus the first one's; `low`, `high`: its 95 % bootstrap interval;
+    `p_value`: two-sided, for no difference."""
+
+    value: float
+    low: float
+    high: float
+    p_value: float
+
+
+def paired_bootstrap(
+    first: Predictions, second: Predictions, *, statistic: str = "ua", resamples: int = 1000, seed: int = 0
+) -> Difference:
+    """Compare two systems by resampling the same clusters for both (Efron & Tibshirani 1993).
+
+    `statistic`: a name of `Statistics`. Raises `ValueError` where the two do not hold the same items in the same order.
+    """
+    if not np.array_equal(first.truth, second.truth) or not np.array_equal(first.clusters, second.clusters):
+        raise ValueError("a paired comparison needs the predictions of two systems for the same items in one order")
+    one, other = Statistics(first), Statistics(second)
+
+    def difference(weights: np.ndarray) -> np.ndarray:
+        return other(weights)[statistic] - one(weights)[statistic]
+
+    value = float(difference(np.ones((1, len(first))))[0])
+    drawn = np.concatenate([difference(w) for w in replicates(first.clusters, resamples=resamples, seed=seed)])
+    drawn = drawn[np.isfinite(drawn)]
+    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    # With one added, a p-value is never 0: it cannot be finer than the number of replicates (Davison & Hinkley 1997).
+    tail = min((drawn <= 0).sum(), (drawn >= 0).sum())
+    return Difference(value, float(low), float(high), min(1.0, float(2 * (tail + 1) / (len(drawn) + 1))))

@@ -1,0 +1,82 @@
+"""Pictures of an evaluation, drawn without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .metrics import ECE_BINS, Predictions, Scores, equal_count_bins, risk_coverage
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def confusion_matrix(scores: Scores, path: Path, *, title: str = "") -> None:
+    """Recall of each class in its row, with counts; the last column appears where something had no answer."""
+    counts = scores.confusion if scores.unanswered else scores.confusion[:, :-1]
+    columns = [*scores.labels, "no answer"][: counts.shape[1]]
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    figure, axes = _figure(title)
+    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (row, column), value in np.ndenumerate(share):
+        text = f"{value:.2f}\n{counts[row, column]}"
+        axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if value > 0.5 else "black")
+    axes.set_xticks(range(len(columns)), columns)
+    axes.set_yticks(range(len(scores.labels)), scores.labels)
+    axes.set_xlabel("said")
+    axes.set_ylabel("true")
+    figure.savefig(path)
+
+
+def reliability_diagram(predictions: Predictions, path: Path, *, title: str = "") -> None:
+    """Accuracy over confidence in bins of equal count, each with the interval of its accuracy (Wilson 1927)."""
+    answered = predictions.select(predictions.answered)
+    hit, confidence = answered.guesses == answered.truth, answered.confidence
+    bin_of = equal_count_bins(confidence, answered.answered, ECE_BINS)
+    figure, axes = _figure(title)
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
+    for number in np.unique(bin_of):
+        inside = bin_of == number
+        low, high = _wilson(int(hit[inside].sum()), int(inside.sum()))
+        mean = float(confidence[inside].mean())
+        axes.plot([mean, mean], [low, high], color="tab:blue", linewidth=1)
+        axes.plot(mean, float(hit[inside].mean()), "o", color="tab:blue", markersize=4)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, 1)
+    axes.set_xlabel("confidence")
+    axes.set_ylabel("accuracy")
+    figure.savefig(path)
+
+
+def risk_coverage_curve(predictions: Predictions, path: Path, *, title: str = "") -> None:
+    """Share of errors over the share of items that are answered, the most confident first."""
+    coverage, risk = risk_coverage(predictions)
+    figure, axes = _figure(title)
+    axes.plot(coverage, risk)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, max(float(risk.max()), 0.05) * 1.05)
+    axes.set_xlabel("coverage")
+    axes.set_ylabel("risk (share of errors)")
+    figure.savefig(path)
+
+
+def _figure(title: str) -> tuple[Figure, Axes]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(4.4, 3.8), dpi=120, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=9)
+    return figure, axes
+
+
+def _wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
+    """95 % interval of a proportion."""
+    share, spread = hits / count, z * z / count
+    middle = (share + spread / 2) / (1 + spread)
+    half = z * np.sqrt(share * (1 - share) / count + spread / count / 4) / (1 + spread)
+    return float(middle - half), float(middle + half)

@@ -1,0 +1,144 @@
+"""Running a recogniser over labelled utterances, with every set of modalities at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Protocol
+
+import numpy as np
+
+from ..asr.transcriber import Transcriber
+from ..audio.waveform import to_int16
+from ..recognizer import EmotionRecognizer
+from ..types import AbstainReason, EmotionEstimate, Transcript, Utterance
+from .metrics import Predictions
+
+Subset = tuple[str, ...]
+
+
+class Labelled(Protocol):
+    """What an evaluation needs of an item of a corpus."""
+
+    @property
+    def label(self) -> str: ...
+
+    @property
+    def cluster(self) -> str: ...
+
+    def load(self) -> Utterance: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a set of modalities said. `rows`: int, (N,), the items that had evidence for it; the others are left out."""
+
+    rows: np.ndarray
+    predictions: Predictions
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """`by_subset`: with the corpus's own words. `by_subset_asr`: those with 'text', with recognised words, for the same
+    items; empty without a transcriber. `word_errors`, `words`: edits and words of the corpus's transcripts."""
+
+    by_subset: dict[Subset, Outcome]
+    by_subset_asr: dict[Subset, Outcome]
+    word_errors: int = 0
+    words: int = 0
+
+
+def subsets(modalities: Sequence[str]) -> list[Subset]:
+    """Every non-empty set, the whole one first."""
+    return [chosen for size in range(len(modalities), 0, -1) for chosen in combinations(modalities, size)]
+
+
+def evaluate(
+    recognizer: EmotionRecognizer,
+    items: Sequence[Labelled],
+    modalities: Sequence[str],
+    *,
+    transcriber: Transcriber | None = None,
+    track: Callable[[Iterable[Labelled]], Iterable[Labelled]] = iter,
+) -> Evaluation:
+    """Load and recognise every item; each modality is computed once per item.
+
+    `track` wraps the items, for a progress bar. With a `transcriber` the sets with 'text' are also computed from what
+    it hears; where the corpus has no transcript, from that alone.
+    """
+    chosen = subsets(modalities)
+    with_text = [subset for subset in chosen if "text" in subset]
+    own: list[list[EmotionEstimate]] = []
+    heard: list[list[EmotionEstimate]] = []
+    errors = words = 0
+    for item in track(items):
+        utterance = item.load()
+        own.append(recognizer.recognize_each(utterance, chosen))
+        if transcriber is not None and utterance.audio is not None:
+            transcript = transcribe(transcriber, utterance)
+            heard.append(recognizer.recognize_each(replace(utterance, transcript=transcript), with_text))
+            if utterance.transcript is not None:
+                truth = words_of(utterance.transcript.text)
+                errors += edits(truth, words_of(transcript.text))
+                words += len(truth)
+        elif transcriber is not None:
+            heard.append([own[-1][chosen.index(subset)] for subset in with_text])
+    by_subset = {
+        subset: outcome
+        for number, subset in enumerate(chosen)
+        if len((outcome := _outcome(recognizer, items, [row[number] for row in own])).rows)
+    }
+    by_subset_asr = {}
+    for number, subset in enumerate(with_text if heard else []):
+        rows = by_subset[subset].rows if subset in by_subset else None
+        outcome = _outcome(recognizer, items, [row[number] for row in heard], rows)
+        if len(outcome.rows):
+            by_subset_asr[subset] = outcome
+    return Evaluation(by_subset, by_subset_asr, errors, words)
+
+
+def transcribe(transcriber: Transcriber, utterance: Utterance) -> Transcript:
+    """What the recogniser hears in the utterance's audio."""
+    assert utterance.audio is not None
+    transcriber.start(utterance.start_ns)
+    transcriber.accept(to_int16(utterance.audio.samples))
+    return transcriber.finish()
+
+
+def words_of(text: str) -> list[str]:
+    """Lower-case words without punctuation."""
+    kept = "".join(letter if letter.isalnum() or letter in "'’" else " " for letter in text.lower())
+    return kept.replace("’", "'").split()
+
+
+def edits(truth: Sequence[str], heard: Sequence[str]) -> int:
+    """Words to insert, delete or replace (Levenshtein 1966)."""
+    row = list(range(len(heard) + 1))
+    for word in truth:
+        above, row[0] = row[0], row[0] + 1
+        for column, other in enumerate(heard, 1):
+            above, row[column] = row[column], min(above + (word != other), row[column] + 1, row[column - 1] + 1)
+    return row[-1]
+
+
+def _outcome(
+    recognizer: EmotionRecognizer,
+    items: Sequence[Labelled],
+    estimates: Sequence[EmotionEstimate],
+    rows: np.ndarray | None = None,
+) -> Outcome:
+    """An estimate without any evidence is no case for its modalities; one that abstains otherwise is a failure."""
+    labels = recognizer.bundle.labels
+    if rows is None:
+        evident = [estimate.abstain_reason is not AbstainReason.NO_EVIDENCE for estimate in estimates]
+        rows = np.flatnonzero(evident)
+    chosen = [estimates[row] for row in rows.tolist()]
+    predictions = Predictions(
+        truth=np.array([labels.index(items[row].label) for row in rows.tolist()], int),
+        probabilities=np.array([estimate.probabilities for estimate in chosen], np.float64).reshape(-1, len(labels)),
+        clusters=np.array([items[row].cluster for row in rows.tolist()], str),
+        answered=np.array([estimate.abstain_reason is AbstainReason.NONE for estimate in chosen], bool),
+        labels=labels,
+    )
+    return Outcome(rows, predictions)

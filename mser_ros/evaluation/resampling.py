@@ -1,0 +1,46 @@
+"""The bootstrap over people: whole clusters are drawn, because items of one person resemble each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+#: Joins the independent sources of one item in its cluster name.
+SOURCES = " + "
+#: Weights that are held at a time.
+_CHUNK = 4_000_000
+
+
+def replicates(clusters: np.ndarray, *, resamples: int, seed: int) -> Iterator[np.ndarray]:
+    """Weights of every item in every bootstrap replicate: arrays (R, N) that add up to `resamples` rows.
+
+    As many clusters are drawn as there are, with replacement; an item weighs as often as its cluster was drawn. Items
+    with several sources (source people of a synthetic item, joined by ' + ') weigh the product over their sources, each
+    kind drawn by itself: the pigeonhole bootstrap (Owen 2007), which is a little too wide rather than too narrow.
+    The same seed and clusters give the same weights.
+    """
+    kinds = _kinds(clusters)
+    rng = np.random.default_rng(seed)
+    done = 0
+    while done < resamples:
+        rows = min(resamples - done, max(1, _CHUNK // max(len(clusters), 1)))
+        weights = np.ones((rows, len(clusters)))
+        for row in weights:
+            for codes, count in kinds:
+                row *= np.bincount(rng.integers(count, size=count), minlength=count)[codes]
+        yield weights
+        done += rows
+
+
+def units(clusters: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """Every cluster's name and the mask of its items, sorted by name; of several sources, those of the first kind."""
+    first = np.array([name.split(SOURCES)[0] for name in clusters.tolist()])
+    return [(name, first == name) for name in sorted(set(first.tolist()))]
+
+
+def _kinds(clusters: np.ndarray) -> list[tuple[np.ndarray, int]]:
+    """For each kind of source the code of every item, (N,), and how many codes there are."""
+    columns = zip(*(name.split(SOURCES) for name in clusters.tolist()), strict=True)
+    coded = [np.unique(np.array(column), return_inverse=True) for column in columns]
+    return [(codes, len(names)) for names, codes in coded]
