@@ -26,7 +26,7 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
             raise SettingsError(f"--data '{text}' is not of the form NAME=PATH")
         folders[name] = folder
     try:
-        from ..training.config import load_config
+        from ..training.config_files import load_config
         from ..training.experiment import run_experiment
     except ImportError as error:
         raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None

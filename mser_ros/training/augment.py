@@ -111,7 +111,7 @@ def change_motion(
     if rng.random() < config.upper_body:
         seen[:, _LEGS + (_HIPS if rng.random() < 0.5 else [])] = False
     if config.joint_dropout:
-        lost = rng.random(seen.shape[1]) < config.joint_dropout
+        lost = np.asarray(rng.random(seen.shape[1]) < config.joint_dropout)
         if not lost.all():
             seen[:, lost] = False
     return np.where(seen[..., None], positions, 0).astype(np.float32), seen

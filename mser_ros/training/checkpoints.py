@@ -30,7 +30,7 @@ class SafeCheckpoints(CheckpointIO):
         save_file(tensors, part, {_STATE: state})
         os.replace(part, target)  # a kill while writing leaves the older checkpoint whole
 
-    def load_checkpoint(self, path: Any, map_location: Any = None, **_ignored: Any) -> dict[str, Any]:
+    def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
         with safe_open(str(path), "pt") as stored:
             state = json.loads(stored.metadata()[_STATE])
             tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  not a dict

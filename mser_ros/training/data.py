@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from ..errors import CorpusError
 from ..labels import LABELS
 from .config import CorpusConfig, ExperimentConfig
 from .corpora import open_corpus
-from .corpora.base import Item
+from .corpora.base import Corpus, Item
 from .inputs import Sample, prepare
 from .progress import track
 
@@ -27,11 +27,12 @@ class Entry:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Data:
-    """Items, what the experiment says of each, and their samples, in one order."""
+    """Items, what the experiment says of each, and their samples, in one order; `corpora` by name."""
 
     items: tuple[Item, ...]
     entries: tuple[Entry, ...]
     samples: tuple[Sample, ...]
+    corpora: Mapping[str, Corpus]
 
     def repeated(self, indices: Sequence[int]) -> list[Sample]:
         """Training samples, each as often as its corpus asks for."""
@@ -48,8 +49,11 @@ def corpus_folder(config: CorpusConfig) -> Path:
     return Path(root) / config.name
 
 
-def load_data(config: ExperimentConfig, *, say: Callable[[str], None] = print) -> Data:
-    """Open every corpus, then load every item. Raises `CorpusError` that lists what is missing."""
+def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:
+    """Open every corpus, then load every item, or about `limit` that are spread evenly over all.
+
+    Raises `CorpusError` that lists what is missing.
+    """
     corpora = [(entry, open_corpus(entry.name, corpus_folder(entry), **entry.options)) for entry in config.corpora]
     items: list[Item] = []
     entries: list[Entry] = []
@@ -59,6 +63,8 @@ def load_data(config: ExperimentConfig, *, say: Callable[[str], None] = print) -
         entries += [Entry(source, entry.repeat, entry.test)] * len(corpus.items)
         synthetic = ", synthetic" if corpus.synthetic else ""
         say(f"{source}: {len(corpus.items)} items of {len(corpus.people)} people{synthetic}")
+    step = max(1, -(-len(items) // limit)) if limit else 1
+    items, entries = items[::step], entries[::step]
     samples = [
         prepare(item.load(), LABELS.index(item.label), modalities=config.modalities, inputs=config.inputs)
         for item in track(items, "loading")
@@ -66,4 +72,9 @@ def load_data(config: ExperimentConfig, *, say: Callable[[str], None] = print) -
     kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
     if not kept:
         raise CorpusError(f"no item of these corpora has {' or '.join(config.modalities)}: name another corpus")
-    return Data(tuple(items[i] for i in kept), tuple(entries[i] for i in kept), tuple(samples[i] for i in kept))
+    return Data(
+        tuple(items[i] for i in kept),
+        tuple(entries[i] for i in kept),
+        tuple(samples[i] for i in kept),
+        {corpus.name: corpus for _, corpus in corpora},
+    )

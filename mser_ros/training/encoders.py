@@ -39,9 +39,7 @@ class SpeechConvolutions(nn.Module):
         mask = mask[:, ::2]
         hidden = self.stem(log_mel[:, None]) * mask[:, None, None]
         for block in self.blocks:
-            if block.stride[1] == 2:
-                mask = mask[:, ::2]
-            hidden = block(hidden, mask)
+            hidden, mask = block(hidden, mask)
         return Encoded(hidden.flatten(1, 2).transpose(1, 2), mask)
 
 
@@ -57,12 +55,13 @@ class ResidualBlock2d(nn.Module):
         self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _ in range(2))
         self.dropout = nn.Dropout2d(dropout)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> Tensor:
-        """(B, C, F, T), mask (B, T') of the output -> (B, C', F', T')."""
+    def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, C, F, T), mask (B, T) -> (B, C', F', T'), mask (B, T')."""
+        mask = mask[:, :: self.stride[1]]
         keep = mask[:, None, None]
         inner = torch.relu(self.norms[0](self.first(hidden))) * keep
         inner = self.norms[1](self.second(self.dropout(inner)))
-        return torch.relu(inner + self.shortcut(hidden)) * keep
+        return torch.relu(inner + self.shortcut(hidden)) * keep, mask
 
 
 class MotionConvolutions(nn.Module):

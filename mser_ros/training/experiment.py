@@ -2,8 +2,8 @@
 
 ::
 
-    RUN/config.yaml environment.json people.json      what was run, on what, who was trained on
-        fold0/ … final/                                metrics.csv, TensorBoard events, best.safetensors, last.safetensors
+    RUN/config.yaml environment.json corpora.json      what was run, on what, whom the final model has seen
+        fold0/ … final/                                metrics.csv, TensorBoard events, best and last .safetensors
         predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
 """
 
@@ -18,14 +18,20 @@ import numpy as np
 import yaml
 
 from ..errors import SettingsError
+from ..evaluation.metrics import score
+from ..evaluation.plots import confusion_matrix
 from ..labels import LABELS
 from . import folds as split
-from .config import ExperimentConfig, FoldsConfig, config_tree
+from .config import ExperimentConfig, FoldsConfig
+from .config_files import build_config, config_tree
 from .corpora.base import Item
 from .data import Data, load_data
 from .environment import describe_environment
 from .fitting import Fitted, fit, predict
-from .predictions import Predictions, confusion_picture, unweighted_recall
+from .predictions import OutOfFold
+
+CONFIG = "config.yaml"
+CORPORA = "corpora.json"
 
 Say = Callable[[str], None]
 
@@ -44,30 +50,36 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
         part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
         parts.append(part)
         fitted.append(result)
-    predictions = Predictions.join(parts)
+    predictions = OutOfFold.join(parts)
     predictions.save(folder / "predictions.npz")
     summary = summarise(predictions, fitted)
     if config.folds.final:
         summary["final_epochs"] = _run_final(config, data, plan, fitted, folder, say)
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for source in predictions.sources:
-        rows = predictions.select(predictions.source == source)
-        name = source.replace(":", "_")
-        title = f"{config.name} on {source}, out of fold"
-        confusion_picture(rows.label, rows.logits.argmax(1), title, folder / f"confusion_{name}.png")
+        scores = score(predictions.of(source).predictions())
+        path = folder / f"confusion_{source.replace(':', '_')}.png"
+        confusion_matrix(scores, path, title=f"{config.name} on {source}, out of fold")
     return summary
 
 
 def open_run(config: ExperimentConfig, folder: Path) -> None:
     """Make the run folder, or check that it holds this experiment."""
-    path = folder / "config.yaml"
-    tree = config_tree(config)
-    if path.is_file():
-        if yaml.safe_load(path.read_text(encoding="utf-8")) != tree:
+    if (folder / CONFIG).is_file():
+        if read_config(folder) != config:
             raise SettingsError(f"{folder} holds a run with other settings: name another folder with --run")
         return
     folder.mkdir(parents=True, exist_ok=True)
-    path.write_text(yaml.safe_dump(tree, sort_keys=False, allow_unicode=True), encoding="utf-8")
+    text = yaml.safe_dump(config_tree(config), sort_keys=False, allow_unicode=True)
+    (folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def read_config(folder: Path) -> ExperimentConfig:
+    """The experiment of a run folder. Raises `SettingsError` where it is none."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise SettingsError(f"{folder} is not a run folder, it has no {CONFIG}: name what 'mser train' wrote")
+    return build_config(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
 
 
 def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
@@ -101,23 +113,23 @@ def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tup
 
 def _run_fold(
     config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, say: Say
-) -> tuple[Predictions, Fitted]:
+) -> tuple[OutOfFold, Fitted]:
     done = folder / "predictions.npz"
     if done.is_file():
-        return Predictions.load(done), Fitted.load(folder)
-    result = fit(
+        return OutOfFold.load(done), Fitted.load(folder)
+    network, result = fit(
         config,
         train=data.repeated(fold.train),
         validation=[data.samples[index] for index in fold.validation],
         folder=folder,
         title=title,
     )
-    logits = predict(config, result.network, [data.samples[index] for index in fold.test])
+    logits = predict(config, network, [data.samples[index] for index in fold.test])
     predictions = describe(
         [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test], logits, fold.name
     )
     predictions.save(done)
-    ua = unweighted_recall(predictions.label, logits.argmax(1))
+    ua = score(predictions.predictions(), resamples=0).values["ua"]
     say(f"{title}: validation UA {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}")
     return predictions, result
 
@@ -138,8 +150,18 @@ def _run_final(
             config, train=data.repeated(trained), validation=None, folder=folder / "final", title="final", epochs=epochs
         )
         say(f"final model: {epochs} epochs on everybody")
-    text = json.dumps({corpus: sorted(names) for corpus, names in sorted(people.items())}, indent=2)
-    (folder / "people.json").write_text(text + "\n", encoding="utf-8")
+    corpora = {
+        name: {
+            "licence": corpus.licence,
+            "cluster_unit": corpus.cluster_unit,
+            "synthetic": corpus.synthetic,
+            "evaluation_only": corpus.evaluation_only,
+            "note": corpus.note,
+            "people": sorted(people.get(name, ())),
+        }
+        for name, corpus in data.corpora.items()
+    }
+    (folder / CORPORA).write_text(json.dumps(corpora, indent=1) + "\n", encoding="utf-8")
     return epochs
 
 
@@ -149,29 +171,29 @@ def final_weights(folder: Path) -> Path:
     return final if final.is_file() else folder / "fold0" / "best.safetensors"
 
 
-def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str) -> Predictions:
-    """Predictions with the identity of their items."""
-    return Predictions(
+def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str) -> OutOfFold:
+    """OutOfFold with the identity of their items."""
+    return OutOfFold(
         source=np.array(sources, str),
         item_id=np.array([item.item_id for item in items], str),
         person=np.array([item.person for item in items], str),
-        cluster=np.array(["|".join(item.clusters) for item in items], str),
+        cluster=np.array([item.cluster for item in items], str),
         fold=np.full(len(items), fold),
         label=np.array([LABELS.index(item.label) for item in items], np.int64),
         logits=logits.astype(np.float32),
     )
 
 
-def summarise(predictions: Predictions, fitted: Sequence[Fitted]) -> dict[str, Any]:
+def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any]:
     """Figures by source, from out-of-fold predictions."""
     summary: dict[str, Any] = {"seconds": round(sum(result.seconds for result in fitted))}
     for source in predictions.sources:
-        rows = predictions.select(predictions.source == source)
-        guesses = rows.logits.argmax(1)
+        rows = predictions.of(source)
+        scores = score(rows.predictions())
         summary[source] = {
-            "ua": round(unweighted_recall(rows.label, guesses), 4),
-            "wa": round(float((guesses == rows.label).mean()), 4),
             "items": len(rows),
             "people": len(set(rows.person.tolist())),
+            **{name: round(scores.values[name], 4) for name in ("ua", "wa", "macro_f1")},
+            "intervals": {name: [round(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
         }
     return summary

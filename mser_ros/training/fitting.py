@@ -32,9 +32,8 @@ BEST = "best.safetensors"
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The network at its best epoch (counted from 0), the validation score there, and how long it took."""
+    """The best epoch (counted from 0), the validation score there, and how long the training took."""
 
-    network: nn.Module | None
     epoch: int
     score: float
     seconds: float
@@ -45,7 +44,7 @@ class Fitted:
 
     @staticmethod
     def load(folder: Path) -> Fitted:
-        return Fitted(network=None, **json.loads((folder / "fitted.json").read_text(encoding="utf-8")))
+        return Fitted(**json.loads((folder / "fitted.json").read_text(encoding="utf-8")))
 
 
 class BestWeights(Callback):
@@ -92,7 +91,7 @@ def fit(
     folder: Path,
     title: str,
     epochs: int = 0,
-) -> Fitted:
+) -> tuple[nn.Module, Fitted]:
     """Train one network in `folder`, going on from `last.safetensors` if it is there.
 
     With `validation` the best epoch counts; without it the last of `epochs`.
@@ -129,19 +128,22 @@ def fit(
         use_distributed_sampler=False,
     )
     resume = folder / "last.safetensors"
-    loaders = {"train_dataloaders": loader(train, config, training=True)}
-    if validation is not None:
-        loaders["val_dataloaders"] = loader(validation, config, training=False)
-    trainer.fit(learner, ckpt_path=str(resume) if resume.is_file() else None, weights_only=False, **loaders)
+    trainer.fit(
+        learner,
+        loader(train, config, training=True),
+        None if validation is None else loader(validation, config, training=False),
+        ckpt_path=str(resume) if resume.is_file() else None,
+        weights_only=False,  # read by SafeCheckpoints, which cannot run code
+    )
     if validation is None:
         save_weights(learner.network, folder / BEST)
     else:
         load_weights(learner.network, folder / BEST)
     resume.unlink(missing_ok=True)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
-    result = Fitted(learner.network, epoch, best.best[0], time.monotonic() - started)
-    result.save(folder)
-    return result
+    fitted = Fitted(epoch, best.best[0], time.monotonic() - started)
+    fitted.save(folder)
+    return learner.network, fitted
 
 
 def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:

@@ -30,6 +30,8 @@ class LogMel(nn.Module):
     def __init__(self, mels: int = 64) -> None:
         super().__init__()
         self.exporting = False
+        self.window: Tensor
+        self.banks: Tensor
         self.register_buffer("window", torch.hann_window(WINDOW, periodic=True), persistent=False)
         banks = torchaudio.functional.melscale_fbanks(WINDOW // 2 + 1, 50.0, SAMPLE_RATE / 2, mels, SAMPLE_RATE)
         self.register_buffer("banks", banks, persistent=False)
@@ -50,15 +52,15 @@ class LogMel(nn.Module):
             # Convolutions and not MatMuls: quantising must leave the front end alone.
             mel = nn.functional.conv1d(self._power_by_convolution(waveform), self.banks.T[:, :, None])
         else:
-            mel = self.banks.T @ self._power_by_fft(waveform)
+            mel = self.banks.T @ self._power_by_fft(waveform).float()
         count = (lengths - WINDOW).clamp(min=0) // HOP + 1
         mask = torch.arange(mel.shape[-1], device=mel.device)[None] < count[:, None]
         log_mel = (10 * torch.log10(mel + self.floor) - MEAN_DB) / STD_DB
         return log_mel * mask[:, None], mask
 
     def _power_by_fft(self, waveform: Tensor) -> Tensor:
-        frames = waveform.unfold(1, WINDOW, HOP) * self.window
-        return torch.fft.rfft(frames.float()).abs().square().transpose(1, 2)
+        spectrum = torch.fft.rfft((waveform.unfold(1, WINDOW, HOP) * self.window).float())
+        return (spectrum.real.square() + spectrum.imag.square()).transpose(1, 2)
 
     def _power_by_convolution(self, waveform: Tensor) -> Tensor:
         """The windowed basis of the Fourier transform as filters: (B, samples) -> (B, bins, T)."""
@@ -70,7 +72,7 @@ class LogMel(nn.Module):
 
 
 def mask_spectrogram(log_mel: Tensor, *, bands: int, frames: int) -> Tensor:
-    """SpecAugment (Park et al. 2019): two bands and two stretches of time are set to 0. (B, mels, T), same shape out."""
+    """SpecAugment (Park et al. 2019): two bands and two stretches of time become 0. (B, mels, T) -> the same."""
     for _ in range(2):
         if bands:
             log_mel = torchaudio.functional.mask_along_axis_iid(log_mel[:, None], bands, 0.0, 2)[:, 0]

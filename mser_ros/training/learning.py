@@ -23,6 +23,7 @@ class Learner(lightning.LightningModule):
         super().__init__()
         self.config = config
         self.network = build_model(config)
+        self.class_weights: Tensor
         self.register_buffer("class_weights", torch.from_numpy(class_weights).float(), persistent=False)
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
@@ -46,8 +47,8 @@ class Learner(lightning.LightningModule):
         self._outputs.append((self.network(batch.inputs, batch.present).logits.float(), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
-        logits = self.all_gather(torch.cat([part for part, _ in self._outputs])).reshape(-1, len(self.class_weights))
-        labels = self.all_gather(torch.cat([part for _, part in self._outputs])).reshape(-1)
+        logits = torch.cat([part for part, _ in self._outputs])
+        labels = torch.cat([part for _, part in self._outputs])
         self._outputs.clear()
         hit = (logits.argmax(1) == labels).float()
         recalls = [hit[labels == label].mean() for label in labels.unique()]

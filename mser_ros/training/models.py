@@ -28,8 +28,9 @@ class Classifier(nn.Module):
 
     def __init__(self, width: int, *, pooling: str, hidden: int, dropout: float) -> None:
         super().__init__()
-        self.pooling = POOLING[pooling](width)
-        width = self.pooling.width
+        pool = POOLING[pooling](width)
+        self.pooling: nn.Module = pool
+        width = pool.width
         layers: list[nn.Module] = [nn.Dropout(dropout)]
         if hidden:
             layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -70,7 +71,7 @@ class AttentivePooling(nn.Module):
         return torch.cat([mean, (variance + 1e-6).sqrt()], 1)
 
 
-POOLING = {
+POOLING: dict[str, Callable[[int], MeanPooling | StatisticsPooling | AttentivePooling]] = {
     "mean": MeanPooling,
     "first": FirstPooling,
     "statistics": StatisticsPooling,

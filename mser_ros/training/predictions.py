@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import SettingsError
-from ..labels import LABELS
+from ..evaluation.metrics import Predictions
+from ..inference import softmax
 
 
 @dataclass(frozen=True, eq=False)
-class Predictions:
+class OutOfFold:
     """One row per item: its identity (str arrays), `label`: int64 (N,), `logits`: float32 (N, C).
 
     `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit.
@@ -29,56 +30,33 @@ class Predictions:
     def __len__(self) -> int:
         return len(self.label)
 
-    def select(self, rows: np.ndarray) -> Predictions:
+    def select(self, rows: np.ndarray) -> OutOfFold:
         """Some rows, by mask or index."""
-        return Predictions(*(getattr(self, item.name)[rows] for item in fields(self)))
+        return OutOfFold(*(getattr(self, item.name)[rows] for item in fields(self)))
+
+    def of(self, source: str) -> OutOfFold:
+        """The rows of one source."""
+        return self.select(self.source == source)
 
     @property
     def sources(self) -> list[str]:
         return sorted(set(self.source.tolist()))
 
+    def predictions(self, temperature: float = 1.0) -> Predictions:
+        """As the evaluation wants them."""
+        return Predictions(self.label, softmax(self.logits / temperature), self.cluster)
+
     def save(self, path: Path) -> None:
         np.savez_compressed(path, **{item.name: getattr(self, item.name) for item in fields(self)})
 
     @staticmethod
-    def load(path: Path) -> Predictions:
+    def load(path: Path) -> OutOfFold:
         """Raises `SettingsError` where the file is missing."""
         if not path.is_file():
             raise SettingsError(f"there are no predictions {path}: finish the run with 'mser train'")
         with np.load(path, allow_pickle=False) as stored:
-            return Predictions(**{item.name: stored[item.name] for item in fields(Predictions)})
+            return OutOfFold(**{item.name: stored[item.name] for item in fields(OutOfFold)})
 
     @staticmethod
-    def join(parts: list[Predictions]) -> Predictions:
-        return Predictions(
-            *(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(Predictions))
-        )
-
-
-def unweighted_recall(labels: np.ndarray, guesses: np.ndarray) -> float:
-    """Mean recall over the classes that occur (UA, UAR); chance is 1 / classes."""
-    return float(np.mean([(guesses[labels == label] == label).mean() for label in np.unique(labels)]))
-
-
-def confusion_picture(labels: np.ndarray, guesses: np.ndarray, title: str, path: Path) -> None:
-    """Row-normalised confusion matrix as a PNG."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    counts = np.zeros((len(LABELS), len(LABELS)), int)
-    np.add.at(counts, (labels, guesses), 1)
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
-    figure = Figure(figsize=(4.2, 3.8), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    for row in range(len(LABELS)):
-        for column in range(len(LABELS)):
-            axes.text(column, row, f"{share[row, column]:.2f}\n{counts[row, column]}", ha="center", va="center",
-                      fontsize=8, color="white" if share[row, column] > 0.5 else "black")  # fmt: skip
-    axes.set_xticks(range(len(LABELS)), LABELS)
-    axes.set_yticks(range(len(LABELS)), LABELS)
-    axes.set_xlabel("said")
-    axes.set_ylabel("true")
-    axes.set_title(title, fontsize=9)
-    figure.savefig(path, dpi=110)
+    def join(parts: list[OutOfFold]) -> OutOfFold:
+        return OutOfFold(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(OutOfFold)))

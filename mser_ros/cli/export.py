@@ -1,0 +1,24 @@
+"""`mser export`: finished runs to a bundle that the robot loads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import DependencyError
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+@click.option("--name", default="", help="Name of the bundle; that of the folder if not given.")
+@click.option("--version", default="0.1.0", show_default=True, help="Version of the bundle.")
+@click.option("--int8/--fp32", default=True, show_default=True, help="Quantise what stays faithful when quantised.")
+def export(runs: tuple[Path, ...], output: Path, name: str, version: str, int8: bool) -> None:
+    """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle."""
+    try:
+        from ..training.export import export_bundle
+    except ImportError as error:
+        raise DependencyError(f"exporting needs more packages ({error}): pip install 'mser_ros[train]'") from None
+    export_bundle(runs, output, name=name, version=version, int8=int8, say=click.echo)
