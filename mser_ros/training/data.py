@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from ..errors import CorpusError
 from ..labels import LABELS
-from .config import CorpusConfig, ExperimentConfig
-from .corpora import open_corpus
+from .config import ExperimentConfig
+from .corpora import corpus_folder, open_corpus
 from .corpora.base import Corpus, Item
 from .inputs import Sample, prepare
 from .progress import track
@@ -39,22 +37,15 @@ class Data:
         return [self.samples[index] for index in indices for _ in range(self.entries[index].repeat)]
 
 
-def corpus_folder(config: CorpusConfig) -> Path:
-    """Where a corpus lies. Raises `CorpusError` where nobody says."""
-    if config.path:
-        return Path(config.path).expanduser()
-    root = os.environ.get("MSER_DATA_DIR")
-    if not root:
-        raise CorpusError(f"where is corpus '{config.name}'? give --data {config.name}=FOLDER or set MSER_DATA_DIR")
-    return Path(root) / config.name
-
-
 def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:
     """Open every corpus, then load every item, or about `limit` that are spread evenly over all.
 
     Raises `CorpusError` that lists what is missing.
     """
-    corpora = [(entry, open_corpus(entry.name, corpus_folder(entry), **entry.options)) for entry in config.corpora]
+    corpora = [
+        (entry, open_corpus(entry.name, corpus_folder(entry.name, entry.path), **entry.options))
+        for entry in config.corpora
+    ]
     items: list[Item] = []
     entries: list[Entry] = []
     for entry, corpus in corpora:
