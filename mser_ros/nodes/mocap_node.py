@@ -8,6 +8,7 @@ from typing import Any
 from mser_msgs.msg import Skeleton
 
 from .. import conversions
+from ..errors import SkeletonError
 from ..mocap.buffer import check_frame
 from ..settings import MocapSettings
 from .base import PerceptionNode
@@ -33,6 +34,8 @@ class MocapNode(PerceptionNode):
 
     def _receive(self, message: Skeleton) -> None:
         frame = check_frame(conversions.skeleton_from_msg(message), self.settings)
+        if frame.stamp_ns == 0:
+            raise SkeletonError("a skeleton without a time: the publisher must fill header.stamp")
         self._skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame)))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -57,6 +57,9 @@ class SpeechNode(PerceptionNode):
     def _receive(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)
         self._heard_ns = self.get_clock().now().nanoseconds
+        if chunk.stamp_ns == 0:
+            # A source without a clock: its first block sets one by its arrival, from then on the stream counts samples.
+            chunk = replace(chunk, stamp_ns=self._heard_ns - (chunk.end_ns - chunk.stamp_ns))
         self.submit(lambda: self._publish(self._stage.push(chunk)))
 
     def _flush_when_stalled(self) -> None:
