@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 from fakes_bundle import write_tiny_bundle
+from fakes_iemocap import write_iemocap
 
 from mser_ros.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.cli.main import main
@@ -115,6 +116,18 @@ def test_a_mistake_is_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+def test_face_markers_are_no_evidence_for_a_body_model(bundle: Path, tmp_path: Path) -> None:
+    release = write_iemocap(tmp_path, sessions=(1,))
+    out = tmp_path / "figures.json"
+    assert run("--bundle", bundle, "--corpus", f"iemocap={release}", "--option", "sessions=1", "--json", out) == 0
+    found = json.loads(out.read_text())
+    assert found["modalities"] == ["speech", "text", "mocap"]
+    assert "mocap" not in found["subsets"]
+    assert found["subsets"]["text+mocap"]["ua"] == found["subsets"]["text"]["ua"]
+    assert set(found["units"]) == {"Ses01F_impro01", "Ses01M_script01_1"}
+    assert found["unit"] == found["cluster_unit"] == "dialogue"
 
 
 class EchoTranscriber:
