@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, TypeVar
 
 from .errors import BundleError
 from .resources import default_bundle_dir
@@ -21,6 +20,8 @@ from .resources import default_bundle_dir
 #: The manifest format that this version reads and writes.
 FORMAT = 1
 MANIFEST = "manifest.json"
+
+T = TypeVar("T")
 
 #: What a graph may be fed with, by modality.
 REPRESENTATIONS: Mapping[str, tuple[str, ...]] = {
@@ -112,11 +113,11 @@ def load_bundle(path: str | Path = "") -> Bundle:
     _verify_files(folder, manifest)
     try:
         bundle = _parse(folder, manifest)
+        _check(bundle)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"the manifest of bundle {folder} is not valid ({error!r}): export the bundle again"
         ) from None
-    _check(bundle)
     return bundle
 
 
@@ -140,7 +141,7 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
         raise BundleError(
             f"{folder} is not a bundle, it has no {MANIFEST}: point to what 'mser export' wrote"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(f"{folder / MANIFEST} cannot be read ({error}): copy or export the bundle again") from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         found = manifest.get("format") if isinstance(manifest, dict) else None
@@ -179,9 +180,25 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
     )
 
 
-def _spec(kind: type, entry: Mapping[str, Any]) -> Any:
-    known = {name: entry[name] for name in kind.__dataclass_fields__ if name in entry}
-    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in known.items()})
+def _spec(kind: type[T], entry: Mapping[str, Any]) -> T:
+    """The part of a manifest as its value type; entries that this version does not know are left alone."""
+    return kind(**{item.name: _typed(item, entry[item.name]) for item in fields(kind) if item.name in entry})  # type: ignore[arg-type]
+
+
+def _typed(item: Any, value: Any) -> Any:
+    """A value of a manifest as the field's type, which its default tells; the fields without one are texts."""
+    kind: Any
+    if item.default_factory is not MISSING:
+        kind = item.default_factory
+    else:
+        kind = str if item.default is MISSING else type(item.default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    elif kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not kind:
+        raise TypeError(f"{item.name} must be a {kind.__name__}, not {value!r}")
+    return value
 
 
 def _check(bundle: Bundle) -> None:
@@ -189,7 +206,7 @@ def _check(bundle: Bundle) -> None:
         return BundleError(f"the manifest of bundle {bundle.path} is not valid, {why}: export the bundle again")
 
     fusion = bundle.fusion
-    if len(set(bundle.labels)) != len(bundle.labels) or len(bundle.labels) < 2:
+    if len(set(bundle.labels)) != len(bundle.labels) or len(bundle.labels) < 2 or "" in map(str.strip, bundle.labels):
         raise refuse("it needs two different labels or more")
     if not bundle.modalities:
         raise refuse("it names no modality")
@@ -199,14 +216,23 @@ def _check(bundle: Bundle) -> None:
             raise refuse(f"modality '{name}' with representation '{spec.representation}' is unknown to this version")
         if spec.graph not in listed or (spec.representation == "tokens" and spec.tokenizer not in listed):
             raise refuse(f"the graph or tokenizer of '{name}' is not among its files")
-        if not (spec.temperature > 0 and np.isfinite(spec.temperature) and spec.weight >= 0):
-            raise refuse(f"temperature or weight of '{name}' is out of range")
+        positive = (spec.temperature, spec.sample_rate, spec.max_s, spec.max_tokens, spec.rate_hz, spec.window_s)
+        if not (all(map(_is_positive, positive)) and all(0 <= value < math.inf for value in (spec.weight, spec.min_s))):
+            raise refuse(f"a number of '{name}' is out of range")
     if fusion.kind not in ("log_linear", "graph"):
         raise refuse(f"fusion '{fusion.kind}' is unknown to this version")
-    if fusion.kind == "log_linear" and (len(fusion.prior) != len(bundle.labels) or min(fusion.prior) <= 0):
+    if not _is_positive(fusion.temperature):
+        raise refuse("the fusion's temperature is out of range")
+    if fusion.kind == "log_linear" and not (
+        len(fusion.prior) == len(bundle.labels) and all(map(_is_positive, fusion.prior))
+    ):
         raise refuse("the fusion's prior needs a positive number per label")
-    if fusion.kind == "graph" and (fusion.graph not in listed or set(fusion.modalities) - set(bundle.modalities)):
-        raise refuse("the fusion's graph or modalities are not part of it")
+    if fusion.kind == "graph" and (fusion.graph not in listed or set(fusion.modalities) != set(bundle.modalities)):
+        raise refuse("the fusion's graph is not among its files, or its modalities are not the bundle's")
+
+
+def _is_positive(value: float) -> bool:
+    return 0 < value < math.inf
 
 
 def _sha256(path: Path) -> str:

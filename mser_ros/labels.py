@@ -1,4 +1,4 @@
-"""The four classes, how corpora and standards name them, and where they lie on the plane of valence and arousal."""
+"""The four classes, how corpora name them, and where they lie on the plane of valence and arousal."""
 
 from __future__ import annotations
 
@@ -42,9 +42,6 @@ GOEMOTIONS: Mapping[str, str] = MappingProxyType(
 
 #: MELD's seven emotions, as far as they are one of the four classes.
 MELD: Mapping[str, str] = MappingProxyType({"anger": "angry", "joy": "happy", "sadness": "sad", "neutral": "neutral"})
-
-#: REP-155 `hri_msgs/Expression` names of the four classes.
-REP155: Mapping[str, str] = MappingProxyType({label: label for label in LABELS})
 
 
 def valence_arousal(labels: Sequence[str], probabilities: np.ndarray) -> tuple[float, float]:

@@ -127,12 +127,6 @@ class UtteranceEvent:
     voice_id: str = ""
     frame_id: str = ""
 
-    @property
-    def is_last(self) -> bool:
-        """True if nothing follows for this utterance."""
-        ended = self.state is UtteranceState.ENDED and self.transcript.is_final
-        return ended or self.state is UtteranceState.CANCELLED
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SkeletonFrame:
