@@ -16,6 +16,15 @@ from ..types import NS_PER_S, AudioChunk
 #: Blocks that may wait to be fetched.
 _QUEUE = 64
 
+#: A clock that strays further from the count of samples was set.
+_JUMP_NS = NS_PER_S // 10
+
+#: Blocks over which the clock's jitter is smoothed.
+_SMOOTHING = 500
+
+#: A block cannot have waited longer than this for its callback [s].
+_OLDEST_S = 2.0
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -74,11 +83,45 @@ def find_device(wanted: str, devices: list[Device]) -> Device:
     return matches[0]
 
 
+class DeviceClock:
+    """Maps the samples that a device counts to times of another clock, without jitter and without drift.
+
+    Each block says when its first sample was heard, but with the jitter of the system's scheduling; so the mapping
+    follows that only slowly. Where the device lost audio, or the clock was set, it jumps.
+    """
+
+    def __init__(self, sample_rate: int) -> None:
+        self._rate = sample_rate
+        self._origin_ns: int | None = None  # time of sample 0
+        self._next_sample = 0
+
+    def stamp(self, frames: int, heard_ns: int, *, overflow: bool = False) -> tuple[int, int]:
+        """Stamp and index of the first sample of a block, which was heard at about `heard_ns`.
+
+        `overflow`: the device says that it lost audio before the block; the index then leaves out what is missing.
+        """
+        measured_ns = heard_ns - self._duration_ns(self._next_sample)
+        if self._origin_ns is None:
+            self._origin_ns = measured_ns
+        error_ns = measured_ns - self._origin_ns
+        if overflow and error_ns > 0:
+            self._next_sample += error_ns * self._rate // NS_PER_S
+        elif abs(error_ns) > _JUMP_NS:
+            self._origin_ns = measured_ns
+        else:
+            self._origin_ns += error_ns // _SMOOTHING
+        first = self._next_sample
+        self._next_sample += frames
+        return self._origin_ns + self._duration_ns(first), first
+
+    def _duration_ns(self, samples: int) -> int:
+        return samples * NS_PER_S // self._rate
+
+
 class MicrophoneCapture:
     """An open microphone. Iterate over it, or call `read`.
 
-    The stamp of a block is the time of its first sample as the device counts it, on the clock that is given: the
-    device's clock is mapped once, at the first block, so that stamps have no jitter.
+    The stamp of a block is the time of its first sample, as the device gives it, on the clock that is given.
     """
 
     def __init__(self, settings: MicrophoneSettings, now_ns: Callable[[], int]) -> None:
@@ -91,8 +134,7 @@ class MicrophoneCapture:
         self._frame_id = settings.frame_id
         self._now_ns = now_ns
         self._blocks: queue.Queue[AudioChunk] = queue.Queue(_QUEUE)
-        self._anchor: tuple[float, int] | None = None
-        self._first_sample = 0
+        self._clock = DeviceClock(self.sample_rate)
         if settings.channels > self.device.channels:
             raise AudioError(
                 f"microphone {self.device} lacks {settings.channels} channels: open {self.device.channels}"
@@ -138,21 +180,18 @@ class MicrophoneCapture:
         """On PortAudio's thread: must neither block nor raise."""
         if status.input_overflow:
             self.overflows += 1
-            self._anchor = None  # an unknown number of samples is missing: the clock must be set anew
-        if self._anchor is None:
-            age_s = max(0.0, time.currentTime - time.inputBufferAdcTime) if time.inputBufferAdcTime > 0 else 0.0
-            if age_s == 0.0:
-                age_s = frames / self.sample_rate
-            self._anchor = (self._first_sample / self.sample_rate, self._now_ns() - round(age_s * NS_PER_S))
-        position_s, anchor_ns = self._anchor
+        age_s = time.currentTime - time.inputBufferAdcTime
+        if not 0.0 < age_s < _OLDEST_S:  # some drivers leave the times out
+            age_s = frames / self.sample_rate
+        heard_ns = self._now_ns() - round(age_s * NS_PER_S)
+        stamp_ns, first_sample = self._clock.stamp(frames, heard_ns, overflow=bool(status.input_overflow))
         chunk = AudioChunk(
             samples=samples.copy(),
             sample_rate=self.sample_rate,
-            stamp_ns=anchor_ns + round((self._first_sample / self.sample_rate - position_s) * NS_PER_S),
-            first_sample=self._first_sample,
+            stamp_ns=stamp_ns,
+            first_sample=first_sample,
             frame_id=self._frame_id,
         )
-        self._first_sample += frames
         try:
             self._blocks.put_nowait(chunk)
         except queue.Full:

@@ -72,13 +72,14 @@ def read_sound_file(path: Path | str) -> AudioChunk:
     if not path.is_file():
         raise AudioError(f"there is no sound file '{path}': check the path")
     try:
-        samples, rate = soundfile.read(path, dtype="int16", always_2d=True)
+        # As int16, soundfile would not scale files that hold floats.
+        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None
     if len(samples) == 0:
         raise AudioError(f"'{path}' holds no audio: record it again")
     check_rate(rate)
-    return AudioChunk(samples=samples, sample_rate=rate, stamp_ns=0)
+    return AudioChunk(samples=to_int16(np.nan_to_num(samples)), sample_rate=rate, stamp_ns=0)
 
 
 def check_rate(sample_rate: int) -> None:
