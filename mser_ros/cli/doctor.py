@@ -15,6 +15,7 @@ from pathlib import Path
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ..errors import MserError
@@ -49,7 +50,7 @@ def doctor(bundle: str, asr_model: str) -> int:
         table.add_column(column, overflow="fold")
     findings = list(examine(bundle, asr_model))
     for finding in findings:
-        table.add_row(finding.what, finding.verdict.value, finding.found, finding.cure)
+        table.add_row(finding.what, finding.verdict.value, escape(finding.found), escape(finding.cure))
     console.print(table)
     broken = [finding.what for finding in findings if finding.verdict is Verdict.BROKEN]
     if broken:
