@@ -13,13 +13,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from .audio.waveform import check_rate, deinterleave
 from .errors import AudioError, SkeletonError
 from .types import (
     NS_PER_S,
-    AbstainReason,
     AudioChunk,
     EmotionEstimate,
-    EstimateState,
     SkeletonFrame,
     Transcript,
     UtteranceEvent,
@@ -52,7 +51,7 @@ def fill(message: M, fields: Mapping[str, Any], nested: Mapping[str, type] | Non
         elif isinstance(value, np.ndarray):
             # rclpy looks at every element of anything but an array of the right type.
             packed = array(getattr(message, name).typecode)
-            packed.frombytes(np.ascontiguousarray(value).tobytes())
+            packed.frombytes(np.ascontiguousarray(value, packed.typecode).tobytes())
             setattr(message, name, packed)
         elif nested and name in nested:
             setattr(message, name, [fill(nested[name](), item) for item in value])
@@ -83,17 +82,10 @@ def to_fields(message: Any) -> Any:
 
 def audio_from_msg(message: Any) -> AudioChunk:
     """Raises `AudioError` when rate, channels and samples do not fit together."""
-    samples = np.asarray(message.samples, np.int16)
-    channels, rate = int(message.channels), int(message.sample_rate)
-    if channels == 0 or len(samples) % channels:
-        raise AudioError(
-            f"audio with {len(samples)} samples in {channels} channels: set 'channels' to how the samples interleave"
-        )
-    if rate == 0:
-        raise AudioError("audio with sample_rate 0: the publisher must set 'sample_rate' in hertz")
+    check_rate(message.sample_rate)
     return AudioChunk(
-        samples=samples.reshape(-1, channels),
-        sample_rate=rate,
+        samples=deinterleave(np.asarray(message.samples, np.int16), int(message.channels)),
+        sample_rate=int(message.sample_rate),
         stamp_ns=time_to_ns(message.header.stamp),
         first_sample=int(message.first_sample),
         voice_id=message.voice_id,
@@ -156,7 +148,8 @@ def _confidence_out(confidence: float | None) -> float:
 
 
 def _confidence_in(confidence: float) -> float | None:
-    return None if confidence < 0 else float(confidence)
+    """None where it is negative or no number."""
+    return min(float(confidence), 1.0) if confidence >= 0 else None
 
 
 def utterance_from_msg(message: Any) -> UtteranceEvent:
@@ -249,23 +242,4 @@ def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
         "incongruent": estimate.incongruent,
         "model_id": estimate.model_id,
         "latency_s": estimate.latency_s,
-    }
-
-
-def emotion_record(fields: Mapping[str, Any]) -> Fields:
-    """Fields of `Emotion` as people and scripts like to read them: a line of `emotions.jsonl`.
-
-    The keys are the message's; state and abstain_reason are names, probabilities maps from label to number.
-    """
-    labels = list(fields["labels"])
-
-    def by_label(values: list[float]) -> dict[str, float]:
-        return {label: round(float(value), 6) for label, value in zip(labels, values, strict=False)}
-
-    return {
-        **fields,
-        "state": EstimateState(fields["state"]).name,
-        "abstain_reason": AbstainReason(fields["abstain_reason"]).name,
-        "probabilities": by_label(fields["probabilities"]),
-        "evidence": [{**item, "probabilities": by_label(item["probabilities"])} for item in fields["evidence"]],
     }

@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from .audio.history import AudioHistory
+from .audio.waveform import RATE
+from .errors import AudioError, BundleError
 from .mocap.buffer import SkeletonBuffer
 from .recognizer import EmotionRecognizer
-from .settings import EmotionSettings, MocapSettings
+from .settings import MocapSettings
 from .types import (
     AudioChunk,
     EmotionEstimate,
@@ -25,23 +27,34 @@ from .types import (
 _HISTORY_S = 75.0
 #: Voices that are remembered.
 _VOICES = 16
+#: Utterances that may be open at once; of more, the oldest gets its final estimate.
+_PENDING = 64
 #: Utterances whose end is remembered, so that a late message cannot open them again.
 _CLOSED = 256
+#: The least time without audio and events after which an open utterance is given up: the speech node is gone.
+_GONE_S = 3.0
 
 
 @dataclass(slots=True)
 class _Pending:
-    """An utterance that has no final estimate yet. Clock times are those of the stage's clock."""
+    """An utterance that has no final estimate yet.
+
+    `since_clock_ns`: when its last news came, or, once it has ended, when that was heard; of the stage's clock.
+    """
 
     event: UtteranceEvent
     next_provisional_ns: int
-    news_clock_ns: int
-    ended_clock_ns: int | None = None
+    since_clock_ns: int
+    has_ended: bool = False
 
 
 @dataclass(slots=True)
 class EmotionCounters:
-    """What the fusing stage counts."""
+    """What the fusing stage counts: estimates by state, and what befell their utterances.
+
+    `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `timed_out`:
+    evidence did not come in time. `given_up`: the end itself did not come.
+    """
 
     final: int = 0
     provisional: int = 0
@@ -49,6 +62,7 @@ class EmotionCounters:
     late_events: int = 0
     without_audio: int = 0
     timed_out: int = 0
+    given_up: int = 0
 
 
 class EmotionStage:
@@ -56,19 +70,25 @@ class EmotionStage:
 
     A final estimate is due when the utterance has ended, its text is final, and audio and skeletons have been received
     up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, the newest stamp serves,
-    which suits data that is read from a file. Not thread-safe.
+    which suits data that is read from a file. A voice has one open utterance at a time: the next one ends it.
+    Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
     """
 
     def __init__(
         self,
         recognizer: EmotionRecognizer,
-        settings: EmotionSettings | None = None,
         mocap: MocapSettings | None = None,
         *,
         clock: Callable[[], int] | None = None,
     ) -> None:
-        self.settings = settings or EmotionSettings()
+        speech = recognizer.bundle.modalities.get("speech")
+        if speech and speech.sample_rate != RATE:
+            raise BundleError(
+                f"bundle {recognizer.bundle.path} wants audio at {speech.sample_rate} Hz, a robot hears at {RATE} Hz: "
+                "train one for that rate"
+            )
         self.recognizer = recognizer
+        self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
         self.counters = EmotionCounters()
         self._clock = clock
@@ -85,14 +105,21 @@ class EmotionStage:
         return bool(self._pending)
 
     def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
-        """Take audio as the speech stage gives it."""
+        """Take audio as the speech stage gives it. Raises `AudioError` for any other."""
+        if chunk.sample_rate != RATE or chunk.channels != 1:
+            raise AudioError(
+                f"audio at {chunk.sample_rate} Hz in {chunk.channels} channels, but {RATE} Hz mono is needed: "
+                "take the topic 'voice' that the speech node publishes"
+            )
         if len(self._voices) >= _VOICES and chunk.voice_id not in self._voices:
             del self._voices[min(self._voices, key=lambda voice: self._voices[voice].newest_ns or 0)]
         self._voices.setdefault(chunk.voice_id, AudioHistory(_HISTORY_S)).push(chunk)
         now_ns = self._now(chunk.end_ns)
         for pending in self._pending.values():
-            if pending.event.voice_id == chunk.voice_id and pending.ended_clock_ns is None:
-                pending.news_clock_ns = now_ns
+            event = pending.event
+            believable = chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)  # no utterance is as long
+            if event.voice_id == chunk.voice_id and not pending.has_ended and believable:
+                pending.since_clock_ns = now_ns
         yield from self.tick()
 
     def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
@@ -111,16 +138,17 @@ class EmotionStage:
             self._closed.remove(event.utterance_id)  # a speech node that was restarted reads the same bag again
         pending = self._pending.get(event.utterance_id)
         if pending is None:
+            yield from self._make_room(event)
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
-            pending = _Pending(event, first_ns, now_ns)
-            self._pending[event.utterance_id] = pending
-        if pending.ended_clock_ns is None or event.state in (UtteranceState.ENDED, UtteranceState.CANCELLED):
-            pending.event = event
-        pending.news_clock_ns = now_ns
-        if event.state is UtteranceState.ENDED and pending.ended_clock_ns is None:
-            pending.ended_clock_ns = now_ns
+            pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
         if event.state is UtteranceState.CANCELLED:
             yield self._close(event, EstimateState.RETRACTED)
+        elif not pending.has_ended:
+            pending.event = event
+            pending.since_clock_ns = now_ns
+            pending.has_ended = event.state is UtteranceState.ENDED
+        elif event.state is UtteranceState.ENDED and not pending.event.transcript.is_final:
+            pending.event = event
         yield from self.tick()
 
     def tick(self) -> Iterator[EmotionEstimate]:
@@ -128,7 +156,7 @@ class EmotionStage:
         for pending in list(self._pending.values()):
             if self._is_due(pending):
                 yield self._close(pending.event, EstimateState.FINAL)
-            elif pending.ended_clock_ns is None:
+            elif not pending.has_ended:
                 yield from self._provisional(pending)
 
     def flush(self) -> Iterator[EmotionEstimate]:
@@ -140,22 +168,32 @@ class EmotionStage:
         self._newest_ns = max(self._newest_ns, stamp_ns)
         return self._clock() if self._clock else self._newest_ns
 
+    def _make_room(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
+        """Before a new utterance: finish one of the same voice whose end was lost, and the oldest of too many."""
+        pending = list(self._pending.values())
+        done = [other for other in pending if other.event.voice_id == event.voice_id and not other.has_ended]
+        if not done and len(pending) >= _PENDING:
+            done = pending[:1]
+        for other in done:
+            self.counters.given_up += 1
+            yield self._close(other.event, EstimateState.FINAL)
+
     def _is_due(self, pending: _Pending) -> bool:
-        event, now_ns = pending.event, self._now(0)
-        pending.news_clock_ns = min(pending.news_clock_ns, now_ns)  # a bag that starts again sets the clock back
-        if pending.ended_clock_ns is not None:
-            pending.ended_clock_ns = min(pending.ended_clock_ns, now_ns)
-        if now_ns - pending.news_clock_ns > to_ns(self.settings.text_timeout_s):
-            self.counters.timed_out += 1
+        event, settings, now_ns = pending.event, self.settings, self._now(0)
+        pending.since_clock_ns = min(pending.since_clock_ns, now_ns)  # a bag that starts again sets the clock back
+        waited_ns = now_ns - pending.since_clock_ns
+        if not pending.has_ended:
+            is_gone = waited_ns > to_ns(max(_GONE_S, settings.text_timeout_s))
+            self.counters.given_up += is_gone
+            return is_gone
+        if not event.transcript.is_final:
+            is_late = waited_ns > to_ns(settings.text_timeout_s)
+        elif self._has_audio(event) and self._has_skeletons(event):
             return True
-        if pending.ended_clock_ns is None or not event.transcript.is_final:
-            return False
-        if self._has_audio(event) and self._has_skeletons(event):
-            return True
-        if now_ns - pending.ended_clock_ns > to_ns(self.settings.evidence_timeout_s):
-            self.counters.timed_out += 1
-            return True
-        return False
+        else:
+            is_late = waited_ns > to_ns(settings.evidence_timeout_s)
+        self.counters.timed_out += is_late
+        return is_late
 
     def _has_audio(self, event: UtteranceEvent) -> bool:
         history = self._voices.get(event.voice_id)

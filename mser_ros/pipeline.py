@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from .emotion_stage import EmotionStage
 from .recognizer import EmotionRecognizer
-from .settings import EmotionSettings, MocapSettings, SpeechSettings
+from .settings import MocapSettings, SpeechSettings
 from .speech_stage import SpeechStage
 from .types import AudioChunk, EmotionEstimate, SkeletonFrame, UtteranceEvent
 
@@ -35,10 +35,9 @@ class EmotionPipeline:
         *,
         speech: SpeechSettings | None = None,
         mocap: MocapSettings | None = None,
-        emotion: EmotionSettings | None = None,
     ) -> EmotionPipeline:
-        """A pipeline from settings, with the recogniser of words that they name."""
-        return cls(SpeechStage(speech), EmotionStage(recognizer, emotion, mocap))
+        """A pipeline from settings, with the recogniser of words that they name; `recognizer` brings its own."""
+        return cls(SpeechStage(speech), EmotionStage(recognizer, mocap))
 
     def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
         yield from self._fuse(self.speech.push(chunk))

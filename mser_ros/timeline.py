@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from .labels import UNKNOWN
+from .records import seconds
 from .types import NS_PER_S, AudioChunk, SkeletonFrame
 
 #: One colour per class, distinguishable with the common kinds of colour blindness (after Okabe & Ito 2008).
@@ -52,13 +53,15 @@ class Recording:
 
 
 def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, path: Path, *, title: str = "") -> None:
-    """Write a PNG or SVG. `records`: emotion records (see `conversions.emotion_record`) in order."""
+    """Write a PNG or SVG. `records`: emotion records (see `records.emotion_record`) in order."""
     from matplotlib.figure import Figure
 
-    times = [_s(record["speech_start"]) for record in records] + recording.skeleton_s[:1]
+    times = [seconds(record["speech_start"]) for record in records] + recording.skeleton_s[:1]
     times += [index * _BIN_S for index in (min(recording.level), max(recording.level))] if recording.level else []
     begin_s = min(times, default=0.0)
-    end_s = max([*times, *(_s(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]], default=1.0)
+    end_s = max(
+        [*times, *(seconds(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]], default=1.0
+    )
     width = float(np.clip((end_s - begin_s) * 0.45, 9, 60))
     figure = Figure(figsize=(width, 6.2), layout="constrained")
     voice, classes, modalities = figure.subplots(3, 1, sharex=True, height_ratios=[1.5, 1.6, 1.0])
@@ -71,20 +74,11 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
     voice.set_title(title, loc="left", fontsize=11)
     modalities.set_xlabel("time [s]")
     modalities.set_xlim(0, max(end_s - begin_s, 1.0))
-    try:
-        figure.savefig(path, dpi=110)
-    except OSError as error:
-        from .errors import MserError
-
-        raise MserError(f"the picture {path} cannot be written ({error}): choose another folder") from None
-
-
-def _s(stamp: Mapping[str, int]) -> float:
-    return stamp["sec"] + stamp["nanosec"] / NS_PER_S
+    figure.savefig(path, dpi=110)
 
 
 def _span(record: Mapping[str, Any], begin_s: float) -> tuple[float, float]:
-    return _s(record["speech_start"]) - begin_s, _s(record["speech_end"]) - begin_s
+    return seconds(record["speech_start"]) - begin_s, seconds(record["speech_end"]) - begin_s
 
 
 def _draw_voice(axes: Any, finals: Iterable[Mapping[str, Any]], recording: Recording, begin_s: float) -> None:

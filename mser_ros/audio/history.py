@@ -25,9 +25,9 @@ class AudioHistory:
         return self._chunks[-1].end_ns if self._chunks else None
 
     def push(self, chunk: AudioChunk) -> None:
-        """Append a chunk. One that lies in the past starts the history anew: the source's clock was set back."""
-        if self._chunks and chunk.stamp_ns < self._chunks[-1].stamp_ns:
-            self._chunks.clear()
+        """Append a chunk. One that lies in the past replaces all from its stamp on: the source's clock was set back."""
+        while self._chunks and self._chunks[-1].stamp_ns >= chunk.stamp_ns:
+            self._chunks.pop()
         self._chunks.append(chunk)
         while self._chunks[0].end_ns < chunk.end_ns - self._history_ns:
             self._chunks.popleft()

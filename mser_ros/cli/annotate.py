@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.console import Console
@@ -19,7 +16,8 @@ from ..bundle import load_bundle
 from ..errors import BagError, MserError
 from ..pipeline import EmotionPipeline
 from ..recognizer import EmotionRecognizer
-from ..settings import EmotionSettings, MocapSettings, SpeechSettings, build
+from ..records import emotion_record, write_csv, write_jsonl
+from ..settings import SpeechSettings, build
 from ..timeline import Recording, draw_timeline
 from ..types import AudioChunk, EmotionEstimate, SkeletonFrame
 from .inputs import open_bag, open_files
@@ -59,20 +57,17 @@ def annotate(
     if is_bag and skeleton:
         raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
-    recognizer = EmotionRecognizer(load_bundle(bundle))
-    pipeline = EmotionPipeline.create(recognizer, speech=speech, mocap=MocapSettings(), emotion=EmotionSettings())
+    items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
+    pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
     recording = Recording()
     found: list[tuple[int, EmotionEstimate]] = []
     rejected: dict[str, int] = {}
 
-    items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
-    out.mkdir(parents=True, exist_ok=True)
+    errors = Console(stderr=True)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        task = progress.add_task(source.name, total=count)
+    with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         log_ns = 0
-        for item in items:
-            progress.advance(task)
+        for item in progress.track(items, total=count, description=source.name):
             log_ns = item.log_ns
             try:
                 data = item.load()
@@ -82,53 +77,28 @@ def annotate(
                 rejected[str(error)] = rejected.get(str(error), 0) + 1
         found += [(log_ns, estimate) for estimate in pipeline.flush()]
 
-    records = [conversions.emotion_record(conversions.emotion_to_fields(estimate)) for _, estimate in found]
-    _write_tables(out, records)
+    records = [emotion_record(conversions.emotion_to_fields(estimate)) for _, estimate in found]
+    finals = [record for record in records if record["state"] == "FINAL"]
+    if not finals:
+        why = f" ({next(iter(rejected))})" if rejected else ""
+        raise MserError(f"nobody speaks in {source}{why}: give a recording of a voice, close to the microphone")
+    out.mkdir(parents=True, exist_ok=True)
+    write_jsonl(out / "emotions.jsonl", records)
+    write_csv(out / "emotions.csv", records)
     draw_timeline(records, recording, out / "timeline.png", title=source.name)
     if is_bag:
         shutil.rmtree(out / "annotated", ignore_errors=True)  # of an earlier run
         messages = ((conversions.emotion_to_fields(estimate), log_ns) for log_ns, estimate in found)
-        copy_with_topic(source, out / "annotated", topic="/emotion", type_name=EMOTION, messages=messages)
-    begin_s = min((record["speech_start"]["sec"] for record in records), default=0)
-    for record in records:
-        if record["state"] == "FINAL" and not quiet:
-            console.print(emotion_line(record, begin_s=begin_s if is_bag else 0.0))
+        skipped = copy_with_topic(source, out / "annotated", topic="/emotion", type_name=EMOTION, messages=messages)
+        rejected |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
+    begin_s = min(record["speech_start"]["sec"] for record in records) if is_bag else 0.0
+    for record in finals if not quiet else ():
+        console.print(emotion_line(record, begin_s=begin_s))
     for problem, times in rejected.items():
         console.print(f"dropped {times} x: {problem}", style="yellow")
-    finals = sum(record["state"] == "FINAL" for record in records)
-    console.print(f"{finals} utterances → {out}", style="bold")
+    console.print(f"{len(finals)} utterances → {out}", style="bold")
     return 0
 
 
 def _push(pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame) -> Iterator[EmotionEstimate]:
     return pipeline.push_audio(data) if isinstance(data, AudioChunk) else pipeline.push_skeleton(data)
-
-
-def _write_tables(out: Path, records: list[dict[str, Any]]) -> None:
-    with (out / "emotions.jsonl").open("w", encoding="utf-8") as stream:
-        for record in records:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
-    labels = list(records[0]["labels"]) if records else []
-    with (out / "emotions.csv").open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.writer(stream)
-        names = ["utterance_id", "start_s", "end_s", "label", "confidence", *labels, "valence", "arousal"]
-        writer.writerow([*names, "modalities", "abstain_reason", "transcript"])
-        for record in records:
-            if record["state"] == "FINAL":
-                writer.writerow(_row(record, labels))
-
-
-def _row(record: dict[str, Any], labels: list[str]) -> list[Any]:
-    start, end = (record[key]["sec"] + record[key]["nanosec"] / 1e9 for key in ("speech_start", "speech_end"))
-    numbers = [record["confidence"], *(record["probabilities"][label] for label in labels)]
-    used = [item["modality"] for item in record["evidence"] if item["available"]]
-    return [
-        record["utterance_id"],
-        f"{start:.3f}",
-        f"{end:.3f}",
-        record["label"],
-        *(f"{value:.4f}" for value in [*numbers, record["valence"], record["arousal"]]),
-        "+".join(used),
-        record["abstain_reason"],
-        record["transcript"],
-    ]

@@ -18,11 +18,11 @@ def bundle() -> None:
 
 
 @bundle.command()
-@click.argument("folder", default="", type=click.Path(path_type=Path))
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest.")
-def show(folder: Path, as_json: bool) -> None:
+def show(folder: Path | None, as_json: bool) -> None:
     """Show what is in FOLDER (the default bundle, if none is named)."""
-    loaded = load_bundle(folder if str(folder) != "." else "")
+    loaded = load_bundle(folder or "")
     if as_json:
         click.echo(json.dumps(loaded.manifest, indent=2, ensure_ascii=False))
         return
@@ -48,11 +48,11 @@ def show(folder: Path, as_json: bool) -> None:
 
 
 @bundle.command()
-@click.argument("folder", default="", type=click.Path(path_type=Path))
-def verify(folder: Path) -> None:
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+def verify(folder: Path | None) -> None:
     """Check every file of FOLDER against its checksum, and run every graph once."""
     from ..recognizer import EmotionRecognizer
 
-    loaded = load_bundle(folder if str(folder) != "." else "")
+    loaded = load_bundle(folder or "")
     EmotionRecognizer(loaded)
     click.echo(f"{loaded.model_id}: {len(loaded.manifest['files'])} files as exported, every graph runs")

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import os
 import random
+from collections.abc import Collection
+from contextlib import suppress
 from pathlib import Path
 
 import click
@@ -12,9 +13,10 @@ from rich.console import Console
 
 from .. import conversions
 from ..bags import Bag
-from ..errors import DependencyError
+from ..errors import DependencyError, MserError
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
+from ..records import Record, emotion_record, write_jsonl
 from ..resources import share_dir
 from ..timeline import Recording, draw_timeline
 from ..types import NS_PER_S
@@ -36,15 +38,16 @@ def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
     path = bag or share_dir() / "demo" / "demo.mcap"
     console = Console(highlight=False, soft_wrap=True)
     isolate()
-    out.mkdir(parents=True, exist_ok=True)
     with Bag(path) as source:
+        source.require("/audio", "mser_msgs/msg/AudioFrame")
         begin_s = source.start_ns / NS_PER_S
-        topics = [item for item in ("/audio", "/skeleton_in", "/utterance") if item in source.topics]
+        topics = [item for item in ("/audio", "/skeleton_in") if item in source.topics]
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
-    records: list[dict] = []
+    out.mkdir(parents=True, exist_ok=True)
+    records: list[Record] = []
 
     def show(message: object) -> None:
-        record = conversions.emotion_record(conversions.to_fields(message))
+        record = emotion_record(conversions.to_fields(message))
         if not records:
             console.print(LEGEND.format(labels=", ".join(record["labels"])), style="dim")
         records.append(record)
@@ -76,15 +79,12 @@ def isolate() -> None:
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 
-def _write(out: Path, records: list[dict], bag: Path, topics: list[str]) -> None:
-    with (out / "emotions.jsonl").open("w", encoding="utf-8") as stream:
-        for record in records:
-            stream.write(json.dumps(record, ensure_ascii=False) + "\n")
+def _write(out: Path, records: list[Record], bag: Path, topics: Collection[str]) -> None:
+    write_jsonl(out / "emotions.jsonl", records)
     recording = Recording()
     with Bag(bag) as source:
         for message in source.messages(topics):
-            if message.topic == "/audio":
-                recording.add(conversions.audio_from_msg(message.decode()))
-            elif message.topic == "/skeleton_in":
-                recording.add(conversions.skeleton_from_msg(message.decode()))
+            convert = conversions.audio_from_msg if message.topic == "/audio" else conversions.skeleton_from_msg
+            with suppress(MserError):  # the nodes have said it
+                recording.add(convert(message.decode()))
     draw_timeline(records, recording, out / "timeline.png", title=f"mser_ros: {bag.name}, through the live nodes")

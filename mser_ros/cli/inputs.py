@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import conversions
 from ..audio.waveform import read_sound_file
-from ..bags import Bag
+from ..bags import Bag, BagMessage
 from ..errors import BagError
 from ..mocap.readers import read_motion
 from ..types import AudioChunk, SkeletonFrame, to_ns
@@ -50,10 +50,14 @@ def open_bag(path: Path, audio_topic: str, skeleton_topic: str) -> tuple[Iterato
     def read() -> Iterator[Item]:
         with Bag(path) as opened:
             for message in opened.messages(list(topics.values())):
-                convert = conversions.audio_from_msg if message.type_name == AUDIO else conversions.skeleton_from_msg
-                yield Item(partial(convert, message.decode()), message.log_ns)
+                yield Item(partial(_load, message), message.log_ns)
 
     return read(), count
+
+
+def _load(message: BagMessage) -> AudioChunk | SkeletonFrame:
+    decoded = message.decode()
+    return conversions.audio_from_msg(decoded) if message.type_name == AUDIO else conversions.skeleton_from_msg(decoded)
 
 
 def _choose(bag: Bag, wanted: str, kind: str, option: str) -> str:

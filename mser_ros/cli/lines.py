@@ -8,8 +8,8 @@ from typing import Any
 from rich.text import Text
 
 from ..labels import UNKNOWN
+from ..records import seconds
 from ..timeline import COLOURS
-from ..types import NS_PER_S
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LETTERS = {"speech": "S", "text": "T", "mocap": "M"}
@@ -18,9 +18,8 @@ LEGEND = "time, utterance, state, label; a bar each for {labels}; S speech, T te
 
 
 def emotion_line(record: Mapping[str, Any], *, begin_s: float = 0.0) -> Text:
-    """A record as `conversions.emotion_record` makes it: time, utterance, state, label, bars, modalities, words."""
-    stamp = record["header"]["stamp"]
-    line = Text(f"{stamp['sec'] + stamp['nanosec'] / NS_PER_S - begin_s:8.2f} s  ", style="dim")
+    """A record as `records.emotion_record` makes it: time, utterance, state, label, bars, modalities, words."""
+    line = Text(f"{seconds(record['header']['stamp']) - begin_s:8.2f} s  ", style="dim")
     line.append(f"{record['utterance_id'].rsplit('-', 1)[-1]:>3} ", style="dim")
     final = record["state"] == "FINAL"
     line.append(f"{record['state'].lower():<12}", style="bold" if final else "dim")

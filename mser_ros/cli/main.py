@@ -35,12 +35,7 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         module, _ = COMMANDS[name]
-        try:
-            return getattr(import_module(f"{__package__}.{module}"), name)
-        except ModuleNotFoundError as error:
-            if error.name is None or error.name.startswith("mser_ros"):
-                raise
-            raise click.ClickException(f"'mser {name}' needs {error.name}: {_cure(error.name)}") from None
+        return getattr(import_module(f"{__package__}.{module}"), name)
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple:
         try:
@@ -65,7 +60,7 @@ def _cure(module: str) -> str:
         return "build the interfaces with colcon and source the workspace, or call 'make setup' in the source folder"
     if top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "onnx", "safetensors"):
         return "install the training packages: pip install 'mser_ros[train]'"
-    return f"pip install {top}"
+    return f"pip install {'PyYAML' if top == 'yaml' else top}"
 
 
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
@@ -78,14 +73,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code. A user's mistake is one sentence and code 1, Ctrl-C is code 130."""
     try:
         result = cli.main(args=arguments, prog_name="mser", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        return 2
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except MserError as error:
         click.echo(f"mser: {error}", err=True)
+        return 1
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("mser_ros"):
+            raise
+        click.echo(f"mser: {error.name} is not installed: {_cure(error.name)}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)
@@ -94,6 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Whoever read our output, such as head, has seen enough.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        click.echo(f"mser: {error.filename} cannot be used ({error.strerror}): check the path and its permissions", err=True)
+        return 1
     return result if isinstance(result, int) else 0
 
 

@@ -13,7 +13,7 @@ from .. import conversions
 from ..bundle import load_bundle
 from ..emotion_stage import EmotionStage
 from ..recognizer import EmotionRecognizer
-from ..settings import EmotionSettings
+from ..settings import EmotionSettings, MocapSettings
 from ..types import NS_PER_S, EmotionEstimate
 from .base import PerceptionNode
 from .run import run_nodes
@@ -31,7 +31,9 @@ class EmotionNode(PerceptionNode):
     def setup(self) -> None:
         bundle = load_bundle(self.settings.bundle)
         recognizer = EmotionRecognizer(bundle, self.settings)
-        self._stage = EmotionStage(recognizer, self.settings, clock=lambda: self.get_clock().now().nanoseconds)
+        # The mocap node has sorted out the joints already, by settings of its own.
+        checked = MocapSettings(min_confidence=0.0)
+        self._stage = EmotionStage(recognizer, checked, clock=lambda: self.get_clock().now().nanoseconds)
         self._emotion = self.offer(Emotion, "emotion", depth=64)
         self.get_logger().info(f"bundle {bundle.model_id}: {', '.join(bundle.modalities)}")
 
