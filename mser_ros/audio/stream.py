@@ -122,8 +122,7 @@ class AudioStream:
                 return self._restart(chunk, "stamps and count of samples disagree")
             self.counters.lost_samples += ahead
             if lost_ns > self._fill_ns:
-                self._index += lost_ns // SAMPLE_NS
-                return self._restart(chunk, "audio was lost")
+                return self._restart(chunk, "audio was lost", lost_ns)
             self.counters.filled_samples += ahead
             return self._put(chunk, silence=ahead)
         if abs(ahead_ns) > self._tolerance_ns:
@@ -136,9 +135,10 @@ class AudioStream:
             return []
         return self._put(chunk, skip=overlap)
 
-    def _restart(self, chunk: AudioChunk, reason: str) -> list[AudioChunk | Discontinuity]:
+    def _restart(self, chunk: AudioChunk, reason: str, lost_ns: int = 0) -> list[AudioChunk | Discontinuity]:
         self.counters.discontinuities += 1
         tail = self.flush()
+        self._index += lost_ns // SAMPLE_NS
         self._begin(chunk)
         return [*tail, Discontinuity(reason), *self._put(chunk)]
 
