@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import queue
-import threading
+import re
+import time
 import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -16,13 +16,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ..errors import MserError
 from .parameters import declare_settings, read_settings
 from .subscriptions import InputTopic
+from .worker import Worker
 
-#: How long a queue may grow before the oldest item is dropped: four minutes of audio.
-_QUEUE = 4096
-#: How often a waiting worker looks at the clock.
-_TICK_S = 0.05
-#: One log line per problem and this many seconds, however often it occurs.
-THROTTLE_S = 5.0
+#: One log line per kind of problem and this many seconds, however often it occurs.
+_THROTTLE_S = 5.0
+#: Kinds of problems that are told apart.
+_KINDS = 64
 
 
 class PerceptionNode(LifecycleNode):
@@ -40,15 +39,16 @@ class PerceptionNode(LifecycleNode):
         self.rejected = 0
         self.dropped = 0
         self._settings_class = settings_class
-        self._last_error = ""
+        self._last_problem = ""
+        self._said_at: dict[str, float] = {}
         self._inputs: list[InputTopic] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
-        self._queue: queue.Queue[Callable[[], None] | None] = queue.Queue()
-        self._worker: threading.Thread | None = None
+        self._worker: Worker | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
         self._heartbeat = self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured)
+        self._survive_impossible_transitions()
 
     # -- what a subclass fills in
 
@@ -78,28 +78,38 @@ class PerceptionNode(LifecycleNode):
     # -- life cycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.rejected = self.dropped = 0
+        self._last_problem = ""
+        self._said_at.clear()
         try:
             self.settings = read_settings(self, self._settings_class)
             self.setup()
         except MserError as error:
             self.complain(error)
             return TransitionCallbackReturn.FAILURE
-        except Exception:  # a bug of ours, which rclpy would swallow
-            self.get_logger().fatal(traceback.format_exc())
+        except Exception as error:
+            self._on_bug(error)
             raise
         self.is_configured = True
         return TransitionCallbackReturn.SUCCESS
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = super().on_activate(state)
-        self._worker = threading.Thread(target=self._work, name=f"{self.get_name()}-worker", daemon=True)
-        self._worker.start()
+        self._worker = Worker(
+            f"{self.get_name()}-worker",
+            tick=lambda: self.guard(self.tick),
+            is_waiting=lambda: self.is_waiting,
+            on_bug=self._on_bug,
+        )
         try:
             self.connect()
         except MserError as error:
             self.complain(error)
-            self._stop_worker()
+            self.on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            self._on_bug(error)
+            raise
         self.get_logger().info("active")
         return result
 
@@ -116,19 +126,43 @@ class PerceptionNode(LifecycleNode):
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.close()
+        return TransitionCallbackReturn.SUCCESS
+
     def close(self) -> None:
         """Stop the worker and free everything; safe to call twice."""
         self.disconnect()
         self._stop_worker()
         self._free()
 
+    def _stop_worker(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.submit(lambda: self.guard(self.finish))
+            worker.stop()
+
     def _free(self) -> None:
         if self.is_configured:
             self.is_configured = False
             self.teardown()
-            for publisher in self._outputs.values():
-                self.destroy_publisher(publisher)
-            self._outputs.clear()
+        while self._outputs:
+            self.destroy_lifecycle_publisher(self._outputs.popitem()[1])
+
+    def _survive_impossible_transitions(self) -> None:
+        """Answer 'no' to a transition that the state does not allow, for which rclpy would end the process."""
+        service = self._service_change_state
+        answer = service.callback
+
+        def change_state(request: Any, response: Any) -> Any:
+            try:
+                return answer(request, response)
+            except RuntimeError as error:
+                self.get_logger().warning(f"the transition was refused: {error}")
+                response.success = False
+                return response
+
+        service.callback = change_state
 
     # -- data
 
@@ -152,15 +186,10 @@ class PerceptionNode(LifecycleNode):
             self._inputs.pop().close()
 
     def submit(self, work: Callable[[], None]) -> None:
-        """Have the worker do it. When the worker is far behind, the oldest work is dropped and counted."""
-        if self._queue.qsize() >= _QUEUE:
-            try:
-                self._queue.get_nowait()
-                self.dropped += 1
-                self.complain("the worker is too slow, its oldest input is dropped: give the node a faster core")
-            except queue.Empty:
-                pass
-        self._queue.put(work)
+        """Have the worker do it."""
+        if self._worker is not None and not self._worker.submit(lambda: self.guard(work)):
+            self.dropped += 1
+            self.complain("the worker is too slow, its oldest input is dropped: give the node a faster core")
 
     def guard(self, work: Callable[[], None]) -> None:
         """Run `work`; what is wrong with its data is counted and logged, and the node lives on."""
@@ -171,30 +200,21 @@ class PerceptionNode(LifecycleNode):
             self.complain(error)
 
     def complain(self, problem: object) -> None:
-        """Log a problem, but not more often than people can read."""
-        self._last_error = str(problem)
-        self.get_logger().warning(self._last_error, throttle_duration_sec=THROTTLE_S)
+        """Log a problem, but each kind not more often than people can read."""
+        self._last_problem = str(problem)
+        kind, now_s = re.sub(r"[\d.]+", "0", self._last_problem), time.monotonic()
+        if now_s - self._said_at.get(kind, -_THROTTLE_S) < _THROTTLE_S:
+            return
+        if len(self._said_at) >= _KINDS:
+            self._said_at.clear()
+        self._said_at[kind] = now_s
+        self.get_logger().warning(self._last_problem)
 
-    def _work(self) -> None:
-        try:
-            while True:
-                try:
-                    work = self._queue.get(timeout=_TICK_S if self.is_waiting else None)
-                except queue.Empty:
-                    work = self.tick
-                if work is None:
-                    self.guard(self.finish)
-                    return
-                self.guard(work)
-        except Exception as error:  # a bug of ours: say it where people look, then end as loudly as Python does
-            self.get_logger().fatal(f"the worker ended by a bug: {error!r}")
-            raise
-
-    def _stop_worker(self) -> None:
-        if self._worker is not None:
-            self._queue.put(None)
-            self._worker.join()
-            self._worker = None
+    def _on_bug(self, error: Exception) -> None:
+        """What nobody foresaw: say it where people look, unless ROS was shut down under a thread that still worked."""
+        if self.context.ok():
+            self._last_problem = f"a bug, please report it with the log: {error!r}"
+            self.get_logger().fatal("".join(traceback.format_exception(error)))
 
     def _report(self) -> None:
         for item in self._inputs:
@@ -203,17 +223,17 @@ class PerceptionNode(LifecycleNode):
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
             **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
-            "backlog": self._queue.qsize(),
+            "backlog": self._worker.backlog if self._worker else 0,
             "dropped": self.dropped,
             "rejected": self.rejected,
             **(self.counters() if self.is_configured else {}),
-            "last problem": self._last_error,
+            "last problem": self._last_problem,
         }
-        bad = bool(self.dropped or self.rejected or self._last_error)
+        state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
         status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if bad else DiagnosticStatus.OK,
+            level=DiagnosticStatus.WARN if self._last_problem else DiagnosticStatus.OK,
             name=self.get_fully_qualified_name(),
-            message=self._last_error or ("configured" if self.is_configured else "not configured"),
+            message=self._last_problem or state,
             values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
         )
         report = DiagnosticArray(status=[status])

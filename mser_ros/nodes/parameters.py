@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
 from rclpy.node import Node
@@ -30,10 +29,13 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
         if not node.has_parameter(item.name):
             node.declare_parameter(item.name, item.default, _descriptor(item))
             continue
-        # A value that does not fit is refused at configure, with a better sentence than here.
-        with contextlib.suppress(SettingsError):
+        # A value that does not fit is refused at configure, with a better sentence than here; until it is corrected
+        # the parameter goes without a range.
+        try:
             item.check(node.get_parameter(item.name).value)
             node.set_descriptor(item.name, _descriptor(item))
+        except SettingsError:
+            node.set_descriptor(item.name, ParameterDescriptor(description=_describe(item), dynamic_typing=True))
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
         try:
@@ -51,8 +53,12 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
 
 def read_settings(node: Node, settings_class: type[T]) -> T:
     """The node's parameters as settings. Raises `SettingsError` for an unknown name, a wrong type or range."""
-    values = {name: parameter.value for name, parameter in node.get_parameters_by_prefix("").items()}
-    values = {name: value for name, value in values.items() if name not in _OWN and not name.startswith(_ROS)}
+    parameters: dict[str, Any] = node.get_parameters_by_prefix("")
+    values = {
+        name: parameter.value
+        for name, parameter in parameters.items()
+        if name not in _OWN and not name.startswith(_ROS)
+    }
     return build(settings_class, values, where=f"the parameters of node {node.get_name()}")
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
 import rclpy
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.lifecycle import TransitionCallbackReturn
 
 from ..errors import MserError
 from .base import PerceptionNode
@@ -36,11 +38,11 @@ def start(node: PerceptionNode) -> bool:
     except MserError as error:
         node.complain(error)
         return False
-    node.trigger_configure()
-    if not node.is_configured:
-        node.get_logger().error("not started: correct what is said above, then start again or call 'configure'")
-        return False
-    node.trigger_activate()
+    for trigger, transition in ((node.trigger_configure, "configure"), (node.trigger_activate, "activate")):
+        if trigger() != TransitionCallbackReturn.SUCCESS:
+            if node.context.ok():
+                node.get_logger().error(f"not started: correct what is said above, then start again or {transition} it")
+            return False
     return True
 
 
@@ -51,6 +53,8 @@ def run_nodes(
 
     `arguments`: the command line, with `--ros-args`. `ready` is called when every node has been started.
     """
+    # rclpy ends the context at SIGINT and SIGTERM; Python's own answer to SIGINT would break into that anywhere.
+    before = signal.signal(signal.SIGINT, lambda *_: None)
     rclpy.init(args=sys.argv if arguments is None else [sys.argv[0], *arguments])
     nodes: list[PerceptionNode] = []
     executor = SingleThreadedExecutor()
@@ -63,8 +67,11 @@ def run_nodes(
         if ready:
             ready()
         executor.spin()
-    except (KeyboardInterrupt, ExternalShutdownException):
+    except ExternalShutdownException:
         pass
+    except RuntimeError:  # what rclpy raises when the context ends under a callback, and otherwise a bug
+        if rclpy.ok():
+            raise
     finally:
         for node in nodes:
             node.close()
@@ -72,4 +79,5 @@ def run_nodes(
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()
+        signal.signal(signal.SIGINT, before)
     return 0

@@ -12,11 +12,13 @@ from mser_msgs.msg import AudioFrame, Utterance, Word
 from .. import conversions
 from ..settings import SpeechSettings
 from ..speech_stage import SpeechStage
-from ..types import AudioChunk, UtteranceEvent, to_ns
+from ..types import AudioChunk, UtteranceEvent
 from .base import PerceptionNode
 from .run import run_nodes
 
 _AUDIO_DEPTH = 256
+#: Ticks of the watch within `stall_s`.
+_STALL_TICKS = 2
 
 
 class SpeechNode(PerceptionNode):
@@ -31,13 +33,13 @@ class SpeechNode(PerceptionNode):
 
     def setup(self) -> None:
         self._stage = SpeechStage(self.settings)
-        self._heard_ns: int | None = None
+        self._silent_ticks = _STALL_TICKS + 1
         self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.offer(Utterance, "utterance", depth=64)
 
     def connect(self) -> None:
         self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH)
-        self._watch = self.create_timer(self.settings.stall_s / 2, self._flush_when_stalled)
+        self._watch = self.create_timer(self.settings.stall_s / _STALL_TICKS, self._flush_when_stalled)
 
     def finish(self) -> None:
         self._publish(self._stage.flush())
@@ -56,17 +58,20 @@ class SpeechNode(PerceptionNode):
 
     def _receive(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)
-        self._heard_ns = self.get_clock().now().nanoseconds
         if chunk.stamp_ns == 0:
             # A source without a clock: its first block sets one by its arrival, from then on the stream counts samples.
-            chunk = replace(chunk, stamp_ns=self._heard_ns - (chunk.end_ns - chunk.stamp_ns))
+            chunk = replace(chunk, stamp_ns=self.get_clock().now().nanoseconds - chunk.end_ns)
+        self._silent_ticks = 0
         self.submit(lambda: self._publish(self._stage.push(chunk)))
 
     def _flush_when_stalled(self) -> None:
-        """Audio that stops in mid-utterance is not followed by the silence that would end it."""
-        now_ns = self.get_clock().now().nanoseconds
-        if self._heard_ns is not None and now_ns - self._heard_ns > to_ns(self.settings.stall_s):
-            self._heard_ns = None
+        """Audio that stops in mid-utterance is not followed by the silence that would end it.
+
+        Ticks are counted, not times compared: a process that was held up finds its clock far ahead of the audio that
+        waits for it, and has one tick then.
+        """
+        self._silent_ticks += 1
+        if self._silent_ticks == _STALL_TICKS + 1:
             self.submit(lambda: self._publish(self._stage.flush()))
 
     def _publish(self, items: Iterable[AudioChunk | UtteranceEvent]) -> None:

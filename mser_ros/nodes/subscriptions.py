@@ -10,7 +10,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 
 class InputTopic:
-    """Listens to a topic reliably, or at best effort where no publisher offers more.
+    """Listens to a topic reliably, or at best effort where one of its publishers offers no more.
 
     `check` is to be called once a second: it adapts to publishers that came or went, and returns a sentence when the
     topic carries another type than the node expects.
@@ -37,9 +37,9 @@ class InputTopic:
         publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
         fitting = [item for item in publishers if item.topic_type == self._type]
         offered = {item.qos_profile.reliability for item in fitting}
-        wanted = (
-            ReliabilityPolicy.BEST_EFFORT if offered == {ReliabilityPolicy.BEST_EFFORT} else ReliabilityPolicy.RELIABLE
-        )
+        wanted = ReliabilityPolicy.RELIABLE
+        if ReliabilityPolicy.BEST_EFFORT in offered:
+            wanted = ReliabilityPolicy.BEST_EFFORT
         if fitting and wanted != self._reliability:
             self._reliability = wanted
             self._node.destroy_subscription(self._subscription)

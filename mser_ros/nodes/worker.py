@@ -1,0 +1,65 @@
+"""The thread beside the executor that does a node's work."""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import threading
+from collections.abc import Callable
+
+Work = Callable[[], None]
+
+#: How long the queue may grow before the oldest item is dropped: four minutes of audio.
+_LONGEST = 4096
+#: How often a worker that waits for something looks at the clock.
+_TICK_S = 0.05
+
+
+class Worker:
+    """Does what it is given, in that order, until it is stopped.
+
+    `tick` is work for when there is none, done now and then while `is_waiting`. `on_bug` is told of an exception that
+    ended the thread.
+    """
+
+    def __init__(
+        self, name: str, *, tick: Work, is_waiting: Callable[[], bool], on_bug: Callable[[Exception], None]
+    ) -> None:
+        self._tick = tick
+        self._is_waiting = is_waiting
+        self._on_bug = on_bug
+        self._queue: queue.Queue[Work | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def backlog(self) -> int:
+        """How much work waits."""
+        return self._queue.qsize()
+
+    def submit(self, work: Work) -> bool:
+        """Have it done. False where the worker is so far behind that the oldest work was dropped."""
+        is_full = self._queue.qsize() >= _LONGEST
+        if is_full:
+            with contextlib.suppress(queue.Empty):
+                self._queue.get_nowait()
+        self._queue.put(work)
+        return not is_full
+
+    def stop(self) -> None:
+        """Return when all is done that was submitted."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while True:
+                try:
+                    work = self._queue.get(timeout=_TICK_S if self._is_waiting() else None)
+                except queue.Empty:
+                    work = self._tick
+                if work is None:
+                    return
+                work()
+        except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
+            self._on_bug(error)

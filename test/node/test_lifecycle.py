@@ -1,0 +1,215 @@
+"""The life cycle of every node, its parameters and its diagnostics, through ROS services."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from ros_world import (
+    AudioFrame,
+    Emotion,
+    ReliabilityPolicy,
+    Skeleton,
+    String,
+    audio_message,
+    demo_values,
+    skeleton_message,
+)
+
+from mser_ros.bundle import write_manifest
+from mser_ros.resources import config_file
+from mser_ros.settings import MocapSettings
+
+NODES = ["speech", "mocap", "emotion"]
+
+
+@pytest.fixture
+def own(tiny_bundle):
+    """What each node needs to be quick."""
+    return {"speech": {"asr__backend": "none"}, "mocap": {}, "emotion": {"bundle": str(tiny_bundle)}}
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_goes_round_its_life_cycle_twice(world, own, name):
+    tested = world.node(name, autostart=False, **own[name])
+    assert tested.state == "unconfigured"
+    for _ in range(2):
+        assert tested.configure()
+        assert tested.state == "inactive"
+        assert tested.activate()
+        assert tested.state == "active"
+        assert tested.deactivate()
+        assert tested.state == "inactive"
+        assert tested.cleanup()
+        assert tested.state == "unconfigured"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_starts_by_itself_and_may_be_shut_down(world, own, name):
+    tested = world.node(name, **own[name])
+    assert tested.state == "active"
+    assert tested.shutdown()
+    assert tested.state == "finalized"
+
+
+def test_a_transition_that_is_not_possible_now_is_refused_and_the_node_lives(world):
+    tested = world.node("mocap")
+    assert not tested.configure()
+    assert tested.state == "active"
+
+
+def test_a_wrong_bundle_is_one_sentence_and_the_right_one_can_be_given(world, tiny_bundle, tmp_path):
+    tested = world.node("emotion", bundle=str(tmp_path / "nothing"))
+    assert tested.state == "unconfigured"
+    tested.wait_for_problem("there is no bundle folder", "set 'bundle'")
+    assert tested.value("message") == tested.problem
+    assert tested.value("level") == "1"
+
+    changed = tmp_path / "changed"
+    shutil.copytree(tiny_bundle, changed)
+    with (changed / "speech.onnx").open("r+b") as stream:
+        stream.seek(40)
+        byte = stream.read(1)
+        stream.seek(40)
+        stream.write(bytes([byte[0] ^ 1]))
+    assert tested.set("bundle", str(changed)) == ""
+    assert not tested.configure()
+    tested.wait_for_problem("speech.onnx", "was changed after export")
+
+    (changed / "speech.onnx").write_bytes(b"short")
+    assert not tested.configure()
+    tested.wait_for_problem("speech.onnx", "truncated")
+
+    assert tested.set("bundle", str(tiny_bundle)) == ""
+    assert tested.configure()
+    assert tested.activate()
+    world.wait(lambda: tested.value("level") == "0" and not tested.problem, "diagnostics without a problem")
+
+
+def test_a_bundle_that_cannot_be_run_is_one_sentence(world, tiny_bundle, tmp_path):
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_bundle, broken)
+    manifest = json.loads((broken / "manifest.json").read_text())
+    (broken / "mocap.onnx").write_bytes(b"this is no graph")
+    write_manifest(broken, {key: value for key, value in manifest.items() if key not in ("files", "format")})
+    tested = world.node("emotion", bundle=str(broken))
+    assert tested.state == "unconfigured"
+    tested.wait_for_problem("mocap.onnx")
+
+
+@pytest.mark.parametrize(
+    ("given", "parts"),
+    [
+        ({"stal_s": 1.0}, ("unknown setting 'stal_s'", "did you mean 'stall_s'")),
+        ({"stall_s": "long"}, ("stall_s must be a number", "'long'")),
+        ({"stall_s": 99.0}, ("stall_s must lie in 0.2 to 30 s", "99")),
+        ({"stall_s": [1.0, 2.0]}, ("stall_s must be a number",)),
+        ({"voice_id": 7}, ("voice_id must be a text", "7")),
+        ({"asr__backend": "whisper"}, ("asr.backend must be one of pocketsphinx, vosk, none", "'whisper'")),
+        ({"asr__backend": "vosk"}, ("asr.backend 'vosk' needs asr.model_path",)),
+        ({"asr__backend": "vosk", "asr__model_path": "/nowhere"}, ("/nowhere",)),
+        ({"segmenter__end_threshold": 0.9}, ("segmenter.end_threshold must not lie above",)),
+        ({"autostart": "yes"}, ("autostart must be a true or false", "'yes'")),
+    ],
+)
+def test_a_parameter_that_cannot_be_is_one_sentence_and_the_node_lives(world, given, parts):
+    tested = world.node("speech", **({"asr__backend": "none"} | given))
+    tested.wait_for_problem(*parts)
+    assert tested.state == "unconfigured"
+
+
+def test_a_number_out_of_range_or_of_the_wrong_type_can_be_corrected_without_a_restart(world):
+    tested = world.node("speech", asr__backend="none", stall_s="long", segmenter__hangover_s=77.0)
+    tested.wait_for_problem("must")
+    assert tested.set("stall_s", 2.0) == ""
+    assert tested.set("segmenter.hangover_s", 0.4) == ""
+    assert tested.configure()
+    assert tested.node.settings.stall_s == 2.0
+    assert tested.node.settings.segmenter.hangover_s == 0.4
+
+
+def test_a_whole_number_will_do_where_a_number_is_meant(world):
+    tested = world.node("speech", asr__backend="none", stall_s=2)
+    assert tested.state == "active"
+    assert tested.node.settings.stall_s == 2.0
+    assert isinstance(tested.node.settings.stall_s, float)
+
+
+def test_parameters_are_refused_with_the_reason_while_they_are_in_use(world):
+    tested = world.node("speech", asr__backend="none")
+    assert "call deactivate and cleanup first" in tested.set("stall_s", 2.0)
+    assert "must be a number" in tested.set("stall_s", "long")
+    assert "range" in tested.set("stall_s", 99.0)
+    assert "undeclared" in tested.set("no_such", 1.0)
+    assert tested.node.settings.stall_s == 1.0
+    assert tested.deactivate()
+    assert tested.cleanup()
+    assert tested.set("stall_s", 2) == ""
+    assert tested.configure()
+    assert tested.node.settings.stall_s == 2.0
+
+
+def test_a_parameter_file_of_every_parameter_is_taken(world):
+    tested = world.node("mocap", arguments=["--params-file", str(config_file())])
+    assert tested.state == "active"
+    assert tested.node.settings == MocapSettings()
+
+
+def test_namespace_and_remapping(world):
+    heard = world.listen(AudioFrame, "/robot/clean")
+    tested = world.node(
+        "speech",
+        arguments=["-r", "__ns:=/robot", "-r", "audio:=/ear/audio", "-r", "voice:=clean", "-p", "asr.backend:=none"],
+    )
+    assert tested.name == "/robot/speech"
+    publisher = world.publisher(AudioFrame, "/ear/audio")
+    world.wait_for_outputs(tested, "clean")
+    audio, _ = demo_values(until_s=0.5)
+    for chunk in audio:
+        publisher.publish(audio_message(chunk))
+    world.wait(lambda: len(heard) == len(audio), "the voice")
+
+
+def test_a_topic_of_the_wrong_type_is_one_sentence_that_names_the_cure(world):
+    tested = world.node("mocap")
+    with world.stranger() as stranger:
+        stranger.create_publisher(String, "skeleton_in", 1)
+        tested.wait_for_problem("/skeleton_in", "std_msgs/msg/String", "mser_msgs/msg/Skeleton", "remap")
+    assert tested.state == "active"
+    publisher = world.publisher(Skeleton, "skeleton_in")
+    heard = world.listen(Skeleton, "skeleton")
+    world.wait_for_outputs(tested, "skeleton")
+    _, skeletons = demo_values(until_s=0.2)
+    publisher.publish(skeleton_message(skeletons[0]))
+    world.wait(lambda: len(heard) == 1, "the skeleton")
+
+
+def test_a_best_effort_publisher_is_heard_and_a_reliable_one_after_it(world):
+    tested = world.node("speech", asr__backend="none")
+    audio, _ = demo_values(until_s=0.5)
+    publisher = world.publisher(AudioFrame, "audio", reliability=ReliabilityPolicy.BEST_EFFORT)
+    number = 0
+
+    def received() -> bool:
+        nonlocal number
+        publisher.publish(audio_message(audio[number % len(audio)]))  # best effort: one alone may be lost
+        number += 1
+        return int(tested.value("received audio") or 0) > 0
+
+    world.wait(received, "audio of a best-effort publisher")
+    world.peer.destroy_publisher(publisher)
+    publisher = world.publisher(AudioFrame, "audio")
+    before = int(tested.value("received audio"))
+    publisher.publish(audio_message(audio[0]))
+    world.wait(lambda: int(tested.value("received audio")) > before, "audio of a reliable publisher")
+
+
+def test_diagnostics_tell_what_is_linked_received_and_dropped(world, own):
+    tested = world.node("emotion", **own["emotion"])
+    world.listen(Emotion, "emotion")
+    tested.wait_for(**{"subscribers emotion": 1})
+    for key in ("received voice", "received utterance", "received skeleton", "backlog", "dropped", "rejected", "final"):
+        assert tested.value(key) == "0"
+    assert tested.problem == ""
+    assert tested.value("level") == "0"

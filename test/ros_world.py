@@ -1,0 +1,297 @@
+"""ROS for tests: a domain, a context and a peer of its own for each, and waiting for conditions, never for time.
+
+Tests take everything of ROS from here, so that they are skipped, and say why, where it is missing.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import random
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+rclpy = pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
+pytest.importorskip("mser_msgs", reason="mser_msgs is missing: call 'make setup-dev', or build it with colcon")
+
+from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
+from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance, Word  # noqa: E402
+from rcl_interfaces.msg import Parameter as ParameterMsg  # noqa: E402
+from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.context import Context  # noqa: E402
+from rclpy.executors import SingleThreadedExecutor  # noqa: E402
+from rclpy.parameter import Parameter  # noqa: E402
+from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rosgraph_msgs.msg import Clock  # noqa: E402
+from std_msgs.msg import String  # noqa: E402
+
+from mser_ros import conversions  # noqa: E402
+from mser_ros.bags import Bag  # noqa: E402
+from mser_ros.nodes.run import create_node, start  # noqa: E402
+from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
+
+__all__ = ["Emotion", "ModalityEvidence", "ReliabilityPolicy", "String"]
+
+DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
+T0 = 1_700_000_000 * NS_PER_S
+#: Far longer than anything takes on a busy machine: whoever waits this long waits in vain.
+PATIENCE_S = 60.0
+
+
+class Domain:
+    """A ROS domain that no other test of this machine uses while the `with` block lasts."""
+
+    _next = random.randrange(101)
+
+    def __enter__(self) -> int:
+        for _ in range(101):
+            Domain._next = number = Domain._next % 101 + 1
+            try:
+                self._lock = open(Path(tempfile.gettempdir()) / f"mser_test_domain_{number}.lock", "w")
+                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                continue
+            return number
+        raise RuntimeError("every ROS domain is in use: end other tests first")
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.close()
+
+
+class Spinner:
+    """Spins a node in a thread of its own; what ends it is kept in `failure`."""
+
+    def __init__(self, node: Any, context: Context) -> None:
+        self.failure: BaseException | None = None
+        self._executor = SingleThreadedExecutor(context=context)
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, name=f"spin-{node.get_name()}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        self._executor.shutdown()
+        self._thread.join()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except BaseException as error:
+            self.failure = error
+
+
+class Tested:
+    """A node under test, spun in its own thread and steered through ROS services as anybody would."""
+
+    def __init__(self, world: World, node: Any, spinner: Spinner) -> None:
+        self.node = node
+        self.name: str = node.get_fully_qualified_name()
+        self.spinner = spinner
+        self._world = world
+
+    def transition(self, number: int) -> bool:
+        """Ask for a transition; whether it succeeded."""
+        request = ChangeState.Request(transition=Transition(id=number))
+        return bool(self._world.call(ChangeState, f"{self.name}/change_state", request).success)
+
+    def configure(self) -> bool:
+        return self.transition(Transition.TRANSITION_CONFIGURE)
+
+    def activate(self) -> bool:
+        return self.transition(Transition.TRANSITION_ACTIVATE)
+
+    def deactivate(self) -> bool:
+        return self.transition(Transition.TRANSITION_DEACTIVATE)
+
+    def cleanup(self) -> bool:
+        return self.transition(Transition.TRANSITION_CLEANUP)
+
+    def shutdown(self) -> bool:
+        return self.transition(Transition.TRANSITION_ACTIVE_SHUTDOWN)
+
+    @property
+    def state(self) -> str:
+        return str(self._world.call(GetState, f"{self.name}/get_state", GetState.Request()).current_state.label)
+
+    def set(self, name: str, value: object) -> str:
+        """Set a parameter; the reason for which that is refused, '' where it is not."""
+        message = ParameterMsg(name=name, value=Parameter(name, value=value).get_parameter_value())
+        request = SetParameters.Request(parameters=[message])
+        (result,) = self._world.call(SetParameters, f"{self.name}/set_parameters", request).results
+        assert result.successful or result.reason
+        return "" if result.successful else str(result.reason)
+
+    def value(self, key: str) -> str:
+        """What the newest diagnostics say of `key`, '' where they say nothing."""
+        return self._world.diagnostics.get(self.name, {}).get(key, "")
+
+    @property
+    def problem(self) -> str:
+        return self.value("last problem")
+
+    def wait_for(self, **values: int) -> None:
+        """Wait until the diagnostics show these numbers, or more; '_' stands for a blank."""
+        wanted = {key.replace("_", " ") if key.startswith("received") else key: value for key, value in values.items()}
+        self._world.wait(
+            lambda: all(int(self.value(key) or 0) >= value for key, value in wanted.items()),
+            f"{wanted} in the diagnostics of {self.name}",
+        )
+
+    def wait_for_problem(self, *parts: str) -> None:
+        """Wait until the last problem is one line that holds all of `parts`."""
+        self._world.wait(
+            lambda: all(part in self.problem for part in parts) and "\n" not in self.problem,
+            f"a problem with {parts} of {self.name}",
+        )
+
+
+class World:
+    """A context with a peer that talks to the nodes under test. Use it by the fixture `world`."""
+
+    def __init__(self) -> None:
+        self.context = Context()
+        rclpy.init(context=self.context, args=[])
+        self.peer = rclpy.create_node("peer", context=self.context)
+        #: Of every node by its full name: the newest diagnostics, with their `message` and `level` among the values.
+        self.diagnostics: dict[str, dict[str, str]] = {}
+        self.changed = threading.Condition()
+        self.tested: list[Tested] = []
+        self.peer.create_subscription(DiagnosticArray, "/diagnostics", self._note_diagnostics, 100)
+        self._clock = self.peer.create_publisher(Clock, "/clock", 10)
+        self._spinner = Spinner(self.peer, self.context)
+
+    def close(self) -> None:
+        for tested in self.tested:
+            tested.spinner.close()
+            tested.node.close()
+            tested.node.destroy_node()
+        self._spinner.close()
+        self.peer.destroy_node()
+        self.context.try_shutdown()
+
+    def node(self, name: str, *, arguments: Sequence[str] = (), **parameters: object) -> Tested:
+        """Start a node of this package; '__' in a parameter's name stands for a dot. `arguments`: after --ros-args."""
+        overrides = [Parameter(key.replace("__", "."), value=value) for key, value in parameters.items()]
+        node = create_node(
+            name,
+            context=self.context,
+            parameter_overrides=overrides,
+            cli_args=["--ros-args", *arguments] if arguments else None,
+        )
+        start(node)
+        tested = Tested(self, node, Spinner(node, self.context))
+        self.tested.append(tested)
+        return tested
+
+    def wait(self, condition: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_S) -> None:
+        """Wait until `condition` holds, looking again at every message; the test fails where it never does."""
+        deadline = time.monotonic() + timeout_s
+        with self.changed:
+            while not condition():
+                for tested in self.tested:
+                    if tested.spinner.failure:
+                        raise tested.spinner.failure
+                if time.monotonic() > deadline:
+                    pytest.fail(f"waited {timeout_s:.0f} s in vain for {what}; diagnostics: {self.diagnostics}")
+                self.changed.wait(0.05)
+
+    def listen(self, message_class: type, topic: str) -> list[Any]:
+        """Every message of a topic from now on, in order of arrival, in a list that grows."""
+        messages: list[Any] = []
+
+        def note(message: Any) -> None:
+            with self.changed:
+                messages.append(message)
+                self.changed.notify_all()
+
+        self.peer.create_subscription(message_class, topic, note, QoSProfile(depth=1000))
+        return messages
+
+    def publisher(
+        self, message_class: type, topic: str, *, linked: bool = True, reliability: ReliabilityPolicy | None = None
+    ) -> Any:
+        """A publisher that somebody listens to, unless `linked` is false."""
+        qos = QoSProfile(depth=1000, reliability=reliability or ReliabilityPolicy.RELIABLE)
+        publisher = self.peer.create_publisher(message_class, topic, qos)
+        if linked:
+            self.wait(lambda: publisher.get_subscription_count() > 0, f"somebody who listens to {topic}")
+        return publisher
+
+    def wait_for_outputs(self, tested: Tested, *topics: str) -> None:
+        """Wait until somebody hears what a node publishes on these topics."""
+        outputs = [item for item in tested.node.publishers if item.topic_name.rsplit("/", 1)[-1] in topics]
+        assert len(outputs) == len(topics)
+        self.wait(lambda: all(item.get_subscription_count() for item in outputs), f"listeners of {topics}")
+
+    @contextmanager
+    def stranger(self) -> Iterator[Any]:
+        """A node of another context, as of another process; nobody spins it."""
+        context = Context()
+        rclpy.init(context=context, args=[])
+        node = rclpy.create_node("stranger", context=context)
+        yield node
+        node.destroy_node()
+        context.try_shutdown()
+
+    def set_clock(self, now_ns: int, *tested: Tested) -> None:
+        """Publish the simulation clock until the nodes have it."""
+
+        def is_set() -> bool:
+            if all(item.node.get_clock().now().nanoseconds == now_ns for item in tested):
+                return True
+            message = Clock()
+            message.clock.sec, message.clock.nanosec = divmod(now_ns, NS_PER_S)
+            self._clock.publish(message)
+            return False
+
+        self.wait(is_set, "the simulation clock")
+
+    def call(self, service_class: type, name: str, request: Any) -> Any:
+        """Call a service and wait for the answer."""
+        client = self.peer.create_client(service_class, name)
+        self.wait(client.service_is_ready, f"service {name}")
+        future = client.call_async(request)
+        self.wait(future.done, f"an answer of {name}")
+        self.peer.destroy_client(client)
+        return future.result()
+
+    def _note_diagnostics(self, message: DiagnosticArray) -> None:
+        with self.changed:
+            for status in message.status:
+                level = status.level if isinstance(status.level, bytes) else bytes([status.level])
+                values = {item.key: item.value for item in status.values}
+                self.diagnostics[status.name] = values | {"message": status.message, "level": str(level[0])}
+            self.changed.notify_all()
+
+
+def audio_message(chunk: AudioChunk) -> AudioFrame:
+    return conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk))
+
+
+def skeleton_message(frame: SkeletonFrame) -> Skeleton:
+    return conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame))
+
+
+def utterance_message(event: UtteranceEvent) -> Utterance:
+    return conversions.fill(Utterance(), conversions.utterance_to_fields(event), {"words": Word})
+
+
+def demo_values(*, until_s: float = 1e9) -> tuple[list[AudioChunk], list[SkeletonFrame]]:
+    """Audio and skeletons of the demo bag, up to a time since its start."""
+    audio, skeletons = [], []
+    with Bag(DEMO) as bag:
+        for message in bag.messages():
+            if message.log_ns - bag.start_ns > until_s * NS_PER_S:
+                break
+            if message.topic == "/audio":
+                audio.append(conversions.audio_from_msg(message.decode()))
+            else:
+                skeletons.append(conversions.skeleton_from_msg(message.decode()))
+    return audio, skeletons
