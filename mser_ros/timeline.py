@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,14 @@ COLOURS: Mapping[str, str] = {
 _BIN_S = 0.02
 #: Width of a final estimate's bar [s].
 _FINAL_S = 0.3
+#: Width of the figure per second, its margins, and the mean width of a letter of the transcript [inch].
+_INCH_PER_S = 0.45
+_MARGIN = 2.0
+_LETTER = 0.062
+#: From the edge of an utterance to its text [s].
+_INSET_S = 0.05
+#: Lines of a transcript that have room.
+_LINES = 5
 
 
 @dataclass
@@ -62,26 +71,36 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
     end_s = max(
         [*times, *(seconds(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]], default=1.0
     )
-    width = float(np.clip((end_s - begin_s) * 0.45, 9, 60))
-    figure = Figure(figsize=(width, 6.2), layout="constrained")
-    voice, classes, modalities = figure.subplots(3, 1, sharex=True, height_ratios=[1.5, 1.6, 1.0])
+    width = float(np.clip((end_s - begin_s) * _INCH_PER_S, 9, 60))
+    letters_per_s = (width - _MARGIN) / max(end_s - begin_s, 1.0) / _LETTER
+    figure = Figure(figsize=(width, 6.8), layout="constrained")
+    voice, classes, modalities = figure.subplots(3, 1, sharex=True, height_ratios=[1.9, 1.6, 1.0])
     finals = [record for record in records if record["state"] == "FINAL"]
     labels = list(records[0]["labels"]) if records else []
 
-    _draw_voice(voice, finals, recording, begin_s)
+    _draw_voice(voice, finals, recording, begin_s, letters_per_s)
     _draw_classes(classes, records, labels, begin_s)
     _draw_modalities(modalities, finals, recording, begin_s)
-    voice.set_title(title, loc="left", fontsize=11)
+    voice.set_title(_plain(title), loc="left", fontsize=11)
     modalities.set_xlabel("time [s]")
     modalities.set_xlim(0, max(end_s - begin_s, 1.0))
-    figure.savefig(path, dpi=110)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box for a letter is no news
+        figure.savefig(path, dpi=110)
+
+
+def _plain(text: str) -> str:
+    """Text in which dollars are no mathematics."""
+    return text.replace("$", r"\$")
 
 
 def _span(record: Mapping[str, Any], begin_s: float) -> tuple[float, float]:
     return seconds(record["speech_start"]) - begin_s, seconds(record["speech_end"]) - begin_s
 
 
-def _draw_voice(axes: Any, finals: Iterable[Mapping[str, Any]], recording: Recording, begin_s: float) -> None:
+def _draw_voice(
+    axes: Any, finals: Iterable[Mapping[str, Any]], recording: Recording, begin_s: float, letters_per_s: float
+) -> None:
     if recording.level:
         bins = np.arange(min(recording.level), max(recording.level) + 1)
         peaks = np.array([recording.level.get(int(index), 0.0) for index in bins])
@@ -91,16 +110,13 @@ def _draw_voice(axes: Any, finals: Iterable[Mapping[str, Any]], recording: Recor
         start, end = _span(record, begin_s)
         label = record["label"]
         axes.axvspan(start, end, color=COLOURS.get(label, "#CCCCCC"), alpha=0.35, zorder=1, linewidth=0)
-        axes.text(
-            start,
-            1.12,
-            f"{label} {record['confidence']:.0%}" if label != UNKNOWN else label,
-            fontsize=10,
-            weight="bold",
-        )
-        words = textwrap.fill(record["transcript"], max(12, int((end - start) * 9))) or "(no words)"
-        axes.text(start, -1.15, words, fontsize=8, va="top", style="italic")
-    axes.set_ylim(-2.1, 1.5)
+        heading = label if label == UNKNOWN else f"{label}\n{record['confidence']:.0%}"
+        axes.text(start + _INSET_S, 1.95, heading, fontsize=9, weight="bold", va="top")
+        lines = textwrap.wrap(record["transcript"], max(6, int((end - start) * letters_per_s))) or ["(no words)"]
+        if len(lines) > _LINES:
+            lines = [*lines[: _LINES - 1], lines[_LINES - 1] + " …"]
+        axes.text(start + _INSET_S, -1.15, _plain("\n".join(lines)), fontsize=8, va="top", style="italic")
+    axes.set_ylim(-2.9, 2.05)
     axes.set_yticks([])
     axes.set_ylabel("voice, words")
 
@@ -111,15 +127,19 @@ def _draw_classes(axes: Any, records: Sequence[Mapping[str, Any]], labels: Seque
         if record["state"] in ("PROVISIONAL", "FINAL"):
             by_utterance.setdefault(record["utterance_id"], []).append(record)
     for estimates in by_utterance.values():
-        previous, _ = _span(estimates[0], begin_s)
+        previous = start = _span(estimates[0], begin_s)[0]
+        # The silence that ends an utterance is not part of it, although provisional estimates reach into it.
+        limit = _span(estimates[-1], begin_s)[1] - _FINAL_S * (estimates[-1]["state"] == "FINAL")
         for record in estimates:
+            final = record["state"] == "FINAL"
             _, end = _span(record, begin_s)
-            if record["state"] == "FINAL":
-                previous = end - _FINAL_S
+            if final:
+                previous = max(start, end - _FINAL_S)
+            elif (end := min(end, limit)) <= previous:
+                continue
             bottom = 0.0
             for label in labels:
                 share = record["probabilities"].get(label, 0.0)
-                final = record["state"] == "FINAL"
                 axes.bar(
                     previous,
                     share,
