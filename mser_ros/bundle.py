@@ -206,6 +206,8 @@ def _check(bundle: Bundle) -> None:
         return BundleError(f"the manifest of bundle {bundle.path} is not valid, {why}: export the bundle again")
 
     fusion = bundle.fusion
+    if not isinstance(bundle.manifest["labels"], list):
+        raise refuse("its labels are no list")
     if len(set(bundle.labels)) != len(bundle.labels) or len(bundle.labels) < 2 or "" in map(str.strip, bundle.labels):
         raise refuse("it needs two different labels or more")
     if not bundle.modalities:
