@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
@@ -54,14 +57,11 @@ class PocketsphinxTranscriber:
             ) from None
         self.language = language
         options = find_model(Path(model_path)) if model_path else {}
-        try:
-            # 20 new words a frame instead of all: the same error rate, and less to do at the end.
-            self._decoder = Decoder(loglevel="FATAL", fwdflat=False, maxwpf=20, **options)
-            self._decoder.add_keyphrase(_LISTEN, "yes")  # any phrase will do, known or not
-        except RuntimeError as error:
-            raise TranscriberError(
-                f"pocketsphinx cannot load the model in '{model_path}' ({error}): download it again"
-            ) from None
+        if options:
+            _try_loading(options, model_path)
+        # 20 new words a frame instead of all: the same error rate, and less to do at the end.
+        self._decoder = Decoder(loglevel="FATAL", fwdflat=False, maxwpf=20, **options)
+        self._decoder.add_keyphrase(_LISTEN, "yes")  # any phrase will do, known or not
         self._mean = self._decoder.get_cmn()
         self._open = False
         self._decoding = False
@@ -177,6 +177,15 @@ class PocketsphinxTranscriber:
                 )
             )
         return words
+
+
+def _try_loading(options: dict[str, str], model_path: str) -> None:
+    """Load a foreign model in a process of its own: what is broken in it may make the library end the process."""
+    code = "import json, sys, pocketsphinx; pocketsphinx.Decoder(loglevel='FATAL', **json.loads(sys.argv[1]))"
+    result = subprocess.run([sys.executable, "-c", code, json.dumps(options)], capture_output=True, text=True)
+    if result.returncode:
+        reason = result.stderr.strip().splitlines()[-1:] or [f"exit code {result.returncode}"]
+        raise TranscriberError(f"pocketsphinx cannot load the model in '{model_path}' ({reason[0]}): download it again")
 
 
 def find_model(path: Path) -> dict[str, str]:

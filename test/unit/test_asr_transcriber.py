@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.asr.transcriber import PIECE, NullTranscriber, Pieces, create_transcriber, mean_confidence
+from mser_ros.settings import AsrSettings
+from mser_ros.types import Transcript
+
+
+def test_the_backend_none_reads_nothing() -> None:
+    transcriber = create_transcriber(AsrSettings(backend="none"))
+    assert isinstance(transcriber, NullTranscriber)
+    transcriber.start(0)
+    transcriber.accept(np.ones(16_000, np.int16))
+    assert transcriber.partial() == Transcript("", is_final=False)
+    assert transcriber.finish() == Transcript("")
+    transcriber.reset()
+    transcriber.close()
+
+
+@given(cuts=st.lists(st.integers(0, 5_000), max_size=10))
+def test_pieces_have_one_size_and_lose_nothing(cuts: list[int]) -> None:
+    samples = np.arange(5_000, dtype=np.int16)
+    pieces = Pieces()
+    out = [piece for part in np.split(samples, sorted(cuts)) for piece in pieces.push(part)]
+    assert all(len(piece) == PIECE for piece in out)
+    assert np.array_equal(np.concatenate([*out, pieces.rest()]), samples)
+    assert len(pieces.rest()) == 0
+
+
+def test_confidence_of_a_text_is_the_mean_of_its_words() -> None:
+    assert mean_confidence([0.5, 1.0]) == 0.75
+    assert mean_confidence([]) is None

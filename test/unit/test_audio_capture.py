@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import ctypes.util
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.audio.capture import Device, DeviceClock, MicrophoneCapture, find_device, list_devices
+from mser_ros.errors import AudioError
+from mser_ros.settings import MicrophoneSettings
+from mser_ros.types import NS_PER_S
+
+USB = Device(0, "USB Audio", 2, 48_000, False)
+HEADSET = Device(1, "Headset Mono", 1, 16_000, True)
+ARRAY = Device(4, "USB Array", 6, 48_000, False)
+DEVICES = [USB, HEADSET, ARRAY]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"), [("", HEADSET), ("4", ARRAY), ("headset", HEADSET), ("USB Audio", USB), ("array", ARRAY)]
+)
+def test_a_device_is_found_by_number_or_part_of_its_name(wanted: str, found: Device) -> None:
+    assert find_device(wanted, DEVICES) == found
+
+
+@pytest.mark.parametrize(
+    ("wanted", "devices", "message"),
+    [
+        ("9", DEVICES, "there is no microphone '9': choose one of 0 'USB Audio', 1 'Headset Mono', 4 'USB Array'"),
+        ("camera", DEVICES, "there is no microphone 'camera': choose one of 0 'USB Audio'"),
+        ("usb", DEVICES, "several microphones are called 'usb': choose one of 0 'USB Audio', 4 'USB Array'"),
+        ("", [], "there is no microphone: plug one in"),
+    ],
+)
+def test_no_device_or_several_is_one_sentence_with_the_choice(wanted: str, devices: list[Device], message: str) -> None:
+    with pytest.raises(AudioError) as caught:
+        find_device(wanted, devices)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_without_a_default_the_first_device_is_taken() -> None:
+    assert find_device("", [USB, ARRAY]) == USB
+
+
+@given(jitter_ms=st.lists(st.floats(0, 40), min_size=50, max_size=200))
+def test_stamps_follow_the_samples_not_the_scheduler(jitter_ms: list[float]) -> None:
+    clock = DeviceClock(16_000)
+    stamps = [clock.stamp(1024, 64_000_000 * n + round(ms * 1e6))[0] for n, ms in enumerate(jitter_ms)]
+    assert np.all(np.abs(np.diff(stamps) - 64_000_000) < 200_000)
+
+
+def test_the_clock_follows_a_device_that_runs_fast_for_an_hour() -> None:
+    clock = DeviceClock(16_000)
+    fast_ns = 64_000_000 * 0.9998
+    last = 0
+    for number in range(56_250):
+        last, _ = clock.stamp(1024, round(number * fast_ns))
+    assert last == pytest.approx(56_249 * fast_ns, abs=10_000_000)
+
+
+def test_a_clock_that_was_set_is_followed_at_once() -> None:
+    clock = DeviceClock(16_000)
+    clock.stamp(1024, 0)
+    stamp_ns, first = clock.stamp(1024, 64_000_000 - 20 * NS_PER_S)
+    assert (stamp_ns, first) == (64_000_000 - 20 * NS_PER_S, 1024)
+
+
+def test_audio_that_the_device_lost_shows_in_the_index() -> None:
+    clock = DeviceClock(16_000)
+    clock.stamp(1024, 0)
+    stamp_ns, first = clock.stamp(1024, 64_000_000 + NS_PER_S, overflow=True)
+    assert (stamp_ns, first) == (64_000_000 + NS_PER_S, 1024 + 16_000)
+
+
+def test_a_machine_without_a_microphone_says_so_in_one_sentence() -> None:
+    if ctypes.util.find_library("portaudio") and list_devices():
+        pytest.skip("this machine has a microphone")
+    with pytest.raises(AudioError, match=r"plug one in|apt install libportaudio2"):
+        MicrophoneCapture(MicrophoneSettings(), lambda: 0)
+
+
+def test_without_portaudio_the_module_imports_and_names_the_package() -> None:
+    code = """
+import ctypes.util
+ctypes.util.find_library = lambda name: None
+import mser_ros.audio.capture as capture
+try:
+    capture.list_devices()
+except capture.AudioError as error:
+    assert "apt install libportaudio2" in str(error), error
+else:
+    raise SystemExit("no error")
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
