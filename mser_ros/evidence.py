@@ -107,7 +107,7 @@ class TextReader:
             return Reading()
         gate = 1.0 if transcript.confidence is None else float(np.clip(transcript.confidence, 0.0, 1.0))
         ids = self._tokenizer.encode(transcript.text).ids if transcript.text.strip() else []
-        if not ids or gate == 0:
+        if not ids or not gate > 0:
             return Reading()
         return Reading(self._run(np.array([ids], np.int64)), gate=gate)
 

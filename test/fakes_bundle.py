@@ -15,11 +15,17 @@ from mser_ros.labels import LABELS
 WORDS = ("[UNK]", "angry", "happy", "sad", "neutral")
 
 
-def write_tiny_bundle(folder: Path, *, fusion: dict | None = None, modalities: tuple[str, ...] = ()) -> Path:
+def write_tiny_bundle(
+    folder: Path, *, fusion: dict | None = None, modalities: tuple[str, ...] = (), **entries: dict
+) -> Path:
     """A bundle whose speech logits grow with loudness, whose text logits count the class names among the words, and
-    whose mocap logits are the mean x, y and z of the canonical joints."""
+    whose mocap logits are the mean x, y and z of the canonical joints.
+
+    `entries`: more for the manifest's entry of a modality. `fusion`: the manifest's entry; of kind 'graph' it gives the
+    sum of the features (which are the logits) of what is present, the text's times its confidence.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    entries = {
+    known: dict[str, dict] = {
         "speech": {"graph": "speech.onnx", "representation": "waveform", "sample_rate": 16000, "min_s": 0.0},
         "text": {
             "graph": "text.onnx",
@@ -29,7 +35,7 @@ def write_tiny_bundle(folder: Path, *, fusion: dict | None = None, modalities: t
         },
         "mocap": {"graph": "mocap.onnx", "representation": "canonical15", "rate_hz": 15.0, "window_s": 4.0},
     }
-    chosen = {name: entry for name, entry in entries.items() if not modalities or name in modalities}
+    chosen = {name: known[name] | entries.get(name, {}) for name in modalities or known}
     if "speech" in chosen:
         _save(folder / "speech.onnx", _speech())
     if "text" in chosen:
@@ -39,6 +45,9 @@ def write_tiny_bundle(folder: Path, *, fusion: dict | None = None, modalities: t
         tokenizer.save(str(folder / "tokenizer.json"))
     if "mocap" in chosen:
         _save(folder / "mocap.onnx", _mocap())
+    if fusion and fusion["kind"] == "graph":
+        fusion = {"graph": "fusion.onnx", "modalities": list(chosen)} | fusion
+        _save(folder / "fusion.onnx", _fusion(list(chosen)))
     write_manifest(
         folder,
         {
@@ -62,7 +71,8 @@ def _constant(name: str, value: np.ndarray) -> onnx.TensorProto:
     return numpy_helper.from_array(value, name)
 
 
-_LOGITS = helper.make_tensor_value_info("logits", TensorProto.FLOAT, [1, 4])
+_OUTPUTS = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in ("logits", "features")]
+_FEATURES = helper.make_node("Identity", ["logits"], ["features"])
 
 
 def _speech() -> onnx.GraphProto:
@@ -71,10 +81,11 @@ def _speech() -> onnx.GraphProto:
             helper.make_node("Abs", ["waveform"], ["loud"]),
             helper.make_node("ReduceMean", ["loud", "axes"], ["level"], keepdims=1),
             helper.make_node("MatMul", ["level", "direction"], ["logits"]),
+            _FEATURES,
         ],
         "speech",
         [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, "samples"])],
-        [_LOGITS],
+        _OUTPUTS,
         [_constant("axes", np.array([1])), _constant("direction", np.array([[40, 10, -20, -10]], np.float32))],
     )
 
@@ -89,13 +100,14 @@ def _text() -> onnx.GraphProto:
             helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
             helper.make_node("ReduceMax", ["mask", "axes"], ["any"], keepdims=1),
             helper.make_node("Mul", ["sums", "any"], ["logits"]),
+            _FEATURES,
         ],
         "text",
         [
             helper.make_tensor_value_info("input_ids", TensorProto.INT64, [1, "tokens"]),
             helper.make_tensor_value_info("attention_mask", TensorProto.INT64, [1, "tokens"]),
         ],
-        [_LOGITS],
+        _OUTPUTS,
         [_constant("table", table), _constant("axes", np.array([1]))],
     )
 
@@ -108,16 +120,38 @@ def _mocap() -> onnx.GraphProto:
             helper.make_node("Reshape", ["seen", "column"], ["count"]),
             helper.make_node("Div", ["sums", "count"], ["mean"]),
             helper.make_node("MatMul", ["mean", "widen"], ["logits"]),
+            _FEATURES,
         ],
         "mocap",
         [
             helper.make_tensor_value_info("positions", TensorProto.FLOAT, [1, "frames", "joints", 3]),
             helper.make_tensor_value_info("mask", TensorProto.FLOAT, [1, "frames", "joints"]),
         ],
-        [_LOGITS],
+        _OUTPUTS,
         [
             _constant("axes", np.array([1, 2])),
             _constant("column", np.array([1, 1])),
             _constant("widen", np.eye(3, 4, dtype=np.float32)),
         ],
     )
+
+
+def _fusion(names: list[str]) -> onnx.GraphProto:
+    def value(name: str, width: int) -> onnx.ValueInfoProto:
+        return helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, width])
+
+    inputs = [value(name, 4) for name in names] + [value("present", len(names))]
+    nodes = []
+    if "text" in names:
+        inputs.append(value("text_confidence", 1))
+        nodes.append(helper.make_node("Mul", ["text", "text_confidence"], ["believed"]))
+    stacked = ["believed" if name == "text" else name for name in names]
+    nodes += [
+        helper.make_node("Concat", stacked, ["rows"], axis=0),
+        helper.make_node("MatMul", ["present", "rows"], ["logits"]),
+    ]
+    outputs = [value("logits", 4)]
+    if "speech" in names:
+        nodes.append(helper.make_node("Add", ["speech", "speech"], ["speech_logits"]))
+        outputs.append(value("speech_logits", 4))
+    return helper.make_graph(nodes, "fusion", inputs, outputs)
