@@ -1,0 +1,357 @@
+"""Values become messages and come back as they were, with ROS and without; messages that make no sense are refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from enum import IntEnum
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from mser_ros import conversions
+from mser_ros.bag_writer import build_message
+from mser_ros.bags import message_types
+from mser_ros.errors import AudioError, MserError, SkeletonError
+from mser_ros.labels import LABELS
+from mser_ros.records import emotion_record
+from mser_ros.resources import interfaces_dir
+from mser_ros.types import (
+    AbstainReason,
+    AudioChunk,
+    EmotionEstimate,
+    EstimateState,
+    ModalityEvidence,
+    SkeletonFrame,
+    Transcript,
+    UtteranceEvent,
+    UtteranceState,
+    Word,
+)
+
+NESTED = {"Utterance": {"words": "Word"}, "Emotion": {"evidence": "ModalityEvidence"}}
+
+names = st.text(st.characters(blacklist_categories=("Cs",), blacklist_characters="\x00"), max_size=8)
+stamps = st.integers(0, 2**31 * 10**9 - 1)
+shares = st.floats(0, 1, width=32)
+float32s = st.floats(-1e6, 1e6, width=32)
+
+
+@st.composite
+def chunks(draw: st.DrawFn) -> AudioChunk:
+    shape = draw(st.tuples(st.integers(0, 20), st.integers(1, 64)))
+    return AudioChunk(
+        samples=draw(arrays(np.int16, shape)),
+        sample_rate=draw(st.integers(8000, 192000)),
+        stamp_ns=draw(stamps),
+        first_sample=draw(st.integers(0, 2**64 - 1)),
+        voice_id=draw(names),
+        frame_id=draw(names),
+    )
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> SkeletonFrame:
+    joints, dimensions = draw(st.integers(1, 20)), draw(st.sampled_from([2, 3]))
+    numbers = float32s | st.sampled_from([float("nan"), float("inf")])
+    positions = draw(arrays(np.float32, (joints, dimensions), elements=numbers))
+    confidence = draw(arrays(np.float32, joints, elements=shares))
+    return SkeletonFrame(draw(stamps), draw(names), draw(names), positions, confidence, draw(names))
+
+
+transcripts = st.builds(
+    Transcript,
+    names,
+    st.none() | shares,
+    st.lists(st.builds(Word, names, stamps, stamps, st.none() | shares), max_size=3).map(tuple),
+    names,
+    st.booleans(),
+)
+
+
+@st.composite
+def events(draw: st.DrawFn) -> UtteranceEvent:
+    start_ns, end_ns = sorted((draw(stamps), draw(stamps)))
+    state = draw(st.sampled_from(UtteranceState))
+    return UtteranceEvent(
+        draw(names.filter(bool)), state, draw(stamps), start_ns, end_ns, draw(transcripts), draw(names), draw(names)
+    )
+
+
+@st.composite
+def estimates(draw: st.DrawFn) -> EmotionEstimate:
+    posterior = arrays(np.float32, 4, elements=shares)
+    evidence = st.builds(ModalityEvidence, names, st.booleans(), shares, st.none() | posterior, shares)
+    return EmotionEstimate(
+        stamp_ns=draw(stamps),
+        state=draw(st.sampled_from(EstimateState)),
+        labels=LABELS,
+        probabilities=draw(posterior),
+        label=draw(names),
+        confidence=draw(shares),
+        utterance_id=draw(names),
+        speech_start_ns=draw(stamps),
+        speech_end_ns=draw(stamps),
+        label_set=tuple(draw(st.lists(st.sampled_from(LABELS), max_size=2))),
+        valence=draw(float32s),
+        evidence=tuple(draw(st.lists(evidence, max_size=3))),
+        transcript=draw(names),
+        abstain_reason=draw(st.sampled_from(AbstainReason)),
+        incongruent=draw(st.booleans()),
+        latency_s=draw(float32s),
+    )
+
+
+def of_rosbags(name: str, fields: dict[str, Any]) -> Any:
+    """A message of the `rosbags` library, through its bytes."""
+    store, kind = message_types(), f"mser_msgs/msg/{name}"
+    return store.deserialize_cdr(store.serialize_cdr(build_message(kind, fields), kind), kind)
+
+
+def of_ros(name: str, fields: dict[str, Any]) -> Any:
+    """A message of ROS."""
+    messages = pytest.importorskip("mser_msgs.msg", reason="mser_msgs is missing: call 'make setup-dev'")
+    nested = {field: getattr(messages, kind) for field, kind in NESTED.get(name, {}).items()}
+    return conversions.fill(getattr(messages, name)(), fields, nested)
+
+
+Build = Callable[[str, dict[str, Any]], Any]
+both = pytest.mark.parametrize("build", [of_rosbags, of_ros], ids=["rosbags", "ros"])
+
+
+def same(one: Any, other: Any) -> bool:
+    """Equal in every field; arrays element by element, with NaN equal to NaN."""
+    pairs = [(getattr(one, name), getattr(other, name)) for name in one.__dataclass_fields__]
+    return all(
+        np.array_equal(a, b, equal_nan=a.dtype.kind == "f") if isinstance(a, np.ndarray) else a == b for a, b in pairs
+    )
+
+
+@both
+@given(chunk=chunks())
+def test_audio_comes_back_as_it_was(build: Build, chunk: AudioChunk) -> None:
+    back = conversions.audio_from_msg(build("AudioFrame", conversions.audio_to_fields(chunk)))
+    assert same(back, chunk)
+    assert back.samples.dtype == np.int16
+
+
+@both
+@given(frame=frames())
+def test_skeletons_come_back_as_they_were(build: Build, frame: SkeletonFrame) -> None:
+    back = conversions.skeleton_from_msg(build("Skeleton", conversions.skeleton_to_fields(frame)))
+    assert same(back, frame)
+    assert back.positions.dtype == back.confidence.dtype == np.float32
+
+
+@both
+@given(event=events())
+def test_utterances_come_back_as_they_were(build: Build, event: UtteranceEvent) -> None:
+    assert conversions.utterance_from_msg(build("Utterance", conversions.utterance_to_fields(event))) == event
+
+
+@both
+@given(estimate=estimates())
+def test_emotions_become_messages_with_every_field(build: Build, estimate: EmotionEstimate) -> None:
+    fields = conversions.emotion_to_fields(estimate)
+    assert conversions.to_fields(build("Emotion", fields)) == fields
+    np.testing.assert_array_equal(fields["probabilities"], estimate.probabilities)
+    for item, entry in zip(fields["evidence"], estimate.evidence, strict=True):
+        assert item["probabilities"] == ([] if entry.probabilities is None else list(entry.probabilities))
+
+
+@pytest.mark.parametrize("name", ["AudioFrame", "Skeleton", "Utterance", "Emotion"])
+def test_what_is_written_are_the_fields_of_the_message_in_its_order(name: str) -> None:
+    example: dict[str, Callable[[], dict[str, Any]]] = {
+        "AudioFrame": lambda: conversions.audio_to_fields(AudioChunk(np.zeros((2, 1), np.int16), 16000, 0)),
+        "Skeleton": lambda: conversions.skeleton_to_fields(
+            SkeletonFrame(0, "", "", np.zeros((1, 3), np.float32), np.ones(1, np.float32))
+        ),
+        "Utterance": lambda: conversions.utterance_to_fields(
+            UtteranceEvent("u", UtteranceState.ENDED, 0, 0, 0, Transcript("", words=(Word("", 0, 0),)))
+        ),
+        "Emotion": lambda: conversions.emotion_to_fields(
+            EmotionEstimate(0, EstimateState.FINAL, (), np.zeros(0), "", 0, evidence=(ModalityEvidence("", False),))
+        ),
+    }
+    types = message_types().fielddefs
+    fields = example[name]()
+    assert list(fields) == [field for field, _ in types[f"mser_msgs/msg/{name}"][1]]
+    for field, kind in NESTED.get(name, {}).items():
+        assert list(fields[field][0]) == [inner for inner, _ in types[f"mser_msgs/msg/{kind}"][1]]
+
+
+@pytest.mark.parametrize(
+    ("message", "enumerations"),
+    [("Utterance", [UtteranceState]), ("Emotion", [EstimateState, AbstainReason])],
+)
+def test_the_constants_of_the_messages_are_the_enumerations(message: str, enumerations: list[type[IntEnum]]) -> None:
+    constants = {}
+    for line in (interfaces_dir() / f"{message}.msg").read_text().splitlines():
+        kind, _, rest = line.partition("#")[0].partition(" ")
+        name, equals, value = rest.partition("=")
+        if equals:
+            assert kind == "uint8"
+            constants[name.strip()] = int(value)
+    assert constants == {item.name: item.value for enumeration in enumerations for item in enumeration}
+
+
+def test_every_field_of_every_message_is_documented() -> None:
+    for path in interfaces_dir().glob("*.msg"):
+        for line in path.read_text().splitlines():
+            if line and not line.startswith("#"):
+                assert line.partition("#")[2].strip(), f"{path.name}: {line}"
+
+
+def test_arrays_of_another_type_are_converted_not_reinterpreted() -> None:
+    frame = SkeletonFrame(0, "b", "egait16", np.full((16, 3), 1.5), np.full(16, 0.5))
+    message = of_ros("Skeleton", conversions.skeleton_to_fields(frame))
+    assert list(message.positions) == [1.5] * 48
+    assert list(message.confidence) == [0.5] * 16
+
+
+@given(st.integers(-(2**31) * 10**9, 2**31 * 10**9 - 1))
+def test_times_are_exact_to_the_nanosecond_even_before_1970(ns: int) -> None:
+    time = conversions.ns_to_time(ns)
+    assert 0 <= time["nanosec"] < 10**9
+    assert conversions.time_to_ns(SimpleNamespace(**time)) == ns
+
+
+# -- messages that make no sense
+
+
+def audio(**changes: Any) -> Any:
+    fields = {"sample_rate": 16000, "channels": 2, "samples": np.zeros(8, np.int16), "voice_id": "v"}
+    return of_rosbags("AudioFrame", fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"channels": 0}, "8 samples in 0 channels: set 'channels'"),
+        ({"channels": 3}, "8 samples in 3 channels: set 'channels'"),
+        ({"sample_rate": 0}, "sample_rate 0: the source must give its true rate"),
+        ({"sample_rate": 4_000_000_000}, "sample_rate 4000000000"),
+    ],
+)
+def test_audio_that_does_not_fit_together_is_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(AudioError, match=why):
+        conversions.audio_from_msg(audio(**changes))
+
+
+def test_a_block_without_samples_is_an_empty_chunk() -> None:
+    chunk = conversions.audio_from_msg(audio(samples=np.zeros(0, np.int16)))
+    assert (chunk.frames, chunk.channels) == (0, 2)
+
+
+def skeleton(**changes: Any) -> Any:
+    fields = {"dimensions": 3, "positions": np.zeros(6, np.float32), "confidence": np.ones(2, np.float32)}
+    return of_rosbags("Skeleton", fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"dimensions": 0}, "with 0 dimensions: the publisher must set 'dimensions' to 2 or 3"),
+        ({"dimensions": 4}, "with 4 dimensions"),
+        ({"positions": np.zeros(0, np.float32)}, "with 0 numbers in 3 dimensions: send 3 for each joint"),
+        ({"positions": np.zeros(7, np.float32)}, "with 7 numbers in 3 dimensions"),
+        ({"confidence": np.ones(3, np.float32)}, "with 2 joints and 3 confidences: send one per joint, or none"),
+    ],
+)
+def test_a_skeleton_that_does_not_fit_together_is_refused(changes: dict[str, Any], why: str) -> None:
+    with pytest.raises(SkeletonError, match=why):
+        conversions.skeleton_from_msg(skeleton(**changes))
+
+
+def test_a_skeleton_without_confidences_is_seen_for_certain() -> None:
+    frame = conversions.skeleton_from_msg(skeleton(confidence=np.zeros(0, np.float32)))
+    np.testing.assert_array_equal(frame.confidence, [1, 1])
+
+
+def spoken(**changes: Any) -> Any:
+    fields = {"utterance_id": "u", "state": 2, "start": {"sec": 1}, "end": {"sec": 2}, "text_confidence": 0.5}
+    return of_rosbags("Utterance", fields | changes)
+
+
+@pytest.mark.parametrize("changes", [{"state": 4}, {"end": {"sec": 0}}, {"utterance_id": ""}], ids=str)
+def test_an_utterance_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
+    with pytest.raises(AudioError, match="give it an id, a known state, and an end that is not before its start"):
+        conversions.utterance_from_msg(spoken(**changes))
+
+
+@pytest.mark.parametrize(("sent", "understood"), [(-1.0, None), (float("nan"), None), (0.0, 0.0), (7.0, 1.0)])
+def test_a_confidence_that_is_no_share_is_brought_into_range(sent: float, understood: float | None) -> None:
+    word = {"text": "a", "confidence": sent}
+    event = conversions.utterance_from_msg(spoken(text_confidence=sent, words=[word]))
+    assert event.transcript.confidence == understood
+    assert event.transcript.words[0].confidence == understood
+
+
+@given(
+    st.integers(0, 255),
+    st.integers(0, 2**32 - 1),
+    arrays(np.int16, st.integers(0, 50)),
+    arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32)),
+    arrays(np.float32, st.integers(0, 20), elements=st.floats(width=32)),
+)
+def test_any_message_is_read_or_refused_with_a_sentence(
+    number: int, rate: int, samples: np.ndarray, positions: np.ndarray, confidence: np.ndarray
+) -> None:
+    time = {"sec": rate % 2**31, "nanosec": rate}
+    reads = [
+        lambda: conversions.audio_from_msg(audio(channels=number, sample_rate=rate, samples=samples)),
+        lambda: conversions.skeleton_from_msg(
+            skeleton(dimensions=number % 6, positions=positions, confidence=confidence)
+        ),
+        lambda: conversions.utterance_from_msg(spoken(state=number % 6, end=time, text_confidence=-number)),
+    ]
+    for read in reads:
+        try:
+            read()
+        except MserError as error:
+            said = str(error)
+        else:
+            said = "fine: read"
+        assert ": " in said
+        assert "\n" not in said
+
+
+# -- records
+
+
+def test_a_record_has_the_keys_of_the_message_and_is_plain_json() -> None:
+    evidence = (
+        ModalityEvidence("speech", True, 0.5, np.array([0.5, 0.25, 0.25, 0]), 1.0),
+        ModalityEvidence("text", False),
+    )
+    estimate = EmotionEstimate(
+        1_500_000_000, EstimateState.FINAL, LABELS, np.array([0.1, 0.2, 0.3, 0.4], np.float32), "neutral", 0.4,
+        evidence=evidence, transcript="naïve ☂",
+    )  # fmt: skip
+    for fields in (
+        conversions.emotion_to_fields(estimate),
+        conversions.to_fields(of_rosbags("Emotion", conversions.emotion_to_fields(estimate))),
+        conversions.to_fields(of_ros("Emotion", conversions.emotion_to_fields(estimate))),
+    ):
+        record = json.loads(json.dumps(emotion_record(fields)))
+        assert list(record) == [field for field, _ in message_types().fielddefs["mser_msgs/msg/Emotion"][1]]
+        assert record["state"] == "FINAL"
+        assert record["abstain_reason"] == "NONE"
+        assert record["probabilities"] == {"angry": 0.1, "happy": 0.2, "sad": 0.3, "neutral": 0.4}
+        assert record["evidence"][0]["probabilities"] == {"angry": 0.5, "happy": 0.25, "sad": 0.25, "neutral": 0}
+        assert record["evidence"][1]["probabilities"] == {}
+        assert record["header"]["stamp"] == {"sec": 1, "nanosec": 500_000_000}
+        assert record["transcript"] == "naïve ☂"
+
+
+@pytest.mark.parametrize("state", EstimateState)
+@pytest.mark.parametrize("reason", AbstainReason)
+def test_every_state_and_reason_has_its_name_in_a_record(state: EstimateState, reason: AbstainReason) -> None:
+    estimate = EmotionEstimate(0, state, LABELS, np.full(4, 0.25), "unknown", 0, abstain_reason=reason)
+    record = emotion_record(conversions.emotion_to_fields(estimate))
+    assert (record["state"], record["abstain_reason"]) == (state.name, reason.name)
