@@ -241,5 +241,7 @@ def validate(settings: Any) -> None:
             validate(value)
     if isinstance(settings, SegmenterSettings) and settings.end_threshold > settings.start_threshold:
         raise SettingsError("segmenter.end_threshold must not lie above segmenter.start_threshold: lower it")
+    if isinstance(settings, SegmenterSettings) and settings.min_speech_s > settings.max_speech_s:
+        raise SettingsError("segmenter.min_speech_s must not lie above segmenter.max_speech_s: lower it")
     if isinstance(settings, AsrSettings) and settings.backend == "vosk" and not settings.model_path:
         raise SettingsError("asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model")
