@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,8 +27,14 @@ class AudioHistory:
 
     def push(self, chunk: AudioChunk) -> None:
         """Append a chunk. One that lies in the past replaces all from its stamp on: the source's clock was set back."""
-        while self._chunks and self._chunks[-1].stamp_ns >= chunk.stamp_ns:
+        while self._chunks:
+            last = self._chunks[-1]
+            kept = _samples(chunk.stamp_ns - last.stamp_ns, last.sample_rate)
+            if kept >= last.frames:
+                break
             self._chunks.pop()
+            if kept > 0:
+                self._chunks.append(replace(last, samples=last.samples[:kept]))
         self._chunks.append(chunk)
         while self._chunks[0].end_ns < chunk.end_ns - self._history_ns:
             self._chunks.popleft()
