@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
@@ -95,7 +94,7 @@ class EmotionStage:
         self._newest_ns = 0
         self._voices: dict[str, AudioHistory] = {}
         self._pending: dict[str, _Pending] = {}
-        self._closed: deque[str] = deque(maxlen=_CLOSED)
+        self._closed: dict[str, int] = {}
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
 
@@ -132,10 +131,10 @@ class EmotionStage:
         """Take an utterance event."""
         now_ns = self._now(event.stamp_ns)
         if event.utterance_id in self._closed:
-            if event.state is not UtteranceState.STARTED:
+            if not self._is_heard_again(event):
                 self.counters.late_events += 1
                 return
-            self._closed.remove(event.utterance_id)  # a speech node that was restarted reads the same bag again
+            del self._closed[event.utterance_id]
         pending = self._pending.get(event.utterance_id)
         if pending is None:
             yield from self._make_room(event)
@@ -167,6 +166,13 @@ class EmotionStage:
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
         return self._clock() if self._clock else self._newest_ns
+
+    def _is_heard_again(self, event: UtteranceEvent) -> bool:
+        """Whether a speech node that was restarted reads the same bag again: its voice, too, is back before the end."""
+        history = self._voices.get(event.voice_id)
+        heard_ns = history.newest_ns if history else None
+        is_back = heard_ns is not None and heard_ns < self._closed[event.utterance_id]
+        return is_back and event.state is UtteranceState.STARTED
 
     def _make_room(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """Before a new utterance: finish one of the same voice whose end was lost, and the oldest of too many."""
@@ -219,7 +225,9 @@ class EmotionStage:
 
     def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
         del self._pending[event.utterance_id]
-        self._closed.append(event.utterance_id)
+        self._closed[event.utterance_id] = event.end_ns
+        if len(self._closed) > _CLOSED:
+            del self._closed[next(iter(self._closed))]
         if state is EstimateState.RETRACTED:
             self.counters.retracted += 1
         else:

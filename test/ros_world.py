@@ -128,6 +128,17 @@ class Tested:
         assert result.successful or result.reason
         return "" if result.successful else str(result.reason)
 
+    def wait_to_receive(self, **counts: int) -> None:
+        """Wait until the node has taken so many messages of each topic, and done its work on them."""
+        # Topics have no order among each other, and the diagnostics that tell these numbers come once a second.
+        inputs = {item.topic: item for item in self.node._inputs}
+        self._world.wait(
+            lambda: all(inputs[topic].received >= count for topic, count in counts.items()), f"{counts} at {self.name}"
+        )
+        done = threading.Event()
+        self.node.submit(done.set)
+        self._world.wait(done.is_set, f"the worker of {self.name}")
+
     def value(self, key: str) -> str:
         """What the newest diagnostics say of `key`, '' where they say nothing."""
         return self._world.diagnostics.get(self.name, {}).get(key, "")
@@ -137,11 +148,10 @@ class Tested:
         return self.value("last problem")
 
     def wait_for(self, **values: int) -> None:
-        """Wait until the diagnostics show these numbers, or more; '_' stands for a blank."""
-        wanted = {key.replace("_", " ") if key.startswith("received") else key: value for key, value in values.items()}
+        """Wait until the diagnostics show these numbers."""
         self._world.wait(
-            lambda: all(int(self.value(key) or 0) >= value for key, value in wanted.items()),
-            f"{wanted} in the diagnostics of {self.name}",
+            lambda: all(self.value(key) == str(value) for key, value in values.items()),
+            f"{values} in the diagnostics of {self.name}",
         )
 
     def wait_for_problem(self, *parts: str) -> None:
@@ -200,7 +210,7 @@ class World:
                         raise tested.spinner.failure
                 if time.monotonic() > deadline:
                     pytest.fail(f"waited {timeout_s:.0f} s in vain for {what}; diagnostics: {self.diagnostics}")
-                self.changed.wait(0.05)
+                self.changed.wait(0.02)
 
     def listen(self, message_class: type, topic: str) -> list[Any]:
         """Every message of a topic from now on, in order of arrival, in a list that grows."""

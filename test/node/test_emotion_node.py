@@ -1,0 +1,424 @@
+"""The emotion node alone, fed by hand: good data, malformed data between, and what comes of both."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from ros_world import (
+    T0,
+    AudioFrame,
+    Emotion,
+    Skeleton,
+    Utterance,
+    audio_message,
+    demo_values,
+    skeleton_message,
+    utterance_message,
+)
+
+from mser_ros.bundle import load_bundle
+from mser_ros.emotion_stage import EmotionStage
+from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.settings import EmotionSettings
+from mser_ros.types import (
+    AudioChunk,
+    EmotionEstimate,
+    EstimateState,
+    SkeletonFrame,
+    Transcript,
+    UtteranceEvent,
+    UtteranceState,
+    to_ns,
+)
+
+LAST = (Emotion.FINAL, Emotion.RETRACTED)
+#: Waits that no busy machine exceeds: what is tested here must not depend on them.
+PATIENT = {"evidence_timeout_s": 5.0, "text_timeout_s": 30.0}
+BLOCK = 4000
+_TOPIC = {AudioFrame: "voice", Utterance: "utterance", Skeleton: "skeleton"}
+_MESSAGE = {AudioChunk: audio_message, UtteranceEvent: utterance_message, SkeletonFrame: skeleton_message}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the speech and the mocap node would say of one utterance of two seconds."""
+
+    voice: list[AudioChunk]
+    events: list[UtteranceEvent]
+    skeletons: list[SkeletonFrame]
+
+    @property
+    def name(self) -> str:
+        return self.events[0].utterance_id
+
+
+def scene(number: int, *, text: str = "happy words", rms: float = 0.05, voice_id: str = "ann") -> Scene:
+    """Utterance `number`, which begins ten seconds after the one before."""
+    base_ns = T0 + to_ns(10.0 * number)
+    start_ns, end_ns = base_ns + to_ns(0.5), base_ns + to_ns(2.5)
+    rng = np.random.default_rng(number)
+    samples = np.clip(rng.normal(0, rms * 32768, (12 * BLOCK, 1)), -32768, 32767).astype(np.int16)
+    voice = [
+        AudioChunk(samples[at : at + BLOCK], 16000, base_ns + at * 62_500, at, voice_id, "microphone")
+        for at in range(0, len(samples), BLOCK)
+    ]
+    silence = Transcript("", is_final=False)
+    final = Transcript(text, 0.9, language="en")
+    name = f"{voice_id}-{number}"
+    states = UtteranceState
+    events = [
+        UtteranceEvent(name, states.STARTED, start_ns + to_ns(0.1), start_ns, start_ns + to_ns(0.1), silence, voice_id),
+        UtteranceEvent(name, states.PARTIAL, start_ns + to_ns(1), start_ns, start_ns + to_ns(1), silence, voice_id),
+        UtteranceEvent(name, states.ENDED, end_ns, start_ns, end_ns, silence, voice_id),
+        UtteranceEvent(name, states.ENDED, end_ns, start_ns, end_ns, final, voice_id),
+    ]
+    seen = demo_values(until_s=3)[1]
+    skeletons = [replace(frame, stamp_ns=base_ns + frame.stamp_ns - T0, body_id="body") for frame in seen]
+    return Scene(voice, events, skeletons)
+
+
+class Robot:
+    """The node under test with what surrounds it."""
+
+    def __init__(self, world, bundle, **parameters):
+        self.world = world
+        self.emotions: list[Emotion] = world.listen(Emotion, "emotion")
+        self.node = world.node("emotion", bundle=str(bundle), **(PATIENT | parameters))
+        world.wait_for_outputs(self.node, "emotion")
+        self._publishers = {topic: world.publisher(kind, topic) for kind, topic in _TOPIC.items()}
+        self._given = Counter[str]()
+        self._kind: type | None = None
+
+    def give(self, *items):
+        """Publish values or messages, each kind after what stands before it was taken; of a scene, its news last."""
+        for item in items:
+            if isinstance(item, Scene):
+                self.give(*item.skeletons, *item.voice, *item.events)
+                continue
+            message = _MESSAGE[type(item)](item) if type(item) in _MESSAGE else item
+            if type(message) is not self._kind or sum(self._given.values()) % 100 == 0:  # the nodes' queues are short
+                self.node.wait_to_receive(**self._given)
+                self._kind = type(message)
+            topic = _TOPIC[type(message)]
+            self._publishers[topic].publish(message)
+            self._given[topic] += 1
+        self.node.wait_to_receive(**self._given)
+
+    def last(self, name: str) -> Emotion:
+        """The last emotion of an utterance, once it is there."""
+        self.world.wait(lambda: name in self.ended(), f"the last emotion of {name}")
+        return next(item for item in self.emotions if item.utterance_id == name and item.state in LAST)
+
+    def ended(self) -> Counter[str]:
+        return Counter(item.utterance_id for item in self.emotions if item.state in LAST)
+
+    def assert_nothing_follows_a_last_emotion(self):
+        """To be asked after the last emotion of a later utterance: whatever was to come before has come by then."""
+        assert set(self.ended().values()) == {1}
+        closed = set()
+        for item in self.emotions:
+            assert item.utterance_id not in closed
+            if item.state in LAST:
+                closed.add(item.utterance_id)
+
+
+@pytest.fixture
+def robot(world, tiny_bundle):
+    return Robot(world, tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def offline(tiny_bundle):
+    """Final estimates of scenes by the same stage without ROS."""
+
+    def finals(*scenes: Scene) -> dict[str, EmotionEstimate]:
+        stage = EmotionStage(EmotionRecognizer(load_bundle(tiny_bundle), EmotionSettings(**PATIENT)))
+        estimates = []
+        for item in scenes:
+            for frame in item.skeletons:
+                estimates += stage.push_skeleton(frame)
+            for chunk in item.voice:
+                estimates += stage.push_audio(chunk)
+            for event in item.events:
+                estimates += stage.push_event(event)
+        estimates += stage.flush()
+        return {item.utterance_id: item for item in estimates if item.state is EstimateState.FINAL}
+
+    return finals
+
+
+def assert_same(message: Emotion, estimate: EmotionEstimate) -> None:
+    assert message.label == estimate.label
+    np.testing.assert_allclose(message.probabilities, estimate.probabilities, atol=1e-6)
+    assert message.transcript == estimate.transcript
+    assert message.body_id == estimate.body_id
+    for got, expected in zip(message.evidence, estimate.evidence, strict=True):
+        assert (got.modality, got.available) == (expected.modality, expected.available)
+
+
+def test_voice_words_and_body_become_one_final_emotion(robot, offline):
+    first, second = scene(1), scene(2, text="sad sad", rms=0.01)
+    robot.give(first, second)
+    expected = offline(first, second)
+    for item in (first, second):
+        assert_same(robot.last(item.name), expected[item.name])
+        assert all(evidence.available for evidence in robot.last(item.name).evidence)
+    robot.assert_nothing_follows_a_last_emotion()
+    message = robot.last(first.name)
+    assert (message.voice_id, message.body_id, message.model_id) == ("ann", "body", "tiny-1")
+    assert message.speech_start.sec == T0 // 1_000_000_000 + 10
+    assert message.header.stamp == message.speech_end
+    assert message.label == "happy"
+    assert message.confidence == pytest.approx(max(message.probabilities))
+    assert sum(message.probabilities) == pytest.approx(1, abs=1e-5)
+    assert sum(item.weight for item in message.evidence) == pytest.approx(1, abs=1e-5)
+    assert message.latency_s > 0
+
+
+def test_provisional_emotions_come_while_the_person_speaks(robot):
+    item = scene(1)
+    robot.give(*item.skeletons, item.events[0], item.events[1])
+    robot.give(*item.voice)
+    robot.world.wait(lambda: len(robot.emotions) > 0, "a provisional emotion")
+    assert robot.emotions[0].state == Emotion.PROVISIONAL
+    robot.give(*item.events[2:])
+    assert robot.last(item.name).state == Emotion.FINAL
+
+
+def bad_state() -> Utterance:
+    message = utterance_message(scene(5).events[0])
+    message.state = 9
+    return message
+
+
+def bad_span() -> Utterance:
+    message = utterance_message(scene(5).events[0])
+    message.end.sec -= 100
+    return message
+
+
+def bad_id() -> Utterance:
+    return utterance_message(replace(scene(5).events[0], utterance_id=""))
+
+
+def fast_voice() -> AudioFrame:
+    return audio_message(replace(scene(5).voice[0], sample_rate=44100))
+
+
+def stereo_voice() -> AudioFrame:
+    return audio_message(replace(scene(5).voice[0], samples=np.zeros((160, 2), np.int16)))
+
+
+def voice_without_rate() -> AudioFrame:
+    return audio_message(replace(scene(5).voice[0], sample_rate=0))
+
+
+def flat_skeleton() -> Skeleton:
+    message = skeleton_message(scene(5).skeletons[0])
+    message.dimensions = 1
+    return message
+
+
+def short_skeleton() -> Skeleton:
+    frame = scene(5).skeletons[0]
+    return skeleton_message(replace(frame, positions=frame.positions[:7], confidence=frame.confidence[:7]))
+
+
+def strange_skeleton() -> Skeleton:
+    return skeleton_message(replace(scene(5).skeletons[0], layout="octopus"))
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (bad_state, ("state 9", "give it an id, a known state")),
+        (bad_span, ("end that is not before its start",)),
+        (bad_id, ("give it an id",)),
+        (fast_voice, ("44100 Hz", "'voice' that the speech node publishes")),
+        (stereo_voice, ("2 channels", "'voice' that the speech node publishes")),
+        (voice_without_rate, ("0 Hz",)),
+        (flat_skeleton, ("1 dimensions", "2 or 3")),
+        (short_skeleton, ("needs 16 joints", "has 7 x 3")),
+        (strange_skeleton, ("octopus",)),
+    ],
+)
+def test_a_malformed_message_is_one_sentence_and_changes_nothing(robot, offline, make, parts):
+    first, second = scene(1), scene(2)
+    robot.give(first, make(), second)
+    expected = offline(first, second)
+    assert_same(robot.last(first.name), expected[first.name])
+    assert_same(robot.last(second.name), expected[second.name])
+    robot.node.wait_for_problem(*parts)
+    assert robot.node.value("rejected") == "1"
+    robot.assert_nothing_follows_a_last_emotion()
+    assert robot.node.state == "active"
+
+
+def test_a_cancelled_utterance_is_retracted_once(robot):
+    item = scene(1)
+    cancelled = replace(item.events[1], state=UtteranceState.CANCELLED)
+    robot.give(*item.voice, *item.events[:2], cancelled, cancelled, *item.events, scene(2))
+    message = robot.last(item.name)
+    assert message.state == Emotion.RETRACTED
+    assert message.label == "unknown"
+    assert message.confidence == 0
+    assert robot.last("ann-2").state == Emotion.FINAL
+    robot.assert_nothing_follows_a_last_emotion()
+
+
+def test_what_comes_after_the_final_emotion_changes_nothing(robot):
+    item = scene(1)
+    robot.give(item)
+    robot.last(item.name)
+    late = [replace(event, state=state) for event in item.events for state in UtteranceState]
+    robot.give(*late, *item.voice[-1:], *item.skeletons[-1:], scene(2))
+    robot.last("ann-2")
+    robot.assert_nothing_follows_a_last_emotion()
+    robot.node.wait_for(late_events=len(late))
+
+
+def test_repeated_events_give_one_emotion(robot, offline):
+    item, after = scene(1), scene(2)
+    repeated = [event for event in item.events for _ in range(3)]
+    robot.give(*item.skeletons, *item.voice, *repeated, after)
+    expected = offline(item, after)
+    assert_same(robot.last(item.name), expected[item.name])
+    assert_same(robot.last(after.name), expected[after.name])
+    robot.assert_nothing_follows_a_last_emotion()
+
+
+def test_an_utterance_of_which_only_the_end_was_heard_counts(robot, offline):
+    item = scene(1)
+    robot.give(*item.skeletons, *item.voice, item.events[-1])
+    assert_same(robot.last(item.name), offline(item)[item.name])
+
+
+def test_an_utterance_without_audio_is_judged_by_words_and_body(world, tiny_bundle, offline):
+    robot = Robot(world, tiny_bundle, evidence_timeout_s=0.1)
+    robot.give(scene(1))
+    item = scene(2)
+    mute = Scene([], item.events, item.skeletons)
+    robot.give(mute)
+    message = robot.last(item.name)
+    assert [evidence.available for evidence in message.evidence] == [False, True, True]
+    assert_same(message, offline(mute)[item.name])
+    robot.node.wait_for(without_audio=1)
+
+
+def test_an_utterance_without_any_evidence_abstains(world, tiny_bundle):
+    robot = Robot(world, tiny_bundle, evidence_timeout_s=0.1)
+    item = scene(1, text="")
+    robot.give(*item.events)
+    message = robot.last(item.name)
+    assert (message.label, message.confidence, message.abstain_reason) == ("unknown", 0, Emotion.NO_EVIDENCE)
+    np.testing.assert_allclose(message.probabilities, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("rms", "reason"), [(10.0, Emotion.CLIPPED), (0.0003, Emotion.TOO_QUIET), (0.0, Emotion.TOO_QUIET)]
+)
+def test_a_voice_that_cannot_be_used_is_named_as_the_reason(robot, rms, reason):
+    item = scene(1, text="", rms=rms)
+    robot.give(*item.voice, *item.events)
+    message = robot.last(item.name)
+    assert (message.label, message.abstain_reason) == ("unknown", reason)
+
+
+def test_an_utterance_that_never_ends_is_finished_by_the_next_one(robot):
+    item = scene(1)
+    robot.give(*item.skeletons, *item.voice, *item.events[:2])
+    robot.give(scene(2))
+    assert robot.last(item.name).state == Emotion.FINAL
+    assert robot.last("ann-2").state == Emotion.FINAL
+    robot.assert_nothing_follows_a_last_emotion()
+    robot.node.wait_for(given_up=1)
+
+
+def test_skeletons_after_the_end_are_not_looked_at(robot, offline):
+    item = scene(1)
+    end_ns = item.events[-1].end_ns
+    later = [replace(item.skeletons[0], stamp_ns=end_ns + to_ns(0.04 * n)) for n in range(1, 40)]
+    robot.give(*item.skeletons, *later, *item.voice, *item.events)
+    assert_same(robot.last(item.name), offline(item)[item.name])
+
+
+def test_skeletons_and_audio_that_are_late_are_waited_for(robot, offline):
+    item = scene(1)
+    half = len(item.skeletons) // 2
+    robot.give(*item.skeletons[:half], *item.voice[:2], *item.events)
+    assert not robot.ended()
+    robot.give(*item.skeletons[half:], *item.voice[2:])
+    assert_same(robot.last(item.name), offline(item)[item.name])
+
+
+def test_skeletons_out_of_order_and_twice_give_the_same_emotion(robot, offline):
+    item = scene(1)
+    shuffled = [item.skeletons[i] for i in np.random.default_rng(0).permutation(len(item.skeletons))]
+    robot.give(*shuffled, *shuffled[:20], *item.voice, *item.events)
+    assert_same(robot.last(item.name), offline(item)[item.name])
+    robot.node.wait_for(duplicate=20)
+
+
+def test_a_body_whose_joints_are_unseen_is_no_evidence(robot):
+    item = scene(1)
+    blind = [replace(frame, confidence=np.zeros_like(frame.confidence)) for frame in item.skeletons]
+    blind += [
+        replace(frame, positions=np.full_like(frame.positions, np.nan), stamp_ns=frame.stamp_ns + 1)
+        for frame in item.skeletons
+    ]
+    robot.give(*blind, *item.voice, *item.events)
+    assert [evidence.available for evidence in robot.last(item.name).evidence] == [True, True, False]
+
+
+def test_two_voices_at_once_are_told_apart(robot, offline):
+    ann, ben = scene(1), scene(1, text="sad", rms=0.01, voice_id="ben")
+    ben = Scene(ben.voice, ben.events, [])
+    robot.give(*ann.skeletons)
+    for event in range(4):
+        robot.give(*ann.voice[3 * event : 3 * event + 3], *ben.voice[3 * event : 3 * event + 3])
+        robot.give(ann.events[event], ben.events[event])
+    expected = offline(ann, ben)
+    for item in (ann, ben):
+        assert_same(robot.last(item.name), expected[item.name])
+
+
+def test_an_open_utterance_is_finished_when_the_node_is_deactivated(robot):
+    item = scene(1)
+    robot.give(*item.skeletons, *item.voice, *item.events[:2])
+    assert robot.node.deactivate()
+    assert robot.last(item.name).state == Emotion.FINAL
+    assert robot.node.activate()
+    robot.world.wait_for_outputs(robot.node, "emotion")
+
+
+def test_the_clock_bounds_the_wait_for_evidence_that_does_not_come(world, tiny_bundle):
+    robot = Robot(world, tiny_bundle, use_sim_time=True, evidence_timeout_s=0.25, text_timeout_s=3.0)
+    now_ns = T0 + to_ns(100)
+    world.set_clock(now_ns, robot.node)
+    item = scene(1)
+    robot.give(*item.events)  # without audio
+    world.set_clock(now_ns + to_ns(0.24), robot.node)
+    robot.give(scene(2, voice_id="ben"))
+    robot.last("ben-2")
+    assert item.name not in robot.ended()
+    world.set_clock(now_ns + to_ns(0.26), robot.node)
+    robot.last(item.name)
+    robot.node.wait_for(timed_out=1)
+
+
+def test_the_clock_bounds_the_wait_for_the_final_text(world, tiny_bundle):
+    robot = Robot(world, tiny_bundle, use_sim_time=True, evidence_timeout_s=0.25, text_timeout_s=3.0)
+    now_ns = T0 + to_ns(100)
+    world.set_clock(now_ns, robot.node)
+    item = scene(1)
+    robot.give(*item.skeletons, *item.voice, *item.events[:3])
+    world.set_clock(now_ns + to_ns(2.9), robot.node)
+    robot.give(scene(2, voice_id="ben"))
+    robot.last("ben-2")
+    assert item.name not in robot.ended()
+    world.set_clock(now_ns + to_ns(3.1), robot.node)
+    message = robot.last(item.name)
+    assert [evidence.available for evidence in message.evidence] == [True, False, True]
