@@ -1,0 +1,269 @@
+"""From audio to utterances: each begins once, ends once, and tells its words and times."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from fakes import FakeTranscriber, FakeVad
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.asr.transcriber import NullTranscriber, Transcriber
+from mser_ros.audio.waveform import RATE, SAMPLE_NS
+from mser_ros.errors import AudioError
+from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
+from mser_ros.speech_stage import SpeechStage
+from mser_ros.types import NS_PER_S, AudioChunk, UtteranceEvent, UtteranceState, to_ns
+
+T0 = 1_700_000_000 * NS_PER_S
+STARTED, PARTIAL, ENDED, CANCELLED = UtteranceState
+
+
+def stage(transcriber: Transcriber | None = None, **settings: object) -> SpeechStage:
+    return SpeechStage(
+        SpeechSettings(**settings),  # type: ignore[arg-type]
+        vad=FakeVad(),
+        transcriber=transcriber or FakeTranscriber(),
+    )
+
+
+def scene(*lengths_s: float) -> np.ndarray:
+    """Silence and voice by turns, silence first: int16, shape (n, 1)."""
+    levels = [np.full(round(length * RATE), (number % 2) * 5000) for number, length in enumerate(lengths_s)]
+    return np.concatenate(levels).astype(np.int16)[:, np.newaxis]
+
+
+def chunks(samples: np.ndarray, size: int = 1024, *, start_ns: int = T0, **fields: str) -> list[AudioChunk]:
+    firsts = range(0, len(samples), size)
+    return [
+        AudioChunk(samples[at : at + size], RATE, start_ns + at * SAMPLE_NS, at, **fields)  # type: ignore[arg-type]
+        for at in firsts
+    ]
+
+
+def run(stage: SpeechStage, given: Iterable[AudioChunk]) -> tuple[list[AudioChunk], list[UtteranceEvent]]:
+    """Everything that comes out, to the end."""
+    items = [item for chunk in given for item in stage.push(chunk)] + list(stage.flush())
+    return (
+        [item for item in items if isinstance(item, AudioChunk)],
+        [item for item in items if isinstance(item, UtteranceEvent)],
+    )
+
+
+def test_an_utterance_starts_goes_on_ends_and_ends_with_its_final_words() -> None:
+    _, events = run(stage(), chunks(scene(1, 2, 1)))
+    assert [event.state for event in events[:2]] == [STARTED, PARTIAL]
+    assert {event.state for event in events[1:-2]} == {PARTIAL}
+    assert [(event.state, event.transcript.is_final) for event in events[-2:]] == [(ENDED, False), (ENDED, True)]
+    assert len({event.utterance_id for event in events}) == 1
+    final = events[-1]
+    assert final.transcript.text == "word word word word word", "the silence at the end is read as well"
+    assert final.transcript.confidence == 0.8
+    assert [word.text for word in final.transcript.words] == ["word"] * 5
+    assert final.transcript.words[0].start_ns == final.start_ns
+    assert all(not event.transcript.is_final for event in events[:-1])
+    assert all(event.transcript.language == "en" for event in events)
+
+
+def test_the_span_is_the_voice_with_its_pre_roll_and_post_roll() -> None:
+    _, events = run(stage(), chunks(scene(1, 2, 1)))
+    settings = SegmenterSettings()
+    # The voice fills the 32 ms frames that it touches.
+    assert events[-1].start_ns == pytest.approx(T0 + to_ns(1 - settings.pre_roll_s), abs=to_ns(0.032))
+    assert events[-1].end_ns == pytest.approx(T0 + to_ns(3 + settings.post_roll_s), abs=to_ns(0.032))
+    assert len({event.start_ns for event in events}) == 1
+    assert events[-2].end_ns == events[-1].end_ns
+    assert all(event.stamp_ns == event.end_ns for event in events)
+
+
+def test_news_come_as_soon_as_they_are_known() -> None:
+    tested = stage()
+    heard_ns: dict[UtteranceState, int] = {}
+    for chunk in chunks(scene(1, 2, 1), 512):
+        for item in tested.push(chunk):
+            if isinstance(item, UtteranceEvent):
+                heard_ns.setdefault(item.state, chunk.end_ns)
+    settings = SegmenterSettings()
+    assert heard_ns[STARTED] - T0 <= to_ns(1 + settings.start_s + 0.064)
+    assert heard_ns[ENDED] - T0 <= to_ns(3 + settings.hangover_s + 0.064)
+
+
+def test_the_audio_goes_on_to_whoever_listens() -> None:
+    samples = scene(0.5, 1, 0.5)
+    voice, _ = run(stage(), chunks(samples, 700, voice_id="anna", frame_id="mic"))
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in voice]), samples)
+    assert {(chunk.voice_id, chunk.frame_id, chunk.sample_rate) for chunk in voice} == {("anna", "mic", RATE)}
+    assert voice[0].stamp_ns == T0
+
+
+def test_audio_and_events_name_the_voice_and_the_microphone() -> None:
+    _, events = run(stage(), chunks(scene(1, 1, 1), voice_id="anna", frame_id="mic"))
+    assert {(event.voice_id, event.frame_id) for event in events} == {("anna", "mic")}
+    voice, events = run(stage(voice_id="somebody"), chunks(scene(1, 1, 1)))
+    assert {item.voice_id for item in [*voice, *events]} == {"somebody"}
+
+
+def test_foreign_audio_is_converted_once() -> None:
+    samples = np.repeat(np.repeat(scene(1, 2, 1), 3, axis=0), 2, axis=1)
+    given = [
+        AudioChunk(samples[at : at + 3000], 48000, T0 + at * NS_PER_S // 48000, at)
+        for at in range(0, len(samples), 3000)
+    ]
+    voice, events = run(stage(), given)
+    assert {(chunk.sample_rate, chunk.channels) for chunk in voice} == {(RATE, 1)}
+    assert events[-1].end_ns - events[-1].start_ns == pytest.approx(to_ns(2.3), abs=to_ns(0.07))
+
+
+@given(st.lists(st.integers(30, 5000), min_size=1, max_size=8))
+def test_the_events_do_not_depend_on_how_the_audio_is_cut(sizes: list[int]) -> None:
+    samples = scene(0.5, 1.2, 0.7, 0.1, 0.7, 0.6, 0.3)
+    _, expected = run(stage(), chunks(samples))
+    cut, at = [], 0
+    while at < len(samples):
+        size = sizes[len(cut) % len(sizes)]
+        cut.append(AudioChunk(samples[at : at + size], RATE, T0 + at * SAMPLE_NS, at))
+        at += size
+    assert run(stage(), cut)[1] == expected
+
+
+def check_lives(events: list[UtteranceEvent]) -> None:
+    """Each utterance starts first, ends last and once, and none begins while another is open."""
+    lives: dict[str, list[UtteranceEvent]] = defaultdict(list)
+    for event in events:
+        lives[event.utterance_id].append(event)
+    assert events == [event for life in lives.values() for event in life]
+    for life in lives.values():
+        states = [event.state for event in life]
+        assert states[0] is STARTED
+        assert states.count(STARTED) == 1
+        if states[-1] is CANCELLED:
+            assert set(states[1:-1]) <= {PARTIAL}
+        else:
+            assert states[-2:] == [ENDED, ENDED]
+            assert [event.transcript.is_final for event in life] == [False] * (len(life) - 1) + [True]
+            assert set(states[1:-2]) <= {PARTIAL}
+        assert all(event.start_ns <= event.end_ns for event in life)
+        stamps = [event.stamp_ns for event in life if event.state in (STARTED, PARTIAL)]
+        assert stamps == sorted(stamps)
+
+
+@given(
+    st.lists(st.floats(0.02, 2), min_size=1, max_size=10),
+    st.lists(st.sampled_from(["whole", "lost", "back", "rate", "voice"]), min_size=10, max_size=10),
+)
+def test_whatever_is_heard_every_utterance_begins_once_and_ends_once(lengths: list[float], faults: list[str]) -> None:
+    given: list[AudioChunk] = []
+    start_ns = T0
+    for number, (length, fault) in enumerate(zip(lengths, faults, strict=False), 1):
+        start_ns += {"lost": to_ns(3), "back": -to_ns(5)}.get(fault, 0)
+        voice = f"voice{number}" if fault == "voice" else "voice"
+        rate = 32000 if fault == "rate" else RATE
+        level = (number % 2) * 5000
+        block = np.full((round(length * rate), 1), level, np.int16)
+        given.append(AudioChunk(block, rate, start_ns, 0, voice))
+        start_ns = given[-1].end_ns
+    _, events = run(stage(), given)
+    check_lives(events)
+
+
+def test_a_sound_too_short_for_speech_is_cancelled() -> None:
+    transcriber = FakeTranscriber()
+    _, events = run(stage(transcriber), chunks(scene(1, 0.15, 1)))
+    assert [event.state for event in events if event.state is not PARTIAL] == [STARTED, CANCELLED]
+    assert transcriber.heard == [], "nothing was read"
+
+
+def test_a_sound_shorter_than_that_is_not_even_announced() -> None:
+    assert run(stage(), chunks(scene(1, 0.03, 1)))[1] == []
+
+
+def test_utterances_have_names_of_their_own() -> None:
+    _, events = run(stage(), chunks(scene(1, 0.5, 1, 0.5, 1, 0.5, 1)))
+    assert len({event.utterance_id for event in events}) == 3
+    _, again = run(stage(), chunks(scene(1, 0.5, 1), start_ns=T0 + to_ns(60)))
+    assert {event.utterance_id for event in again}.isdisjoint(event.utterance_id for event in events)
+
+
+def test_a_bag_played_in_a_loop_gives_new_names() -> None:
+    tested = stage()
+    first = [event for chunk in chunks(scene(1, 1, 1)) for event in tested.push(chunk)]
+    second = [event for chunk in chunks(scene(1, 1, 1)) for event in tested.push(chunk)]
+    names = [{item.utterance_id for item in part if isinstance(item, UtteranceEvent)} for part in (first, second)]
+    assert len(names[0]) == len(names[1]) == 1
+    assert names[0] != names[1]
+
+
+def test_a_long_speech_is_cut_and_goes_on_without_a_gap() -> None:
+    settings = SegmenterSettings(max_speech_s=1.0)
+    _, events = run(stage(segmenter=settings), chunks(scene(0.5, 3.5, 1)))
+    finals = [event for event in events if event.state is ENDED and event.transcript.is_final]
+    assert len(finals) == 4
+    assert all(one.end_ns == other.start_ns for one, other in pairwise(finals))
+    check_lives(events)
+
+
+def test_the_end_of_the_input_ends_an_open_utterance() -> None:
+    _, events = run(stage(), chunks(scene(1, 1)))
+    assert events[-1].state is ENDED
+    assert events[-1].transcript.is_final
+    assert events[-1].end_ns == T0 + to_ns(2)
+
+
+def test_lost_audio_ends_an_utterance_with_what_was_heard() -> None:
+    before, after = chunks(scene(0.5, 1)), chunks(scene(0, 1, 1), start_ns=T0 + to_ns(4))
+    _, events = run(stage(), [*before, *after])
+    finals = [event for event in events if event.transcript.is_final]
+    assert len(finals) == 2
+    assert finals[0].end_ns == T0 + to_ns(1.5)
+    assert finals[1].start_ns == T0 + to_ns(4)
+
+
+def test_a_chunk_that_cannot_be_used_takes_nothing_from_what_was_heard() -> None:
+    tested = stage()
+    given = chunks(scene(1, 2, 1))
+    items = []
+    for number, chunk in enumerate(given):
+        if number == len(given) // 2:
+            with pytest.raises(AudioError):
+                list(tested.push(replace(chunk, sample_rate=1)))
+        items += list(tested.push(chunk))
+    events = [item for item in [*items, *tested.flush()] if isinstance(item, UtteranceEvent)]
+    assert events == run(stage(), given)[1]
+
+
+@pytest.mark.parametrize(("period_s", "count"), [(0.5, 5), (1.0, 2), (0.0, 0)])
+def test_provisional_words_come_at_their_period(period_s: float, count: int) -> None:
+    _, events = run(stage(asr=AsrSettings(partial_period_s=period_s)), chunks(scene(0.5, 2, 1)))
+    partial = [event for event in events if event.state is PARTIAL]
+    assert len(partial) == count
+    assert all(other.stamp_ns - one.stamp_ns >= to_ns(period_s) for one, other in pairwise(partial))
+    assert all(event.transcript.text == " ".join(["word"] * len(event.transcript.text.split())) for event in partial)
+
+
+def test_without_a_recogniser_the_end_is_told_once() -> None:
+    _, events = run(stage(NullTranscriber()), chunks(scene(1, 1, 1)))
+    assert [event.state for event in events if event.state is not PARTIAL] == [STARTED, ENDED]
+    assert events[-1].transcript.is_final
+    assert all(event.transcript.text == "" for event in events)
+
+
+def test_each_utterance_is_read_from_its_own_audio_alone() -> None:
+    transcriber = FakeTranscriber()
+    _, events = run(stage(transcriber), chunks(scene(1, 1, 1, 2, 1)))
+    finals = [event for event in events if event.transcript.is_final]
+    spans = [(event.end_ns - event.start_ns) // SAMPLE_NS for event in finals]
+    hangover = round(SegmenterSettings().hangover_s * RATE)
+    assert len(transcriber.heard) == 2
+    for heard, span in zip(transcriber.heard, spans, strict=True):
+        assert span <= heard <= span + hangover
+
+
+def test_closing_frees_the_recogniser() -> None:
+    transcriber = FakeTranscriber()
+    stage(transcriber).close()
+    assert transcriber.closed
