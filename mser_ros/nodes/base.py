@@ -223,10 +223,10 @@ class PerceptionNode(LifecycleNode):
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
             **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
+            **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,
             "dropped": self.dropped,
             "rejected": self.rejected,
-            **(self.counters() if self.is_configured else {}),
             "last problem": self._last_problem,
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"

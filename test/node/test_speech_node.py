@@ -1,0 +1,318 @@
+"""The speech node alone, fed by hand: good audio, malformed audio between, and what comes of both."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from ros_world import AudioFrame, Utterance, audio_message, demo_values
+
+from mser_ros import conversions
+from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.speech_stage import SpeechStage
+from mser_ros.types import NS_PER_S, AudioChunk, UtteranceEvent, UtteranceState, to_ns
+
+RATE = 16000
+#: Of the demo bag: a second of silence, an utterance, a pause, and the beginning of the next utterance.
+UNTIL_S = 8.0
+
+
+def is_last(event: UtteranceEvent) -> bool:
+    return event.state is UtteranceState.CANCELLED or (
+        event.state is UtteranceState.ENDED and event.transcript.is_final
+    )
+
+
+def rechunk(chunks: list[AudioChunk], block: int) -> list[AudioChunk]:
+    samples = np.concatenate([chunk.samples for chunk in chunks])
+    stamps = chunks[0].stamp_ns + np.arange(0, len(samples), block) * 62_500
+    return [
+        replace(chunks[0], samples=samples[at : at + block], first_sample=at, stamp_ns=int(stamp))
+        for at, stamp in zip(range(0, len(samples), block), stamps, strict=True)
+    ]
+
+
+@pytest.fixture(scope="session")
+def audio():
+    """Blocks of a tenth of a second that hold speech."""
+    return rechunk(demo_values(until_s=UNTIL_S)[0], 1600)
+
+
+@pytest.fixture(scope="session")
+def reference(audio):
+    """What the same stage without ROS says of audio that is then over."""
+
+    def run(chunks: list[AudioChunk]) -> list[UtteranceEvent]:
+        stage = SpeechStage(SpeechSettings(asr=AsrSettings(backend="none")))
+        items = [item for chunk in chunks for item in stage.push(chunk)]
+        return [item for item in [*items, *stage.flush()] if isinstance(item, UtteranceEvent)]
+
+    assert any(is_last(event) for event in run(audio))
+    return run
+
+
+class Ear:
+    """The node under test with what surrounds it."""
+
+    def __init__(self, world, **parameters):
+        self.world = world
+        self.voice: list[AudioFrame] = world.listen(AudioFrame, "voice")
+        self.utterances: list[Utterance] = world.listen(Utterance, "utterance")
+        self.node = world.node("speech", **({"asr__backend": "none", "stall_s": 30.0} | parameters))
+        self._audio = world.publisher(AudioFrame, "audio", linked=False)
+        self.link()
+
+    def link(self):
+        self.world.wait_for_outputs(self.node, "voice", "utterance")
+        self.world.wait(lambda: self._audio.get_subscription_count() > 0, "the node's ear")
+        self._given = 0
+
+    def give(self, *items):
+        """Publish chunks or messages, and wait until they are worked off."""
+        for item in items:
+            self._audio.publish(audio_message(item) if isinstance(item, AudioChunk) else item)
+            self._given += 1
+        self.node.wait_to_receive(audio=self._given)
+
+    def finish(self) -> list[UtteranceEvent]:
+        """Deactivate the node, which ends an open utterance; all its events."""
+        assert self.node.deactivate()
+        self.world.wait(
+            lambda: bool(self.utterances) and is_last(self.events()[-1]), "the last event of the last utterance"
+        )
+        return self.events()
+
+    def events(self) -> list[UtteranceEvent]:
+        return [conversions.utterance_from_msg(message) for message in self.utterances]
+
+
+@pytest.fixture
+def ear(world):
+    return Ear(world)
+
+
+def assert_same(got: list[UtteranceEvent], expected: list[UtteranceEvent]) -> None:
+    assert [(item.utterance_id, item.state, item.start_ns, item.end_ns, item.transcript.text) for item in got] == [
+        (item.utterance_id, item.state, item.start_ns, item.end_ns, item.transcript.text) for item in expected
+    ]
+
+
+def spans(events: list[UtteranceEvent]) -> list[tuple[int, int]]:
+    return [(event.start_ns, event.end_ns) for event in events if is_last(event)]
+
+
+def test_speech_becomes_utterances_and_voice(ear, audio, reference):
+    ear.give(*audio)
+    assert_same(ear.finish(), reference(audio))
+    heard = [conversions.audio_from_msg(message) for message in ear.voice]
+    assert {(chunk.sample_rate, chunk.channels, chunk.voice_id, chunk.frame_id) for chunk in heard} == {
+        (RATE, 1, "voice", "microphone")
+    }
+    for before, after in pairwise(heard):
+        assert after.stamp_ns == before.end_ns
+        assert after.first_sample == before.first_sample + before.frames
+    given = np.concatenate([chunk.samples for chunk in audio])
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in heard])[: len(given)], given)
+
+
+def test_words_are_read_with_their_times(world, audio):
+    ear = Ear(world, asr__backend="pocketsphinx")
+    ear.give(*audio)
+    final = next(event for event in ear.finish() if is_last(event))
+    assert final.transcript.text
+    assert final.transcript.language == "en"
+    assert [word.text for word in final.transcript.words] == final.transcript.text.split()
+    for word in final.transcript.words:
+        assert final.start_ns <= word.start_ns < word.end_ns <= final.end_ns + to_ns(0.5)
+        assert 0 <= word.confidence <= 1
+
+
+def no_channels(chunk: AudioChunk) -> AudioFrame:
+    message = audio_message(chunk)
+    message.channels = 0
+    return message
+
+
+def odd_samples(chunk: AudioChunk) -> AudioFrame:
+    message = audio_message(chunk)
+    message.channels = 3
+    return message
+
+
+def no_rate(chunk: AudioChunk) -> AudioFrame:
+    return audio_message(replace(chunk, sample_rate=0))
+
+
+def strange_rate(chunk: AudioChunk) -> AudioFrame:
+    return audio_message(replace(chunk, sample_rate=1234))
+
+
+def huge_rate(chunk: AudioChunk) -> AudioFrame:
+    return audio_message(replace(chunk, sample_rate=2**32 - 1))
+
+
+@pytest.mark.parametrize(
+    ("make", "parts"),
+    [
+        (no_channels, ("0 channels", "interleave")),
+        (odd_samples, ("3 channels", "interleave")),
+        (no_rate, ("sample_rate 0", "8000 to 192000 Hz")),
+        (strange_rate, ("sample_rate 1234", "8000 to 192000 Hz")),
+        (huge_rate, ("sample_rate 4294967295",)),
+    ],
+)
+def test_a_malformed_block_is_one_sentence_and_changes_nothing(ear, audio, reference, make, parts):
+    middle = len(audio) // 3
+    ear.give(*audio[:middle], make(audio[middle]), *audio[middle:])
+    ear.node.wait_for_problem(*parts)
+    assert ear.node.value("rejected") == "1"
+    assert ear.node.state == "active"
+    assert_same(ear.finish(), reference(audio))
+
+
+def test_an_empty_block_is_counted_and_changes_nothing(ear, audio, reference):
+    middle = len(audio) // 3
+    empty = replace(audio[middle], samples=np.zeros((0, 1), np.int16))
+    ear.give(*audio[:middle], empty, *audio[middle:])
+    ear.node.wait_for(empty=1, rejected=0)
+    assert_same(ear.finish(), reference(audio))
+
+
+def test_repeated_blocks_are_heard_once(ear, audio, reference):
+    ear.give(*[chunk for chunk in audio for _ in range(2)])
+    ear.node.wait_for(duplicates=len(audio))
+    assert_same(ear.finish(), reference(audio))
+
+
+def test_blocks_out_of_order_keep_the_time_base_and_the_utterance(ear, audio, reference):
+    swapped = list(audio)
+    for at in range(10, len(audio) - 1, 10):
+        swapped[at], swapped[at + 1] = swapped[at + 1], swapped[at]
+    ear.give(*swapped)
+    events = ear.finish()
+    assert_same(events, reference(swapped))
+    for (start, end), (first, last) in zip(spans(events), spans(reference(audio)), strict=True):
+        assert abs(start - first) < to_ns(0.3)
+        assert abs(end - last) < to_ns(0.3)
+
+
+def test_short_losses_are_filled_and_counted(ear, audio, reference):
+    kept = [chunk for number, chunk in enumerate(audio) if number % 9 != 4]
+    ear.give(*kept)
+    lost = sum(chunk.frames for number, chunk in enumerate(audio) if number % 9 == 4)
+    ear.node.wait_for(lost_samples=lost, filled_samples=lost)
+    events = ear.finish()
+    assert_same(events, reference(kept))
+    for (start, end), (first, last) in zip(spans(events), spans(reference(audio)), strict=True):
+        assert abs(start - first) < to_ns(0.3)
+        assert abs(end - last) < to_ns(0.3)
+
+
+def test_a_long_loss_ends_the_utterance_and_the_next_one_is_heard(ear, audio, reference):
+    begun = next(event for event in reference(audio) if is_last(event))
+    hole_ns = begun.start_ns + (begun.end_ns - begun.start_ns) // 2
+    kept = [chunk for chunk in audio if not hole_ns < chunk.stamp_ns < hole_ns + NS_PER_S]
+    ear.give(*kept)
+    ear.node.wait_for(discontinuities=1)
+    events = ear.finish()
+    assert_same(events, reference(kept))
+    first = next(event for event in events if is_last(event))
+    assert first.start_ns == begun.start_ns
+    assert first.end_ns <= hole_ns + to_ns(0.2)
+
+
+def test_stamps_that_go_back_begin_anew_and_the_same_is_heard_again(ear, audio, reference):
+    ear.give(*audio, *audio)
+    ear.node.wait_for(discontinuities=1)
+    events = ear.finish()
+    assert_same(events, reference([*audio, *audio]))
+    once = spans(reference(audio))
+    assert spans(events) == once * 2
+    assert len({event.utterance_id for event in events}) == 2 * len(once)
+
+
+def test_any_rate_and_channels_are_heard_alike(world, audio, reference):
+    import soxr
+
+    ear = Ear(world)
+    samples = soxr.resample(np.concatenate([chunk.samples[:, 0] for chunk in audio]), RATE, 44100)
+    block = 4410
+    foreign = [
+        AudioChunk(
+            np.repeat(samples[at : at + block, np.newaxis], 2, axis=1),
+            44100,
+            audio[0].stamp_ns + at * NS_PER_S // 44100,
+            at,
+        )
+        for at in range(0, len(samples), block)
+    ]
+    ear.give(*foreign)
+    events = ear.finish()
+    assert_same(events, reference(foreign))
+    for (start, end), (first, last) in zip(spans(events), spans(reference(audio)), strict=True):
+        assert abs(start - first) < to_ns(0.1)
+        assert abs(end - last) < to_ns(0.1)
+    assert {message.sample_rate for message in ear.voice} == {RATE}
+
+
+def test_a_change_of_rate_ends_the_utterance_and_is_heard(ear, audio, reference):
+    middle = len(audio) // 3
+    slow = [replace(chunk, samples=chunk.samples[::2], sample_rate=8000) for chunk in audio[middle:]]
+    slow = [replace(chunk, first_sample=chunk.first_sample // 2) for chunk in slow]
+    ear.give(*audio[:middle], *slow)
+    ear.node.wait_for(discontinuities=1)
+    assert_same(ear.finish(), reference([*audio[:middle], *slow]))
+
+
+def test_clipped_speech_is_still_heard(ear, audio, reference):
+    loud = [replace(chunk, samples=np.clip(chunk.samples * 60.0, -32768, 32767).astype(np.int16)) for chunk in audio]
+    ear.give(*loud)
+    assert_same(ear.finish(), reference(loud))
+
+
+def test_audio_without_any_stamp_is_heard_on_the_clock_of_its_arrival(world, audio):
+    ear = Ear(world, use_sim_time=True)
+    world.set_clock(audio[0].stamp_ns + 7 * NS_PER_S, ear.node)
+    ear.give(*(replace(chunk, stamp_ns=0) for chunk in audio))
+    (start, end), *_ = spans(ear.finish())
+    assert audio[0].stamp_ns < start < end < audio[0].stamp_ns + 30 * NS_PER_S
+    assert end - start > NS_PER_S
+
+
+def test_audio_that_stays_away_ends_the_utterance(world, audio, reference):
+    ear = Ear(world, use_sim_time=True, stall_s=1.0)
+    now_ns = audio[0].stamp_ns
+    world.set_clock(now_ns, ear.node)
+    begun = next(event for event in reference(audio) if is_last(event))
+    cut = [chunk for chunk in audio if chunk.end_ns < begun.end_ns - to_ns(0.5)]
+    ear.give(*cut)
+    assert not is_last(ear.events()[-1])
+    for _ in range(4):  # a clock that runs, as everybody's does
+        now_ns += to_ns(0.5)
+        world.set_clock(now_ns, ear.node)
+        assert ear.node.state == "active"  # an answer comes after the timers that were due
+    world.wait(lambda: is_last(ear.events()[-1]), "the end of the utterance")
+    assert_same(ear.events(), reference(cut))
+
+
+def test_the_voice_has_the_name_that_the_parameter_gives(world, audio):
+    ear = Ear(world, voice_id="ann")
+    ear.give(
+        *audio,
+    )
+    assert {event.voice_id for event in ear.finish()} == {"ann"}
+    assert {message.voice_id for message in ear.voice} == {"ann"}
+
+
+def test_the_node_hears_again_after_a_pause_in_its_life(ear, audio, reference):
+    ear.give(*audio)
+    first = ear.finish()
+    ear.utterances.clear()
+    assert ear.node.cleanup()
+    assert ear.node.configure()
+    assert ear.node.activate()
+    ear.link()
+    ear.give(*audio)
+    assert_same(ear.finish(), first)
