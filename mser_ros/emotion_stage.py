@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from .audio.history import AudioHistory
+from .audio.history import Voices
 from .audio.waveform import RATE
 from .errors import AudioError, BundleError
 from .mocap.buffer import SkeletonBuffer
@@ -36,10 +36,7 @@ _GONE_S = 3.0
 
 @dataclass(slots=True)
 class _Pending:
-    """An utterance that has no final estimate yet.
-
-    `since_clock_ns`: when its last news came, or, once it has ended, when that was heard; of the stage's clock.
-    """
+    """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended."""
 
     event: UtteranceEvent
     next_provisional_ns: int
@@ -92,9 +89,9 @@ class EmotionStage:
         self.counters = EmotionCounters()
         self._clock = clock
         self._newest_ns = 0
-        self._voices: dict[str, AudioHistory] = {}
+        self._voices = Voices(_HISTORY_S, limit=_VOICES)
         self._pending: dict[str, _Pending] = {}
-        self._closed: dict[str, int] = {}
+        self._closed: dict[str, int] = {}  # how far their voice had been heard
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
 
@@ -110,9 +107,7 @@ class EmotionStage:
                 f"audio at {chunk.sample_rate} Hz in {chunk.channels} channels, but {RATE} Hz mono is needed: "
                 "take the topic 'voice' that the speech node publishes"
             )
-        if len(self._voices) >= _VOICES and chunk.voice_id not in self._voices:
-            del self._voices[min(self._voices, key=lambda voice: self._voices[voice].newest_ns or 0)]
-        self._voices.setdefault(chunk.voice_id, AudioHistory(_HISTORY_S)).push(chunk)
+        self._voices.push(chunk)
         now_ns = self._now(chunk.end_ns)
         for pending in self._pending.values():
             event = pending.event
@@ -168,11 +163,10 @@ class EmotionStage:
         return self._clock() if self._clock else self._newest_ns
 
     def _is_heard_again(self, event: UtteranceEvent) -> bool:
-        """Whether a speech node that was restarted reads the same bag again: its voice, too, is back before the end."""
-        history = self._voices.get(event.voice_id)
-        heard_ns = history.newest_ns if history else None
-        is_back = heard_ns is not None and heard_ns < self._closed[event.utterance_id]
-        return is_back and event.state is UtteranceState.STARTED
+        """Whether a speech node was restarted and reads the same bag again: its voice, too, was set back since then."""
+        heard_ns = self._voices.newest_ns(event.voice_id)
+        is_start = event.state is UtteranceState.STARTED
+        return is_start and heard_ns is not None and heard_ns < self._closed[event.utterance_id]
 
     def _make_room(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """Before a new utterance: finish one of the same voice whose end was lost, and the oldest of too many."""
@@ -202,8 +196,7 @@ class EmotionStage:
         return is_late
 
     def _has_audio(self, event: UtteranceEvent) -> bool:
-        history = self._voices.get(event.voice_id)
-        newest_ns = history.newest_ns if history else None
+        newest_ns = self._voices.newest_ns(event.voice_id)
         return newest_ns is not None and newest_ns >= event.end_ns
 
     def _has_skeletons(self, event: UtteranceEvent) -> bool:
@@ -212,8 +205,7 @@ class EmotionStage:
         return newest_ns is None or newest_ns >= event.end_ns or newest_ns < event.start_ns - self._window_ns
 
     def _provisional(self, pending: _Pending) -> Iterator[EmotionEstimate]:
-        history = self._voices.get(pending.event.voice_id)
-        heard_ns = history.newest_ns if history else None
+        heard_ns = self._voices.newest_ns(pending.event.voice_id)
         if not self.settings.provisional_start_s or heard_ns is None or heard_ns < pending.next_provisional_ns:
             return
         # After a backlog only the newest of the estimates that are due is worth its time.
@@ -225,13 +217,11 @@ class EmotionStage:
 
     def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
         del self._pending[event.utterance_id]
-        self._closed[event.utterance_id] = event.end_ns
+        self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
         if len(self._closed) > _CLOSED:
             del self._closed[next(iter(self._closed))]
-        if state is EstimateState.RETRACTED:
-            self.counters.retracted += 1
-        else:
-            self.counters.final += 1
+        self.counters.final += state is EstimateState.FINAL
+        self.counters.retracted += state is EstimateState.RETRACTED
         return self._estimate(event, state)
 
     def _estimate(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
@@ -243,14 +233,13 @@ class EmotionStage:
         return self.recognizer.recognize(utterance, state=state)
 
     def _gather(self, event: UtteranceEvent) -> Utterance:
-        history = self._voices.get(event.voice_id)
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
         skeleton = self.skeletons.window(start_ns, event.end_ns)
         return Utterance(
             utterance_id=event.utterance_id,
             start_ns=event.start_ns,
             end_ns=event.end_ns,
-            audio=history.cut(event.start_ns, event.end_ns) if history else None,
+            audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
             voice_id=event.voice_id,

@@ -1,4 +1,4 @@
-"""The newest audio of one voice, to be cut out by time."""
+"""The newest audio of each voice, to be cut out by time."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..types import NS_PER_S, AudioChunk, Waveform, to_ns
 
 
 class AudioHistory:
-    """Keeps the last `history_s` seconds of 16-bit mono audio, as the speech node publishes it.
+    """Keeps the last `history_s` seconds of one voice, 16-bit mono audio, as the speech node publishes it.
 
     Times are those of the stamps. Memory is bounded; older audio is forgotten.
     """
@@ -56,6 +56,31 @@ class AudioHistory:
         if not pieces:
             return None
         return Waveform(np.concatenate(pieces).astype(np.float32) / 32768.0, rate)
+
+
+class Voices:
+    """The histories of several voices; of more than `limit`, the one that has been silent longest is forgotten."""
+
+    def __init__(self, history_s: float, *, limit: int) -> None:
+        self._history_s = history_s
+        self._limit = limit
+        self._histories: dict[str, AudioHistory] = {}
+
+    def push(self, chunk: AudioChunk) -> None:
+        """Append a chunk to its voice's history."""
+        if chunk.voice_id not in self._histories:
+            if len(self._histories) >= self._limit:
+                del self._histories[min(self._histories, key=lambda voice_id: self.newest_ns(voice_id) or 0)]
+            self._histories[chunk.voice_id] = AudioHistory(self._history_s)
+        self._histories[chunk.voice_id].push(chunk)
+
+    def newest_ns(self, voice_id: str) -> int | None:
+        """One past the newest sample of a voice, or None if it was never heard."""
+        return self._histories[voice_id].newest_ns if voice_id in self._histories else None
+
+    def cut(self, voice_id: str, start_ns: int, end_ns: int) -> Waveform | None:
+        """The audio of a voice, as `AudioHistory.cut` gives it."""
+        return self._histories[voice_id].cut(start_ns, end_ns) if voice_id in self._histories else None
 
 
 def _samples(duration_ns: int, sample_rate: int) -> int:

@@ -1,0 +1,613 @@
+"""From utterances, audio and skeletons to estimates: one last word for each utterance, whatever comes when."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes_bundle import write_tiny_bundle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mocap_poses import pose_of
+
+from mser_ros.audio.waveform import RATE, SAMPLE_NS
+from mser_ros.bundle import load_bundle
+from mser_ros.emotion_stage import EmotionStage
+from mser_ros.errors import AudioError, BundleError, SkeletonError
+from mser_ros.labels import UNKNOWN
+from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.settings import EmotionSettings, MocapSettings
+from mser_ros.types import (
+    NS_PER_S,
+    AbstainReason,
+    AudioChunk,
+    EmotionEstimate,
+    EstimateState,
+    SkeletonFrame,
+    Transcript,
+    UtteranceEvent,
+    UtteranceState,
+    to_ns,
+)
+
+T0 = 1_700_000_000 * NS_PER_S
+STARTED, PARTIAL, ENDED, CANCELLED = UtteranceState
+PROVISIONAL, FINAL, RETRACTED, CONTINUOUS = EstimateState
+CHUNK_S = 0.064
+Data = AudioChunk | SkeletonFrame | UtteranceEvent
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> EmotionRecognizer:
+    return EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("tiny"))))
+
+
+@dataclass
+class Robot:
+    """A stage with a clock of its own, and everything it said."""
+
+    recognizer: EmotionRecognizer
+    settings: EmotionSettings = field(default_factory=EmotionSettings)
+    now_ns: int = T0
+    said: list[EmotionEstimate] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.recognizer.settings = self.settings
+        self.stage = EmotionStage(self.recognizer, clock=lambda: self.now_ns)
+
+    def give(self, *items: Data) -> list[EmotionEstimate]:
+        """What the stage says to these."""
+        return self._note(estimate for item in items for estimate in push(self.stage, item))
+
+    def wait(self, seconds: float) -> list[EmotionEstimate]:
+        """What the stage says when so much time has passed and nothing came."""
+        self.now_ns += to_ns(seconds)
+        return self._note(self.stage.tick())
+
+    def flush(self) -> list[EmotionEstimate]:
+        return self._note(self.stage.flush())
+
+    def _note(self, estimates: Iterable[EmotionEstimate]) -> list[EmotionEstimate]:
+        news = list(estimates)
+        self.said += news
+        return news
+
+
+def push(stage: EmotionStage, item: Data) -> Iterator[EmotionEstimate]:
+    if isinstance(item, AudioChunk):
+        return stage.push_audio(item)
+    return stage.push_event(item) if isinstance(item, UtteranceEvent) else stage.push_skeleton(item)
+
+
+@pytest.fixture
+def robot(recognizer: EmotionRecognizer) -> Robot:
+    return Robot(recognizer)
+
+
+def voice(begin_s: float, end_s: float, *, voice_id: str = "anna", level: float = 0.1) -> list[AudioChunk]:
+    """Audio that lasts from one time to another after T0, in chunks of 64 ms."""
+    count = round((end_s - begin_s) / CHUNK_S)
+    size = round(CHUNK_S * RATE)
+    samples = np.full((size, 1), round(level * 32768), np.int16)
+    first_ns = T0 + to_ns(begin_s)
+    return [
+        AudioChunk(samples, RATE, first_ns + number * size * SAMPLE_NS, number * size, voice_id)
+        for number in range(count)
+    ]
+
+
+def body(begin_s: float, end_s: float, *, body_id: str = "b", rate_hz: float = 25) -> list[SkeletonFrame]:
+    pose = pose_of("egait16")
+    times = np.arange(begin_s, end_s, 1 / rate_hz)
+    confidence = np.ones(len(pose), np.float32)
+    return [
+        SkeletonFrame(T0 + to_ns(float(time)), body_id, "egait16", pose + np.float32(0.01 * time), confidence)
+        for time in times
+    ]
+
+
+def said(text: str, *, final: bool) -> Transcript:
+    return Transcript(text, 0.9 if final else None, language="en", is_final=final)
+
+
+@dataclass(frozen=True)
+class Life:
+    """The events of one utterance between two times after T0."""
+
+    name: str
+    begin_s: float
+    end_s: float
+    voice_id: str = "anna"
+    text: str = "happy happy"
+
+    def event(self, state: UtteranceState, end_s: float, transcript: Transcript) -> UtteranceEvent:
+        end_ns = T0 + to_ns(end_s)
+        start_ns = T0 + to_ns(self.begin_s)
+        return UtteranceEvent(self.name, state, end_ns, start_ns, end_ns, transcript, self.voice_id, "mic")
+
+    @property
+    def started(self) -> UtteranceEvent:
+        return self.event(STARTED, self.begin_s + 0.3, said("", final=False))
+
+    def partial(self, at_s: float, text: str = "happy") -> UtteranceEvent:
+        return self.event(PARTIAL, at_s, said(text, final=False))
+
+    @property
+    def ended(self) -> UtteranceEvent:
+        return self.event(ENDED, self.end_s, said("happy", final=False))
+
+    @property
+    def final(self) -> UtteranceEvent:
+        return self.event(ENDED, self.end_s, said(self.text, final=True))
+
+    @property
+    def cancelled(self) -> UtteranceEvent:
+        return self.event(CANCELLED, self.end_s, said("", final=False))
+
+
+U = Life("u", 1.0, 3.0)
+
+
+def check_lives(said: Sequence[EmotionEstimate], names: Iterable[str]) -> None:
+    """Exactly one FINAL or RETRACTED for each name, and nothing after it."""
+    last: Counter[str] = Counter()
+    for estimate in said:
+        assert last[estimate.utterance_id] == 0, f"{estimate.state.name} after the last word"
+        last[estimate.utterance_id] += estimate.state in (FINAL, RETRACTED)
+    assert last == Counter(dict.fromkeys(names, 1))
+
+
+def agree(one: EmotionEstimate, other: EmotionEstimate) -> bool:
+    """The same estimate, down to every field but the latency."""
+    plain = [replace(item, probabilities=np.zeros(0), evidence=()) for item in (one, other)]
+    fields = [
+        [getattr(item, name) for name in type(item).__dataclass_fields__ if name != "probabilities"] for item in plain
+    ]
+    evidence = [
+        [(item.modality, item.available, item.age_s, item.weight) for item in estimate.evidence]
+        for estimate in (one, other)
+    ]
+    return (
+        fields[0] == fields[1] and evidence[0] == evidence[1] and np.array_equal(one.probabilities, other.probabilities)
+    )
+
+
+# -- one utterance, and what can be late
+
+
+def test_a_final_estimate_comes_as_soon_as_all_is_there(robot: Robot) -> None:
+    robot.give(*body(0, 4), *voice(0, 3.2), U.started, U.ended)
+    assert not any(estimate.state is FINAL for estimate in robot.said)
+    (final,) = robot.give(U.final)
+    assert final.state is FINAL
+    assert final.utterance_id == "u"
+    assert (final.speech_start_ns, final.speech_end_ns) == (T0 + to_ns(1), T0 + to_ns(3))
+    assert final.stamp_ns == T0 + to_ns(3)
+    assert (final.voice_id, final.body_id, final.frame_id, final.transcript) == ("anna", "b", "mic", "happy happy")
+    assert all(item.available for item in final.evidence)
+    assert not robot.stage.is_waiting
+    assert robot.wait(60) == []
+
+
+def test_the_estimate_rests_on_the_audio_of_the_utterance_alone(robot: Robot) -> None:
+    around = [*voice(0, 1, level=0.9), *voice(1.0, 3.0, level=0.1), *voice(3.0, 4.0, level=0.9)]
+    alone = Robot(robot.recognizer)
+    finals = [give(item, audio) for item, audio in ((robot, around), (alone, voice(1.0, 3.0, level=0.1)))]
+    np.testing.assert_allclose(finals[0].probabilities, finals[1].probabilities, atol=1e-3)
+
+
+def give(robot: Robot, audio: list[AudioChunk]) -> EmotionEstimate:
+    robot.give(*audio, U.started, U.final)
+    robot.wait(1)
+    return next(estimate for estimate in robot.said if estimate.state is FINAL)
+
+
+def test_a_final_estimate_waits_for_late_words(robot: Robot) -> None:
+    robot.give(*body(0, 4), *voice(0, 3.2), U.started, U.ended)
+    assert robot.wait(2.9) == []
+    (final,) = robot.give(U.final)
+    assert final.transcript == "happy happy"
+    assert robot.stage.counters.timed_out == 0
+
+
+def test_words_that_never_come_are_not_waited_for_for_ever(robot: Robot) -> None:
+    robot.give(*body(0, 4), *voice(0, 3.2), U.started, U.ended)
+    (final,) = robot.wait(3.1)
+    assert (final.state, final.transcript) == (FINAL, "happy"), "the provisional words are all there is"
+    assert robot.stage.counters.timed_out == 1
+    assert robot.give(U.final) == []
+    assert robot.stage.counters.late_events == 1
+
+
+@pytest.mark.parametrize("late", ["audio", "skeletons"])
+def test_a_final_estimate_waits_for_late_evidence(robot: Robot, late: str) -> None:
+    early, rest = ([*body(0, 4)], voice(0, 3.2)) if late == "audio" else (voice(0, 3.2), body(0, 4))
+    half = len(rest) // 2
+    robot.give(*early, *rest[:half], U.started, U.ended, U.final)
+    robot.wait(0.2)
+    assert not any(estimate.state is FINAL for estimate in robot.said)
+    robot.give(*rest[half:])
+    final = robot.said[-1]
+    assert final.state is FINAL
+    whole = Robot(robot.recognizer)
+    whole.give(*early, *rest, U.started, U.ended, U.final)
+    assert agree(final, whole.said[-1])
+
+
+@pytest.mark.parametrize("missing", ["audio", "skeletons"])
+def test_evidence_that_stays_away_is_not_waited_for_for_ever(robot: Robot, missing: str) -> None:
+    robot.give(*(body(0, 4) if missing == "audio" else [*voice(0, 3.2), *body(0, 2)]), U.started, U.ended, U.final)
+    assert not any(estimate.state is FINAL for estimate in robot.said)
+    (final,) = robot.wait(0.3)
+    assert final.state is FINAL
+    assert robot.stage.counters.timed_out == 1
+    assert [item.modality for item in final.evidence if item.available] == (
+        ["text", "mocap"] if missing == "audio" else ["speech", "text", "mocap"]
+    )
+
+
+def test_a_body_that_is_not_there_is_not_waited_for(robot: Robot) -> None:
+    robot.give(*voice(0, 3.2), U.started)
+    (final,) = robot.give(U.final)
+    assert [item.modality for item in final.evidence if item.available] == ["speech", "text"]
+    assert final.body_id == ""
+
+
+def test_a_body_that_left_long_ago_is_not_waited_for(robot: Robot) -> None:
+    late = Life("late", 10, 12)
+    robot.give(*body(0, 4), *voice(9, 12.2), late.started)
+    (final,) = robot.give(late.final)
+    assert [item.modality for item in final.evidence if item.available] == ["speech", "text"]
+
+
+def test_without_a_voice_recorded_the_words_and_the_body_still_speak(robot: Robot) -> None:
+    robot.give(*body(0, 4), U.started, U.final)
+    (final,) = robot.wait(0.3)
+    assert [item.modality for item in final.evidence if item.available] == ["text", "mocap"]
+    assert robot.stage.counters.without_audio == 1
+
+
+def test_without_anything_the_estimate_says_that_there_was_nothing(robot: Robot) -> None:
+    robot.give(U.started, replace(U.final, transcript=Transcript("")))
+    (final,) = robot.wait(0.3)
+    assert (final.label, final.abstain_reason) == (UNKNOWN, AbstainReason.NO_EVIDENCE)
+
+
+@pytest.mark.parametrize(("text_s", "evidence_s"), [(0.0, 0.25), (0.0, 0.0), (3.0, 0.0)])
+def test_no_time_out_cuts_an_utterance_short_that_is_still_spoken(
+    recognizer: EmotionRecognizer, text_s: float, evidence_s: float
+) -> None:
+    settings = EmotionSettings(text_timeout_s=text_s, evidence_timeout_s=evidence_s, provisional_start_s=0.0)
+    robot = Robot(recognizer, settings)
+    robot.give(U.started)
+    for chunk in voice(1.0, 3.2):
+        robot.now_ns = chunk.end_ns
+        assert robot.give(chunk) == []
+        assert robot.wait(0.01) == []
+    (final,) = robot.give(U.final)
+    assert final.state is FINAL
+
+
+# -- provisional estimates
+
+
+def test_provisional_estimates_come_at_their_cadence_and_rest_on_what_was_heard(robot: Robot) -> None:
+    robot.give(*body(0, 4), U.started)
+    for chunk in voice(0, 3.2):
+        robot.give(chunk)
+    ends = [(estimate.stamp_ns - T0) / NS_PER_S for estimate in robot.said]
+    assert ends == pytest.approx([2.0, 2.5, 3.0])
+    assert all(estimate.state is PROVISIONAL for estimate in robot.said)
+    assert all(estimate.speech_end_ns == estimate.stamp_ns for estimate in robot.said)
+
+
+def test_provisional_estimates_carry_the_words_so_far(robot: Robot) -> None:
+    robot.give(U.started, *voice(0, 2.1), U.partial(2.2, "sad sad"), *voice(2.112, 2.6))
+    assert [estimate.transcript for estimate in robot.said] == ["", "sad sad"]
+
+
+def test_of_a_backlog_only_the_newest_provisional_estimate_is_made(robot: Robot) -> None:
+    robot.give(*voice(0, 2.9))
+    (provisional,) = robot.give(U.started)
+    assert provisional.stamp_ns == T0 + to_ns(2.5)
+
+
+@pytest.mark.parametrize(
+    ("start_s", "period_s", "ends"), [(0.0, 0.5, []), (0.5, 1.0, [1.5, 2.5]), (1.5, 0.1, [2.5, 2.6, 2.7])]
+)
+def test_the_cadence_is_a_setting(
+    recognizer: EmotionRecognizer, start_s: float, period_s: float, ends: list[float]
+) -> None:
+    robot = Robot(recognizer, EmotionSettings(provisional_start_s=start_s, provisional_period_s=period_s))
+    robot.give(U.started)
+    for chunk in voice(0, 2.76):
+        robot.give(chunk)
+    assert [(estimate.stamp_ns - T0) / NS_PER_S for estimate in robot.said] == pytest.approx(ends)
+
+
+def test_an_utterance_that_has_ended_gives_no_provisional_estimate_any_more(robot: Robot) -> None:
+    robot.give(*body(0, 1), U.started, U.ended)
+    assert [estimate.state for estimate in robot.give(*voice(0, 8))] == []
+
+
+def test_another_voice_gives_no_provisional_estimate(robot: Robot) -> None:
+    assert robot.give(U.started, *voice(0, 3, voice_id="bert")) == []
+
+
+# -- ends of other kinds
+
+
+def test_what_was_no_speech_is_retracted(robot: Robot) -> None:
+    robot.give(*voice(0, 2.6), *body(0, 3), U.started)
+    (retracted,) = robot.give(U.cancelled)
+    assert (retracted.state, retracted.utterance_id, retracted.label) == (RETRACTED, "u", UNKNOWN)
+    assert retracted.transcript == ""
+    assert not any(item.available for item in retracted.evidence)
+    assert not robot.stage.is_waiting
+    assert robot.give(U.final, U.ended, U.cancelled) == []
+    assert robot.stage.counters.retracted == 1
+    assert robot.stage.counters.late_events == 3
+
+
+def test_a_cancellation_of_which_nothing_was_known_is_told_all_the_same(robot: Robot) -> None:
+    assert [estimate.state for estimate in robot.give(U.cancelled)] == [RETRACTED]
+
+
+def test_a_cancellation_counts_even_after_the_end(robot: Robot) -> None:
+    robot.give(U.started, U.ended)
+    assert [estimate.state for estimate in robot.give(U.cancelled)] == [RETRACTED]
+
+
+def test_events_that_come_twice_change_nothing(robot: Robot) -> None:
+    robot.give(*voice(0, 3.2), U.started, U.started, U.ended, U.ended, U.final, U.final, U.ended, U.started)
+    robot.wait(60)
+    check_lives(robot.said, ["u"])
+
+
+def test_the_final_words_are_not_replaced_by_provisional_ones(robot: Robot) -> None:
+    robot.give(U.started, U.final, U.ended, U.partial(2.0))
+    (final,) = robot.give(*voice(0, 3.2))
+    assert final.transcript == "happy happy"
+
+
+def test_an_utterance_whose_beginning_was_missed_gets_its_estimate(robot: Robot) -> None:
+    robot.give(*voice(0, 3.2), *body(0, 4))
+    assert [estimate.state for estimate in robot.give(U.final)] == [FINAL]
+
+
+# -- ends that are lost
+
+
+def test_an_end_that_was_lost_is_made_up_for_by_the_next_utterance(robot: Robot) -> None:
+    robot.give(U.started, *voice(0, 4), U.partial(2.4))
+    after = Life("after", 5, 6)
+    lost = robot.give(after.started)[0]
+    assert (lost.utterance_id, lost.state) == ("u", FINAL)
+    assert lost.speech_end_ns == T0 + to_ns(2.4)
+    robot.give(*voice(4, 6.2), after.final)
+    check_lives(robot.said, ["u", "after"])
+    assert robot.stage.counters.given_up == 1
+
+
+def test_the_next_utterance_does_not_hurry_one_that_waits_for_its_words(robot: Robot) -> None:
+    robot.give(*voice(0, 3.2), U.started, U.ended)
+    assert robot.give(Life("next", 3.5, 6).started) == []
+    assert robot.give(U.final)[0].transcript == "happy happy"
+
+
+def test_one_voice_does_not_end_the_utterance_of_another(robot: Robot) -> None:
+    robot.give(U.started)
+    assert robot.give(Life("other", 1.5, 2.5, voice_id="bert").started) == []
+
+
+def test_an_utterance_is_given_up_when_nothing_is_heard_of_it_any_more(robot: Robot) -> None:
+    robot.give(*voice(0, 2.0), U.started)
+    assert not any(estimate.state is FINAL for estimate in robot.wait(2.9))
+    assert [estimate.state for estimate in robot.wait(0.2)] == [FINAL]
+    assert robot.stage.counters.given_up == 1
+
+
+def test_audio_keeps_an_utterance_alive_but_not_longer_than_any_utterance_lasts(robot: Robot) -> None:
+    robot.give(U.started)
+    for chunk in voice(1.0, 100.0):
+        robot.now_ns = chunk.end_ns
+        robot.give(chunk)
+    finals = [estimate for estimate in robot.said if estimate.state is FINAL]
+    assert len(finals) == 1
+    assert robot.said[-1] is finals[0]
+    assert to_ns(60) < robot.said[-2].stamp_ns - T0 < to_ns(80)
+
+
+def test_the_end_of_the_input_finishes_everything(robot: Robot) -> None:
+    other = Life("other", 1.5, 2.5, voice_id="bert")
+    robot.give(*voice(0, 2.0), U.started, other.started, other.ended)
+    robot.flush()
+    check_lives(robot.said, ["u", "other"])
+    assert not robot.stage.is_waiting
+    assert robot.flush() == []
+
+
+# -- clocks and bounds
+
+
+def test_a_bag_that_starts_again_gives_the_same_estimates_again(robot: Robot) -> None:
+    rounds = []
+    for _ in range(2):
+        robot.said.clear()
+        robot.now_ns = T0
+        for item in (*body(0, 3.5), *voice(0, 3.2)):
+            robot.give(item)
+            if item.stamp_ns == T0:
+                robot.give(U.started)
+        robot.give(U.ended, U.final)
+        rounds.append(list(robot.said))
+    assert len(rounds[0]) == len(rounds[1]) > 1
+    assert all(agree(one, other) for one, other in zip(*rounds, strict=True))
+
+
+def test_an_utterance_that_is_open_when_a_bag_starts_again_is_finished_once(robot: Robot) -> None:
+    late = Life("late", 50, 53)
+    robot.now_ns = T0 + to_ns(52)
+    robot.give(*voice(49, 52), late.started)
+    robot.now_ns = T0
+    again = Life("again", 1, 3)
+    robot.give(*voice(0, 3.2), again.started, again.final)
+    robot.wait(60)
+    check_lives(robot.said, ["late", "again"])
+
+
+def test_without_a_clock_the_newest_stamp_serves(recognizer: EmotionRecognizer) -> None:
+    recognizer.settings = EmotionSettings()
+    stage = EmotionStage(recognizer)
+    given: list[Data] = [U.started, U.ended, *body(0, 3.0), *voice(0, 3.2)]
+    said = [estimate for item in given for estimate in push(stage, item)]
+    assert not any(estimate.state is FINAL for estimate in said)
+    late = [estimate for item in voice(3.2, 7) for estimate in push(stage, item)]
+    assert [estimate.state for estimate in late] == [FINAL], "three seconds after the end its words are given up"
+
+
+def test_many_voices_and_utterances_fill_no_memory(robot: Robot) -> None:
+    names = []
+    for number in range(400):
+        life = Life(f"u{number}", 0.1 * number, 0.1 * number + 2, voice_id=f"v{number}")
+        names.append(life.name)
+        robot.give(*voice(life.begin_s, life.begin_s + 0.2, voice_id=life.voice_id), life.started)
+    assert len(robot.said) >= 400 - 64, "the clock stands still, so only their number ends them"
+    robot.flush()
+    check_lives(robot.said, names)
+
+
+def test_the_skeletons_of_two_bodies_do_not_mix(robot: Robot) -> None:
+    robot.give(*body(0, 4, body_id="near"), *body(0, 4, body_id="passing", rate_hz=5), *voice(0, 3.2), U.started)
+    (final,) = robot.give(U.final)
+    assert final.body_id == "near"
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(48000, 1), (16000, 2)])
+def test_audio_that_is_not_the_speech_nodes_is_refused(robot: Robot, rate: int, channels: int) -> None:
+    with pytest.raises(AudioError, match="take the topic 'voice' that the speech node publishes"):
+        robot.give(AudioChunk(np.zeros((10, channels), np.int16), rate, T0))
+
+
+def test_a_skeleton_that_is_refused_takes_nothing_away(robot: Robot) -> None:
+    robot.give(*body(0, 2))
+    with pytest.raises(SkeletonError):
+        robot.give(replace(body(0, 1)[0], layout="martian7"))
+    robot.give(*body(2, 4), *voice(0, 3.2), U.started)
+    assert all(item.available for item in robot.give(U.final)[0].evidence)
+
+
+def test_joints_that_the_settings_do_not_believe_are_not_used(recognizer: EmotionRecognizer) -> None:
+    stage = EmotionStage(recognizer, MocapSettings(min_confidence=0.5))
+    for frame in body(0, 4):
+        list(stage.push_skeleton(replace(frame, confidence=np.full(16, 0.4, np.float32))))
+    given: list[Data] = [*voice(0, 3.2), U.started, U.final]
+    final = [estimate for item in given for estimate in push(stage, item)][-1]
+    assert [item.modality for item in final.evidence if item.available] == ["speech", "text"]
+
+
+def test_a_bundle_for_another_rate_than_the_robots_is_refused(tmp_path: Path) -> None:
+    bundle = load_bundle(write_tiny_bundle(tmp_path / "b", speech={"sample_rate": 8000}))
+    with pytest.raises(BundleError, match="wants audio at 8000 Hz, a robot hears at 16000 Hz"):
+        EmotionStage(EmotionRecognizer(bundle))
+
+
+# -- whatever comes when
+
+CONVERSATION = (
+    Life("one", 0.5, 1.7, text="sad"),
+    Life("two", 2.4, 3.4, text="angry angry"),
+    Life("three", 3.9, 4.4, text=""),
+)
+NOISE = Life("noise", 4.9, 5.1)
+
+
+def conversation() -> dict[str, list[tuple[float, Data]]]:
+    """Three utterances and a noise by stream, each item with the time [s] at which it comes if nothing is delayed."""
+    events: list[tuple[float, Data]] = []
+    for life in CONVERSATION:
+        events += [(life.begin_s + 0.3, life.started), (life.begin_s + 0.5, life.partial(life.begin_s + 0.5))]
+        events += [(life.end_s + 0.4, life.ended), (life.end_s + 0.4, life.final)]
+    events += [(NOISE.begin_s + 0.3, NOISE.started), (NOISE.end_s + 0.4, NOISE.cancelled)]
+    audio: list[tuple[float, Data]] = [((chunk.end_ns - T0) / NS_PER_S, chunk) for chunk in voice(0, 5.5)]
+    skeletons: list[tuple[float, Data]] = [
+        ((frame.stamp_ns - T0) / NS_PER_S + 0.04, frame) for frame in body(-0.5, 5.5)
+    ]
+    return {"audio": audio, "events": events, "skeletons": skeletons}
+
+
+@pytest.fixture(scope="module")
+def expected(recognizer: EmotionRecognizer) -> dict[str, EmotionEstimate]:
+    """The final estimates when everything comes at once and in order."""
+    recognizer.settings = EmotionSettings()
+    stage = EmotionStage(recognizer)
+    streams = conversation()
+    given = [item for name in ("skeletons", "audio", "events") for _, item in streams[name]]
+    said = [estimate for item in given for estimate in push(stage, item)]
+    return {estimate.utterance_id: estimate for estimate in said if estimate.state is FINAL}
+
+
+def play(robot: Robot, arrivals: list[tuple[float, Data | None]]) -> None:
+    """Give items, or look at the clock, in the order of their arrival."""
+    for time_s, item in sorted(arrivals, key=lambda arrival: arrival[0]):
+        robot.now_ns = max(robot.now_ns, T0 + to_ns(time_s))
+        robot.give(item) if item is not None else robot.wait(0)
+
+
+@settings(max_examples=50)
+@given(st.data())
+def test_final_estimates_do_not_depend_on_when_the_evidence_comes_if_it_comes_in_time(
+    recognizer: EmotionRecognizer, expected: dict[str, EmotionEstimate], data: st.DataObject
+) -> None:
+    # The end is told 0.4 s after it, and waited with for 0.25 s; a frame of audio or of the body lasts up to 0.08 s.
+    longest = {"audio": 0.55, "skeletons": 0.55, "events": 0.4}
+    arrivals: list[tuple[float, Data | None]] = []
+    for name, items in conversation().items():
+        steady = data.draw(st.floats(0, longest[name]), label=f"delay of {name}")
+        jitter = data.draw(st.lists(st.floats(0, longest[name] - steady), min_size=1, max_size=5))
+        latest = float("-inf")
+        for number, (time_s, item) in enumerate(items):  # a stream keeps its order
+            latest = max(latest, time_s + steady + jitter[number % len(jitter)])
+            arrivals.append((latest, item))
+    words_late_s = data.draw(st.floats(0, 2.5), label="the final words are late by")
+    arrivals = [
+        (time_s + words_late_s, item)
+        if isinstance(item, UtteranceEvent) and item.transcript.is_final
+        else (time_s, item)
+        for time_s, item in arrivals
+    ]
+    arrivals += [(time_s, None) for time_s in data.draw(st.lists(st.floats(0, 9), max_size=30), label="ticks")]
+    robot = Robot(recognizer)
+    play(robot, arrivals)
+    check_lives(robot.said, [life.name for life in (*CONVERSATION, NOISE)])
+    assert robot.stage.counters.timed_out == robot.stage.counters.given_up == 0
+    for estimate in robot.said:
+        if estimate.state is FINAL:
+            assert agree(estimate, expected[estimate.utterance_id])
+
+
+@given(st.data())
+def test_whatever_is_lost_late_or_repeated_each_utterance_gets_one_last_word(
+    recognizer: EmotionRecognizer, data: st.DataObject
+) -> None:
+    arrivals: list[tuple[float, Data | None]] = []
+    for name, items in conversation().items():
+        rng = np.random.default_rng(data.draw(st.integers(0, 2**16), label=f"fate of {name}"))
+        lost, twice, late_s = data.draw(st.tuples(st.floats(0, 1), st.floats(0, 0.5), st.floats(0, 20)))
+        for time_s, item in items:
+            arrives_s = time_s + late_s * (rng.random() if name == "events" else 1)
+            arrivals += [(arrives_s, item)] * ((rng.random() >= lost) + (rng.random() < twice))
+    arrivals += [(time_s, None) for time_s in data.draw(st.lists(st.floats(0, 40), max_size=30))]
+    robot = Robot(recognizer)
+    play(robot, arrivals)
+    robot.flush()
+    check_lives(robot.said, {item.utterance_id for _, item in arrivals if isinstance(item, UtteranceEvent)})
+    for estimate in robot.said:
+        assert estimate.probabilities.sum() == pytest.approx(1, abs=1e-5)
