@@ -48,8 +48,11 @@ class MicrophoneNode(PerceptionNode):
         return {"overflows": capture.overflows, "dropped blocks": capture.dropped} if capture else {}
 
     def _read(self, capture: MicrophoneCapture) -> None:
-        for chunk in capture:
-            self._audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
+        try:
+            for chunk in capture:
+                self._audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
+        except Exception as error:
+            self._on_bug(error)
         if self._capture is capture:
             self.complain(f"microphone {capture.device} is gone: plug it in, then deactivate and activate this node")
 
