@@ -264,6 +264,15 @@ def test_a_body_that_left_long_ago_is_not_waited_for(robot: Robot) -> None:
     assert [item.modality for item in final.evidence if item.available] == ["speech", "text"]
 
 
+def test_the_body_is_watched_for_the_window_of_the_model_however_short_the_utterance(robot: Robot) -> None:
+    robot.give(*body(0, 2.9), *voice(0, 3.5), replace(U.started, start_ns=T0 + to_ns(2.95)))
+    robot.give(replace(U.final, start_ns=T0 + to_ns(2.95)))
+    (final,) = robot.wait(0.3)
+    seen = next(item for item in final.evidence if item.modality == "mocap")
+    assert seen.available
+    assert seen.age_s == pytest.approx(0.12)
+
+
 def test_without_a_voice_recorded_the_words_and_the_body_still_speak(robot: Robot) -> None:
     robot.give(*body(0, 4), U.started, U.final)
     (final,) = robot.wait(0.3)
@@ -458,6 +467,12 @@ def test_an_utterance_that_is_open_when_a_bag_starts_again_is_finished_once(robo
     robot.give(*voice(0, 3.2), again.started, again.final)
     robot.wait(60)
     check_lives(robot.said, ["late", "again"])
+
+
+def test_a_clock_that_was_set_back_does_not_stretch_the_waiting(robot: Robot) -> None:
+    robot.give(*body(0, 2), U.started, U.final)
+    robot.wait(-50)
+    assert [estimate.state for estimate in robot.wait(0.3)] == [FINAL]
 
 
 def test_without_a_clock_the_newest_stamp_serves(recognizer: EmotionRecognizer) -> None:
