@@ -1,0 +1,242 @@
+"""The whole path without ROS: chunks and frames in, estimates out."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes import FakeTranscriber, FakeVad
+from fakes_bundle import write_tiny_bundle
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mser_ros.audio.waveform import RATE
+from mser_ros.bags import Bag
+from mser_ros.bundle import load_bundle
+from mser_ros.conversions import audio_from_msg, skeleton_from_msg
+from mser_ros.emotion_stage import EmotionStage
+from mser_ros.errors import AudioError, SkeletonError
+from mser_ros.pipeline import EmotionPipeline
+from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.speech_stage import SpeechStage
+from mser_ros.types import (
+    NS_PER_S,
+    AudioChunk,
+    EmotionEstimate,
+    EstimateState,
+    SkeletonFrame,
+    UtteranceEvent,
+    UtteranceState,
+    to_ns,
+)
+
+DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
+T0 = 1_700_000_000 * NS_PER_S
+FINAL, RETRACTED = EstimateState.FINAL, EstimateState.RETRACTED
+Data = AudioChunk | SkeletonFrame
+
+
+@pytest.fixture(scope="module")
+def recognizer(tmp_path_factory: pytest.TempPathFactory) -> EmotionRecognizer:
+    return EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("tiny"))))
+
+
+@lru_cache(maxsize=1)
+def recorded() -> tuple[Data, ...]:
+    """The demo bag's audio and skeletons in the order in which a robot received them."""
+    with Bag(DEMO) as bag:
+        return tuple(
+            audio_from_msg(message.decode()) if message.topic == "/audio" else skeleton_from_msg(message.decode())
+            for message in bag.messages(["/audio", "/skeleton_in"])
+        )
+
+
+def run(pipeline: EmotionPipeline, given: tuple[Data, ...] | list[Data]) -> list[EmotionEstimate]:
+    said: list[EmotionEstimate] = []
+    for item in given:
+        said += pipeline.push_audio(item) if isinstance(item, AudioChunk) else pipeline.push_skeleton(item)
+    return said + list(pipeline.flush())
+
+
+def with_real_vad(recognizer: EmotionRecognizer) -> EmotionPipeline:
+    """Everything real but the words."""
+    speech = SpeechStage(SpeechSettings(), transcriber=FakeTranscriber("happy"))
+    return EmotionPipeline(speech, EmotionStage(recognizer))
+
+
+def with_fakes(recognizer: EmotionRecognizer) -> EmotionPipeline:
+    speech = SpeechStage(SpeechSettings(), vad=FakeVad(), transcriber=FakeTranscriber("happy"))
+    return EmotionPipeline(speech, EmotionStage(recognizer))
+
+
+def finals(said: list[EmotionEstimate]) -> list[EmotionEstimate]:
+    return [estimate for estimate in said if estimate.state is FINAL]
+
+
+def check_lives(said: list[EmotionEstimate], events: list[UtteranceEvent]) -> None:
+    """Every utterance has exactly one last estimate, and nothing follows it."""
+    last: Counter[str] = Counter()
+    for estimate in said:
+        assert last[estimate.utterance_id] == 0
+        last[estimate.utterance_id] += estimate.state in (FINAL, RETRACTED)
+    assert last == Counter({event.utterance_id for event in events})
+    cancelled = {event.utterance_id for event in events if event.state is UtteranceState.CANCELLED}
+    assert cancelled == {estimate.utterance_id for estimate in said if estimate.state is RETRACTED}
+
+
+def assert_same(one: list[EmotionEstimate], other: list[EmotionEstimate], *, atol: float = 0.0) -> None:
+    assert [item.utterance_id for item in one] == [item.utterance_id for item in other]
+    for a, b in zip(one, other, strict=True):
+        np.testing.assert_allclose(a.probabilities, b.probabilities, atol=atol)
+        assert (a.speech_start_ns, a.speech_end_ns, a.transcript) == (b.speech_start_ns, b.speech_end_ns, b.transcript)
+        assert [item.available for item in a.evidence] == [item.available for item in b.evidence]
+
+
+@pytest.fixture(scope="module")
+def of_the_demo(recognizer: EmotionRecognizer) -> tuple[list[EmotionEstimate], list[UtteranceEvent]]:
+    pipeline = with_real_vad(recognizer)
+    events: list[UtteranceEvent] = []
+    pipeline.on_event = events.append
+    return run(pipeline, recorded()), events
+
+
+def test_a_recorded_person_is_heard_read_and_seen(
+    of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]],
+) -> None:
+    said, events = of_the_demo
+    check_lives(said, events)
+    last = finals(said)
+    assert 5 <= len(last) <= 7, "five sentences, some with a pause in them"
+    for estimate in last:
+        assert [item.available for item in estimate.evidence] == [True, True, True]
+        assert estimate.transcript.startswith("happy")
+        assert estimate.speech_end_ns - estimate.speech_start_ns > to_ns(0.5)
+        assert estimate.body_id
+    assert any(estimate.state is EstimateState.PROVISIONAL for estimate in said)
+
+
+def test_the_noise_of_a_fan_is_no_speech(of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]]) -> None:
+    # The fan runs alone between the second and the third sentence.
+    spans = [(item.speech_start_ns, item.speech_end_ns) for item in finals(of_the_demo[0])]
+    gaps = [(after[0] - before[1]) / NS_PER_S for before, after in pairwise(spans)]
+    assert gaps[1] > 1.5
+
+
+def test_the_end_of_the_bag_leaves_nothing_open(
+    of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]],
+) -> None:
+    assert {event.utterance_id for event in of_the_demo[1]} == {
+        estimate.utterance_id for estimate in of_the_demo[0] if estimate.state in (FINAL, RETRACTED)
+    }
+
+
+@pytest.mark.parametrize("order", ["by stamp", "skeletons first", "late skeletons"])
+def test_the_order_of_arrival_does_not_change_the_final_estimates(
+    recognizer: EmotionRecognizer, of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]], order: str
+) -> None:
+    keys = {
+        "by stamp": lambda item: item.stamp_ns,
+        "skeletons first": lambda item: (isinstance(item, AudioChunk), item.stamp_ns),
+        # Later than the silence that ends an utterance, but within the time that is waited for them.
+        "late skeletons": lambda item: item.stamp_ns + to_ns(0.6) * isinstance(item, SkeletonFrame),
+    }
+    given = sorted(recorded(), key=keys[order])
+    assert_same(finals(run(with_real_vad(recognizer), given)), finals(of_the_demo[0]))
+
+
+def test_the_size_of_the_blocks_does_not_change_the_final_estimates(
+    recognizer: EmotionRecognizer, of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]]
+) -> None:
+    halves: list[Data] = []
+    for item in recorded():
+        if isinstance(item, AudioChunk):
+            for first in (0, 300):
+                part = item.samples[first : 300 if first == 0 else None]
+                stamp_ns = item.stamp_ns + first * NS_PER_S // RATE
+                halves.append(replace(item, samples=part, stamp_ns=stamp_ns, first_sample=item.first_sample + first))
+        else:
+            halves.append(item)
+    assert_same(finals(run(with_real_vad(recognizer), halves)), finals(of_the_demo[0]))
+
+
+def test_without_a_body_voice_and_words_remain(recognizer: EmotionRecognizer) -> None:
+    given = [item for item in recorded() if isinstance(item, AudioChunk)][:80]
+    said = finals(run(with_real_vad(recognizer), given))
+    assert said
+    assert all([item.available for item in estimate.evidence] == [True, True, False] for estimate in said)
+
+
+def test_a_body_alone_says_nothing_yet(recognizer: EmotionRecognizer) -> None:
+    given = [item for item in recorded() if isinstance(item, SkeletonFrame)][:80]
+    assert run(with_real_vad(recognizer), given) == []
+
+
+def test_an_empty_input_gives_nothing(recognizer: EmotionRecognizer) -> None:
+    assert run(with_fakes(recognizer), []) == []
+
+
+def test_a_pipeline_from_settings_uses_the_recogniser_of_words_that_they_name(recognizer: EmotionRecognizer) -> None:
+    speech = SpeechSettings(asr=AsrSettings(backend="none"))
+    pipeline = EmotionPipeline.create(recognizer, speech=speech)
+    said = finals(run(pipeline, recorded()[:250]))
+    assert said
+    assert all(estimate.transcript == "" for estimate in said)
+
+
+def test_input_that_is_refused_takes_nothing_away(
+    recognizer: EmotionRecognizer, of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]]
+) -> None:
+    pipeline = with_real_vad(recognizer)
+    said: list[EmotionEstimate] = []
+    refused = 0
+    for number, item in enumerate(recorded()):
+        if number % 50 == 25:
+            if isinstance(item, AudioChunk):
+                with pytest.raises(AudioError):
+                    said += pipeline.push_audio(replace(item, sample_rate=3))
+            else:
+                with pytest.raises(SkeletonError):
+                    said += pipeline.push_skeleton(replace(item, positions=item.positions[:3]))
+            refused += 1
+        said += pipeline.push_audio(item) if isinstance(item, AudioChunk) else pipeline.push_skeleton(item)
+    said += pipeline.flush()
+    assert refused > 10
+    assert_same(finals(said), finals(of_the_demo[0]))
+
+
+def block(
+    level: int, seconds: float, start_ns: int, *, rate: int = RATE, channels: int = 1, voice: str = "v"
+) -> AudioChunk:
+    return AudioChunk(np.full((round(seconds * rate), channels), level, np.int16), rate, start_ns, 0, voice)
+
+
+@settings(max_examples=60)
+@given(st.data())
+def test_whatever_a_microphone_does_every_utterance_gets_one_last_word(
+    recognizer: EmotionRecognizer, data: st.DataObject
+) -> None:
+    pipeline = with_fakes(recognizer)
+    events: list[UtteranceEvent] = []
+    pipeline.on_event = events.append
+    said: list[EmotionEstimate] = []
+    now_ns = T0
+    for number in range(data.draw(st.integers(1, 12))):
+        level = data.draw(st.sampled_from([0, 20, 5000, 32767]))
+        seconds = data.draw(st.sampled_from([0.0, 0.01, 0.064, 0.3, 0.8, 1.5, 20.0]))
+        rate = data.draw(st.sampled_from([RATE, RATE, RATE, 8000, 48000]))
+        # Lost for long, lost for a moment, repeated, set back by minutes, or just going on.
+        now_ns += to_ns(data.draw(st.sampled_from([0, 0, 0, 0, 5.0, 0.05, -0.05, -300.0])))
+        chunk = block(level, seconds, now_ns, rate=rate, channels=1 + number % 2, voice=f"v{number % 2}")
+        said += pipeline.push_audio(chunk)
+        now_ns = chunk.end_ns
+    said += pipeline.flush()
+    check_lives(said, events)
+    for estimate in said:
+        assert np.all(np.isfinite(estimate.probabilities))
+        assert estimate.speech_start_ns <= estimate.speech_end_ns
