@@ -12,13 +12,16 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 rclpy = pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
-pytest.importorskip("mser_msgs", reason="mser_msgs is missing: call 'make setup-dev', or build it with colcon")
+mser_msgs = pytest.importorskip(
+    "mser_msgs.msg", reason="mser_msgs is missing: call 'make setup-dev', or build it with colcon"
+)
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.msg import Transition  # noqa: E402
@@ -279,6 +282,12 @@ class World:
                 values = {item.key: item.value for item in status.values}
                 self.diagnostics[status.name] = values | {"message": status.message, "level": str(level[0])}
             self.changed.notify_all()
+
+
+def package_message(kind: str) -> Any:
+    """An empty message by its full name, such as std_msgs/Header."""
+    package, name = kind.split("/")
+    return getattr(import_module(f"{package}.msg"), name)()
 
 
 def audio_message(chunk: AudioChunk) -> AudioFrame:

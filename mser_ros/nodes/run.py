@@ -55,7 +55,11 @@ def run_nodes(
     """
     # rclpy ends the context at SIGINT and SIGTERM; Python's own answer to SIGINT would break into that anywhere.
     before = signal.signal(signal.SIGINT, lambda *_: None)
-    rclpy.init(args=sys.argv if arguments is None else [sys.argv[0], *arguments])
+    try:
+        rclpy.init(args=sys.argv if arguments is None else [sys.argv[0], *arguments])
+    except RuntimeError as error:
+        print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     nodes: list[PerceptionNode] = []
     executor = SingleThreadedExecutor()
     try:
