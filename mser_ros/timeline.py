@@ -81,7 +81,7 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
     _draw_voice(voice, finals, recording, begin_s, letters_per_s)
     _draw_classes(classes, records, labels, begin_s)
     _draw_modalities(modalities, finals, recording, begin_s)
-    voice.set_title(_plain(title), loc="left", fontsize=11)
+    voice.set_title(_plain(textwrap.shorten(title, 100)), loc="left", fontsize=11)
     modalities.set_xlabel("time [s]")
     modalities.set_xlim(0, max(end_s - begin_s, 1.0))
     with warnings.catch_warnings():
@@ -111,11 +111,11 @@ def _draw_voice(
         label = record["label"]
         axes.axvspan(start, end, color=COLOURS.get(label, "#CCCCCC"), alpha=0.35, zorder=1, linewidth=0)
         heading = label if label == UNKNOWN else f"{label}\n{record['confidence']:.0%}"
-        axes.text(start + _INSET_S, 1.95, heading, fontsize=9, weight="bold", va="top")
+        axes.text(start + _INSET_S, 1.95, heading, fontsize=9, weight="bold", va="top", clip_on=True)
         lines = textwrap.wrap(record["transcript"], max(6, int((end - start) * letters_per_s))) or ["(no words)"]
         if len(lines) > _LINES:
             lines = [*lines[: _LINES - 1], lines[_LINES - 1] + " …"]
-        axes.text(start + _INSET_S, -1.15, _plain("\n".join(lines)), fontsize=8, va="top", style="italic")
+        axes.text(start + _INSET_S, -1.15, _plain("\n".join(lines)), fontsize=8, va="top", style="italic", clip_on=True)
     axes.set_ylim(-2.9, 2.05)
     axes.set_yticks([])
     axes.set_ylabel("voice, words")
