@@ -94,7 +94,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if error.filename is None:
             raise
-        click.echo(f"mser: {error.filename} cannot be used ({error.strerror}): check the path and its permissions", err=True)
+        click.echo(
+            f"mser: {error.filename} cannot be used ({error.strerror}): check the path and its permissions", err=True
+        )
         return 1
     return result if isinstance(result, int) else 0
 
