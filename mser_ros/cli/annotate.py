@@ -56,6 +56,9 @@ def annotate(
     is_bag = source.is_dir() or source.suffix in (".mcap", ".db3")
     if is_bag and skeleton:
         raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
+    copy = out / "annotated"
+    if copy.resolve() in (source.resolve(), *source.resolve().parents):
+        raise BagError(f"the results would overwrite {source}: name another folder with -o")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
     items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
@@ -87,9 +90,10 @@ def annotate(
     write_csv(out / "emotions.csv", records)
     draw_timeline(records, recording, out / "timeline.png", title=source.name)
     if is_bag:
-        shutil.rmtree(out / "annotated", ignore_errors=True)  # of an earlier run
+        if (copy / "metadata.yaml").is_file():
+            shutil.rmtree(copy)  # of an earlier run
         messages = ((conversions.emotion_to_fields(estimate), log_ns) for log_ns, estimate in found)
-        skipped = copy_with_topic(source, out / "annotated", topic="/emotion", type_name=EMOTION, messages=messages)
+        skipped = copy_with_topic(source, copy, topic="/emotion", type_name=EMOTION, messages=messages)
         rejected |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
     begin_s = min(record["speech_start"]["sec"] for record in records) if is_bag else 0.0
     for record in finals if not quiet else ():

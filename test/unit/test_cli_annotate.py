@@ -1,0 +1,377 @@
+"""`mser annotate`: recordings become tables, a picture and a bag; what cannot be used is one sentence."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from mocap_poses import pose_of
+
+from mser_ros.bag_writer import BagWriter
+from mser_ros.bags import Bag, message_types
+from mser_ros.cli.main import main
+from mser_ros.conversions import audio_from_msg, audio_to_fields
+from mser_ros.labels import LABELS
+from mser_ros.types import AudioChunk
+
+DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
+AUDIO = "mser_msgs/msg/AudioFrame"
+FIELDS = [name for name, _ in message_types().fielddefs["mser_msgs/msg/Emotion"][1]]
+
+Annotate = Callable[..., int]
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from fakes_bundle import write_tiny_bundle
+
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def annotate(bundle: Path) -> Annotate:
+    """`mser annotate` with the tiny bundle and, where nothing else is said, without words."""
+
+    def call(source: Path, *more: str, out: Path) -> int:
+        words = [] if "--asr" in more or "--asr-model" in more else ["--asr", "none"]
+        return main(["annotate", str(source), "-o", str(out), "--bundle", str(bundle), *words, *more])
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    """The first five seconds of the demo bag, in which a sentence is spoken: int16, shape (n,), 16 kHz."""
+    with Bag(DEMO) as bag:
+        chunks = [audio_from_msg(message.decode()) for message in bag.messages(["/audio"])]
+    return np.concatenate([chunk.samples[:, 0] for chunk in chunks])[: 5 * 16000]
+
+
+def records_of(out: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (out / "emotions.jsonl").read_text().splitlines()]
+
+
+def finals_of(out: Path) -> list[dict[str, Any]]:
+    return [record for record in records_of(out) if record["state"] == "FINAL"]
+
+
+def seconds(time: dict[str, int]) -> float:
+    return time["sec"] + time["nanosec"] / 1e9
+
+
+# -- bags
+
+
+@pytest.fixture(scope="module")
+def of_the_demo(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the command writes for the demo bag with everything real but the models."""
+    out = tmp_path_factory.mktemp("demo") / "deep" / "out"
+    assert main(["annotate", str(DEMO), "-o", str(out), "--bundle", str(bundle)]) == 0
+    return out
+
+
+def test_a_bag_becomes_lines_with_the_keys_of_the_message(of_the_demo: Path) -> None:
+    records = records_of(of_the_demo)
+    for record in records:
+        assert list(record) == FIELDS
+        assert record["state"] in ("PROVISIONAL", "FINAL", "RETRACTED")
+        assert list(record["probabilities"]) == list(LABELS)
+        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+        assert [item["modality"] for item in record["evidence"]] == ["speech", "text", "mocap"]
+        assert record["latency_s"] == -1
+    finals = finals_of(of_the_demo)
+    assert 5 <= len(finals) <= 7
+    assert all(record["transcript"] for record in finals)
+    assert all(item["available"] for record in finals for item in record["evidence"])
+
+
+def test_a_bag_becomes_a_table_of_final_estimates(of_the_demo: Path) -> None:
+    with (of_the_demo / "emotions.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    finals = finals_of(of_the_demo)
+    assert [row["utterance_id"] for row in rows] == [record["utterance_id"] for record in finals]
+    for row, record in zip(rows, finals, strict=True):
+        assert float(row["start_s"]) == pytest.approx(seconds(record["speech_start"]), abs=1e-3)
+        assert float(row["end_s"]) == pytest.approx(seconds(record["speech_end"]), abs=1e-3)
+        assert (row["label"], row["transcript"], row["modalities"]) == (
+            record["label"], record["transcript"], "speech+text+mocap",
+        )  # fmt: skip
+        assert {name: float(row[name]) for name in LABELS} == pytest.approx(record["probabilities"], abs=1e-4)
+
+
+def test_a_bag_becomes_a_picture(of_the_demo: Path) -> None:
+    assert (of_the_demo / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(of_the_demo: Path) -> None:
+    records = records_of(of_the_demo)
+    with Bag(DEMO) as original, Bag(of_the_demo / "annotated") as copy:
+        assert copy.topics == original.topics | {"/emotion": "mser_msgs/msg/Emotion"}
+        assert copy.message_count == original.message_count + len(records)
+        emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
+    assert [message.utterance_id for _, message in emotions] == [record["utterance_id"] for record in records]
+    for (log_ns, message), record in zip(emotions, records, strict=True):
+        assert dict(zip(message.labels, message.probabilities, strict=True)) == pytest.approx(
+            record["probabilities"], abs=1e-5
+        )
+        assert log_ns / 1e9 >= seconds(record["header"]["stamp"]), "nobody can know it before it was said"
+
+
+def test_it_can_be_done_again_and_over_what_it_wrote_itself(
+    annotate: Annotate, of_the_demo: Path, tmp_path: Path
+) -> None:
+    again = tmp_path / "again"
+    for _ in range(2):
+        assert annotate(of_the_demo / "annotated", "--quiet", out=again) == 0
+    with Bag(again / "annotated") as copy, Bag(of_the_demo / "annotated") as original:
+        assert copy.topics == original.topics
+    assert len(finals_of(again)) == len(finals_of(of_the_demo))
+
+
+def test_the_terminal_shows_a_line_for_each_utterance_and_a_summary(
+    annotate: Annotate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert annotate(DEMO, out=tmp_path / "out") == 0
+    out, err = capsys.readouterr()
+    finals = finals_of(tmp_path / "out")
+    lines = out.splitlines()
+    assert len(lines) == len(finals) + 1
+    for line, record in zip(lines, finals, strict=False):
+        assert record["label"] in line
+        assert "final" in line
+        assert "S·M" in line
+    assert lines[-1] == f"{len(finals)} utterances → {tmp_path / 'out'}"
+    assert err == ""
+
+
+def write_bag(path: Path, samples: np.ndarray, topics: tuple[str, ...] = ("/audio",), rate: int = 16000) -> Path:
+    with BagWriter(path) as writer:
+        for first in range(0, len(samples), 1024):
+            chunk = AudioChunk(samples[first : first + 1024, None], rate, first * 10**9 // rate + 10**9, first)
+            for topic in topics:
+                writer.write(topic, AUDIO, audio_to_fields(chunk), chunk.end_ns)
+    return path
+
+
+def test_a_bag_of_sound_alone_is_annotated(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
+    assert annotate(write_bag(tmp_path / "bag", speech), out=tmp_path / "out") == 0
+    (final,) = finals_of(tmp_path / "out")
+    assert [item["available"] for item in final["evidence"]] == [True, False, False]
+
+
+def test_of_several_topics_one_is_to_be_chosen(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "bag", speech, topics=("/left", "/right"))
+    assert annotate(bag, out=tmp_path / "out") == 1
+    assert "choose one of /left, /right with --audio-topic" in capsys.readouterr().err
+    assert annotate(bag, "--audio-topic", "/right", out=tmp_path / "out") == 0
+
+
+def test_what_the_nodes_passed_on_is_not_taken_for_the_input(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    bag = write_bag(tmp_path / "bag", speech, topics=("/robot/audio", "/robot/voice"))
+    assert annotate(bag, out=tmp_path / "out") == 0
+    assert len(finals_of(tmp_path / "out")) == 1
+
+
+def test_messages_that_make_no_sense_are_dropped_and_counted(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BagWriter(tmp_path / "bag") as writer:
+        for first in range(0, len(speech), 1024):
+            chunk = AudioChunk(speech[first : first + 1024, None], 16000, first * 62500 + 10**9, first)
+            fields = audio_to_fields(chunk)
+            writer.write("/audio", AUDIO, fields, chunk.end_ns)
+            if first % 10240 == 0:
+                writer.write("/audio", AUDIO, fields | {"channels": 0}, chunk.end_ns)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 0
+    assert "dropped 8 x: audio with 1024 samples in 0 channels" in capsys.readouterr().out
+    assert len(finals_of(tmp_path / "out")) == 1
+
+
+# -- sound files
+
+
+def write_sound(path: Path, samples: np.ndarray, *, rate: int = 16000, channels: int = 1) -> Path:
+    import soxr
+
+    wave = soxr.resample(samples.astype(np.float64) / 32768, 16000, rate)
+    soundfile.write(path, np.repeat(wave[:, None], channels, axis=1), rate)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "channels"), [("a.wav", 16000, 1), ("b.wav", 8000, 2), ("c.flac", 48000, 1), ("d.ogg", 44100, 2)]
+)
+def test_sound_files_of_any_kind_are_annotated(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, name: str, rate: int, channels: int
+) -> None:
+    out = tmp_path / "out"
+    assert annotate(write_sound(tmp_path / name, speech, rate=rate, channels=channels), out=out) == 0
+    (final,) = finals_of(out)
+    assert seconds(final["speech_start"]) == pytest.approx(0.85, abs=0.15)
+    assert seconds(final["speech_end"]) == pytest.approx(4.3, abs=0.2)
+    assert {path.name for path in out.iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
+
+
+def write_motion(path: Path) -> Path:
+    joints = np.repeat(pose_of("egait16")[None], 150, axis=0)
+    np.savez(path, joints=joints, layout="egait16", rate_hz=30.0)
+    return path
+
+
+def test_a_skeleton_file_goes_with_a_sound_file(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
+    sound, motion = write_sound(tmp_path / "a.wav", speech), write_motion(tmp_path / "a.npz")
+    assert annotate(sound, "--skeleton", str(motion), out=tmp_path / "out") == 0
+    (final,) = finals_of(tmp_path / "out")
+    assert [item["available"] for item in final["evidence"]] == [True, False, True]
+
+
+# -- what cannot be used
+
+
+def sentence(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line that was said."""
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: ")
+    assert err.count("\n") == 1
+    assert ": " in err.removeprefix("mser: "), "a cure follows the colon"
+    return err
+
+
+BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]], str]] = {
+    "no such sound": (lambda tmp, _: (tmp / "nowhere.wav", ()), "there is no sound file"),
+    "no such bag": (lambda tmp, _: (tmp / "nowhere.mcap", ()), "there is no bag"),
+    "a text as sound": (lambda tmp, _: (text(tmp / "a.wav"), ()), "cannot be read as sound"),
+    "a text as bag": (lambda tmp, _: (text(tmp / "a.mcap"), ()), "cannot be read"),
+    "a text as another bag": (lambda tmp, _: (text(tmp / "a.db3"), ()), "cannot be read"),
+    "a text of another name": (lambda tmp, _: (text(tmp / "a.txt"), ()), "cannot be read as sound"),
+    "an empty sound": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:0]), ()), "holds no audio"),
+    "an empty file": (lambda tmp, _: (empty(tmp / "a.wav"), ()), "cannot be read as sound"),
+    "a folder that is no bag": (lambda tmp, _: (tmp, ()), "has no metadata.yaml"),
+    "a truncated bag": (lambda tmp, _: (truncated(tmp / "a.mcap"), ()), "it was cut off or damaged"),
+    "nobody speaks": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:8000]), ()), "nobody speaks in"),
+    "nobody speaks in the bag": (lambda tmp, s: (write_bag(tmp / "bag", s[:8000]), ()), "nobody speaks in"),
+    "nothing in the bag makes sense": (
+        lambda tmp, s: (write_bag(tmp / "bag", s, rate=500), ()),
+        "nobody speaks in",
+    ),
+    "another topic": (lambda tmp, s: (write_bag(tmp / "bag", s), ("--audio-topic", "/mic")), "has no topic /mic"),
+    "a topic of another type": (
+        lambda tmp, _: (DEMO, ("--audio-topic", "/skeleton_in")),
+        "is of type mser_msgs/msg/Skeleton",
+    ),
+    "a bag of other topics": (lambda tmp, _: (foreign(tmp / "bag"), ()), "has no topic of type"),
+    "a skeleton beside a bag": (lambda tmp, _: (DEMO, ("--skeleton", "a.npz")), "--skeleton goes with a sound file"),
+    "no such skeleton": (
+        lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--skeleton", str(tmp / "nowhere.npz"))),
+        "there is no motion file",
+    ),
+    "a sound as skeleton": (
+        lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--skeleton", str(tmp / "a.wav"))),
+        "is no motion file",
+    ),
+    "vosk without a model": (
+        lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--asr", "vosk")),
+        "needs asr.model_path",
+    ),
+}
+
+
+def text(path: Path) -> Path:
+    path.write_text("this is no recording\n" * 100)
+    return path
+
+
+def empty(path: Path) -> Path:
+    path.touch()
+    return path
+
+
+def truncated(path: Path) -> Path:
+    content = DEMO.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return path
+
+
+def foreign(path: Path) -> Path:
+    with BagWriter(path) as writer:
+        writer.write("/chatter", "std_msgs/msg/String", {"data": "hello"}, 1)
+    return path
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_what_cannot_be_used_is_one_sentence_and_exit_code_1(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, case: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make, why = BAD[case]
+    source, options = make(tmp_path, speech)
+    assert annotate(source, *options, out=tmp_path / "out") == 1
+    assert why in sentence(capsys)
+    assert not (tmp_path / "out").exists(), "no results that could be taken for some"
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = write_sound(tmp_path / "a.wav", speech)
+    for out in (sound, sound / "below"):
+        assert annotate(sound, out=out) == 1
+        assert "check the path and its permissions" in sentence(capsys)
+
+
+def test_a_missing_bundle_is_one_sentence(
+    tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = write_sound(tmp_path / "a.wav", speech)
+    assert main(["annotate", str(sound), "-o", str(tmp_path / "out"), "--bundle", str(tmp_path / "nowhere")]) == 1
+    assert "there is no bundle folder" in sentence(capsys)
+
+
+def test_the_output_folder_must_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["annotate", str(DEMO)]) == 2
+    assert "Missing option '-o'" in capsys.readouterr().err
+
+
+def test_results_of_an_earlier_run_are_kept_where_the_new_one_fails(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    out = tmp_path / "out"
+    assert annotate(write_bag(tmp_path / "bag", speech), out=out) == 0
+    before = (out / "emotions.jsonl").read_text()
+    assert annotate(tmp_path / "nowhere.mcap", out=out) == 1
+    assert (out / "emotions.jsonl").read_text() == before
+    assert (out / "annotated").is_dir()
+
+
+@pytest.mark.parametrize("inside", ["", "annotated.mcap"])
+def test_a_recording_is_never_overwritten_by_its_own_results(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str], inside: str
+) -> None:
+    bag = write_bag(tmp_path / "annotated", speech)
+    assert annotate(bag / inside, out=tmp_path) == 1
+    assert "name another folder with -o" in sentence(capsys)
+    assert Bag(bag).message_count
+
+
+def test_a_folder_that_is_no_earlier_result_is_left_alone(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text(empty_folder(tmp_path / "out" / "annotated") / "diary.txt")
+    assert annotate(write_bag(tmp_path / "bag", speech), out=tmp_path / "out") == 1
+    assert "annotated exists already" in capsys.readouterr().err
+    assert (tmp_path / "out" / "annotated" / "diary.txt").is_file()
+
+
+def empty_folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
