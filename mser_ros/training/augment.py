@@ -25,7 +25,8 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator, *, 
     if sample.speech is not None:
         sample = dataclasses.replace(sample, speech=change_speech(sample.speech, config.speech, rng))
     if sample.text is not None:
-        sample = dataclasses.replace(sample, text=change_text(sample.text, config.text, rng))
+        text, confidence = mishear(change_text(sample.text, config.text, rng), config.text, rng)
+        sample = dataclasses.replace(sample, text=text, confidence=sample.confidence * confidence)
     if sample.positions is not None and sample.seen is not None:
         positions, seen = change_motion(sample.positions, sample.seen, config.mocap, rng, rate_hz=rate_hz)
         sample = dataclasses.replace(sample, positions=positions, seen=seen)
@@ -44,7 +45,7 @@ def change_speech(samples: np.ndarray, config: SpeechAugmentConfig, rng: np.rand
     if config.speed:
         factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.speed)))
         wave = soxr.resample(wave, SAMPLE_RATE * factor, SAMPLE_RATE, quality="QQ")
-    if config.equaliser_db or config.noise:
+    if rng.random() < config.channel:
         wave = _through_a_channel(wave, config, rng)
     if config.gain_db:
         wave = wave * 10 ** (rng.uniform(-1, 1) * config.gain_db / 20)
@@ -55,15 +56,14 @@ def _through_a_channel(wave: np.ndarray, config: SpeechAugmentConfig, rng: np.ra
     size = next_fast_len(max(len(wave), 512), real=True)
     frequencies = rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
     spectrum = rfft(wave, size)
-    if config.equaliser_db:
-        points = np.log(np.array([50, 150, 400, 1000, 2500, 8000.0]) + 20)
-        response_db = np.interp(np.log(frequencies + 20), points, rng.uniform(-1, 1, 6) * config.equaliser_db)
-        spectrum = spectrum * (10 ** (response_db / 20)).astype(np.float32)
-    if config.noise and rng.random() < config.noise:
-        colour = (frequencies + 50) ** np.float32(-rng.uniform(0, 1))  # between white and brown
-        noise = rfft(rng.standard_normal(size, np.float32)) * colour
-        level = np.linalg.norm(spectrum) / np.linalg.norm(noise)
-        spectrum = spectrum + noise * np.float32(level * 10 ** (-rng.uniform(5, 30) / 20))
+    points = np.log(np.array([50, 150, 400, 1000, 2500, 8000.0]) + 20)
+    response_db = np.interp(np.log(frequencies + 20), points, rng.uniform(-1, 1, 6) * config.equaliser_db)
+    spectrum = spectrum * np.exp(response_db * (np.log(10) / 20)).astype(np.float32)
+    colour = (frequencies + 50) ** np.float32(-rng.uniform(0, 1))  # between white and brown
+    noise = rfft(rng.standard_normal(size, np.float32)) * colour
+    level = np.linalg.norm(spectrum) / np.linalg.norm(noise)
+    snr_db = config.noise_db + rng.uniform(0, 25)
+    spectrum = spectrum + noise * np.float32(level * 10 ** (-snr_db / 20))
     return irfft(spectrum, size)[: len(wave)]
 
 
@@ -80,6 +80,17 @@ def change_text(text: str, config: TextAugmentConfig, rng: np.random.Generator) 
         words = text.split()
         text = " ".join(word for word in words if rng.random() >= config.drop_word) or text
     return text
+
+
+def mishear(text: str, config: TextAugmentConfig, rng: np.random.Generator) -> tuple[str, float]:
+    """What a poor recogniser leaves of a text, and about the share that it got right as its confidence."""
+    if not config.poor or rng.random() >= config.poor:
+        return text, 1.0
+    words = text.split()
+    lost = rng.random(len(words)) < rng.random()
+    kept = [word for word, is_lost in zip(words, lost, strict=True) if not is_lost]
+    confidence = float(np.clip(1 - lost.mean() + rng.normal(scale=0.1), 0.05, 1))
+    return " ".join(kept) or text, confidence
 
 
 def change_motion(

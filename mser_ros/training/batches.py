@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -27,6 +28,9 @@ class SampleSet(Dataset):
         sample = self.samples[index]
         if self.training:
             rng = np.random.default_rng((self.config.seed, epoch, index))
+            if sample.heard:
+                chosen = sample.heard[int(rng.integers(len(sample.heard)))]
+                return index, dataclasses.replace(sample, heard=(chosen,))
             sample = augment(sample, self.config.augment, rng, rate_hz=self.config.inputs.rate_hz)
         return index, sample
 

@@ -16,6 +16,7 @@ class CorpusConfig:
     path: str = setting("", "Its folder; empty: the folder of this name in MSER_DATA_DIR")
     repeat: int = setting(1, "How often each of its training items is seen in an epoch", low=0, high=100)
     test: bool = setting(True, "Whether its people are tested; else it is only trained on")
+    longest_s: float = setting(0.0, "Longer items are left out before the split; 0: none", unit="s", low=0, high=3600)
     options: dict[str, Any] = field(default_factory=dict)
 
 
@@ -55,7 +56,20 @@ class EncoderConfig:
     top_layers: int = setting(6, "Layers of 'train: top'", low=1, high=48)
     layers: str = setting("last", "Which hidden states count", choices=("last", "weighted"))
     width: int = setting(64, "Features per frame", low=4, high=2048)
+    average: int = setting(1, "pretrained: so many frames become their mean", low=1, high=50)
+    pooling: str = setting(
+        "",
+        "Frames to one vector, for this stream; empty: as model.pooling",
+        choices=("", "statistics", "attentive", "mean", "first", "flatten"),
+    )
     mels: int = setting(64, "log_mel: bands", low=16, high=128)
+    depth: int = setting(2, "log_mel: residual blocks", low=0, high=50)
+    variants: int = setting(
+        0,
+        "log_mel: the front end hears so many changed copies of an utterance once, before training; 0: every time anew",
+        low=0,
+        high=100,
+    )
     dropout: float = setting(0.1, "Dropout between layers", low=0, high=0.9)
 
 
@@ -69,6 +83,29 @@ class StreamsConfig:
 
 
 @dataclass(frozen=True)
+class FusionConfig:
+    """How several encoders become one network."""
+
+    kind: str = setting(
+        "",
+        "concat: a projection of each stream, side by side (paper A); cross_attention: every stream attends to every "
+        "other (paper B); empty: one modality",
+        choices=("", "concat", "cross_attention"),
+    )
+    width: int = setting(128, "Features of each stream's projection", low=4, high=4096)
+    heads: int = setting(4, "cross_attention: attention heads", low=1, high=64)
+    modality_dropout: float = setting(0.0, "Probability that a modality is hidden in training", low=0, high=0.9)
+    auxiliary: float = setting(
+        0.0,
+        "Weight of the loss of a head for each modality, which decides where that modality is alone; 0: no such heads",
+        low=0,
+        high=10,
+    )
+    affect: float = setting(0.0, "Weight of the regression of valence and arousal; 0: none", low=0, high=10)
+    gate_text: bool = setting(False, "The transcript counts as much as the recogniser trusts it")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """The network behind the encoders."""
 
@@ -78,7 +115,9 @@ class ModelConfig:
     )
     hidden: int = setting(128, "Width of the dense layer before the classes; 0: none", low=0, high=4096)
     dropout: float = setting(0.3, "Dropout before each dense layer", low=0, high=0.9)
+    first_dropout: bool = setting(True, "Whether there is dropout before the first dense layer as well")
     ensemble: int = setting(1, "Networks of one modality whose logits are averaged", low=1, high=20)
+    fusion: FusionConfig = group(FusionConfig)
 
 
 @dataclass(frozen=True)
@@ -86,6 +125,13 @@ class InputConfig:
     """What the model is fed with; export writes it into the manifest, the robot does the same."""
 
     max_s: float = setting(15.0, "Longest waveform; the last part counts", unit="s", low=0.5, high=60)
+    fixed_s: float = setting(
+        0.0,
+        "Length to which the network pads or cuts every waveform; 0: none; flatten needs one",
+        unit="s",
+        low=0,
+        high=60,
+    )
     min_s: float = setting(0.0, "Least skeleton evidence", unit="s", low=0, high=10)
     normalise: bool = setting(False, "Waveforms of zero mean and unit variance, as wav2vec 2.0 wants")
     max_tokens: int = setting(64, "Longest transcript", low=4, high=512)
@@ -102,10 +148,9 @@ class SpeechAugmentConfig:
     least_s: float = setting(0.0, "Shortest random part; 0: parts always have full length", unit="s", low=0, high=60)
     speed: float = setting(0.0, "Speed and pitch change together by up to this share", low=0, high=0.5)
     gain_db: float = setting(0.0, "Level changes by up to this", unit="dB", low=0, high=60)
-    noise: float = setting(0.0, "Probability of coloured noise at 5 to 30 dB", low=0, high=1)
-    equaliser_db: float = setting(
-        0.0, "A random smooth frequency response deviates by up to this", unit="dB", low=0, high=30
-    )
+    channel: float = setting(0.0, "Probability of another microphone and room: the two below", low=0, high=1)
+    noise_db: float = setting(5.0, "Coloured noise at least this far below the voice", unit="dB", low=-20, high=60)
+    equaliser_db: float = setting(6.0, "A smooth frequency response deviates by up to this", unit="dB", low=0, high=30)
     mask_bands: int = setting(0, "SpecAugment: widest mask over mel bands", low=0, high=64)
     mask_s: float = setting(0.0, "SpecAugment: longest mask over time", unit="s", low=0, high=5)
 
@@ -116,6 +161,12 @@ class TextAugmentConfig:
 
     plain: float = setting(0.0, "Probability of lower case without punctuation, digits as they are", low=0, high=1)
     drop_word: float = setting(0.0, "Probability that a word is lost", low=0, high=0.9)
+    poor: float = setting(
+        0.0,
+        "Probability of a poor recogniser: a random share of the words is lost, and the confidence says so",
+        low=0,
+        high=1,
+    )
 
 
 @dataclass(frozen=True)
@@ -143,6 +194,7 @@ class OptimiserConfig:
     """How the weights are found."""
 
     kind: str = setting("adamw", "Optimiser", choices=("adamw", "adam", "sgd"))
+    momentum: float = setting(0.9, "sgd: momentum", low=0, high=1)
     epochs: int = setting(30, "Passes through the training items", low=1, high=10000)
     batch: int = setting(32, "Utterances per step", low=1, high=4096)
     accumulate: int = setting(1, "Batches per step of the optimiser", low=1, high=1024)
@@ -154,6 +206,8 @@ class OptimiserConfig:
     clip: float = setting(1.0, "Largest norm of the gradient; 0: any", low=0, high=1000)
     label_smoothing: float = setting(0.0, "Share of the target that is spread over all classes", low=0, high=0.5)
     class_weights: bool = setting(True, "Weigh classes by the inverse of their frequency")
+    choose: str = setting("best", "Epoch that counts: best validation UA, or last", choices=("best", "last"))
+    metric: str = setting("ua", "Which validation score is meant by 'best'", choices=("ua", "wa"))
     patience: int = setting(
         0, "Stop after this many epochs without a better validation score; 0: never", low=0, high=1000
     )
@@ -170,6 +224,8 @@ class ExperimentConfig:
     notes: str = setting("", "What a reader of the report must know of this protocol")
     seed: int = setting(1, "Seed of everything random", low=0, high=2**31)
     threads: int = setting(2, "Threads on a CPU", low=1, high=256)
+    devices: int = setting(1, "Processes that train together, each on a GPU if there is one", low=1, high=64)
+    cache: str = setting("", "Folder for the features of frozen encoders; empty: 'features' beside the run folder")
     corpora: tuple[CorpusConfig, ...] = ()
     folds: FoldsConfig = group(FoldsConfig)
     inputs: InputConfig = group(InputConfig)

@@ -17,6 +17,9 @@ from ..errors import SettingsError
 from ..settings import Setting
 from .config import ExperimentConfig
 
+#: The resolved settings of a run, in its folder.
+CONFIG = "config.yaml"
+
 
 def load_config(
     path: Path, *, overrides: Sequence[str] = (), data: Mapping[str, str] | None = None
@@ -55,6 +58,14 @@ def build_config(tree: Mapping[str, Any], *, where: str = "") -> ExperimentConfi
     if not config.corpora:
         raise SettingsError(f"{where} names no corpus: list at least one under 'corpora'")
     return config
+
+
+def read_config(folder: Path) -> ExperimentConfig:
+    """The experiment of a run folder. Raises `SettingsError` where it is none."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise SettingsError(f"{folder} is not a run folder, it has no {CONFIG}: name what 'mser train' wrote")
+    return build_config(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
 
 
 def config_tree(config: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import CorpusError
 from ..labels import LABELS
@@ -42,6 +42,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
 
     Raises `CorpusError` that lists what is missing.
     """
+    inputs, markers = config.inputs, config.model.streams.mocap.kind == "paper_a_mocap"
     corpora = [
         (entry, open_corpus(entry.name, corpus_folder(entry.name, entry.path), **entry.options))
         for entry in config.corpora
@@ -50,14 +51,20 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
     entries: list[Entry] = []
     for entry, corpus in corpora:
         source = ":".join([corpus.name, *map(str, entry.options.values())])
-        items += corpus.items
-        entries += [Entry(source, entry.repeat, entry.test)] * len(corpus.items)
+        chosen = [item for item in corpus.items if not entry.longest_s or item.duration_s <= entry.longest_s]
+        items += chosen
+        entries += [Entry(source, entry.repeat, entry.test)] * len(chosen)
         synthetic = ", synthetic" if corpus.synthetic else ""
-        say(f"{source}: {len(corpus.items)} items of {len(corpus.people)} people{synthetic}")
+        say(f"{source}: {len(chosen)} items of {len(corpus.people)} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1
     items, entries = items[::step], entries[::step]
     samples = [
-        prepare(item.load(), LABELS.index(item.label), modalities=config.modalities, inputs=config.inputs)
+        _with_affect(
+            prepare(
+                item.load(), LABELS.index(item.label), modalities=config.modalities, inputs=inputs, markers=markers
+            ),
+            item,
+        )
         for item in track(items, "loading")
     ]
     kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
@@ -69,3 +76,9 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         tuple(samples[i] for i in kept),
         {corpus.name: corpus for _, corpus in corpora},
     )
+
+
+def _with_affect(sample: Sample, item: Item) -> Sample:
+    if item.valence is None or item.arousal is None:
+        return sample
+    return replace(sample, affect=(item.valence, item.arousal))

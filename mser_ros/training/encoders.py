@@ -2,66 +2,66 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 
 from .config import EncoderConfig, InputConfig, SpeechAugmentConfig
-from .front_end import HOP, SAMPLE_RATE, LogMel, mask_spectrogram
+from .front_end import HOP, SAMPLE_RATE, FrontEnd, mask_frames
 from .pooling import Encoded
 
 
 class SpeechConvolutions(nn.Module):
-    """Waveform -> log-mel -> a small residual network over frequency and time."""
+    """Waveform -> log-mel and pitch -> a small residual network over time, with the frames themselves beside it."""
 
     def __init__(self, config: EncoderConfig, augment: SpeechAugmentConfig) -> None:
         super().__init__()
-        self.front_end = LogMel(config.mels)
+        self.front_end = FrontEnd(config.mels)
         self.augment = augment
-        quarter, half, full = config.width // 4, config.width // 2, config.width
-        self.stem = nn.Sequential(
-            nn.Conv2d(1, quarter, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(quarter), nn.ReLU()
-        )
-        self.blocks = nn.ModuleList(
-            [
-                ResidualBlock2d(quarter, half, stride=(2, 1), dropout=config.dropout),
-                ResidualBlock2d(half, full, stride=(2, 2), dropout=config.dropout),
-                ResidualBlock2d(full, full, stride=(2, 1), dropout=config.dropout),
-            ]
-        )
-        self.width = full * config.mels // 16
+        self.stem = nn.Conv1d(self.front_end.width, config.width, 5, stride=2, padding=2, bias=False)
+        self.norm = nn.BatchNorm1d(config.width)
+        self.blocks = nn.ModuleList(ResidualBlock(config.width, config.dropout) for _ in range(config.depth))
+        self.width = config.width + self.front_end.width
 
-    def forward(self, waveform: Tensor, lengths: Tensor | None = None) -> Encoded:
-        """waveform (B, samples) in -1..1 at 16 kHz, lengths (B,) -> frames (B, T, D), one each 64 ms."""
-        log_mel, mask = self.front_end(waveform, lengths)
+    def forward(
+        self,
+        waveform: Tensor | None = None,
+        lengths: Tensor | None = None,
+        heard: Tensor | None = None,
+        mask: Tensor | None = None,
+    ) -> Encoded:
+        """waveform (B, samples) in -1..1 at 16 kHz, lengths (B,) -> frames (B, T, D), one each 32 ms.
+
+        Or `heard` (B, 2T, mels + 3) and its `mask` (B, 2T): what the front end gave of it.
+        """
+        if heard is None or mask is None:
+            assert waveform is not None
+            heard, mask = self.front_end(waveform, lengths)
         if self.training:
-            frames = round(self.augment.mask_s * SAMPLE_RATE / HOP)
-            log_mel = mask_spectrogram(log_mel, bands=self.augment.mask_bands, frames=frames)
-        mask = mask[:, ::2]
-        hidden = self.stem(log_mel[:, None]) * mask[:, None, None]
+            time = round(self.augment.mask_s * SAMPLE_RATE / HOP)
+            heard = mask_frames(heard, bands=self.augment.mask_bands, time=time, mels=self.front_end.mels)
+        keep = mask[:, None, ::2]
+        hidden = torch.relu(self.norm(self.stem(heard.transpose(1, 2)))) * keep
         for block in self.blocks:
-            hidden, mask = block(hidden, mask)
-        return Encoded(hidden.flatten(1, 2).transpose(1, 2), mask)
+            hidden = block(hidden, keep)
+        return Encoded(torch.cat([hidden.transpose(1, 2), heard[:, ::2]], 2), mask[:, ::2])
 
 
-class ResidualBlock2d(nn.Module):
-    """Two 3x3 convolutions with a shortcut (He et al. 2016); masked after each, so that padding stays 0."""
+class ResidualBlock(nn.Module):
+    """Two convolutions over time with a shortcut (He et al. 2016); masked after each, so that padding stays 0."""
 
-    def __init__(self, inputs: int, outputs: int, *, stride: tuple[int, int], dropout: float) -> None:
+    def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.stride = stride
-        self.first = nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, bias=False)
-        self.second = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.shortcut = nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
-        self.norms = nn.ModuleList(nn.BatchNorm2d(outputs) for _ in range(2))
-        self.dropout = nn.Dropout2d(dropout)
+        self.convolutions = nn.ModuleList(nn.Conv1d(width, width, 3, padding=1, bias=False) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(width) for _ in range(2))
+        self.dropout = nn.Dropout(dropout)
 
-    def forward(self, hidden: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """(B, C, F, T), mask (B, T) -> (B, C', F', T'), mask (B, T')."""
-        mask = mask[:, :: self.stride[1]]
-        keep = mask[:, None, None]
-        inner = torch.relu(self.norms[0](self.first(hidden))) * keep
-        inner = self.norms[1](self.second(self.dropout(inner)))
-        return torch.relu(inner + self.shortcut(hidden)) * keep, mask
+    def forward(self, hidden: Tensor, keep: Tensor) -> Tensor:
+        """(B, D, T), mask (B, 1, T) -> (B, D, T)."""
+        inner = torch.relu(self.norms[0](self.convolutions[0](hidden))) * keep
+        inner = self.norms[1](self.convolutions[1](self.dropout(inner)))
+        return torch.relu(hidden + inner) * keep
 
 
 class MotionConvolutions(nn.Module):
@@ -90,3 +90,33 @@ class MotionConvolutions(nn.Module):
         for norm, convolution in zip(self.norms[1:], self.convolutions, strict=True):
             hidden = (hidden + torch.relu(norm(convolution(self.dropout(hidden))))) * keep
         return Encoded(hidden.transpose(1, 2), frames)
+
+
+class MarkerConvolutions(nn.Module):
+    """Paper A's network on 200 bins of 63 markers: four 3x3 convolutions of stride 2 over time and coordinates."""
+
+    #: Bins of an utterance, and values of a bin.
+    SIZE = (200, 189)
+    #: Markers come in millimetres, angles in degrees: a unit in which both are about 1.
+    UNIT = 100.0
+
+    def __init__(self) -> None:
+        super().__init__()
+        channels = (1, 16, 32, 64, 75)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(inputs, outputs, 3, stride=2, padding=1) for inputs, outputs in pairwise(channels)
+        )
+        frames, values = self.SIZE
+        for _ in self.convolutions:
+            frames, values = -(-frames // 2), -(-values // 2)
+        self.fixed_frames = frames
+        self.width = channels[-1] * values
+
+    def forward(self, positions: Tensor, mask: Tensor) -> Encoded:
+        """positions (B, 200, 63, 3), 0 where masked; mask (B, 200, 63), 1 = seen -> frames (B, 13, 900), all real."""
+        seen = mask.to(positions.dtype)[..., None]
+        hidden = (positions * seen / self.UNIT).flatten(2)[:, None]
+        for convolution in self.convolutions:
+            hidden = torch.relu(convolution(hidden))
+        frames = hidden.transpose(1, 2).flatten(2)
+        return Encoded(frames, torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device))

@@ -5,12 +5,14 @@
     RUN/config.yaml environment.json corpora.json      what was run, on what, whom the final model has seen
         fold0/ … final/                                metrics.csv, TensorBoard events, best and last .safetensors
         predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
+        predictions_speech+text.npz …                  the same with these modalities alone, if there are several
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,17 +22,17 @@ import yaml
 from ..errors import SettingsError
 from ..evaluation.metrics import score
 from ..evaluation.plots import confusion_matrix
-from ..labels import LABELS
 from . import folds as split
 from .config import ExperimentConfig, FoldsConfig
-from .config_files import build_config, config_tree
-from .corpora.base import Item
+from .config_files import CONFIG, config_tree, read_config
 from .data import Data, load_data
 from .environment import describe_environment
-from .fitting import Fitted, fit, predict
-from .predictions import OutOfFold
+from .features import with_features
+from .fitting import Fitted, fit, leads, predict_subsets
+from .hearing import with_variants
+from .predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
+from .warm_start import BEST, check_folds, write_fold
 
-CONFIG = "config.yaml"
 CORPORA = "corpora.json"
 
 Say = Callable[[str], None]
@@ -41,20 +43,34 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
 
     Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment.
     """
+    if not leads():
+        say = _silent
     open_run(config, folder)
     data = load_data(config, say=say)
+    data = replace(data, samples=with_variants(config, data.samples))
     plan = make_folds(config.folds, data, config.seed)
-    (folder / "environment.json").write_text(json.dumps(describe_environment(), indent=2) + "\n", encoding="utf-8")
+    if leads():
+        (folder / "environment.json").write_text(json.dumps(describe_environment(), indent=2) + "\n", encoding="utf-8")
     parts, fitted = [], []
     for number, fold in enumerate(plan):
         part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
         parts.append(part)
         fitted.append(result)
-    predictions = OutOfFold.join(parts)
-    predictions.save(folder / "predictions.npz")
+    epochs = _run_final(config, data, plan, fitted, folder, say) if config.folds.final else 0
+    if not leads():
+        return {}
+    joined = {name: OutOfFold.join([part[name] for part in parts]) for name in parts[0]}
+    for name, rows in joined.items():
+        rows.save(folder / name)
+    predictions = joined.pop(PREDICTIONS)
     summary = summarise(predictions, fitted)
-    if config.folds.final:
-        summary["final_epochs"] = _run_final(config, data, plan, fitted, folder, say)
+    if joined:
+        summary["subsets"] = {
+            "+".join(subset): summarise(joined[subset_file(subset, config.modalities)], [])
+            for subset in subsets_of(config.modalities)[1:]
+        }
+    if epochs:
+        summary["final_epochs"] = epochs
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for source in predictions.sources:
         scores = score(predictions.of(source).predictions())
@@ -66,7 +82,7 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
 def open_run(config: ExperimentConfig, folder: Path) -> None:
     """Make the run folder, or check that it holds this experiment."""
     if (folder / CONFIG).is_file():
-        if read_config(folder) != config:
+        if _what_matters(read_config(folder)) != _what_matters(config):
             raise SettingsError(f"{folder} holds a run with other settings: name another folder with --run")
         return
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,12 +90,13 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
     (folder / CONFIG).write_text(text, encoding="utf-8")
 
 
-def read_config(folder: Path) -> ExperimentConfig:
-    """The experiment of a run folder. Raises `SettingsError` where it is none."""
-    path = folder / CONFIG
-    if not path.is_file():
-        raise SettingsError(f"{folder} is not a run folder, it has no {CONFIG}: name what 'mser train' wrote")
-    return build_config(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
+def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
+    """Without the settings that say how the work is done: a run may go on with other ones."""
+    return replace(config, threads=1, devices=1, cache="")
+
+
+def _silent(_text: str) -> None:
+    pass
 
 
 def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
@@ -113,10 +130,15 @@ def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tup
 
 def _run_fold(
     config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, say: Say
-) -> tuple[OutOfFold, Fitted]:
-    done = folder / "predictions.npz"
-    if done.is_file():
-        return OutOfFold.load(done), Fitted.load(folder)
+) -> tuple[dict[str, OutOfFold], Fitted]:
+    """Predictions of the fold's test set, by the name of their file."""
+    subsets = {subset_file(subset, config.modalities): subset for subset in subsets_of(config.modalities)}
+    if (folder / PREDICTIONS).is_file():
+        return {name: OutOfFold.load(folder / name) for name in reversed(subsets)}, Fitted.load(folder)
+    sides = [_people(data, indices) for indices in (fold.train, fold.validation, fold.test)]
+    check_folds(config, folder.name, sides[1] | sides[2])
+    write_fold(folder, train=sides[0], validation=sides[1], test=sides[2])
+    data = _with_features(config, data, folder)
     network, result = fit(
         config,
         train=data.repeated(fold.train),
@@ -124,14 +146,37 @@ def _run_fold(
         folder=folder,
         title=title,
     )
-    logits = predict(config, network, [data.samples[index] for index in fold.test])
-    predictions = describe(
-        [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test], logits, fold.name
+    logits = predict_subsets(config, network, [data.samples[index] for index in fold.test], list(subsets.values()))
+    items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
+    out = {}
+    for name, found in reversed(list(zip(subsets, logits, strict=True))):
+        there = np.isfinite(found).all(1)
+        out[name] = describe(items, sources, np.nan_to_num(found), fold.name).select(there)
+        if leads():
+            out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
+    ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
+    metric = config.optimiser.metric.upper()
+    say(
+        f"{title}: validation {metric} {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}{_speed(result)}"
     )
-    predictions.save(done)
-    ua = score(predictions.predictions(), resamples=0).values["ua"]
-    say(f"{title}: validation UA {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}")
-    return predictions, result
+    return out, result
+
+
+def _with_features(config: ExperimentConfig, data: Data, folder: Path) -> Data:
+    cache = Path(config.cache).expanduser() if config.cache else folder.parent.parent / "features"
+    return replace(data, samples=with_features(config, data.samples, fold=folder.name, cache=cache))
+
+
+def _people(data: Data, indices: Sequence[int]) -> set[tuple[str, str]]:
+    return {person for index in indices for person in data.items[index].people}
+
+
+def _speed(result: Fitted) -> str:
+    found = result.throughput
+    if not found.get("utterances_per_s"):
+        return ""
+    gpu = f", GPU {found['gpu_use']:.0%} busy" if "gpu_use" in found else ""
+    return f" ({found['utterances_per_s']:.0f} utterances/s, {found['memory_mb']:.0f} MB{gpu})"
 
 
 def _run_final(
@@ -145,10 +190,10 @@ def _run_final(
         for corpus, person in data.items[index].people:
             people.setdefault(corpus, set()).add(person)
     epochs = round(float(np.median([result.epoch + 1 for result in fitted])))
-    if not single and not (folder / "final" / "best.safetensors").is_file():
-        fit(
-            config, train=data.repeated(trained), validation=None, folder=folder / "final", title="final", epochs=epochs
-        )
+    final = folder / "final"
+    if not single and not (final / BEST).is_file():
+        data = _with_features(config, data, final)
+        fit(config, train=data.repeated(trained), validation=None, folder=final, title="final", epochs=epochs)
         say(f"final model: {epochs} epochs on everybody")
     corpora = {
         name: {
@@ -161,32 +206,20 @@ def _run_final(
         }
         for name, corpus in data.corpora.items()
     }
-    (folder / CORPORA).write_text(json.dumps(corpora, indent=1) + "\n", encoding="utf-8")
+    if leads():
+        (folder / CORPORA).write_text(json.dumps(corpora, indent=1) + "\n", encoding="utf-8")
     return epochs
 
 
 def final_weights(folder: Path) -> Path:
     """The weights that a run ends with: those of everybody's model, or of the only fold."""
-    final = folder / "final" / "best.safetensors"
-    return final if final.is_file() else folder / "fold0" / "best.safetensors"
-
-
-def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str) -> OutOfFold:
-    """OutOfFold with the identity of their items."""
-    return OutOfFold(
-        source=np.array(sources, str),
-        item_id=np.array([item.item_id for item in items], str),
-        person=np.array([item.person for item in items], str),
-        cluster=np.array([item.cluster for item in items], str),
-        fold=np.full(len(items), fold),
-        label=np.array([LABELS.index(item.label) for item in items], np.int64),
-        logits=logits.astype(np.float32),
-    )
+    final = folder / "final" / BEST
+    return final if final.is_file() else folder / "fold0" / BEST
 
 
 def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any]:
     """Figures by source, from out-of-fold predictions."""
-    summary: dict[str, Any] = {"seconds": round(sum(result.seconds for result in fitted))}
+    summary: dict[str, Any] = {"seconds": round(sum(result.seconds for result in fitted))} if fitted else {}
     for source in predictions.sources:
         rows = predictions.of(source)
         scores = score(rows.predictions())

@@ -6,40 +6,46 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 import lightning
 import numpy as np
 import torch
+from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from ..labels import LABELS
 from .batches import loader
 from .checkpoints import SafeCheckpoints, load_weights, save_weights
 from .config import ExperimentConfig
+from .fusion import FusionNetwork
 from .inputs import Sample
 from .learning import Learner
 from .models import build_model
 from .progress import ProgressBar
-
-BEST = "best.safetensors"
+from .throughput import Throughput
+from .warm_start import BEST
 
 
 @dataclass(frozen=True, eq=False)
 class Fitted:
-    """The best epoch (counted from 0), the validation score there, and how long the training took."""
+    """The best epoch (counted from 0), the validation score there, how long the training took, and what
+    `Throughput.figures` says of it."""
 
     epoch: int
     score: float
     seconds: float
+    throughput: Mapping[str, float] = field(default_factory=dict)
 
     def save(self, folder: Path) -> None:
-        values = {"epoch": self.epoch, "score": self.score, "seconds": self.seconds}
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
         (folder / "fitted.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
 
     @staticmethod
@@ -48,17 +54,20 @@ class Fitted:
 
 
 class BestWeights(Callback):
-    """Keeps the weights of the epoch with the best validation UA, of equal ones that with the lower loss."""
+    """Keeps the weights of the best epoch: that with the highest validation score, of equal ones with the lower loss,
+    or simply the last one."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, choose: str, metric: str) -> None:
         self.path = path
+        self.choose = choose
+        self.metric = f"val_{metric}"
         self.best: list[float] = [-1.0, 0.0]
         self.epoch = -1
 
     def on_validation_end(self, trainer: Any, module: Any) -> None:
         metrics = trainer.callback_metrics
-        now = [float(metrics["val_ua"]), -float(metrics["val_loss"])]
-        if now > self.best:
+        now = [float(metrics[self.metric]), -float(metrics["val_loss"])]
+        if now > self.best or self.choose == "last":
             self.best, self.epoch = now, trainer.current_epoch
             if trainer.is_global_zero:
                 save_weights(module.network, self.path)
@@ -102,19 +111,20 @@ def fit(
     lightning.seed_everything(config.seed, verbose=False)
     settings = config.optimiser
     weights = class_weights(train) if settings.class_weights else np.ones(len(LABELS))
-    learner = Learner(config, weights)
-    best = BestWeights(folder / BEST)
+    learner = Learner(config, weights, fold=folder.name)
+    best, throughput = BestWeights(folder / BEST, settings.choose, settings.metric), Throughput()
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     last.FILE_EXTENSION = ".safetensors"
-    callbacks: list[Callback] = [ProgressBar(title), last]
+    callbacks: list[Callback] = [ProgressBar(title), last, throughput]
     if validation is not None:
         callbacks.append(best)
         if settings.patience:
-            callbacks.append(EarlyStopping("val_ua", mode="max", patience=settings.patience))
+            callbacks.append(EarlyStopping(f"val_{settings.metric}", mode="max", patience=settings.patience))
     bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16())
     trainer = lightning.Trainer(
         accelerator="auto",
-        devices=1,
+        devices=config.devices,
+        strategy="auto" if config.devices == 1 else DDPStrategy(find_unused_parameters=True),
         precision="bf16-mixed" if bf16 else "32-true",
         max_epochs=epochs or settings.epochs,
         accumulate_grad_batches=settings.accumulate,
@@ -130,29 +140,50 @@ def fit(
     resume = folder / "last.safetensors"
     trainer.fit(
         learner,
-        loader(train, config, training=True),
+        loader(train, config, training=True, rank=trainer.global_rank, world=trainer.world_size),
         None if validation is None else loader(validation, config, training=False),
         ckpt_path=str(resume) if resume.is_file() else None,
         weights_only=False,  # read by SafeCheckpoints, which cannot run code
     )
-    if validation is None:
+    if validation is None and trainer.is_global_zero:
         save_weights(learner.network, folder / BEST)
-    else:
+    trainer.strategy.barrier()
+    if validation is not None:
         load_weights(learner.network, folder / BEST)
-    resume.unlink(missing_ok=True)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
-    fitted = Fitted(epoch, best.best[0], time.monotonic() - started)
-    fitted.save(folder)
+    fitted = Fitted(epoch, best.best[0], time.monotonic() - started, throughput.figures())
+    if trainer.is_global_zero:
+        resume.unlink(missing_ok=True)
+        fitted.save(folder)
     return learner.network, fitted
 
 
 def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
     """Logits (N, C), in the order of `samples`, in full precision."""
-    network.eval()
-    logits = np.zeros((len(samples), len(LABELS)), np.float32)
+    return predict_subsets(config, network, samples, [config.modalities])[0]
+
+
+def predict_subsets(
+    config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample], subsets: Sequence[Sequence[str]]
+) -> list[np.ndarray]:
+    """As `predict`, for each set of modalities; encoders run once. NaN where a sample has nothing of a set."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.eval().to(device)
+    logits = [np.full((len(samples), len(LABELS)), np.nan, np.float32) for _ in subsets]
     with torch.inference_mode():
         for batch in loader(samples, config, training=False):
-            logits[batch.index.numpy()] = network(batch.inputs, batch.present).logits.float().numpy()
+            rows = batch.index.numpy()
+            inputs, present, confidence = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
+            if not isinstance(network, FusionNetwork):
+                logits[0][rows] = network(inputs).logits.float().cpu().numpy()
+                continue
+            features = {name: network.features(name, inputs[name]) for name in network.modalities}
+            for subset, out in zip(subsets, logits, strict=True):
+                chosen = present * torch.tensor([float(name in subset) for name in config.modalities], device=device)
+                found = network.fuse(features, chosen, confidence).logits.float().cpu().numpy()
+                there = chosen.cpu().numpy().any(1)
+                out[rows[there]] = found[there]
+    network.cpu()
     return logits
 
 
@@ -161,6 +192,11 @@ def restore(config: ExperimentConfig, path: Path) -> nn.Module:
     network = build_model(config)
     load_weights(network, path)
     return network.eval()
+
+
+def leads() -> bool:
+    """Of several processes one writes and speaks; the others are there to train."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
 
 
 def _quiet() -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from .config import ExperimentConfig
-from .front_end import SAMPLE_RATE, LogMel
+from .front_end import SAMPLE_RATE, FrontEnd
 
 OPSET = 18
 
@@ -85,5 +85,5 @@ def write_graph(network: nn.Module, modality: str, config: ExperimentConfig, pat
 
 def set_exporting(network: nn.Module, exporting: bool) -> None:
     for module in network.modules():
-        if isinstance(module, LogMel):
+        if isinstance(module, FrontEnd):
             module.exporting = exporting

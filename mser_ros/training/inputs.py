@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,9 @@ from ..errors import CorpusError
 from ..mocap.canonical import canonicalise
 from ..types import Utterance
 from .config import ExperimentConfig, InputConfig
+from .corpora.iemocap import LAYOUT as MARKERS
+from .corpora.iemocap_files import BINS
+from .corpora.iemocap_files import MARKERS as JOINTS
 from .front_end import SAMPLE_RATE
 
 
@@ -24,7 +27,9 @@ class Sample:
     """What is kept of one item in memory; a modality that is missing or not asked for is None.
 
     `speech`: int16, (samples,) at 16 kHz. `text`: the transcript. `positions`: float32 (T, 15, 3) with
-    `seen`: bool (T, 15).
+    `seen`: bool (T, 15); of IEMOCAP's markers (200, 63, 3) and (200, 63). `confidence`: the recogniser's, of the text.
+    `affect`: valence and arousal, -1..1. `frames`: files with the features that a frozen encoder gave, by modality.
+    `heard`: float16 (T, D), what the speech front end gave of the voice as it is, then of changed copies of it.
     """
 
     label: int
@@ -32,13 +37,23 @@ class Sample:
     text: str | None = None
     positions: np.ndarray | None = None
     seen: np.ndarray | None = None
+    confidence: float = 1.0
+    affect: tuple[float, float] | None = None
+    frames: Mapping[str, Path] = field(default_factory=dict)
+    heard: tuple[np.ndarray, ...] = ()
 
     def has(self, modality: str) -> bool:
         return getattr(self, "positions" if modality == "mocap" else modality) is not None
 
 
-def prepare(utterance: Utterance, label: int, *, modalities: Sequence[str], inputs: InputConfig) -> Sample:
-    """Keep of an utterance what the model needs. Raises `CorpusError` for audio at another rate than 16 kHz."""
+def prepare(
+    utterance: Utterance, label: int, *, modalities: Sequence[str], inputs: InputConfig, markers: bool = False
+) -> Sample:
+    """Keep of an utterance what the model needs. Raises `CorpusError` for audio at another rate than 16 kHz.
+
+    `markers`: the mocap encoder reads IEMOCAP's 200 bins of markers; else it reads bodies. One is never made of the
+    other.
+    """
     sample = Sample(label)
     if "speech" in modalities and utterance.audio is not None:
         audio = utterance.audio
@@ -48,10 +63,18 @@ def prepare(utterance: Utterance, label: int, *, modalities: Sequence[str], inpu
         speech = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
         sample = dataclasses.replace(sample, speech=speech)
     if "text" in modalities and utterance.transcript is not None and utterance.transcript.text.strip():
-        sample = dataclasses.replace(sample, text=utterance.transcript.text)
-    if "mocap" in modalities and utterance.skeleton is not None and len(utterance.skeleton.stamps_ns):
-        end_ns = int(utterance.skeleton.stamps_ns[-1])
-        motion = canonicalise(utterance.skeleton, rate_hz=inputs.rate_hz, window_s=inputs.window_s, end_ns=end_ns)
+        confidence = utterance.transcript.confidence
+        sample = dataclasses.replace(
+            sample, text=utterance.transcript.text, confidence=1.0 if confidence is None else confidence
+        )
+    skeleton = utterance.skeleton if "mocap" in modalities else None
+    if skeleton is None or not len(skeleton.stamps_ns) or (skeleton.layout == MARKERS) != markers:
+        return sample
+    if markers:
+        sample = dataclasses.replace(sample, positions=skeleton.positions, seen=skeleton.confidence > 0)
+    else:
+        end_ns = int(skeleton.stamps_ns[-1])
+        motion = canonicalise(skeleton, rate_hz=inputs.rate_hz, window_s=inputs.window_s, end_ns=end_ns)
         if motion is not None:
             first = int(motion.mask.any(1).argmax())  # nothing is seen before: no need to keep it
             sample = dataclasses.replace(sample, positions=motion.positions[first:], seen=motion.mask[first:])
@@ -60,10 +83,15 @@ def prepare(utterance: Utterance, label: int, *, modalities: Sequence[str], inpu
 
 @dataclass
 class Batch:
-    """`inputs`: by modality, the graph's inputs by name. `present`: (B, M). `labels`, `index`: (B,) int64."""
+    """`inputs`: by modality, the graph's inputs by name, or `frames` (B, T, D) and `mask` (B, T) of a frozen encoder.
+
+    `present`: (B, M). `confidence`: (B,), of the text. `affect`: (B, 2), NaN: unknown. `labels`, `index`: int64 (B,).
+    """
 
     inputs: dict[str, dict[str, Tensor]]
     present: Tensor
+    confidence: Tensor
+    affect: Tensor
     labels: Tensor
     index: Tensor
 
@@ -82,20 +110,38 @@ class Collator:
     def __init__(self, config: ExperimentConfig) -> None:
         self.modalities = config.modalities
         self.inputs = config.inputs
+        self.markers = config.model.streams.mocap.kind == "paper_a_mocap"
         self.tokenizer = load_tokenizer(config) if "text" in self.modalities else None
 
     def __call__(self, samples: Sequence[tuple[int, Sample]]) -> Batch:
         """`samples`: (index, sample) pairs."""
-        stack = {"speech": self._speech, "text": self._text, "mocap": self._mocap}
         parts = [sample for _, sample in samples]
+        unknown = (float("nan"), float("nan"))
         return Batch(
-            inputs={modality: stack[modality](parts) for modality in self.modalities},
+            inputs={modality: self._stack(modality, parts) for modality in self.modalities},
             present=torch.tensor([[float(part.has(modality)) for modality in self.modalities] for part in parts]),
+            confidence=torch.tensor([part.confidence for part in parts], dtype=torch.float32),
+            affect=torch.tensor([part.affect or unknown for part in parts], dtype=torch.float32),
             labels=torch.tensor([part.label for part in parts]),
             index=torch.tensor([index for index, _ in samples]),
         )
 
+    def _stack(self, modality: str, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        if any(modality in sample.frames for sample in samples):
+            files = [sample.frames.get(modality) for sample in samples]
+            frames, mask = stack_rows([None if file is None else np.load(file) for file in files])
+            return {"frames": frames, "mask": mask}
+        stack: dict[str, Callable[[Sequence[Sample]], dict[str, Tensor]]] = {
+            "speech": self._speech,
+            "text": self._text,
+            "mocap": self._mocap,
+        }
+        return stack[modality](samples)
+
     def _speech(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        if any(sample.heard for sample in samples):
+            frames, mask = stack_rows([sample.heard[0] if sample.heard else None for sample in samples])
+            return {"heard": frames, "mask": mask}
         waves = [np.zeros(1) if s.speech is None else s.speech.astype(np.float32) / 32768 for s in samples]
         if self.inputs.normalise:
             waves = [normalise(wave) for wave in waves]
@@ -116,7 +162,9 @@ class Collator:
 
     def _mocap(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         frames = max([1] + [len(s.positions) for s in samples if s.positions is not None])
-        joints = next((s.positions.shape[1] for s in samples if s.positions is not None), 15)
+        joints = 15
+        if self.markers:
+            frames, joints = BINS, JOINTS
         positions = np.zeros((len(samples), frames, joints, 3), np.float32)
         seen = np.zeros((len(samples), frames, joints), np.float32)
         for row, sample in enumerate(samples):
@@ -124,6 +172,19 @@ class Collator:
                 positions[row, : len(sample.positions)] = sample.positions
                 seen[row, : len(sample.seen)] = sample.seen
         return {"positions": torch.from_numpy(positions), "mask": torch.from_numpy(seen)}
+
+
+def stack_rows(parts: Sequence[np.ndarray | None]) -> tuple[Tensor, Tensor]:
+    """Features (T, D) as one padded batch: float32 (B, T, D), mask bool (B, T); what is missing has no frame."""
+    there = [part for part in parts if part is not None]
+    longest, width = max(len(part) for part in there), there[0].shape[1]
+    frames = np.zeros((len(parts), longest, width), np.float32)
+    mask = np.zeros((len(parts), longest), bool)
+    for row, part in enumerate(parts):
+        if part is not None:
+            frames[row, : len(part)] = part
+            mask[row, : len(part)] = True
+    return torch.from_numpy(frames), torch.from_numpy(mask)
 
 
 def tokenizer_json(config: ExperimentConfig) -> str:

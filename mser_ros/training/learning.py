@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import lightning
@@ -19,10 +20,10 @@ from .pretrained import PretrainedEncoder
 class Learner(lightning.LightningModule):
     """A network with its loss and its optimiser. `class_weights`: (C,)."""
 
-    def __init__(self, config: ExperimentConfig, class_weights: np.ndarray) -> None:
+    def __init__(self, config: ExperimentConfig, class_weights: np.ndarray, *, fold: str = "") -> None:
         super().__init__()
         self.config = config
-        self.network = build_model(config)
+        self.network = build_model(config, fold=fold)
         self.class_weights: Tensor
         self.register_buffer("class_weights", torch.from_numpy(class_weights).float(), persistent=False)
         self._outputs: list[tuple[Tensor, Tensor]] = []
@@ -32,19 +33,44 @@ class Learner(lightning.LightningModule):
         torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
-        output = self.network(batch.inputs, batch.present)
+        output = self.network(batch.inputs, batch.present, batch.confidence)
         loss = self.loss(output.logits, batch.labels)
+        settings = self.config.model.fusion
+        if output.unimodal:
+            loss = loss + settings.auxiliary * self.head_loss(output.unimodal, batch)
+        if output.affect is not None:
+            loss = loss + settings.affect * affect_loss(output.affect, batch.affect)
         self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
         return loss
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Weighted cross entropy. logits (B, C), labels (B,) -> ()."""
-        return nn.functional.cross_entropy(
-            logits.float(), labels, self.class_weights, label_smoothing=self.config.optimiser.label_smoothing
+    def loss(self, logits: Tensor, labels: Tensor, there: Tensor | None = None) -> Tensor:
+        """Weighted cross entropy, over the rows that are `there`. logits (B, C), labels (B,), there (B,) bool -> ()."""
+        losses = nn.functional.cross_entropy(
+            logits.float(),
+            labels,
+            self.class_weights,
+            label_smoothing=self.config.optimiser.label_smoothing,
+            reduction="none",
         )
+        weights = self.class_weights[labels]
+        if there is not None:
+            losses, weights = torch.where(there, losses, torch.zeros_like(losses)), weights * there
+        total = weights.sum()
+        if self.training and self.trainer.world_size > 1:
+            # Each process has other classes: only with a common divisor is the mean over them that of the whole batch.
+            total = torch.as_tensor(self.all_gather(total)).mean()
+        return losses.sum() / total.clamp(min=1e-6)
+
+    def head_loss(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
+        """The sum over modalities of the cross entropy of each one's head, where that modality is present."""
+        losses = [
+            self.loss(rows, batch.labels, batch.present[:, index] > 0) for index, rows in enumerate(logits.values())
+        ]
+        return torch.stack(losses).sum()
 
     def validation_step(self, batch: Batch, _index: int) -> None:
-        self._outputs.append((self.network(batch.inputs, batch.present).logits.float(), batch.labels))
+        output = self.network(batch.inputs, batch.present, batch.confidence)
+        self._outputs.append((output.logits.float(), batch.labels))
 
     def on_validation_epoch_end(self) -> None:
         logits = torch.cat([part for part, _ in self._outputs])
@@ -79,6 +105,13 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
+def affect_loss(estimate: Tensor, truth: Tensor) -> Tensor:
+    """Mean squared error of valence and arousal (B, 2), over what is known (not NaN)."""
+    known = ~truth.isnan()
+    difference = torch.where(known, estimate.float() - truth.nan_to_num(), torch.zeros_like(truth))
+    return difference.square().sum() / known.sum().clamp(min=1)
+
+
 def make_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
     """One group for pre-trained encoders and one for the rest; norms and biases do not decay."""
     pretrained = {
@@ -101,6 +134,6 @@ def make_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim
         for (is_pretrained, decays), parameters in groups.items()
     ]
     if settings.kind == "sgd":
-        return torch.optim.SGD(arguments, lr=settings.learning_rate, momentum=0.9)
+        return torch.optim.SGD(arguments, lr=settings.learning_rate, momentum=settings.momentum)
     kind = torch.optim.AdamW if settings.kind == "adamw" else torch.optim.Adam
     return kind(arguments, lr=settings.learning_rate)

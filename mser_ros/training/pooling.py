@@ -8,6 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from ..errors import SettingsError
+
 
 class Encoded(NamedTuple):
     """What an encoder gives. `frames`: (B, T, D). `mask`: (B, T) bool, True where a frame is real."""
@@ -20,6 +22,19 @@ def masked_mean(frames: Tensor, mask: Tensor) -> Tensor:
     """(B, T, D), (B, T) -> (B, D)."""
     weight = mask.to(frames.dtype)[..., None]
     return (frames * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def average_frames(encoded: Encoded, count: int) -> Encoded:
+    """The mean of each `count` neighbouring frames: (B, T, D) -> (B, T / count rounded up, D)."""
+    if count == 1:
+        return encoded
+    frames, mask = encoded
+    more = -frames.shape[1] % count
+    weight = nn.functional.pad(mask.to(frames.dtype), (0, more)).unflatten(1, (-1, count))
+    groups = nn.functional.pad(frames, (0, 0, 0, more)).unflatten(1, (-1, count))
+    total = weight.sum(2)
+    mean = (groups * weight[..., None]).sum(2) / total.clamp(min=1)[..., None]
+    return Encoded(mean, total > 0)
 
 
 class MeanPooling(nn.Module):
@@ -69,6 +84,29 @@ class AttentivePooling(nn.Module):
         mean = (frames * weight).sum(1)
         variance = ((frames - mean[:, None]).square() * weight).sum(1)
         return torch.cat([mean, (variance + 1e-6).sqrt()], 1)
+
+
+class FlattenPooling(nn.Module):
+    """All frames side by side (paper A): only for streams of a fixed number of frames; padding counts."""
+
+    def __init__(self, width: int, frames: int) -> None:
+        super().__init__()
+        self.width = width * frames
+
+    def forward(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """(B, T, D), (B, T) -> (B, T x D)."""
+        return frames.flatten(1)
+
+
+def make_pooling(name: str, encoder: nn.Module) -> nn.Module:
+    """The pooling of an encoder's frames. Raises `SettingsError` where 'flatten' meets a free number of frames."""
+    width = int(encoder.width)  # type: ignore[arg-type]
+    if name != "flatten":
+        return POOLING[name](width)
+    frames = int(getattr(encoder, "fixed_frames", 0))
+    if not frames:
+        raise SettingsError("pooling 'flatten' needs utterances of one length: set inputs.fixed_s, or pool otherwise")
+    return FlattenPooling(width, frames)
 
 
 POOLING: dict[str, Callable[[int], MeanPooling | StatisticsPooling | AttentivePooling]] = {

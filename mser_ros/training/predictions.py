@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,11 @@ import numpy as np
 from ..errors import SettingsError
 from ..evaluation.metrics import Predictions
 from ..inference import softmax
+from ..labels import LABELS
+from .corpora.base import Item
+
+#: Where a run and each of its folds keep what they predicted, from all modalities.
+PREDICTIONS = "predictions.npz"
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,3 +67,26 @@ class OutOfFold:
     @staticmethod
     def join(parts: list[OutOfFold]) -> OutOfFold:
         return OutOfFold(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(OutOfFold)))
+
+
+def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every non-empty set of modalities, all of them first."""
+    return [subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size)]
+
+
+def subset_file(subset: Sequence[str], modalities: Sequence[str] = ()) -> str:
+    """Where a run keeps its predictions from these modalities; all of them are meant where the two are equal."""
+    return PREDICTIONS if tuple(subset) == tuple(modalities) else f"predictions_{'+'.join(subset)}.npz"
+
+
+def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str) -> OutOfFold:
+    """OutOfFold with the identity of their items."""
+    return OutOfFold(
+        source=np.array(sources, str),
+        item_id=np.array([item.item_id for item in items], str),
+        person=np.array([item.person for item in items], str),
+        cluster=np.array([item.cluster for item in items], str),
+        fold=np.full(len(items), fold),
+        label=np.array([LABELS.index(item.label) for item in items], np.int64),
+        logits=logits.astype(np.float32),
+    )
