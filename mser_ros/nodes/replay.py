@@ -6,6 +6,7 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -29,8 +30,17 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     "mocap": ("subscribers skeleton",),
     "emotion": ("subscribers emotion",),
 }
-#: How long the clock goes on after the last message, so that the nodes' time-outs can end.
-_TAIL_S = 5.0
+#: A node that has not reported for so long is dead.
+_DEAD_S = 5.0
+
+
+@dataclass(frozen=True)
+class _Report:
+    """What a node's diagnostics said: when, and whether it had rested since the report before."""
+
+    at_s: float
+    received: Mapping[str, str]
+    is_quiet: bool
 
 
 class ReplaySession:
@@ -47,6 +57,9 @@ class ReplaySession:
         self.emotions: list[tuple[float, Emotion]] = []
         self.utterances: list[tuple[float, Utterance]] = []
         self.diagnostics: dict[str, dict[str, str]] = {}
+        self._reports: dict[str, _Report] = {}
+        self._publishers: dict[str, Any] = {}
+        self._end_ns = 0
         self._on_emotion = on_emotion
         self._changed = threading.Condition()
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
@@ -138,16 +151,33 @@ class ReplaySession:
             self._end_ns = bag.end_ns
         self._publishers = publishers
 
-    def finish(self, *, rate: float = 1.0) -> bool:
-        """Let the clock run on until every utterance has its last emotion; whether all have."""
+    def finish(self, *, rate: float = 1.0, timeout_s: float = 60.0) -> bool:
+        """Let the clock run on until all that was played is worked off and every utterance has its last emotion.
+
+        Whether it came to that within `timeout_s` of this machine's time.
+        """
         step_s = 0.05
-        for step in range(int(_TAIL_S / step_s)):
-            if self.wait(self._is_complete, step_s / rate):
+        begin_s = time.monotonic()
+        with self._changed:
+            self._reports.clear()
+        for step in range(int(timeout_s * rate / step_s)):
+            if self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), step_s / rate):
                 break
             self._tick(self._end_ns + round(step * step_s * NS_PER_S))
         for publisher in self._publishers.values():
             self.node.destroy_publisher(publisher)
+        self._publishers.clear()
         return self._is_complete()
+
+    def _is_quiet(self, since_s: float) -> bool:
+        """Whether no node has received or done anything between its last two reports."""
+
+        def is_quiet(name: str) -> bool:
+            report = self._reports.get(name)
+            is_dead = time.monotonic() - max(since_s, report.at_s if report else 0.0) > _DEAD_S
+            return is_dead or bool(report and report.is_quiet)
+
+        return all(is_quiet(name) for name in LINKS if name in self.diagnostics)
 
     def _is_complete(self) -> bool:
         begun = {message.utterance_id for _, message in self.utterances}
@@ -179,7 +209,11 @@ class ReplaySession:
         with self._changed:
             for status in message.status:
                 name = status.name.rsplit("/", 1)[-1]
-                self.diagnostics[name] = {item.key: item.value for item in status.values}
+                self.diagnostics[name] = values = {item.key: item.value for item in status.values}
+                received = {key: value for key, value in values.items() if key.startswith("received")}
+                before = self._reports.get(name)
+                is_quiet = before is not None and before.received == received and values.get("backlog") == "0"
+                self._reports[name] = _Report(time.monotonic(), received, is_quiet)
             self._changed.notify_all()
 
 

@@ -34,8 +34,8 @@ class Worker:
 
     @property
     def backlog(self) -> int:
-        """How much work waits."""
-        return self._queue.qsize()
+        """How much work is not done yet."""
+        return self._queue.unfinished_tasks
 
     def submit(self, work: Work) -> bool:
         """Have it done. False where the worker is so far behind that the oldest work was dropped."""
@@ -43,6 +43,7 @@ class Worker:
         if is_full:
             with contextlib.suppress(queue.Empty):
                 self._queue.get_nowait()
+                self._queue.task_done()
         self._queue.put(work)
         return not is_full
 
@@ -57,9 +58,11 @@ class Worker:
                 try:
                     work = self._queue.get(timeout=_TICK_S if self._is_waiting() else None)
                 except queue.Empty:
-                    work = self._tick
+                    self._tick()
+                    continue
                 if work is None:
                     return
                 work()
+                self._queue.task_done()
         except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
             self._on_bug(error)

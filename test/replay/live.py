@@ -1,0 +1,123 @@
+"""A bag through the live nodes, and the same bag through the pipeline without ROS."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ros_world import Emotion, Utterance
+
+from mser_ros import conversions
+from mser_ros.bags import Bag
+from mser_ros.bundle import load_bundle
+from mser_ros.errors import MserError
+from mser_ros.nodes.processes import NodeProcesses
+from mser_ros.nodes.replay import ReplaySession
+from mser_ros.pipeline import EmotionPipeline
+from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.types import EmotionEstimate, EstimateState, UtteranceEvent
+
+NODES = ("speech", "mocap", "emotion")
+TOPICS = ("/audio", "/skeleton_in")
+LAST = (Emotion.FINAL, Emotion.RETRACTED)
+#: Only missing data is waited for, and here all comes: waits that no busy machine exceeds at any rate.
+PATIENT = {"emotion:evidence_timeout_s": 5.0, "emotion:text_timeout_s": 30.0, "speech:stall_s": 30.0}
+
+
+@dataclass
+class Run:
+    """What the live nodes said of one round of a bag."""
+
+    emotions: list[Emotion]
+    utterances: list[Utterance]
+    diagnostics: dict[str, dict[str, str]]
+    exit_codes: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def last(self) -> dict[str, Emotion]:
+        """The last emotion of each utterance, in order."""
+        return {message.utterance_id: message for message in self.emotions if message.state in LAST}
+
+    def assert_one_last_emotion_each(self) -> None:
+        """Per utterance exactly one FINAL or RETRACTED, and nothing after it."""
+        begun = {message.utterance_id for message in self.utterances}
+        ended = Counter(message.utterance_id for message in self.emotions if message.state in LAST)
+        assert ended == dict.fromkeys(begun, 1)
+        closed: set[str] = set()
+        for message in self.emotions:
+            assert message.utterance_id not in closed, f"{message.utterance_id} goes on after its end"
+            if message.state in LAST:
+                closed.add(message.utterance_id)
+
+
+def live(
+    bag: Path,
+    *,
+    bundle: Path,
+    asr: str = "none",
+    rate: float,
+    rounds: int = 1,
+    during: Callable[[NodeProcesses, float], None] = lambda nodes, share: None,
+    **parameters: object,
+) -> list[Run]:
+    """Play a bag into nodes that run as processes of their own; what they said in each round."""
+    given = {"use_sim_time": True, "emotion:bundle": bundle, "speech:asr.backend": asr, **PATIENT, **parameters}
+    runs = []
+    with NodeProcesses(NODES, parameters=given) as nodes, ReplaySession() as session:
+        assert session.wait_for_links(NODES, timeout_s=60), (nodes.ended(), session.problems(), session.diagnostics)
+        for _ in range(rounds):
+            session.emotions.clear()
+            session.utterances.clear()
+            session.play(bag, rate=rate, topics=TOPICS, progress=lambda share: during(nodes, share))
+            assert session.finish(rate=rate), session.diagnostics
+            emotions = [message for _, message in session.emotions]
+            runs.append(Run(emotions, [message for _, message in session.utterances], dict(session.diagnostics)))
+    for run in runs:
+        run.exit_codes = nodes.exit_codes
+    return runs
+
+
+def offline(
+    bag: Path, *, bundle: Path, asr: str = "none", topics: tuple[str, ...] = TOPICS
+) -> tuple[dict[str, EmotionEstimate], list[UtteranceEvent]]:
+    """The last estimate of each utterance, in order, and all events, from the pipeline without ROS."""
+    speech = SpeechSettings(asr=AsrSettings(backend=asr))
+    pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
+    events: list[UtteranceEvent] = []
+    pipeline.on_event = events.append
+    estimates: list[EmotionEstimate] = []
+    with Bag(bag) as source:
+        for message in source.messages(list(topics)):
+            try:
+                if message.topic == "/audio":
+                    estimates += pipeline.push_audio(conversions.audio_from_msg(message.decode()))
+                else:
+                    estimates += pipeline.push_skeleton(conversions.skeleton_from_msg(message.decode()))
+            except MserError:
+                continue
+    estimates += pipeline.flush()
+    last = (EstimateState.FINAL, EstimateState.RETRACTED)
+    return {item.utterance_id: item for item in estimates if item.state in last}, events
+
+
+def assert_same(run: Run, expected: dict[str, EmotionEstimate]) -> None:
+    """The same utterances with the same last emotion, whatever the order of their data was."""
+    assert list(run.last) == list(expected)
+    for name, message in run.last.items():
+        estimate = expected[name]
+        assert message.state == estimate.state
+        assert message.label == estimate.label
+        assert message.transcript == estimate.transcript
+        assert message.body_id == estimate.body_id
+        assert message.abstain_reason == estimate.abstain_reason
+        span = conversions.time_to_ns(message.speech_start), conversions.time_to_ns(message.speech_end)
+        assert span == (estimate.speech_start_ns, estimate.speech_end_ns)
+        np.testing.assert_allclose(message.probabilities, estimate.probabilities, atol=1e-3)
+        for got, wanted in zip(message.evidence, estimate.evidence, strict=True):
+            assert (got.modality, got.available) == (wanted.modality, wanted.available)
+            assert got.age_s == pytest.approx(wanted.age_s, abs=1e-3)

@@ -1,0 +1,126 @@
+"""The same data gives the same emotions: through live nodes, as processes over DDS, and through the pipeline alone."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+import numpy as np
+import pytest
+from live import assert_same, live, offline
+from ros_world import DEMO, T0, Emotion
+
+from mser_ros.bag_writer import BagWriter
+from mser_ros.bags import Bag
+from mser_ros.conversions import to_fields
+from mser_ros.nodes.processes import NodeProcesses
+from mser_ros.resources import default_bundle_dir
+from mser_ros.types import to_ns
+
+
+@pytest.fixture(scope="module")
+def best_bundle(tiny_bundle) -> Path:
+    """The default bundle where it is there, else one that computes as it does."""
+    default = default_bundle_dir()
+    return default if (default / "manifest.json").is_file() else tiny_bundle
+
+
+def test_the_demo_bag_gives_the_same_emotions_live_and_offline(ros, best_bundle):
+    expected, events = offline(DEMO, bundle=best_bundle, asr="pocketsphinx")
+    (run,) = live(DEMO, bundle=best_bundle, asr="pocketsphinx", rate=2.5)
+    assert len(expected) >= 5
+    assert any(estimate.transcript for estimate in expected.values())
+    assert all(evidence.available for estimate in expected.values() for evidence in estimate.evidence)
+    assert_same(run, expected)
+    run.assert_one_last_emotion_each()
+    assert len(run.utterances) == len(events)
+    assert any(message.state == Emotion.PROVISIONAL for message in run.emotions)
+    assert run.exit_codes == {"speech": 0, "mocap": 0, "emotion": 0}
+    for node in run.diagnostics.values():
+        assert (node["dropped"], node["rejected"], node["last problem"]) == ("0", "0", "")
+
+
+def write_rough_bag(path: Path) -> Path:
+    """The demo bag as a bad network would bring it: audio lost, doubled, swapped and broken, skeletons likewise."""
+    rng = np.random.default_rng(7)
+    hole_ns = T0 + to_ns(9.0), T0 + to_ns(9.6)
+    messages: list[tuple[int, str, str, dict]] = []
+    with Bag(DEMO) as source:
+        for message in source.messages():
+            fields, log_ns = to_fields(message.decode()), message.log_ns
+            if message.topic == "/audio":
+                if rng.random() < 0.05 or hole_ns[0] < log_ns < hole_ns[1]:
+                    continue
+                if rng.random() < 0.1:
+                    log_ns += to_ns(0.07)  # past the next one
+                if rng.random() < 0.05:
+                    messages.append((log_ns + 1, message.topic, message.type_name, fields))
+                if rng.random() < 0.03:
+                    broken = fields | {"channels": 0}
+                    messages.append((log_ns + 2, message.topic, message.type_name, broken))
+            else:
+                if rng.random() < 0.2:
+                    continue
+                log_ns += to_ns(rng.choice([0.0, 0.0, 0.05, 0.2]))
+                if rng.random() < 0.05:
+                    broken = fields | {"positions": fields["positions"][:-3]}
+                    messages.append((log_ns + 1, message.topic, message.type_name, broken))
+                if rng.random() < 0.1:
+                    fields["positions"][6:12] = [float("nan")] * 6
+            messages.append((log_ns, message.topic, message.type_name, fields))
+    with BagWriter(path) as writer:
+        for log_ns, topic, type_name, fields in sorted(messages, key=lambda item: item[:2]):
+            writer.write(topic, type_name, fields, log_ns)
+    return path
+
+
+def test_a_bag_with_losses_and_disorder_gives_the_same_emotions_live_and_offline(ros, tiny_bundle, tmp_path):
+    bag = write_rough_bag(tmp_path / "rough")
+    expected, _ = offline(bag, bundle=tiny_bundle)
+    (run,) = live(bag, bundle=tiny_bundle, rate=4.0)
+    assert_same(run, expected)
+    run.assert_one_last_emotion_each()
+    for counter in ("lost_samples", "duplicates", "discontinuities", "rejected"):
+        assert int(run.diagnostics["speech"][counter]) > 0
+    assert int(run.diagnostics["mocap"]["rejected"]) > 0
+    assert int(run.diagnostics["emotion"]["reordered"]) > 0
+    assert run.exit_codes == {"speech": 0, "mocap": 0, "emotion": 0}
+
+
+def test_a_bag_that_begins_again_gives_the_same_emotions_again(ros, tiny_bundle):
+    expected, _ = offline(DEMO, bundle=tiny_bundle)
+    runs = live(DEMO, bundle=tiny_bundle, rate=5.0, rounds=2)
+    assert_same(runs[0], expected)
+    for run in runs:
+        run.assert_one_last_emotion_each()
+    assert not set(runs[0].last) & set(runs[1].last)
+    for first, second in zip(runs[0].last.values(), runs[1].last.values(), strict=True):
+        assert first.state == second.state
+        assert (first.label, first.speech_start, first.speech_end) == (
+            second.label,
+            second.speech_start,
+            second.speech_end,
+        )
+        np.testing.assert_allclose(first.probabilities, second.probabilities, atol=1e-3)
+
+
+def test_a_node_that_is_killed_does_not_stop_the_others(ros, tiny_bundle):
+    expected, _ = offline(DEMO, bundle=tiny_bundle)
+    killed_at = 0.4
+
+    def kill(nodes: NodeProcesses, share: float) -> None:
+        if share > killed_at and nodes.processes["mocap"].poll() is None:
+            nodes.processes["mocap"].kill()
+            nodes.processes["mocap"].wait()
+
+    defaults = {"emotion:evidence_timeout_s": 0.25, "emotion:text_timeout_s": 3.0}
+    (run,) = live(DEMO, bundle=tiny_bundle, rate=4.0, during=kill, **defaults)
+    run.assert_one_last_emotion_each()
+    assert [message.state for message in run.last.values()] == [item.state for item in expected.values()]
+    assert run.exit_codes == {"speech": 0, "mocap": -signal.SIGKILL, "emotion": 0}
+    seen = [
+        next(item.available for item in message.evidence if item.modality == "mocap") for message in run.last.values()
+    ]
+    assert seen[0]
+    assert not seen[-1]
+    assert all(item.available for item in list(run.last.values())[-1].evidence if item.modality == "speech")
