@@ -140,7 +140,7 @@ class Segmenter:
         self._voiced = self._voice_run * FRAME
         self._voice_end = self._now
         self._voice_run = 0
-        self._start = max(self._now - self._voiced - self._pre_roll, self._now - len(held), self._earliest)
+        self._start = max(self._now - self._voiced - self._pre_roll, self._earliest)
         yield Started(self._time(self._start), self._time(self._now))
         yield Speech(held[len(held) - (self._now - self._start) :], self._time(self._start))
 

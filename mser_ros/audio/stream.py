@@ -113,7 +113,7 @@ class AudioStream:
         if ahead < 0:
             # Heard before if the stamp agrees with the index; if it goes on, the source does not count, or counts anew.
             index_ns = ahead * NS_PER_S // rate
-            if chunk.stamp_ns < run.last_stamp_ns or abs(ahead_ns - index_ns) < abs(ahead_ns):
+            if abs(ahead_ns - index_ns) < abs(ahead_ns):
                 return self._repeated(run, chunk, -ahead)
             ahead = _samples(ahead_ns, rate) if ahead_ns > self._tolerance_ns else 0
         if ahead > 0:

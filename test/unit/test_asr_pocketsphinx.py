@@ -99,8 +99,8 @@ def test_without_speech_there_are_few_words_and_no_failure(transcriber: Transcri
 
 
 def test_speech_cut_anywhere_still_gives_what_was_heard(transcriber: Transcriber) -> None:
-    samples = np.concatenate([utterance(), utterance(1)])
-    for length in range(20_000, len(samples), 9_100):
+    samples = utterance()
+    for length in range(17_000, 30_000, 1_000):
         transcriber.start(START_NS)
         transcriber.accept(samples[:length])
         partial = transcriber.partial().text

@@ -173,7 +173,7 @@ def test_a_long_monologue_is_cut_without_losing_a_sample() -> None:
 
 def test_a_flush_ends_what_is_open_at_the_very_last_sample() -> None:
     samples = np.concatenate([silence(0.5), voice(1.01)])
-    segmenter = Segmenter(None, FakeVad())
+    segmenter = Segmenter(SegmenterSettings(post_roll_s=0.0), FakeVad())
     events = run(segmenter, samples)
     check_grammar(events, samples)
     (ended,) = of(Ended, events)
@@ -181,10 +181,13 @@ def test_a_flush_ends_what_is_open_at_the_very_last_sample() -> None:
     assert list(segmenter.flush()) == []
 
 
-def test_after_a_flush_the_next_chunk_sets_the_clock() -> None:
-    segmenter = Segmenter(None, FakeVad())
+def test_after_a_flush_the_next_chunk_sets_the_clock_and_the_detector_starts_anew() -> None:
+    vad = FakeVad()
+    segmenter = Segmenter(None, vad)
+    resets = vad.resets
     samples = np.concatenate([silence(0.5), voice(1.0), silence(1.0)])
     first = run(segmenter, samples)
+    assert vad.resets == resets + 1
     second = list(segmenter.push(AudioChunk(samples[:, None], RATE, START_NS + NS_PER_S)))
     assert of(Ended, second)[0].start_ns - of(Ended, first)[0].start_ns == NS_PER_S
 

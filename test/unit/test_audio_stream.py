@@ -120,6 +120,16 @@ def test_a_late_block_is_dropped_and_its_place_is_silent() -> None:
     assert (stream.counters.duplicates, stream.counters.filled_samples) == (1, BLOCK)
 
 
+def test_a_late_block_of_a_source_that_never_counts_is_dropped() -> None:
+    samples = recording()
+    chunks = without_index(blocks(samples))
+    chunks[5], chunks[6] = chunks[6], chunks[5]
+    stream = AudioStream()
+    expected = np.delete(samples[:, 0], slice(5 * BLOCK, 6 * BLOCK))
+    assert np.array_equal(only(heard(stream, chunks)), expected)
+    assert stream.counters.duplicates == 1
+
+
 def test_what_two_blocks_share_is_heard_once() -> None:
     samples = recording()
     chunks = blocks(samples)

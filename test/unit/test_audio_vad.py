@@ -34,12 +34,12 @@ def test_a_voice_is_heard_and_the_silence_around_it_is_not() -> None:
     assert heard[after:].max() < 0.3
 
 
-@pytest.mark.parametrize("offset", [-9_000, 9_000])
+@pytest.mark.parametrize("offset", [-12_000, 12_000])
 def test_a_constant_offset_changes_little(offset: int) -> None:
-    speech = np.concatenate([silence(0.5), spoken() // 2, silence(0.5)])
-    clean = probabilities(SileroVad(), speech) > 0.5
-    shifted = probabilities(SileroVad(), (speech + offset).astype(np.int16)) > 0.5
-    assert np.mean(clean == shifted) > 0.95
+    speech = np.concatenate([silence(0.5), spoken() // 8, silence(0.5)])
+    clean = probabilities(SileroVad(), speech)
+    shifted = probabilities(SileroVad(), (speech + offset).astype(np.int16))
+    assert np.abs(clean - shifted).max() < 0.3
 
 
 def test_after_a_reset_nothing_of_the_past_is_left() -> None:
