@@ -21,10 +21,10 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
     """
     folders = {}
     for text in data:
-        name, equals, folder = text.partition("=")
+        name, equals, place = text.partition("=")
         if not equals:
             raise SettingsError(f"--data '{text}' is not of the form NAME=PATH")
-        folders[name] = folder
+        folders[name] = place
     try:
         from ..training.config_files import load_config
         from ..training.experiment import run_experiment

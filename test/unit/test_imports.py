@@ -162,25 +162,23 @@ MSER = "from mser_ros.cli.main import main\nsys.exit(main(sys.argv[1:]))"
 NEED_ROS = ("demo", "run", "bench")
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_the_help_of_every_command_needs_no_torch(command: str) -> None:
-    if command in NEED_ROS:
-        pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
-    done = run_without(TRAINING_ONLY, MSER, *([command] if command else []), "--help")
+@pytest.mark.parametrize("command", ["", *(name for name in COMMANDS if name not in NEED_ROS)])
+def test_the_help_of_a_command_needs_neither_torch_nor_ros(command: str) -> None:
+    done = run_without(TRAINING_ONLY | ROS, MSER, *([command] if command else []), "--help")
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("Usage: mser")
 
 
-@pytest.mark.parametrize("command", ["", *COMMANDS])
-def test_a_command_that_needs_no_ros_works_without_and_the_others_name_the_cure(command: str) -> None:
-    done = run_without(ROS, MSER, *([command] if command else []), "--help")
-    if command in NEED_ROS:
-        assert done.returncode == 1
-        assert done.stderr.count("\n") == 1
-        assert "is not installed: " in done.stderr
-        assert "or call 'make setup'" in done.stderr
-    else:
-        assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("command", NEED_ROS)
+def test_a_command_for_live_nodes_needs_no_torch_and_without_ros_names_the_cure(command: str) -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
+    done = run_without(TRAINING_ONLY, MSER, command, "--help")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Usage: mser {command}")
+    refused = run_without(ROS, MSER, command, "--help")
+    assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), refused.stderr
+    assert "is not installed: " in refused.stderr
+    assert "or call 'make setup'" in refused.stderr
 
 
 @pytest.mark.parametrize(
