@@ -1,0 +1,109 @@
+"""What colcon, rosdep and ROS read of this package: package.xml, setup.py, setup.cfg and the ament index."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from mser_ros import __version__
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = [ROOT, ROOT / "interfaces" / "mser_msgs"]
+
+
+@pytest.fixture(scope="module")
+def setup() -> dict:
+    """What setup.py hands to setuptools."""
+    code = (
+        "import setuptools; setuptools.setup = lambda **given: print(repr(given));"
+        "exec(compile(open('setup.py').read(), 'setup.py', 'exec'))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return ast.literal_eval(result.stdout)
+
+
+def read_package(folder: Path):
+    package = pytest.importorskip("catkin_pkg.package", reason="catkin_pkg is missing: call 'make setup-dev'")
+    warnings: list[str] = []
+    parsed = package.parse_package(str(folder / "package.xml"), warnings=warnings)
+    parsed.validate(warnings=warnings)
+    assert warnings == []
+    return parsed
+
+
+@pytest.mark.parametrize("folder", PACKAGES, ids=lambda folder: folder.name)
+def test_package_xml_is_valid_and_names_somebody_who_can_be_written_to(folder):
+    package = read_package(folder)
+    assert package.package_format == 3
+    assert package.maintainers
+    for person in package.maintainers:
+        assert re.fullmatch(r"[\w.+-]+@([\w-]+\.)+[a-z]{2,}", person.email)
+    assert package.licenses[0] == "Apache-2.0"
+
+
+def test_package_xml_names_the_licences_of_code_and_weights_and_their_files():
+    licences = read_package(ROOT).licenses
+    assert len(licences) == 2
+    assert "NC" in licences[1]
+    assert (ROOT / licences[0].file).is_file()
+    assert Path(licences[1].file).parent == Path("models/default")
+    if (ROOT / "models" / "default" / "manifest.json").is_file():
+        assert (ROOT / licences[1].file).is_file()
+
+
+def test_versions_agree(setup):
+    assert {read_package(folder).version for folder in PACKAGES} == {__version__}
+    assert setup["version"] == __version__
+
+
+def test_name_build_type_and_dependencies_are_those_of_a_python_package(setup):
+    package = read_package(ROOT)
+    assert package.name == setup["name"] == "mser_ros"
+    assert package.get_build_type() == "ament_python"
+    needed = {depend.name for depend in package.exec_depends}
+    assert {"rclpy", "mser_msgs", "launch_ros", "diagnostic_msgs"} <= needed
+
+
+def test_every_message_package_that_the_nodes_import_is_a_dependency():
+    needed = {depend.name for depend in read_package(ROOT).exec_depends}
+    for path in (ROOT / "mser_ros" / "nodes").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").endswith("_msgs.msg"):
+                assert node.module.split(".")[0] in needed, path.name
+
+
+def test_every_executable_exists_and_scripts_lie_where_ros2_run_looks(setup):
+    scripts = dict(entry.split(" = ") for entry in setup["entry_points"]["console_scripts"])
+    nodes = {path.stem for path in (ROOT / "mser_ros" / "nodes").glob("*_node.py")}
+    assert set(scripts) == nodes | {"mser"}
+    for place in scripts.values():
+        module, function = place.split(":")
+        path = ROOT / (module.replace(".", "/") + ".py")
+        assert function in {node.name for node in ast.parse(path.read_text()).body if isinstance(node, ast.FunctionDef)}
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    assert config["install"]["install_scripts"] == "$base/lib/mser_ros"
+
+
+def test_the_ament_index_and_every_data_file_are_installed(setup):
+    installed = dict(setup["data_files"])
+    assert installed["share/ament_index/resource_index/packages"] == ["resource/mser_ros"]
+    assert "package.xml" in installed["share/mser_ros"]
+    for folder in ("launch", "config", "config/skeletons", "interfaces/mser_msgs/msg", "demo"):
+        assert installed[f"share/mser_ros/{folder}"], folder
+    assert all((ROOT / file).is_file() for files in installed.values() for file in files)
+    packages = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in ROOT.glob("mser_ros/**/*.py")}
+    assert set(setup["packages"]) == packages
+
+
+def test_the_entry_points_can_be_called():
+    pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
+    for name in ("microphone", "speech", "mocap", "emotion"):
+        assert callable(import_module(f"mser_ros.nodes.{name}_node").main)
