@@ -1,0 +1,25 @@
+"""`mser report`: training runs beside the papers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ..errors import DependencyError
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report.md"), show_default=True)
+@click.option(
+    "--resamples", type=click.IntRange(100, 100000), default=1000, show_default=True, help="Of the bootstrap."
+)
+def report(runs: tuple[Path, ...], output: Path, resamples: int) -> None:
+    """Write one Markdown page that holds RUNS (folders that 'mser train' wrote) against the papers' tables."""
+    try:
+        from ..training.reporting import write_report
+    except ImportError as error:
+        raise DependencyError(f"the report needs more packages ({error}): pip install 'mser_ros[train]'") from None
+    write_report(runs, output, resamples=resamples)
+    click.echo(f"written: {output}")
