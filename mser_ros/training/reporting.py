@@ -89,9 +89,9 @@ _HEAD = (
 def _preface(runs: Sequence[Run]) -> list[str]:
     lines = [
         "Written by `mser report`. WA: weighted accuracy, the share of utterances that are right; UA: unweighted",
-        "average recall over the classes. Each measured figure is from out-of-fold predictions, with its 95 % interval by",
-        "bootstrap over people (or the finest unit that the corpus names). Published figures are the papers', or their",
-        "authors' notebooks', on 4-class IEMOCAP.",
+        "average recall over the classes. Each measured figure is from out-of-fold predictions, with its 95 % interval",
+        "by bootstrap over people (or the finest unit that the corpus names). Published figures are the papers', or",
+        "their authors' notebooks', on 4-class IEMOCAP.",
         "",
     ]
     if any(run.synthetic for run in runs):
