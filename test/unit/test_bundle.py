@@ -125,15 +125,15 @@ def test_a_missing_file_is_refused_and_named(folder: Path) -> None:
 def test_a_truncated_file_is_refused_and_named(folder: Path) -> None:
     content = (folder / "mocap.onnx").read_bytes()
     (folder / "mocap.onnx").write_bytes(content[:-1])
-    assert "mocap.onnx" in sentence_of(folder)
-    assert "truncated" in sentence_of(folder)
+    assert "mocap.onnx of bundle" in sentence_of(folder)
+    assert "is truncated or of another version" in sentence_of(folder)
 
 
 def test_a_file_with_one_changed_bit_is_refused_and_named(folder: Path) -> None:
     content = bytearray((folder / "tokenizer.json").read_bytes())
     content[len(content) // 2] ^= 1
     (folder / "tokenizer.json").write_bytes(bytes(content))
-    assert "tokenizer.json" in sentence_of(folder)
+    assert "tokenizer.json of bundle" in sentence_of(folder)
     assert "was changed after export" in sentence_of(folder)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, combinations
 from pathlib import Path
@@ -321,15 +321,31 @@ def test_no_words_are_no_evidence(recognizer: EmotionRecognizer, text: str) -> N
     assert (estimate.label, estimate.abstain_reason) == (UNKNOWN, AbstainReason.NO_EVIDENCE)
 
 
-def test_words_that_the_tokenizer_takes_away_are_no_evidence(tmp_path: Path) -> None:
-    folder = write_tiny_bundle(tmp_path / "b")
+def retokenized(folder: Path, change: Callable[[Tokenizer], None]) -> EmotionRecognizer:
+    """A recogniser whose tokenizer was changed, and then listed as it is."""
+    write_tiny_bundle(folder)
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.normalizer = normalizers.Replace("…", "")
+    change(tokenizer)
     tokenizer.save(str(folder / "tokenizer.json"))
     manifest = json.loads((folder / MANIFEST).read_text())
     write_manifest(folder, {key: value for key, value in manifest.items() if key not in ("format", "files")})
-    estimate = EmotionRecognizer(load_bundle(folder)).recognize(replace(only(), transcript=said("…")))
+    return EmotionRecognizer(load_bundle(folder))
+
+
+def test_words_that_the_tokenizer_takes_away_are_no_evidence(tmp_path: Path) -> None:
+    def drop_dots(tokenizer: Tokenizer) -> None:
+        tokenizer.normalizer = normalizers.Replace("…", "")
+
+    recognizer = retokenized(tmp_path / "b", drop_dots)
+    estimate = recognizer.recognize(replace(only(), transcript=said("…")))
     assert estimate.abstain_reason is AbstainReason.NO_EVIDENCE
+
+
+def test_padding_that_a_tokenizer_was_saved_with_does_not_enter(tmp_path: Path) -> None:
+    padded = retokenized(tmp_path / "a", lambda tokenizer: tokenizer.enable_padding(length=20, pad_id=1))
+    plain = retokenized(tmp_path / "b", lambda tokenizer: None)
+    item = replace(only(), transcript=said("happy"))
+    np.testing.assert_array_equal(padded.recognize(item).probabilities, plain.recognize(item).probabilities)
 
 
 @pytest.mark.parametrize(
@@ -431,6 +447,11 @@ def test_the_age_of_the_body_is_told(recognizer: EmotionRecognizer) -> None:
     late = recognizer.recognize(utterance(skeleton=body(end_ns=END_NS - to_ns(1.5))))
     assert evidence(late, "mocap").age_s == pytest.approx(1.5)
     assert evidence(late, "speech").age_s == 0
+
+
+def test_a_body_is_looked_at_up_to_its_newest_frame(recognizer: EmotionRecognizer) -> None:
+    fresh, late = (utterance(skeleton=body(end_ns=END_NS - to_ns(age_s))) for age_s in (0, 1.5))
+    np.testing.assert_array_equal(recognizer.recognize(late).probabilities, recognizer.recognize(fresh).probabilities)
 
 
 def test_every_joint_layout_of_a_body_serves(recognizer: EmotionRecognizer) -> None:

@@ -176,6 +176,7 @@ def test_a_sound_too_short_for_speech_is_cancelled() -> None:
     _, events = run(stage(transcriber), chunks(scene(1, 0.15, 1)))
     assert [event.state for event in events if event.state is not PARTIAL] == [STARTED, CANCELLED]
     assert transcriber.heard == [], "nothing was read"
+    assert transcriber.partial().text == "", "and nothing is kept"
 
 
 def test_a_sound_shorter_than_that_is_not_even_announced() -> None:
