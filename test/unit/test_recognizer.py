@@ -450,7 +450,10 @@ def test_the_age_of_the_body_is_told(recognizer: EmotionRecognizer) -> None:
 
 
 def test_a_body_is_looked_at_up_to_its_newest_frame(recognizer: EmotionRecognizer) -> None:
-    fresh, late = (utterance(skeleton=body(end_ns=END_NS - to_ns(age_s))) for age_s in (0, 1.5))
+    fresh, late = (utterance(skeleton=body(frames=150, end_ns=END_NS - to_ns(age_s))) for age_s in (0, 1.5))
+    for item in (fresh, late):
+        assert item.skeleton is not None
+        item.skeleton.positions[:, 6, 1] += np.linspace(0, 0.5, 150, dtype=np.float32)  # a hand goes up
     np.testing.assert_array_equal(recognizer.recognize(late).probabilities, recognizer.recognize(fresh).probabilities)
 
 
