@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 
 import rclpy
@@ -46,40 +46,38 @@ def start(node: PerceptionNode) -> bool:
     return True
 
 
-def run_nodes(
-    names: Sequence[str], arguments: Sequence[str] | None = None, *, ready: Callable[[], None] | None = None
-) -> int:
-    """Run nodes until SIGINT or SIGTERM; the exit code.
-
-    `arguments`: the command line, with `--ros-args`. `ready` is called when every node has been started.
-    """
+def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> int:
+    """Run nodes until SIGINT or SIGTERM; the exit code. `arguments`: the command line, with `--ros-args`."""
     # rclpy ends the context at SIGINT and SIGTERM; Python's own answer to SIGINT would break into that anywhere.
-    before = signal.signal(signal.SIGINT, lambda *_: None)
+    interrupts: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
     try:
         rclpy.init(args=sys.argv if arguments is None else [sys.argv[0], *arguments])
     except RuntimeError as error:
         print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
         return 1
     nodes: list[PerceptionNode] = []
-    executor = SingleThreadedExecutor()
+    executor: SingleThreadedExecutor | None = None
     try:
+        executor = SingleThreadedExecutor()
         for name in names:
-            node = create_node(name)
-            nodes.append(node)
-            executor.add_node(node)
-            start(node)
-        if ready:
-            ready()
-        executor.spin()
+            if interrupts:
+                break
+            nodes.append(create_node(name))
+            executor.add_node(nodes[-1])
+            start(nodes[-1])
+        else:
+            executor.spin()
     except ExternalShutdownException:
         pass
-    except RuntimeError:  # what rclpy raises when the context ends under a callback, and otherwise a bug
-        if rclpy.ok():
+    except Exception:
+        if rclpy.ok():  # else it is one of the many things that rclpy raises when the context ends under its feet
             raise
     finally:
         for node in nodes:
             node.close()
-        executor.shutdown()
+        if executor:
+            executor.shutdown()
         for node in nodes:
             node.destroy_node()
         rclpy.try_shutdown()

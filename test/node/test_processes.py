@@ -84,8 +84,9 @@ def test_a_signal_ends_every_node_cleanly_while_it_works(world: World, tiny_bund
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-def test_a_signal_ends_a_node_cleanly_while_it_is_still_starting(world: World, tmp_path, number):
-    with running(tmp_path, speech=node_command("speech")) as processes:
+@pytest.mark.parametrize("command", [node_command("speech"), run_command("--no-microphone")], ids=["node", "run"])
+def test_a_signal_ends_nodes_cleanly_while_they_are_still_starting(world: World, tmp_path, number, command):
+    with running(tmp_path, speech=command) as processes:
         world.wait(lambda: "speech" in world.peer.get_node_names(), "the name of the node")
         processes["speech"].send_signal(number)
         assert_ended_cleanly(processes["speech"], tmp_path / "speech")
