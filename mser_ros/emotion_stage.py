@@ -180,7 +180,8 @@ class EmotionStage:
 
     def _is_due(self, pending: _Pending) -> bool:
         event, settings, now_ns = pending.event, self.settings, self._now(0)
-        pending.since_clock_ns = min(pending.since_clock_ns, now_ns)  # a bag that starts again sets the clock back
+        # A bag that starts again sets the clock back; a simulation that has not begun yet shows 0.
+        pending.since_clock_ns = min(pending.since_clock_ns or now_ns, now_ns)
         waited_ns = now_ns - pending.since_clock_ns
         if not pending.has_ended:
             is_gone = waited_ns > to_ns(max(_GONE_S, settings.text_timeout_s))

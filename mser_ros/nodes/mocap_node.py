@@ -10,6 +10,7 @@ from mser_msgs.msg import Skeleton
 from .. import conversions
 from ..errors import SkeletonError
 from ..mocap.buffer import check_frame
+from ..mocap.layouts import get_layout
 from ..settings import MocapSettings
 from .base import PerceptionNode
 from .run import run_nodes
@@ -27,6 +28,8 @@ class MocapNode(PerceptionNode):
         super().__init__("mocap", MocapSettings, **arguments)
 
     def setup(self) -> None:
+        if self.settings.layout:
+            get_layout(self.settings.layout)
         self._skeleton = self.offer(Skeleton, "skeleton", depth=_DEPTH)
 
     def connect(self) -> None:

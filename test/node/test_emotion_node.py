@@ -422,3 +422,16 @@ def test_the_clock_bounds_the_wait_for_the_final_text(world, tiny_bundle):
     world.set_clock(now_ns + to_ns(3.1), robot.node)
     message = robot.last(item.name)
     assert [evidence.available for evidence in message.evidence] == [True, False, True]
+
+
+def test_a_simulation_clock_that_has_not_begun_ends_no_wait(world, tiny_bundle, offline):
+    robot = Robot(world, tiny_bundle, use_sim_time=True, evidence_timeout_s=0.25, text_timeout_s=3.0)
+    item = scene(1)
+    half = len(item.skeletons) // 2
+    robot.give(*item.skeletons[:half], *item.voice[:6], *item.events[:2])
+    world.set_clock(T0, robot.node)
+    robot.give(*item.skeletons[half:], *item.voice[6:], *item.events[2:])
+    assert_same(robot.last(item.name), offline(item)[item.name])
+    robot.give(scene(2))
+    robot.last("ann-2")
+    robot.assert_nothing_follows_a_last_emotion()

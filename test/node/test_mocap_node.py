@@ -82,6 +82,14 @@ def test_a_skeleton_without_a_layout_gets_that_of_the_parameter(world, frames):
     assert eye.seen(1)[0].layout == "egait16"
 
 
+def test_a_layout_that_does_not_exist_is_refused_at_once(world):
+    tested = world.node("mocap", layout="octopus")
+    tested.wait_for_problem("octopus")
+    assert tested.state == "unconfigured"
+    assert tested.set("layout", "egait16") == ""
+    assert tested.configure()
+
+
 def test_missing_confidences_mean_that_all_was_seen(world, frames):
     message = skeleton_message(replace(frames[0], positions=np.ones_like(frames[0].positions)))
     message.confidence = []
