@@ -58,4 +58,4 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A real bundle of graphs so small that they can be computed by hand."""
     from fakes_bundle import write_tiny_bundle
 
-    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "bundle")
+    return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "a bundle")

@@ -18,7 +18,7 @@ from ..nodes.load import idle_load, latencies, usages
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
-from .demo import NODES, isolate
+from .demo import NODES, isolate, wait_for_nodes
 
 
 @click.command()
@@ -41,8 +41,7 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: 
     with NodeProcesses(NODES, parameters=parameters) as nodes, Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("listening to silence", total=rounds + 1)
         with ReplaySession() as session:
-            if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
-                raise DependencyError("the nodes did not start: see 'mser doctor'")
+            wait_for_nodes(session, nodes)
             idle = idle_load(session, nodes, idle_s)
             progress.advance(task)
             for number in range(rounds):

@@ -56,9 +56,7 @@ def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
     console.print(f"Starting {', '.join(NODES)} as processes of their own ...", style="dim")
     parameters = {"use_sim_time": True} | ({"emotion:bundle": bundle} if bundle else {})
     with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
-        if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
-            why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
-            raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")
+        wait_for_nodes(session, nodes)
         console.print(f"Replaying {path.name}: {length_s:.0f} s", style="dim")
         session.play(path, rate=rate, topics=topics)
         complete = session.finish(rate=rate)
@@ -71,6 +69,13 @@ def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
         return 1
     console.print(f"Done: {summary}", style="bold green")
     return 0
+
+
+def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
+    """Wait until the nodes have started and hear each other. Raises `DependencyError` when that will not be."""
+    if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
+        why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
+        raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")
 
 
 def isolate() -> None:

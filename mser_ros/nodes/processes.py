@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -34,7 +35,7 @@ class NodeProcesses:
         self._environment = {**os.environ, **(environment or {})}
         self._arguments = ["--ros-args", "--params-file", str(config_file()), "--log-level", log_level]
         for name, value in (parameters or {}).items():
-            text = str(value).lower() if isinstance(value, bool) else str(value)
+            text = json.dumps(value if isinstance(value, bool | int | float) else str(value))
             self._arguments += ["-p", f"{name}:={text}"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.exit_codes: dict[str, int] = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 
 import pytest
 from ros_world import (
@@ -213,3 +214,31 @@ def test_diagnostics_tell_what_is_linked_received_and_dropped(world, own):
         assert tested.value(key) == "0"
     assert tested.problem == ""
     assert tested.value("level") == "0"
+
+
+def test_a_bug_in_the_work_is_told_and_the_node_can_be_started_again(world):
+    tested = world.node("speech", asr__backend="none")
+    tested.node.submit(lambda: [].remove("nothing"))
+    tested.wait_for_problem("a bug", "ValueError")
+    assert tested.value("level") == "1"
+    tested.node.submit(lambda: None)  # lies there until the node is deactivated
+    assert tested.deactivate()
+    assert tested.cleanup()
+    assert tested.configure()
+    assert tested.activate()
+    tested.wait_to_receive(audio=0)
+    world.wait(lambda: not tested.problem, "diagnostics without a problem")
+
+
+def test_a_worker_that_is_too_slow_drops_the_oldest_work_and_counts_it(world):
+    tested = world.node("speech", asr__backend="none")
+    done: list[int] = []
+    go_on = threading.Event()
+    tested.node.submit(go_on.wait)
+    for number in range(5000):
+        tested.node.submit(lambda number=number: done.append(number))
+    tested.wait_for_problem("too slow", "oldest input is dropped")
+    go_on.set()
+    tested.wait_to_receive(audio=0)
+    assert done == list(range(5000 - len(done), 5000))
+    tested.wait_for(dropped=5000 - len(done), backlog=0)
