@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,74 +12,51 @@ import numpy as np
 
 from ..bundle import load_bundle, write_manifest
 from ..errors import SettingsError
-from ..evaluation.metrics import score
 from ..labels import LABELS
 from .agreement import compare
-from .card import licence_notices, model_card, weights_licence
-from .config import ExperimentConfig
+from .card import licence_notices, model_card
 from .data import load_data
-from .experiment import CORPORA, final_weights, read_config
+from .experiment import final_weights
+from .export_streams import export_streams
 from .fitting import restore
-from .fusion_fit import balanced_temperature, combine, figures, fuse, measure
+from .fusion_fit import combine, fuse, measure
 from .graphs import write_graph
-from .inputs import tokenizer_json
-from .predictions import OutOfFold
+from .manifest import Run, modality_entry, open_finished
 from .quantise import quantise
 
 #: Real utterances on which a graph is compared with its network.
 CHECKED = 400
-REPRESENTATION = {"speech": "waveform", "text": "tokens", "mocap": "canonical15"}
-
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run of one modality."""
-
-    folder: Path
-    config: ExperimentConfig
-    modality: str
-    corpora: Mapping[str, Mapping[str, Any]]
-    rows: OutOfFold
-
-
-def open_finished(folder: Path) -> Run:
-    """Raises `SettingsError` where the run is not finished, or its weights must not be given away."""
-    config = read_config(folder)
-    path = folder / CORPORA
-    if not path.is_file():
-        raise SettingsError(f"the run in {folder} is not finished: give the same 'mser train' command again")
-    corpora = json.loads(path.read_text(encoding="utf-8"))
-    barred = [name for name, entry in corpora.items() if entry["evaluation_only"]]
-    if barred:
-        raise SettingsError(f"the run in {folder} was trained on {', '.join(barred)}, which is for evaluation only")
-    if len(config.modalities) != 1:
-        raise SettingsError(f"the run in {folder} has {len(config.modalities)} modalities: name runs of one each")
-    return Run(folder, config, config.modalities[0], corpora, OutOfFold.load(folder / "predictions.npz"))
 
 
 def export_bundle(
     folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, say: Say = print
 ) -> None:
-    """Write a bundle of one run per modality, replacing what `out` holds once everything has worked.
+    """Write a bundle of one run per modality, or of one run of several, replacing what `out` holds once all has worked.
 
     Raises `SettingsError` (an unfinished run, two of one modality), `CorpusError` (the data for the check is missing).
     """
     runs = [open_finished(folder) for folder in folders]
     names = [run.modality for run in runs]
+    several = [run.folder for run in runs if len(run.config.modalities) > 1]
+    if several and len(runs) > 1:
+        raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
     if len(set(names)) != len(names):
         raise SettingsError("two of these runs are of the same modality: name one of each")
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         folder.mkdir()
-        modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
+        if several:
+            modalities, fusion = export_streams(runs[0], folder, int8=int8, say=say)
+        else:
+            modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
+            fusion = _fit_fusion(runs, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
             "labels": list(LABELS),
             "modalities": modalities,
-            "fusion": _fit_fusion(runs, modalities),
+            "fusion": fusion,
         }
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
@@ -113,35 +88,7 @@ def _export_modality(run: Run, folder: Path, *, int8: bool, say: Say) -> dict[st
             small.unlink()
             say(f"{modality}: stays fp32, int8 gives the same label for {quantised.labels:.3f} only")
     say(f"{modality}: {precision}, {graph.stat().st_size / 1e6:.1f} MB, same label {check.labels:.3f}")
-    temperature = balanced_temperature(run.rows)
-    entry: dict[str, Any] = {
-        "graph": graph.name,
-        "representation": REPRESENTATION[modality],
-        **_representation(run, folder),
-        "temperature": round(temperature, 4),
-        "weight": 1.0,
-        "languages": list(config.inputs.languages),
-        "licence": weights_licence(run.corpora),
-        "trained_on": sorted(run.corpora),
-        "people": {name: entry["people"] for name, entry in sorted(run.corpora.items())},
-        "precision": precision,
-        "export_check": check.as_json(),
-        "metrics": {
-            source: figures(score(run.rows.of(source).predictions(temperature))) for source in run.rows.sources
-        },
-    }
-    base = getattr(config.model.streams, modality).source
-    return {**entry, "base": base} if base else entry
-
-
-def _representation(run: Run, folder: Path) -> dict[str, Any]:
-    inputs = run.config.inputs
-    if run.modality == "speech":
-        return {"sample_rate": 16000, "max_s": inputs.max_s, "normalise": inputs.normalise}
-    if run.modality == "mocap":
-        return {"rate_hz": inputs.rate_hz, "window_s": inputs.window_s, "min_s": inputs.min_s}
-    (folder / "tokenizer.json").write_text(tokenizer_json(run.config), encoding="utf-8")
-    return {"tokenizer": "tokenizer.json", "max_tokens": inputs.max_tokens}
+    return modality_entry(run, modality, folder, run.rows, precision=precision, check=check)
 
 
 def _fit_fusion(runs: Sequence[Run], modalities: dict[str, Any]) -> dict[str, Any]:

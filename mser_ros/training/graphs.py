@@ -5,40 +5,78 @@ from __future__ import annotations
 import logging
 import warnings
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from .config import ExperimentConfig
+from .corpora.iemocap_files import BINS, MARKERS
 from .front_end import SAMPLE_RATE, FrontEnd
+from .fusion import ConcatFusion, FusionNetwork
+from .pooling import Encoded
+from .pretrained import PretrainedEncoder
 
 OPSET = 18
 
 
 class SpeechGraph(nn.Module):
-    """waveform (1, samples) -> logits (1, C), features (1, D)."""
+    """waveform (1, samples) -> logits (1, C), features (1, D); of a network of several streams features (1, T, D) and,
+    where it has a head for this one, logits."""
+
+    modality = "speech"
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
 
-    def forward(self, waveform: Tensor) -> tuple[Tensor, Tensor]:
-        return tuple(self.network({"speech": {"waveform": waveform}}))  # type: ignore[return-value]
+    def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
+        return self._run({"waveform": waveform})
+
+    def _run(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        if not isinstance(self.network, FusionNetwork):
+            return tuple(self.network({self.modality: inputs})[:2])
+        encoded = self.network.features(self.modality, inputs)
+        if self.modality not in self.network.heads:
+            return (encoded.frames,)
+        return self.network.heads[self.modality](encoded).logits, encoded.frames
 
 
 class TextGraph(SpeechGraph):
-    """input_ids, attention_mask (1, L) -> logits (1, C), features (1, D)."""
+    """input_ids, attention_mask (1, L) -> as `SpeechGraph`."""
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        inputs = {"text": {"input_ids": input_ids, "attention_mask": attention_mask}}
-        return tuple(self.network(inputs))  # type: ignore[return-value]
+    modality = "text"
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        return self._run({"input_ids": input_ids, "attention_mask": attention_mask})
 
 
 class MocapGraph(SpeechGraph):
-    """positions (1, T, J, 3), mask (1, T, J) -> logits (1, C), features (1, D)."""
+    """positions (1, T, J, 3), mask (1, T, J) -> as `SpeechGraph`."""
 
-    def forward(self, positions: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
-        return tuple(self.network({"mocap": {"positions": positions, "mask": mask}}))  # type: ignore[return-value]
+    modality = "mocap"
+
+    def forward(self, positions: Tensor, mask: Tensor) -> tuple[Tensor, ...]:  # type: ignore[override]
+        return self._run({"positions": positions, "mask": mask})
+
+
+class FusionGraph(nn.Module):
+    """features (1, T, D) of each modality, present (1, M) [, text_confidence (1, 1)] -> logits (1, C) and those of each
+    head."""
+
+    def __init__(self, network: FusionNetwork) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        names = self.network.modalities
+        present, confidence = inputs[len(names)], inputs[len(names) + 1 :]
+        features = {
+            name: Encoded(frames, torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device))
+            for name, frames in zip(names, inputs, strict=False)
+        }
+        output = self.network.fuse(features, present, confidence[0][:, 0] if confidence else None)
+        return output.logits, *output.unimodal.values()
 
 
 GRAPHS = {"speech": SpeechGraph, "text": TextGraph, "mocap": MocapGraph}
@@ -46,39 +84,74 @@ GRAPHS = {"speech": SpeechGraph, "text": TextGraph, "mocap": MocapGraph}
 TIME_AXIS = 1
 
 
-def example_inputs(modality: str, config: ExperimentConfig, *, joints: int = 15) -> dict[str, Tensor]:
+def reads_markers(config: ExperimentConfig) -> bool:
+    """Whether the mocap encoder reads IEMOCAP's markers, always 200 bins of them, and not bodies."""
+    return config.model.streams.mocap.kind == "paper_a_mocap"
+
+
+def example_inputs(modality: str, config: ExperimentConfig) -> dict[str, Tensor]:
     """Inputs of a usual length, by name."""
     if modality == "speech":
         return {"waveform": torch.randn(1, 2 * SAMPLE_RATE) * 0.1}
     if modality == "text":
         return {"input_ids": torch.arange(5, 17)[None], "attention_mask": torch.ones(1, 12, dtype=torch.int64)}
-    frames = round(2 * config.inputs.rate_hz)
+    frames, joints = (BINS, MARKERS) if reads_markers(config) else (round(2 * config.inputs.rate_hz), 15)
     return {"positions": torch.randn(1, frames, joints, 3), "mask": torch.ones(1, frames, joints)}
 
 
 def write_graph(network: nn.Module, modality: str, config: ExperimentConfig, path: Path) -> None:
     """Export the fp32 network of one modality; time is dynamic, the batch is one utterance."""
-    network = network.eval()
-    set_exporting(network, True)
     inputs = example_inputs(modality, config)
-    length = torch.export.Dim("length", min=2)
+    is_free = not (modality == "mocap" and reads_markers(config))
+    hearing = [m for m in network.modules() if isinstance(m, PretrainedEncoder) and m.modality == modality == "speech"]
+    least = max([2, *(encoder.least for encoder in hearing)])
+    length = torch.export.Dim("length", min=least)
+    graph = GRAPHS[modality](network)
+    with torch.inference_mode():
+        count = len(graph.eval()(**inputs))
+    _export(
+        graph,
+        inputs,
+        path,
+        outputs=["logits", "features"][-count:],
+        shapes={name: {TIME_AXIS: length} if is_free else None for name in inputs},
+    )
+
+
+def write_fusion_graph(network: FusionNetwork, path: Path) -> None:
+    """Export what joins the streams; the length of each is dynamic. Inputs are named as the modalities."""
+    names, width = network.modalities, network.settings.width
+    frames = 1 if isinstance(network, ConcatFusion) else 7
+    inputs = {name: torch.randn(1, frames + 2 * index * (frames > 1), width) for index, name in enumerate(names)}
+    free = [{TIME_AXIS: torch.export.Dim(f"{name}_frames", min=2)} if frames > 1 else None for name in names]
+    inputs["present"] = torch.ones(1, len(names))
+    if network.settings.gate_text and "text" in names:
+        inputs["text_confidence"] = torch.ones(1, 1)
+    shapes = (*free, *[None] * (len(inputs) - len(names)))
+    outputs = ["logits", *(f"{name}_logits" for name in network.heads)]
+    _export(FusionGraph(network), inputs, path, outputs=outputs, shapes=(shapes,))
+
+
+def _export(graph: nn.Module, inputs: dict[str, Tensor], path: Path, *, outputs: list[str], shapes: Any) -> None:
+    graph = graph.eval()
+    set_exporting(graph, True)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             logging.getLogger("torch.onnx").setLevel(logging.ERROR)
             program = torch.onnx.export(
-                GRAPHS[modality](network),
+                graph,
                 tuple(inputs.values()),
                 input_names=list(inputs),
-                output_names=["logits", "features"],
-                dynamic_shapes={name: {TIME_AXIS: length} for name in inputs},
+                output_names=outputs,
+                dynamic_shapes=shapes,
                 opset_version=OPSET,
                 dynamo=True,
                 external_data=False,
                 verbose=False,
             )
     finally:
-        set_exporting(network, False)
+        set_exporting(graph, False)
     assert program is not None
     program.save(str(path))
 

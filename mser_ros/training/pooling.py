@@ -28,13 +28,12 @@ def average_frames(encoded: Encoded, count: int) -> Encoded:
     """The mean of each `count` neighbouring frames: (B, T, D) -> (B, T / count rounded up, D)."""
     if count == 1:
         return encoded
-    frames, mask = encoded
-    more = -frames.shape[1] % count
-    weight = nn.functional.pad(mask.to(frames.dtype), (0, more)).unflatten(1, (-1, count))
-    groups = nn.functional.pad(frames, (0, 0, 0, more)).unflatten(1, (-1, count))
-    total = weight.sum(2)
-    mean = (groups * weight[..., None]).sum(2) / total.clamp(min=1)[..., None]
-    return Encoded(mean, total > 0)
+    # Padded by a constant and cut by the pooling itself: an exported graph must work for every length.
+    weight = nn.functional.pad(encoded.mask.to(encoded.frames.dtype)[:, None], (0, count - 1))
+    frames = nn.functional.pad(encoded.frames.transpose(1, 2), (0, count - 1))
+    share = nn.functional.avg_pool1d(weight, count)
+    mean = nn.functional.avg_pool1d(frames * weight, count) / share.clamp(min=1 / (2 * count))
+    return Encoded(mean.transpose(1, 2), share[:, 0] > 0)
 
 
 class MeanPooling(nn.Module):

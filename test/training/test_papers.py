@@ -1,0 +1,194 @@
+"""Every configuration of the papers trains end to end on made-up IEMOCAP, with tiny encoders."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from fakes_iemocap import write_iemocap
+from fakes_transformers import write_bert, write_wav2vec2
+
+from mser_ros.errors import SettingsError
+from mser_ros.training.config import ExperimentConfig
+from mser_ros.training.config_files import load_config
+from mser_ros.training.data import load_data
+from mser_ros.training.experiment import make_folds, run_experiment
+from mser_ros.training.features import kept_modalities, with_features
+from mser_ros.training.predictions import OutOfFold
+
+CONFIGS = Path(__file__).parents[2] / "config" / "train"
+#: In the order in which they need each other.
+PAPERS = (
+    "paper_a_speech",
+    "paper_a_text",
+    "paper_a_mocap",
+    "paper_a_fusion",
+    "paper_b_audio",
+    "paper_b_text",
+    "paper_b_fusion",
+    "ours",
+    "paper_a_protocol",
+)
+
+
+class Workshop:
+    """A made-up release, tiny encoders, and the runs that were made of them."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.release = write_iemocap(root)
+        self.sources = {"speech": write_wav2vec2(root / "wav2vec2"), "text": write_bert(root / "bert")}
+
+    def config(self, name: str, *overrides: str) -> ExperimentConfig:
+        path = CONFIGS / f"{name}.yaml"
+        tree = yaml.safe_load(path.read_text())
+        made = ["optimiser.epochs=1", "optimiser.batch=16", "threads=1", "inputs.max_s=0.5"]
+        if "fixed_s" in tree.get("inputs", {}):
+            made.append("inputs.fixed_s=0.5")
+        for modality, stream in tree["model"]["streams"].items():
+            if "source" in stream:
+                made.append(f"model.streams.{modality}.source={self.sources[modality]}")
+            if "weights" in stream:
+                made.append(f"model.streams.{modality}.weights={self.root / stream['weights']}")
+        return load_config(path, overrides=[*made, *overrides], data={"iemocap": str(self.release)})
+
+    def run(self, name: str, *overrides: str, folder: str = "") -> dict[str, Any]:
+        return run_experiment(
+            self.config(name, *overrides), self.root / "runs" / (folder or name), say=lambda _text: None
+        )
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
+    made = Workshop(tmp_path_factory.mktemp("papers"))
+    for name in PAPERS:
+        if name != "paper_a_protocol":
+            made.run(name, "folds.only=2")
+    return made
+
+
+@pytest.mark.parametrize("name", PAPERS[:-1])
+def test_every_configuration_tests_each_session_once_with_another_one_to_validate(
+    workshop: Workshop, name: str
+) -> None:
+    config = workshop.config(name)
+    data = load_data(config, say=lambda _text: None)
+    plan = make_folds(config.folds, data, config.seed)
+    assert sorted(index for fold in plan for index in fold.test) == list(range(len(data.items)))
+    for fold in plan:
+        groups = [{data.items[index].group for index in part} for part in (fold.train, fold.validation, fold.test)]
+        assert [len(group) for group in groups] == [3, 1, 1]
+        assert not groups[0] & groups[1]
+        assert not groups[2] & (groups[0] | groups[1])
+
+
+def test_who_was_on_which_side_is_noted_with_each_fold(workshop: Workshop) -> None:
+    folder = workshop.root / "runs" / "paper_b_audio"
+    rows = OutOfFold.load(folder / "fold1" / "predictions.npz")
+    sides = json.loads((folder / "fold1" / "fold.json").read_text())
+    assert {person for _, person in sides["test"]} == set(rows.person.tolist()) == {"Ses02F", "Ses02M"}
+    assert {person[:5] for _, person in sides["train"]} == {"Ses01", "Ses04", "Ses05"}
+
+
+def test_a_fusion_run_keeps_predictions_of_every_set_of_modalities(workshop: Workshop) -> None:
+    folder = workshop.root / "runs" / "ours"
+    subsets = {"speech", "text", "mocap", "speech+text", "speech+mocap", "text+mocap"}
+    assert {file.stem.removeprefix("predictions_") for file in folder.glob("predictions_*.npz")} == subsets
+    assert set(json.loads((folder / "summary.json").read_text())["subsets"]) == subsets
+    unmarked = OutOfFold.load(folder / "predictions_mocap.npz")
+    assert 0 < len(unmarked) < 32  # whoever wears no markers has no prediction from them
+    together, text = (OutOfFold.load(folder / f"predictions{name}.npz") for name in ("", "_text"))
+    assert together.item_id.tolist() == text.item_id.tolist()
+    assert not np.allclose(together.logits, text.logits)
+
+
+def test_the_own_protocol_of_paper_a_is_kept_and_marked(workshop: Workshop) -> None:
+    assert workshop.config("paper_a_protocol").corpora[0].longest_s == 15.375
+    summary = workshop.run("paper_a_protocol")
+    config = workshop.config("paper_a_protocol")
+    assert "chosen on the test set" in config.notes
+    assert config.optimiser.metric == "wa"
+    rows = OutOfFold.load(workshop.root / "runs" / "paper_a_protocol" / "predictions.npz")
+    assert {item[:5] for item in rows.item_id.tolist()} == {"Ses05"}
+    assert summary["iemocap:exc:True"]["items"] == len(rows) == 14  # hap does not count
+    sides = json.loads((workshop.root / "runs" / "paper_a_protocol" / "fold0" / "fold.json").read_text())
+    assert sides["validation"] == sides["test"]
+
+
+def test_long_utterances_can_be_dropped_before_the_split(workshop: Workshop) -> None:
+    config = workshop.config("paper_a_protocol", "corpora=[{name: iemocap, longest_s: 0.5}]")
+    with pytest.raises(Exception, match="no item"):
+        load_data(config, say=lambda _text: None)
+
+
+def test_a_fusion_starts_from_the_encoder_of_the_same_fold(workshop: Workshop) -> None:
+    from safetensors.torch import load_file
+
+    runs = workshop.root / "runs"
+    for fold in ("fold0", "fold1", "final"):
+        theirs = load_file(runs / "paper_b_audio" / fold / "best.safetensors")
+        ours = load_file(runs / "paper_b_fusion" / fold / "best.safetensors")
+        names = [name for name in theirs if name.startswith("encoder.")]
+        assert names
+        for name in names:
+            assert (ours[name.replace("encoder.", "encoders.speech.", 1)] == theirs[name]).all(), name
+
+
+def test_an_encoder_that_heard_the_test_speakers_is_refused(workshop: Workshop) -> None:
+    with pytest.raises(SettingsError, match=r"was trained on people who are held out here \(Ses0"):
+        workshop.run("paper_b_fusion", "folds.test_group=Session4", folder="leak")
+    with pytest.raises(SettingsError, match=r"was trained with inputs\.max_s=0\.5, not 0\.6: set it so"):
+        workshop.run("paper_b_fusion", "inputs.max_s=0.6", folder="other")
+    with pytest.raises(SettingsError, match="has no fold0: train it first"):
+        workshop.run("paper_b_fusion", "model.streams.speech.weights=nowhere", folder="none")
+
+
+def test_any_subset_of_the_modules_can_be_fused_with_frozen_or_trained_ones(workshop: Workshop) -> None:
+    summary = workshop.run(
+        "paper_a_fusion", "model.streams.mocap.kind=''", "model.streams.speech.train=none", "folds.only=1", folder="two"
+    )
+    assert set(summary["subsets"]) == {"speech", "text"}
+
+
+def test_features_of_a_frozen_encoder_are_computed_once_and_change_nothing(workshop: Workshop, tmp_path: Path) -> None:
+    import torch
+
+    from mser_ros.training.fitting import predict, restore
+
+    config = workshop.config("paper_b_fusion")
+    assert kept_modalities(config) == ("speech", "text")
+    samples = load_data(config, say=lambda _text: None).samples[:12]
+    kept = with_features(config, samples, fold="fold0", cache=tmp_path)
+    files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}
+    assert len(list(tmp_path.iterdir())) == 2
+    again = with_features(config, samples, fold="fold0", cache=tmp_path)
+    assert [sample.frames for sample in again] == [sample.frames for sample in kept]
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")} == files
+    network = restore(config, workshop.root / "runs" / "paper_b_fusion" / "fold0" / "best.safetensors")
+    torch.testing.assert_close(
+        torch.from_numpy(predict(config, network, kept)),
+        torch.from_numpy(predict(config, network, samples)),
+        atol=2e-2,  # features are kept in half precision
+        rtol=1e-2,
+    )
+    with_features(config, samples, fold="fold1", cache=tmp_path)
+    assert len(list(tmp_path.iterdir())) == 4  # other weights, other features
+
+
+def test_a_changing_input_is_never_taken_from_kept_features(workshop: Workshop) -> None:
+    assert kept_modalities(workshop.config("ours")) == ("speech",)  # its transcripts are changed in training
+    assert kept_modalities(workshop.config("paper_b_fusion", "model.streams.text.train=top")) == ("speech",)
+    assert kept_modalities(workshop.config("paper_b_audio")) == ()
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+def test_every_shipped_configuration_is_valid(name: str) -> None:
+    config = load_config(CONFIGS / f"{name}.yaml")
+    assert config.name == name
+    assert (config.folds.validation == "test") == (name == "paper_a_protocol")
+    if config.corpora[0].name == "iemocap":
+        assert config.folds.scheme == "group"

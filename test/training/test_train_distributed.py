@@ -1,0 +1,75 @@
+"""Two processes train as one does."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fakes_iemocap import write_iemocap
+from fakes_transformers import write_bert, write_wav2vec2
+
+from mser_ros.training.predictions import OutOfFold
+
+ROOT = Path(__file__).parents[2]
+
+
+def train(root: Path, run: str, *overrides: str) -> str:
+    command = [
+        sys.executable,
+        "-m",
+        "mser_ros.cli.main",
+        "train",
+        str(ROOT / "config" / "train" / "paper_b_fusion.yaml"),
+    ]
+    command += ["--data", f"iemocap={root / 'IEMOCAP_full_release'}", "--run", str(root / "runs" / run)]
+    command += [f"model.streams.speech.source={root / 'speech'}", "model.streams.speech.weights=''"]
+    command += [f"model.streams.text.source={root / 'text'}", "model.streams.text.weights=''"]
+    # Dropout draws other numbers in each process: without it the two must agree.
+    command += ["model.dropout=0.0", "optimiser.precision=fp32", "optimiser.epochs=3", "optimiser.batch=15"]
+    command += ["folds.only=1", "folds.final=false", "threads=1", "inputs.max_s=0.5", *overrides]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCAL_", "MASTER_"))}
+    done = subprocess.run(
+        command, env={**environment, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def column(run: Path, name: str) -> list[float]:
+    with (run / "fold0" / "metrics.csv").open() as stream:
+        return [float(row[name]) for row in csv.DictReader(stream) if row.get(name)]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("distributed")
+    write_iemocap(folder, mocap=False)
+    write_wav2vec2(folder / "speech")
+    write_bert(folder / "text")
+    return folder
+
+
+def test_two_processes_give_the_metrics_of_one(root: Path) -> None:
+    train(root, "one")
+    said = train(root, "two", "devices=2")
+    assert said.count("fold 1/1") == 1  # only one of them speaks
+    one, two = root / "runs" / "one", root / "runs" / "two"
+    for name in ("train_loss", "val_loss", "val_ua"):
+        assert len(column(one, name)) == 3
+        np.testing.assert_allclose(column(two, name), column(one, name), rtol=2e-3, err_msg=name)
+    rows = [OutOfFold.load(run / "predictions.npz") for run in (one, two)]
+    assert rows[0].item_id.tolist() == rows[1].item_id.tolist()
+    np.testing.assert_allclose(rows[1].logits, rows[0].logits, atol=2e-3)
+
+
+def test_accumulated_batches_step_as_one_large_batch_does(root: Path) -> None:
+    train(root, "whole", "optimiser.class_weights=false", "optimiser.batch=48")
+    train(root, "parts", "optimiser.class_weights=false", "optimiser.batch=12", "optimiser.accumulate=4")
+    losses = [column(root / "runs" / run, "val_loss") for run in ("whole", "parts")]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
+    assert losses[0][0] != losses[0][1]
