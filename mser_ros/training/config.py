@@ -63,7 +63,7 @@ class EncoderConfig:
         choices=("", "statistics", "attentive", "mean", "first", "flatten"),
     )
     mels: int = setting(64, "log_mel: bands", low=16, high=128)
-    depth: int = setting(2, "log_mel: residual blocks", low=0, high=50)
+    depth: int = setting(2, "log_mel, motion: layers between stem and pooling", low=0, high=50)
     variants: int = setting(
         0,
         "log_mel: the front end hears so many changed copies of an utterance once, before training; 0: every time anew",
@@ -115,6 +115,7 @@ class ModelConfig:
     )
     hidden: int = setting(128, "Width of the dense layer before the classes; 0: none", low=0, high=4096)
     dropout: float = setting(0.3, "Dropout before each dense layer", low=0, high=0.9)
+    norm: bool = setting(False, "Whether what is pooled is brought to one scale (batch normalisation)")
     first_dropout: bool = setting(True, "Whether there is dropout before the first dense layer as well")
     ensemble: int = setting(1, "Networks of one modality whose logits are averaged", low=1, high=20)
     fusion: FusionConfig = group(FusionConfig)

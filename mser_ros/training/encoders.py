@@ -65,16 +65,20 @@ class ResidualBlock(nn.Module):
 
 
 class MotionConvolutions(nn.Module):
-    """Canonical joints -> positions and velocities -> a small residual network over time."""
+    """Canonical joints -> positions, velocities, speeds -> a small residual network over time, with them beside it."""
 
     def __init__(self, config: EncoderConfig, inputs: InputConfig, joints: int = 15) -> None:
         super().__init__()
         self.rate_hz = inputs.rate_hz
-        self.width = config.width
-        self.stem = nn.Conv1d(joints * 7, config.width, 1)
+        seen = joints * 8
+        self.scale = nn.BatchNorm1d(seen)
+        self.stem = nn.Conv1d(seen, config.width, 1)
         self.dropout = nn.Dropout(config.dropout)
-        self.norms = nn.ModuleList(nn.BatchNorm1d(config.width) for _ in range(3))
-        self.convolutions = nn.ModuleList(nn.Conv1d(config.width, config.width, 3, padding=1) for _ in range(2))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(config.width) for _ in range(config.depth + 1))
+        self.convolutions = nn.ModuleList(
+            nn.Conv1d(config.width, config.width, 3, padding=1) for _ in range(config.depth)
+        )
+        self.width = config.width + seen
 
     def forward(self, positions: Tensor, mask: Tensor) -> Encoded:
         """positions (B, T, J, 3), 0 where masked; mask (B, T, J), 1 = seen -> frames (B, T, D), frame by frame."""
@@ -83,13 +87,15 @@ class MotionConvolutions(nn.Module):
         both = seen[:, 1:] * seen[:, :-1]
         velocities = (positions[:, 1:] - positions[:, :-1]) * both[..., None] * self.rate_hz
         velocities = nn.functional.pad(velocities, (0, 0, 0, 0, 1, 0))
-        features = torch.cat([positions.flatten(2), velocities.flatten(2), seen], 2).transpose(1, 2)
+        speeds = (velocities.square().sum(3) + 1e-6).sqrt()
+        features = torch.cat([positions.flatten(2), velocities.flatten(2), speeds, seen], 2).transpose(1, 2)
         frames = seen.amax(2) > 0
         keep = frames[:, None].to(positions.dtype)
+        features = self.scale(features) * keep
         hidden = torch.relu(self.norms[0](self.stem(features))) * keep
         for norm, convolution in zip(self.norms[1:], self.convolutions, strict=True):
             hidden = (hidden + torch.relu(norm(convolution(self.dropout(hidden))))) * keep
-        return Encoded(hidden.transpose(1, 2), frames)
+        return Encoded(torch.cat([hidden, features], 1).transpose(1, 2), frames)
 
 
 class MarkerConvolutions(nn.Module):

@@ -21,6 +21,7 @@ def with_variants(config: ExperimentConfig, samples: Sequence[Sample]) -> tuple[
     if settings.kind != "log_mel" or not settings.variants:
         return tuple(samples)
     front_end = FrontEnd(settings.mels).eval()
+    torch.set_num_threads(1)  # one utterance is too little work to share; training sets its own number
     out = []
     for index, sample in enumerate(track(samples, "hearing")):
         if sample.speech is None:

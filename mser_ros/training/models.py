@@ -33,11 +33,14 @@ class Output(NamedTuple):
 class Classifier(nn.Module):
     """Pooling, an optional dense layer, classes."""
 
-    def __init__(self, pooling: nn.Module, *, hidden: int, dropout: float, first_dropout: bool = True) -> None:
+    def __init__(
+        self, pooling: nn.Module, *, hidden: int, dropout: float, first_dropout: bool = True, norm: bool = False
+    ) -> None:
         super().__init__()
         self.pooling = pooling
         width = int(pooling.width)  # type: ignore[arg-type]
-        layers: list[nn.Module] = [nn.Dropout(dropout if first_dropout else 0.0)]
+        layers: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
+        layers += [nn.Dropout(dropout if first_dropout else 0.0)]
         if hidden:
             layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
         self.dense = nn.Sequential(*layers)
@@ -129,6 +132,7 @@ def build_model(config: ExperimentConfig, *, fold: str = "") -> nn.Module:
             hidden=config.model.hidden,
             dropout=config.model.dropout,
             first_dropout=config.model.first_dropout,
+            norm=config.model.norm,
         )
         members.append(UnimodalModel(modality, encoder, classifier))
     return members[0] if len(members) == 1 else Ensemble(members)

@@ -1,0 +1,191 @@
+"""Training from data to out-of-fold predictions, on recordings so small that it takes seconds."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from mser_ros.errors import CorpusError, SettingsError
+from mser_ros.labels import LABELS
+from mser_ros.training.batches import LengthBuckets
+from mser_ros.training.checkpoints import SafeCheckpoints
+from mser_ros.training.config import ExperimentConfig
+from mser_ros.training.config_files import build_config, config_tree, load_config, read_config
+from mser_ros.training.experiment import run_experiment
+from mser_ros.training.predictions import OutOfFold
+
+CONFIGS = Path(__file__).parents[2] / "config" / "train"
+PITCH_HZ = {"angry": 330.0, "happy": 240.0, "sad": 110.0, "neutral": 160.0}
+
+
+def write_voices(folder: Path, *, people: int = 4, clips: int = 3) -> Path:
+    """A folder with a manifest: harmonic tones whose pitch tells the class."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = ["file\tlabel\tspeaker"]
+    for person in range(people):
+        for label in LABELS:
+            for clip in range(clips):
+                time_s = np.arange(rng.integers(8000, 14000)) / 16000
+                pitch = PITCH_HZ[label] * rng.uniform(0.95, 1.05)
+                wave = sum(np.sin(2 * np.pi * pitch * n * time_s) / n for n in range(1, 8)) * 0.1
+                name = f"{person}-{label}-{clip}.wav"
+                soundfile.write(folder / name, wave + rng.normal(scale=0.005, size=len(wave)), 16000)
+                rows.append(f"{name}\t{label}\tp{person}")
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    return folder
+
+
+def small(voices: Path, **optimiser: object) -> ExperimentConfig:
+    tree = {
+        "name": "small",
+        "threads": 1,
+        "corpora": [{"name": "voices", "path": str(voices)}],
+        "folds": {"count": 4, "only": 2},
+        "model": {"streams": {"speech": {"kind": "log_mel", "width": 16, "depth": 1}}, "hidden": 16},
+        "augment": {"speech": {"speed": 0.05, "channel": 0.5, "mask_bands": 4}},
+        "optimiser": {"epochs": 6, "batch": 8, "learning_rate": 5e-3, "precision": "fp32", **optimiser},
+    }
+    return build_config(tree, where="test")
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_voices(tmp_path_factory.mktemp("data") / "voices")
+
+
+@pytest.fixture(scope="module")
+def run(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    run_experiment(small(voices), folder, say=lambda _text: None)
+    return folder
+
+
+def test_a_run_folder_holds_everything_that_a_reader_asks_for(run: Path, voices: Path) -> None:
+    assert read_config(run) == small(voices)
+    for name in ("environment.json", "summary.json", "corpora.json", "predictions.npz", "confusion_voices.png"):
+        assert (run / name).is_file(), name
+    assert "val_ua" in (run / "fold0" / "metrics.csv").read_text(encoding="utf-8")
+    assert (run / "final" / "best.safetensors").is_file()
+    people = json.loads((run / "corpora.json").read_text(encoding="utf-8"))["voices"]["people"]
+    assert people == ["p0", "p1", "p2", "p3"]
+
+
+def test_every_prediction_comes_from_a_model_that_never_saw_the_person(run: Path) -> None:
+    rows = OutOfFold.load(run / "predictions.npz")
+    assert len(rows) == 24
+    assert len(set(rows.item_id.tolist())) == 24
+    folds = {person: set(rows.fold[rows.person == person].tolist()) for person in set(rows.person.tolist())}
+    assert all(len(names) == 1 for names in folds.values())
+
+
+def test_a_network_learns_what_tells_the_classes(run: Path) -> None:
+    rows = OutOfFold.load(run / "predictions.npz")
+    assert (rows.logits.argmax(1) == rows.label).mean() > 0.6
+
+
+def test_no_file_of_a_run_can_run_code(run: Path) -> None:
+    suffixes = {path.suffix for path in run.rglob("*") if path.is_file() and "tfevents" not in path.name}
+    assert suffixes <= {".safetensors", ".json", ".yaml", ".npz", ".png", ".csv"}
+
+
+def test_a_finished_run_is_not_trained_again(run: Path, voices: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")}
+    run_experiment(small(voices), run, say=lambda _text: None)
+    assert {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")} == before
+
+
+def test_a_run_folder_of_another_experiment_is_refused(run: Path, voices: Path) -> None:
+    with pytest.raises(SettingsError, match="other settings: name another folder"):
+        run_experiment(small(voices, epochs=7), run, say=lambda _text: None)
+
+
+def test_a_killed_run_resumes_to_the_same_result(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    save, count = SafeCheckpoints.save_checkpoint, [0]
+
+    def save_until_the_kill(self: SafeCheckpoints, *args: object, **kwargs: object) -> None:
+        save(self, *args, **kwargs)  # type: ignore[arg-type]
+        count[0] += 1
+        if count[0] == 3:
+            raise Killed
+
+    monkeypatch.setattr(SafeCheckpoints, "save_checkpoint", save_until_the_kill)
+    with pytest.raises(Killed):
+        run_experiment(small(voices), tmp_path / "run", say=lambda _text: None)
+    assert (tmp_path / "run" / "fold0" / "last.safetensors").is_file()
+    monkeypatch.undo()
+    run_experiment(small(voices), tmp_path / "run", say=lambda _text: None)
+    one, other = OutOfFold.load(run / "predictions.npz"), OutOfFold.load(tmp_path / "run" / "predictions.npz")
+    np.testing.assert_array_equal(one.item_id, other.item_id)
+    np.testing.assert_array_equal(one.logits, other.logits)
+
+
+def test_a_checkpoint_gives_back_nested_state(tmp_path: Path) -> None:
+    state = {"a": torch.arange(3), "b": [1, 2.5, None, ("x", True)], "c": {3: {"d": torch.zeros(2, 2)}}}
+    SafeCheckpoints().save_checkpoint(state, tmp_path / "state.safetensors")
+    found = SafeCheckpoints().load_checkpoint(tmp_path / "state.safetensors")
+    assert found["b"] == state["b"]
+    assert found["c"][3]["d"].shape == (2, 2)
+    assert torch.equal(found["a"], state["a"])  # type: ignore[arg-type]
+
+
+def test_broken_data_is_told_before_training_starts(voices: Path, tmp_path: Path) -> None:
+    copy = write_voices(tmp_path / "voices", people=3, clips=1)
+    (copy / "1-sad-0.wav").unlink()
+    with pytest.raises(CorpusError, match=r"1-sad-0\.wav"):
+        run_experiment(small(copy), tmp_path / "run", say=lambda _text: None)
+    assert not (tmp_path / "run" / "fold0").exists()
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.yaml")), ids=lambda path: path.stem)
+def test_every_configuration_that_ships_is_valid(path: Path) -> None:
+    config = load_config(path)
+    assert config.name == path.stem
+    assert build_config(config_tree(config)) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimiser.epoch=3", "did you mean 'optimiser.epochs'"),
+        ("optimiser.epochs=many", "whole number"),
+        ("model.dropout=2", "must lie in 0 to 0.9"),
+        ("model.streams.speech.kind=wav", "must be one of"),
+        ("optimiser.epochs", "not of the form key=value"),
+        ("name.first=x", "not a group"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(override: str, message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        load_config(CONFIGS / "default_speech.yaml", overrides=["name=x", override])
+
+
+def test_data_is_named_by_corpus() -> None:
+    config = load_config(CONFIGS / "default_mocap.yaml", data={"egait": "/somewhere"})
+    assert {corpus.path for corpus in config.corpora} == {"/somewhere"}
+    with pytest.raises(SettingsError, match="trains on egait"):
+        load_config(CONFIGS / "default_mocap.yaml", data={"iemocap": "/somewhere"})
+
+
+def test_batches_are_a_function_of_seed_and_epoch() -> None:
+    def batches(epoch: int, *, rank: int = 0, world: int = 1) -> list[list[tuple[int, int]]]:
+        buckets = LengthBuckets(range(50), batch=8, seed=3, shuffle=True, rank=rank, world=world)
+        buckets.set_epoch(epoch)
+        return list(buckets)
+
+    assert batches(1) == batches(1)
+    assert batches(1) != batches(2)
+    assert sorted(index for batch in batches(4) for _, index in batch) == list(range(50))
+    halves = [batches(4, rank=rank, world=2) for rank in range(2)]
+    for whole, one, other in zip(batches(4), *halves, strict=True):
+        assert sorted(whole) == sorted(one + other)
