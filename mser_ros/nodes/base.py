@@ -15,7 +15,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
 from .parameters import declare_settings, read_settings
-from .subscriptions import InputTopic
+from .subscriptions import InputTopic, opening
 from .worker import Worker
 
 #: One log line per kind of problem and this many seconds, however often it occurs.
@@ -86,6 +86,7 @@ class PerceptionNode(LifecycleNode):
             self.setup()
         except MserError as error:
             self.complain(error)
+            self._free()
             return TransitionCallbackReturn.FAILURE
         except Exception as error:
             self._on_bug(error)
@@ -177,7 +178,8 @@ class PerceptionNode(LifecycleNode):
     def offer(self, message_class: type, topic: str, *, depth: int) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive."""
         qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
-        self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
+        with opening(self, topic):
+            self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
         return self._outputs[topic]
 
     def disconnect(self) -> None:

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+
+from ..errors import SettingsError
+
+
+@contextmanager
+def opening(node: Node, topic: str) -> Iterator[None]:
+    """What the middleware raises where a topic cannot be opened, as one sentence."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not node.context.ok():
+            raise
+        raise SettingsError(
+            f"topic '{topic}' cannot be opened as {node.resolve_topic_name(topic)} ({error}): remap it to a topic that "
+            "nothing else in this process uses with another type"
+        ) from None
 
 
 class InputTopic:
@@ -54,7 +71,8 @@ class InputTopic:
 
     def _subscribe(self) -> Any:
         qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=DurabilityPolicy.VOLATILE)
-        return self._node.create_subscription(self._message_class, self.topic, self._receive, qos)
+        with opening(self._node, self.topic):
+            return self._node.create_subscription(self._message_class, self.topic, self._receive, qos)
 
     def _receive(self, message: Any) -> None:
         self.received += 1

@@ -186,6 +186,14 @@ def test_a_topic_of_the_wrong_type_is_one_sentence_that_names_the_cure(world):
     world.wait(lambda: len(heard) == 1, "the skeleton")
 
 
+@pytest.mark.parametrize("topic", ["audio", "voice"])
+def test_a_topic_that_this_process_uses_for_another_type_is_one_sentence(world, topic):
+    world.peer.create_publisher(String, "words", 1)
+    tested = world.node("speech", arguments=["-r", f"{topic}:=words", "-p", "asr.backend:=none"])
+    tested.wait_for_problem(f"topic '{topic}'", "/words", "remap it")
+    assert tested.state in ("unconfigured", "inactive")
+
+
 def test_a_best_effort_publisher_is_heard_and_a_reliable_one_after_it(world):
     tested = world.node("speech", asr__backend="none")
     audio, _ = demo_values(until_s=0.5)

@@ -19,7 +19,7 @@ from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.pipeline import EmotionPipeline
 from mser_ros.recognizer import EmotionRecognizer
-from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.settings import AsrSettings, MocapSettings, SpeechSettings
 from mser_ros.types import EmotionEstimate, EstimateState, UtteranceEvent
 
 NODES = ("speech", "mocap", "emotion")
@@ -83,16 +83,17 @@ def live(
 
 
 def offline(
-    bag: Path, *, bundle: Path, asr: str = "none", topics: tuple[str, ...] = TOPICS
+    bag: Path, *, bundle: Path, asr: str = "none", min_confidence: float = MocapSettings.min_confidence
 ) -> tuple[dict[str, EmotionEstimate], list[UtteranceEvent]]:
     """The last estimate of each utterance, in order, and all events, from the pipeline without ROS."""
     speech = SpeechSettings(asr=AsrSettings(backend=asr))
-    pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
+    mocap = MocapSettings(min_confidence=min_confidence)
+    pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech, mocap=mocap)
     events: list[UtteranceEvent] = []
     pipeline.on_event = events.append
     estimates: list[EmotionEstimate] = []
     with Bag(bag) as source:
-        for message in source.messages(list(topics)):
+        for message in source.messages(TOPICS):
             try:
                 if message.topic == "/audio":
                     estimates += pipeline.push_audio(conversions.audio_from_msg(message.decode()))
