@@ -33,9 +33,12 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
     experiment = load_config(config, overrides=overrides, data=folders)
     folder = run or Path("runs") / experiment.name
     summary = run_experiment(experiment, folder, say=click.echo)
-    for source, figures in summary.items():
-        if isinstance(figures, dict):
-            click.echo(
-                f"{source}: UA {figures['ua']:.3f}, WA {figures['wa']:.3f}, out of fold, {figures['items']} items"
-            )
+    if not summary:
+        return  # one of several processes, and not the first
+    parts = {"": summary, **{f" from {name} alone": part for name, part in summary.get("subsets", {}).items()}}
+    for part, by_source in parts.items():
+        for source, figures in by_source.items():
+            if isinstance(figures, dict) and "ua" in figures:
+                scores = f"UA {figures['ua']:.3f}, WA {figures['wa']:.3f}, out of fold, {figures['items']} items"
+                click.echo(f"{source}{part}: {scores}")
     click.echo(f"run folder: {folder}")

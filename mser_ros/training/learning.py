@@ -40,7 +40,10 @@ class Learner(lightning.LightningModule):
             loss = loss + settings.auxiliary * self.head_loss(output.unimodal, batch)
         if output.affect is not None:
             loss = loss + settings.affect * affect_loss(output.affect, batch.affect)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch), sync_dist=True)
+        size = len(batch)
+        if self.trainer.world_size > 1:  # the parts of a batch may differ in size, their losses share one divisor
+            size = int(torch.as_tensor(self.all_gather(torch.tensor(size))).sum())
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=size, sync_dist=True)
         return loss
 
     def loss(self, logits: Tensor, labels: Tensor, there: Tensor | None = None) -> Tensor:

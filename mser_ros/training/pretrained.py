@@ -46,9 +46,10 @@ def load_model(source: str, modality: str) -> Any:
     transformers itself would replace by random ones.
     """
     from transformers import AutoConfig, AutoModel
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
     disable_progress_bar()
+    set_verbosity_error()  # what matters of its report becomes an error below
     place = model_source(source)
     try:
         config = AutoConfig.from_pretrained(place)

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from fakes_iemocap import write_iemocap
 from fakes_transformers import FULL_BERT, write_bert, write_wav2vec2
 
-from mser_ros.bundle import load_bundle
+from mser_ros.bundle import load_bundle, write_manifest
 from mser_ros.errors import SettingsError
 from mser_ros.inference import Graph, softmax
+from mser_ros.labels import LABELS
 from mser_ros.recognizer import EmotionRecognizer
 from mser_ros.training.config import ExperimentConfig
 from mser_ros.training.config_files import build_config
@@ -22,10 +24,10 @@ from mser_ros.training.experiment import run_experiment
 from mser_ros.training.export import export_bundle
 from mser_ros.training.fitting import predict_subsets, restore
 from mser_ros.training.graphs import write_graph
-from mser_ros.training.inputs import prepare
+from mser_ros.training.inputs import Collator, prepare, tokenizer_json
 from mser_ros.training.models import build_model
 from mser_ros.training.quantise import quantise
-from mser_ros.types import Transcript, Utterance
+from mser_ros.types import Transcript, Utterance, Waveform
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))
 
@@ -101,9 +103,7 @@ def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
     assert estimate.probabilities.sum() == pytest.approx(1)
 
 
-def test_a_doubtful_transcript_counts_less(exported: Exported) -> None:
-    if "text_confidence" not in Graph(exported.path / "fusion.onnx").inputs:
-        pytest.skip("this network does not gate its text")
+def test_a_doubtful_transcript_counts_less_where_the_network_gates_it(exported: Exported) -> None:
     whole = marked(exported)[0]
     assert whole.transcript is not None
 
@@ -111,8 +111,11 @@ def test_a_doubtful_transcript_counts_less(exported: Exported) -> None:
         transcript = Transcript(whole.transcript.text, confidence=confidence)
         return exported.recognizer.recognize(dataclasses.replace(whole, transcript=transcript)).probabilities
 
-    without = exported.recognizer.recognize(dataclasses.replace(whole, transcript=None)).probabilities
-    assert np.abs(with_confidence(0.01) - without).max() < np.abs(with_confidence(1.0) - without).max()
+    if exported.config.model.fusion.gate_text:
+        without = exported.recognizer.recognize(dataclasses.replace(whole, transcript=None)).probabilities
+        assert np.abs(with_confidence(0.01) - without).max() < np.abs(with_confidence(1.0) - without).max()
+    else:
+        np.testing.assert_array_equal(with_confidence(0.01), with_confidence(1.0))
 
 
 def test_the_manifest_tells_precision_check_and_figures(exported: Exported) -> None:
@@ -134,8 +137,8 @@ def test_a_run_of_several_streams_is_exported_alone(exported: Exported, tmp_path
 
 
 @pytest.mark.parametrize("modality", ["speech", "text"])
-def test_full_size_architectures_stay_themselves_as_int8(tmp_path: Path, modality: str) -> None:
-    """wav2vec2-base and BERT-base with random weights: about 20 s and 2 GB each."""
+def test_full_size_architectures_run_on_the_robot_as_int8(tmp_path: Path, modality: str) -> None:
+    """wav2vec2-base and BERT-base with random weights, each at most 4 GB."""
     source = tmp_path / "model"
     if modality == "speech":
         write_wav2vec2(source, norm="group", vocab_size=32)
@@ -147,24 +150,29 @@ def test_full_size_architectures_stay_themselves_as_int8(tmp_path: Path, modalit
         where="test",
     )
     network = build_model(config).eval()
-    write_graph(network, modality, config, tmp_path / "graph.onnx")
-    quantise(tmp_path / "graph.onnx", tmp_path / "small.onnx")
-    sizes = [(tmp_path / name).stat().st_size / 1e6 for name in ("graph.onnx", "small.onnx")]
-    assert sizes[0] > 370
-    assert sizes[1] < 0.36 * sizes[0]
-    graphs = [Graph(tmp_path / name) for name in ("graph.onnx", "small.onnx")]
+    folder = tmp_path / "bundle"
+    folder.mkdir()
+    whole, small = tmp_path / "whole.onnx", folder / "graph.onnx"
+    write_graph(network, modality, config, whole)
+    quantise(whole, small)
+    assert whole.stat().st_size > 370e6
+    assert small.stat().st_size < 0.36 * whole.stat().st_size
+    entry = {"graph": small.name, "representation": "waveform", "normalise": True}
+    if modality == "text":
+        entry = {"graph": small.name, "representation": "tokens", "tokenizer": "tokenizer.json"}
+        (folder / "tokenizer.json").write_text(tokenizer_json(config))
+    fusion = {"kind": "log_linear", "prior": [0.25] * 4, "temperature": 1.0}
+    manifest = {"name": "full", "version": "1", "labels": list(LABELS), "modalities": {modality: entry}}
+    write_manifest(folder, {**manifest, "fusion": fusion})
+    recognizer, graph = EmotionRecognizer(load_bundle(folder)), Graph(whole)
     rng = np.random.default_rng(0)
     for length in (9, 30):
-        if modality == "speech":
-            feeds = {"waveform": rng.normal(size=(1, length * 1000)).astype(np.float32)}
-        else:
-            ids = rng.integers(5, 30000, (1, length))
-            feeds = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
-        import torch
-
+        voice = Waveform(rng.normal(scale=0.1, size=length * 1000).astype(np.float32), 16000)
+        said = Utterance("full", 0, 10**9, audio=voice, transcript=Transcript("go away now " * length))
+        sample = prepare(said, 0, modalities=[modality], inputs=config.inputs)
+        inputs = Collator(config)([(0, sample)]).inputs[modality]
         with torch.inference_mode():
-            inputs = {name: torch.from_numpy(value) for name, value in feeds.items()}
             truth = softmax(network({modality: inputs}).logits.numpy())
-        found = [softmax(graph(**feeds)["logits"]) for graph in graphs]
-        np.testing.assert_allclose(found[0], truth, atol=1e-4)
-        np.testing.assert_allclose(found[1], truth, atol=0.05)
+        feeds = {name: inputs[name].numpy() for name in graph.inputs}
+        np.testing.assert_allclose(softmax(graph(**feeds)["logits"]), truth, atol=1e-4)
+        np.testing.assert_allclose(recognizer.recognize(said).probabilities[None], truth, atol=0.05)
