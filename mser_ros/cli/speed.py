@@ -27,7 +27,10 @@ def speed(bundle: Path, models: Path, seconds: float, rounds: int, json_path: Pa
         raise DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'") from None
     found = compare(bundle, models, seconds=seconds, rounds=rounds)
     for name in ("bundle", "transformers"):
-        click.echo(f"{name}: {found[name]['median_s'] * 1000:.0f} ms, {found[name]['memory_mb']} MB")
-    click.echo(f"{found['times_faster']} times as fast in {found['memory_share']:.0%} of the memory")
+        part = found[name]
+        times = f"{part['median_s'] * 1000:.0f} ms, {part['cpu_s'] * 1000:.0f} ms of them work"
+        click.echo(f"{name}: {times}, {part['memory_mb']} MB")
+    ratios = f"{found['times_faster']} times as fast, {found['times_less_work']} times less work"
+    click.echo(f"{ratios}, {found['memory_share']:.0%} of the memory")
     if json_path:
         json_path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

@@ -19,7 +19,7 @@ BEST = "best.safetensors"
 
 People = Iterable[tuple[str, str]]
 #: Settings that an encoder shares with the run it comes from.
-_ENCODER = ("kind", "source", "layers", "width", "mels", "average")
+_ENCODER = ("kind", "source", "layers", "width", "depth", "mels", "average")
 _INPUTS = {
     "speech": ("max_s", "fixed_s", "normalise"),
     "text": ("max_tokens",),
