@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+import lightning
 import numpy as np
 from torch.utils.data import DataLoader, Dataset, Sampler
 
@@ -39,23 +40,27 @@ class SampleSet(Dataset):
 
 
 class LengthBuckets(Sampler):
-    """Batches of similar length, so that little is padded; shuffled anew in each epoch.
+    """Batches of similar length, so that little is padded; in an order of `epoch`'s own.
 
     `rank`, `world`: each of several processes takes every `world`-th sample of each batch.
     """
 
     def __init__(
-        self, lengths: Sequence[int], *, batch: int, seed: int, shuffle: bool, rank: int = 0, world: int = 1
+        self,
+        lengths: Sequence[int],
+        *,
+        batch: int,
+        seed: int,
+        shuffle: bool,
+        epoch: int = 0,
+        rank: int = 0,
+        world: int = 1,
     ) -> None:
         self.lengths = np.asarray(lengths)
         self.batch = batch
         self.seed = seed
         self.shuffle = shuffle
         self.rank, self.world = rank, world
-        self.epoch = 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """The trainer calls this before each epoch."""
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[Place]]:
@@ -94,8 +99,38 @@ def sample_length(sample: Sample) -> int:
     return 0 if sample.positions is None else len(sample.positions)
 
 
+class Batches(lightning.LightningDataModule):
+    """Training and validation batches; each epoch has a loader of its own, a resumed one as well."""
+
+    def __init__(self, train: Sequence[Sample], validation: Sequence[Sample] | None, config: ExperimentConfig) -> None:
+        super().__init__()
+        self.train_samples = train
+        self.validation_samples = validation
+        self.config = config
+        self.collate = Collator(config)
+
+    def train_dataloader(self) -> DataLoader:
+        trainer = self.trainer
+        assert trainer is not None
+        share = {"rank": trainer.global_rank, "world": trainer.world_size}
+        epoch = trainer.current_epoch
+        return loader(self.train_samples, self.config, self.collate, training=True, epoch=epoch, **share)
+
+    def val_dataloader(self) -> list[DataLoader] | DataLoader:
+        if self.validation_samples is None:
+            return []
+        return loader(self.validation_samples, self.config, self.collate, training=False)
+
+
 def loader(
-    samples: Sequence[Sample], config: ExperimentConfig, *, training: bool, rank: int = 0, world: int = 1
+    samples: Sequence[Sample],
+    config: ExperimentConfig,
+    collate: Collator | None = None,
+    *,
+    training: bool,
+    epoch: int = 0,
+    rank: int = 0,
+    world: int = 1,
 ) -> DataLoader:
     """Batches of `samples`; in evaluation in a fixed order, shortest first."""
     buckets = LengthBuckets(
@@ -103,8 +138,9 @@ def loader(
         batch=config.optimiser.batch,
         seed=config.seed,
         shuffle=training,
+        epoch=epoch,
         rank=rank,
         world=world,
     )
     dataset = SampleSet(samples, config, training=training)
-    return DataLoader(dataset, batch_sampler=buckets, collate_fn=Collator(config))
+    return DataLoader(dataset, batch_sampler=buckets, collate_fn=collate or Collator(config))

@@ -22,7 +22,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from ..labels import LABELS
-from .batches import loader
+from .batches import Batches, loader
 from .checkpoints import SafeCheckpoints, load_weights, save_weights
 from .config import ExperimentConfig
 from .fusion import FusionNetwork
@@ -135,13 +135,13 @@ def fit(
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
         use_distributed_sampler=False,
     )
     resume = folder / "last.safetensors"
     trainer.fit(
         learner,
-        loader(train, config, training=True, rank=trainer.global_rank, world=trainer.world_size),
-        None if validation is None else loader(validation, config, training=False),
+        datamodule=Batches(train, validation, config),
         ckpt_path=str(resume) if resume.is_file() else None,
         weights_only=False,  # read by SafeCheckpoints, which cannot run code
     )

@@ -28,9 +28,9 @@ class Learner(lightning.LightningModule):
         self.register_buffer("class_weights", torch.from_numpy(class_weights).float(), persistent=False)
         self._outputs: list[tuple[Tensor, Tensor]] = []
 
-    def on_train_epoch_start(self) -> None:
-        # Dropout then depends on seed and epoch alone, and a resumed run repeats it.
-        torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
+    def on_train_batch_start(self, _batch: Batch, index: int) -> None:
+        if index == 0:  # dropout then depends on seed and epoch alone, and a resumed run repeats it
+            torch.manual_seed(self.config.seed * 1_000_003 + self.current_epoch)
 
     def training_step(self, batch: Batch, _index: int) -> Tensor:
         output = self.network(batch.inputs, batch.present, batch.confidence)
@@ -93,7 +93,7 @@ class Learner(lightning.LightningModule):
         settings = self.config.optimiser
         optimiser = make_optimiser(self.network, settings)
         # Of the whole schedule, whenever training stops.
-        batches = len(self.trainer.fit_loop._data_source.dataloader())  # the loader is not attached yet
+        batches = len(self.trainer.datamodule.train_dataloader())  # type: ignore[attr-defined]
         steps = max(1, math.ceil(batches / settings.accumulate) * settings.epochs)
 
         def rate(step: int) -> float:

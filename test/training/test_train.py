@@ -179,9 +179,7 @@ def test_data_is_named_by_corpus() -> None:
 
 def test_batches_are_a_function_of_seed_and_epoch() -> None:
     def batches(epoch: int, *, rank: int = 0, world: int = 1) -> list[list[tuple[int, int]]]:
-        buckets = LengthBuckets(range(50), batch=8, seed=3, shuffle=True, rank=rank, world=world)
-        buckets.set_epoch(epoch)
-        return list(buckets)
+        return list(LengthBuckets(range(50), batch=8, seed=3, shuffle=True, epoch=epoch, rank=rank, world=world))
 
     assert batches(1) == batches(1)
     assert batches(1) != batches(2)
