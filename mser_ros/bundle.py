@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
@@ -129,6 +130,8 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
         if item.is_file() and item.name != MANIFEST
     }
     text = json.dumps({"format": FORMAT, **manifest, "files": files}, indent=2, ensure_ascii=False)
+    # A list of thousands of people is one line, not thousands of them.
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), text)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
