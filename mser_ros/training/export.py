@@ -22,7 +22,7 @@ from .fitting import restore
 from .fusion_fit import combine, fuse, measure
 from .graphs import write_graph
 from .manifest import Run, modality_entry, open_finished
-from .quantise import quantise
+from .quantise import quantise, quantise_in_blocks
 
 #: Real utterances on which a graph is compared with its network.
 CHECKED = 400
@@ -79,14 +79,15 @@ def _export_modality(run: Run, folder: Path, *, int8: bool, say: Say) -> dict[st
         raise SettingsError(f"the exported graph of {modality} disagrees with its network ({check}): report this")
     if int8:
         small = folder / f"{modality}.int8.onnx"
-        quantise(graph, small)
-        quantised = compare(network, small, modality, config, samples)
-        if quantised.good:
-            precision, check = "int8", quantised
-            small.replace(graph)
-        else:
+        for name, method in (("int8", quantise), ("int8 in blocks", quantise_in_blocks)):
+            method(graph, small)
+            quantised = compare(network, small, modality, config, samples)
+            if quantised.good:
+                precision, check = name, quantised
+                small.replace(graph)
+                break
             small.unlink()
-            say(f"{modality}: stays fp32, int8 gives the same label for {quantised.labels:.3f} only")
+            say(f"{modality}: {name} gives the same label for {quantised.labels:.3f} only")
     say(f"{modality}: {precision}, {graph.stat().st_size / 1e6:.1f} MB, same label {check.labels:.3f}")
     return modality_entry(run, modality, folder, run.rows, precision=precision, check=check)
 

@@ -1,7 +1,7 @@
 """Smaller and faster graphs: int8 weights for MatMul and Gemm by channel and for embeddings by row.
 
-Convolutions stay fp32, they suffer most and gain least. Weights take seven of the eight bits, because processors
-without VNNI saturate when full-range products are added in pairs.
+Convolutions stay fp32, they suffer most and gain least. Where one scale for a whole channel changes too many labels, as
+in a fine-tuned BERT, each block of a matrix gets a scale of its own: as small, and about two thirds as fast.
 """
 
 from __future__ import annotations
@@ -15,10 +15,16 @@ from onnx import helper, numpy_helper
 
 #: Tables smaller than this many values are not worth it.
 _LEAST_EMBEDDING = 100_000
+#: Values of a matrix that share a scale.
+_BLOCK = 128
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Write the int8 version of an fp32 graph."""
+    """Write the int8 version of an fp32 graph: a scale per channel, activations scaled per call.
+
+    Weights take seven of the eight bits, because processors without VNNI saturate when full-range products are added in
+    pairs.
+    """
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     model = onnx.load(source)
@@ -35,6 +41,20 @@ def quantise(source: Path, target: Path) -> None:
         weight_type=QuantType.QInt8,
         extra_options={"MatMulConstBOnly": True},
     )
+
+
+def quantise_in_blocks(source: Path, target: Path) -> None:
+    """Write the int8 version of an fp32 graph: a scale per block of a matrix, activations scaled in blocks as well."""
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    model = onnx.load(source)
+    _quantise_embeddings(model)
+    del model.graph.value_info[:]
+    logging.getLogger().setLevel(logging.ERROR)
+    # Accuracy level 4: products of int8, not of weights that are unpacked to floats at each call.
+    quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4)
+    quantiser.process()
+    quantiser.model.save_model_to_file(str(target), False)
 
 
 def _quantise_embeddings(model: onnx.ModelProto) -> None:
