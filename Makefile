@@ -64,6 +64,10 @@ lint: setup-dev ## ruff, mypy, and ament's linters where they are installed
 	@for linter in ament_copyright ament_flake8 ament_pep257 ament_xmllint; do \
 	  if command -v $$linter >/dev/null; then $$linter . || exit 1; else echo "$$linter: not installed, skipped"; fi; done
 
+bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
+	@for name in speech text mocap; do $(BIN)/mser train config/train/default_$$name.yaml || exit 1; done
+	@$(BIN)/mser export runs/default_speech runs/default_text runs/default_mocap -o models/default
+
 bench: setup ## measure latency, idle load and memory of the live nodes
 	$(BIN)/mser bench
 
