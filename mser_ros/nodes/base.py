@@ -88,7 +88,7 @@ class PerceptionNode(LifecycleNode):
             self.complain(error)
             self._free()
             return TransitionCallbackReturn.FAILURE
-        except Exception as error:
+        except Exception as error:  # a bug of ours, which rclpy would swallow
             self._on_bug(error)
             raise
         self.is_configured = True
@@ -108,7 +108,7 @@ class PerceptionNode(LifecycleNode):
             self.complain(error)
             self.on_deactivate(state)
             return TransitionCallbackReturn.FAILURE
-        except Exception as error:
+        except Exception as error:  # a bug of ours, which rclpy would swallow
             self._on_bug(error)
             raise
         self.get_logger().info("active")
