@@ -40,9 +40,8 @@ class PocketsphinxTranscriber:
 
     The recogniser normalises by the mean of the cepstra, which normally drifts along with everything heard, so that a
     result depends on history. Here each utterance brings its own mean: its first second runs through a search for a
-    single key phrase (a tenth of the decoding cost), then the real search starts from the beginning. On 40 clips of
-    RAVDESS that lowers the word error rate from 0.51 (the model's fixed mean) to 0.44. The second ('flat') pass is left
-    out: it gains two points, but takes 0.1 to 0.3 s after the end of speech.
+    single key phrase (a tenth of the decoding cost), then the real search starts from the beginning. The second
+    ('flat') pass is left out: it gains little, and all of its work comes after the end of speech.
 
     A word's confidence is its posterior in the word lattice.
     """
