@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..labels import LABELS
 from .metrics import ECE_BINS, Predictions, Scores, equal_count_bins, risk_coverage
 
 if TYPE_CHECKING:
@@ -63,11 +65,28 @@ def risk_coverage_curve(predictions: Predictions, path: Path, *, title: str = ""
     figure.savefig(path)
 
 
-def _figure(title: str) -> tuple[Figure, Axes]:
+def intervals(rows: Sequence[tuple[str, float, float, float]], path: Path, *, title: str, label: str) -> None:
+    """A line for each name: value, low and high end, all 0..1; the first row on top."""
+    figure, axes = _figure(title, height=0.9 + 0.26 * len(rows), width=6.4)
+    places = np.arange(len(rows))[::-1]
+    for place, (_, value, low, high) in zip(places, rows, strict=True):
+        axes.plot([low, high], [place, place], color="tab:blue", linewidth=2)
+        axes.plot(value, place, "o", color="tab:blue", markersize=5)
+        axes.annotate(f"{value:.2f}", (high, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+    axes.axvline(1 / len(LABELS), color="0.6", linewidth=1, linestyle=":")
+    axes.set_yticks(places, [name for name, *_ in rows], fontsize=8)
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlim(0, 1)
+    axes.set_xlabel(f"{label}, 95 % interval; dotted: chance")
+    axes.grid(axis="x", color="0.9")
+    figure.savefig(path)
+
+
+def _figure(title: str, *, width: float = 4.4, height: float = 3.8) -> tuple[Figure, Axes]:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(4.4, 3.8), dpi=120, layout="constrained")
+    figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.add_subplot()
     axes.set_title(title, fontsize=9)

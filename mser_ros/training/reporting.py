@@ -3,82 +3,27 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import SettingsError
-from ..evaluation.comparison import paired_bootstrap
+from ..evaluation.comparison import Difference, paired_bootstrap
 from ..evaluation.metrics import Predictions, Scores, score
+from ..evaluation.plots import confusion_matrix, intervals
+from ..evaluation.resampling import SOURCES
 from .config import ExperimentConfig
 from .config_files import read_config
 from .experiment import CORPORA
-from .predictions import PREDICTIONS, OutOfFold, subset_file, subsets_of
-from .published import BARS, PAPERS
+from .predictions import OutOfFold, subset_file, subsets_of
+from .progress import track
+from .published import BARS, PAPERS, Row
 
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run: its settings, out-of-fold predictions by set of modalities (all of them first), its corpora."""
-
-    folder: Path
-    config: ExperimentConfig
-    predictions: dict[tuple[str, ...], OutOfFold]
-    synthetic: bool
-
-    @property
-    def all(self) -> OutOfFold:
-        return next(iter(self.predictions.values()))
-
-
-def read_run(folder: Path) -> Run:
-    """Raises `SettingsError` for a folder that is no finished run."""
-    config = read_config(folder)
-    modalities = config.modalities
-    predictions = {modalities: OutOfFold.load(folder / PREDICTIONS)}
-    for subset in subsets_of(modalities)[1:]:
-        if (folder / subset_file(subset, modalities)).is_file():
-            predictions[subset] = OutOfFold.load(folder / subset_file(subset, modalities))
-    corpora = json.loads((folder / CORPORA).read_text(encoding="utf-8")) if (folder / CORPORA).is_file() else {}
-    return Run(folder, config, predictions, any(entry["synthetic"] for entry in corpora.values()))
-
-
-def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) -> None:
-    """Write the page, and the confusion matrices into a folder beside it. Every figure is computed here, from stored
-    out-of-fold predictions; the published ones are marked as such."""
-    runs = [read_run(folder) for folder in folders]
-    pictures = path.with_name(f"{path.stem}_pictures")
-    pictures.mkdir(parents=True, exist_ok=True)
-    lines = ["# Runs beside the papers", "", *_preface(runs)]
-    told: set[str] = set()
-    for title, rows in PAPERS.items():
-        table = []
-        for row in rows:
-            system, _, subset = row.system.partition(":")
-            for run in runs:
-                if not run.config.name.endswith(f"_{system}") and run.config.name != system:
-                    continue
-                wanted = tuple(subset.split("+")) if subset else run.config.modalities
-                if wanted in run.predictions:
-                    told.add(run.config.name)
-                    cells = _cells(run, run.predictions[wanted], resamples)
-                    table.append(f"| {row.title} | {row.published} | {row.protocol} | {cells} |")
-        if table:
-            lines += [f"## {title}", "", _HEAD, *table, ""]
-    others = [run for run in runs if run.config.name not in told]
-    if others:
-        lines += ["## Other runs", "", _HEAD]
-        lines += [f"| {run.config.name} | – | – | {_cells(run, run.all, resamples)} |" for run in others]
-        lines.append("")
-    for run in runs:
-        if len(run.predictions) > 1:
-            lines += _subsets(run, runs, resamples)
-    lines += _pictures(runs, pictures)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-
+#: A set of modalities may cost this much beside the best model of one of them: one point.
+TOLERANCE = 0.01
 
 _HEAD = (
     "| system | published | its protocol | run | measured WA | measured UA | items, people | our protocol |\n"
@@ -86,12 +31,101 @@ _HEAD = (
 )
 
 
+@dataclass(frozen=True, eq=False)
+class Result:
+    """Out-of-fold predictions of one run from one set of modalities, and how good they are."""
+
+    rows: OutOfFold
+    resamples: int
+
+    @cached_property
+    def scores(self) -> Scores:
+        return score(self.rows.predictions(), resamples=self.resamples)
+
+    def percent(self, name: str) -> str:
+        low, high = self.scores.intervals[name]
+        return f"{100 * self.scores.values[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+    @property
+    def people(self) -> int:
+        """How many can be heard, read or seen, as finely as the corpus names them."""
+        return len({person for joined in self.rows.cluster.tolist() for person in joined.split(SOURCES)})
+
+
+@dataclass(frozen=True, eq=False)
+class Run:
+    """A finished run: its settings, and its results by set of modalities (all of them first)."""
+
+    folder: Path
+    config: ExperimentConfig
+    results: dict[tuple[str, ...], Result]
+    synthetic: bool
+
+    @property
+    def name(self) -> str:
+        """Folders tell runs of one configuration apart."""
+        return self.folder.resolve().name
+
+    @property
+    def all(self) -> Result:
+        return self.results[self.config.modalities]
+
+
+def read_run(folder: Path, *, resamples: int) -> Run:
+    """Raises `SettingsError` for a folder that is no finished run."""
+    config = read_config(folder)
+    results = {}
+    for subset in subsets_of(config.modalities):
+        path = folder / subset_file(subset, config.modalities)
+        if path.is_file() or subset == config.modalities:
+            results[subset] = Result(OutOfFold.load(path), resamples)
+    corpora = json.loads((folder / CORPORA).read_text(encoding="utf-8")) if (folder / CORPORA).is_file() else {}
+    return Run(folder, config, results, any(entry["synthetic"] for entry in corpora.values()))
+
+
+def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) -> None:
+    """Write the page, and its pictures into a folder beside it. Every figure is computed here, from stored out-of-fold
+    predictions; the published ones are marked as such. Raises `SettingsError` for a folder that is no finished run."""
+    runs = [read_run(folder, resamples=resamples) for folder in folders]
+    names = [run.name for run in runs]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise SettingsError(f"two runs are called {twice[0]}: give one of the folders another name")
+    pictures = path.with_name(f"{path.stem}_pictures")
+    pictures.mkdir(parents=True, exist_ok=True)
+    for run in track(runs, "bootstrap"):
+        for result in run.results.values():
+            _ = result.scores
+    lines = ["# Runs beside the papers", "", *_preface(runs), *_overview(runs, pictures)]
+    told: set[str] = set()
+    for title, rows in PAPERS.items():
+        found = [(row, run) for row in rows for run in runs if _is_of(run, row)]
+        if found:
+            lines += [f"## {title}", "", _HEAD, *(_line(row, run) for row, run in found), ""]
+            told |= {run.name for _, run in found}
+    others = [run for run in runs if run.name not in told]
+    if others:
+        none = Row("", (), "–", "–", "–")
+        lines += ["## Other runs", "", _HEAD, *(_line(none, run) for run in others), ""]
+    for run in runs:
+        if run.config.model.fusion.modality_dropout:
+            lines += _subsets(run, runs, resamples)
+    lines += _matrices(runs, pictures)
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _is_of(run: Run, row: Row) -> bool:
+    """Whether this is the row's system, trained on the row's modalities."""
+    named = run.config.name == row.system or run.config.name.endswith(f"_{row.system}")
+    return named and row.modalities in ((), run.config.modalities)
+
+
 def _preface(runs: Sequence[Run]) -> list[str]:
     lines = [
         "Written by `mser report`. WA: weighted accuracy, the share of utterances that are right; UA: unweighted",
-        "average recall over the classes. Each measured figure is from out-of-fold predictions, with its 95 % interval",
-        "by bootstrap over people (or the finest unit that the corpus names). Published figures are the papers', or",
-        "their authors' notebooks', on 4-class IEMOCAP.",
+        "average recall over the classes; both in per cent. Each measured figure is from out-of-fold predictions, with",
+        "its 95 % interval by bootstrap over people (or the finest unit that the corpus names). Published figures are",
+        "the papers', in brackets that of the last epoch where the authors' notebooks log it, on 4-class IEMOCAP.",
         "",
     ]
     if any(run.synthetic for run in runs):
@@ -102,76 +136,100 @@ def _preface(runs: Sequence[Run]) -> list[str]:
             "compare with the published figures, which are on IEMOCAP.",
             "",
         ]
-    lines += ["Today's bars on IEMOCAP with leave-one-session-out folds and a separate validation session: "]
+    lines += ["Single encoders on IEMOCAP today, sessions left out in turn, another one for validation:", ""]
     return [*lines, *(f"- {name}: {value}" for name, value in BARS), ""]
 
 
-def _cells(run: Run, rows: OutOfFold, resamples: int) -> str:
-    scores = score(rows.predictions(), resamples=resamples)
-    star = "\\*" if run.synthetic else ""
-    wa, ua = (f"{_percent(scores, name)}{star}" for name in ("wa", "ua"))
-    people = len({person for joined in rows.person for person in str(joined).split(" + ")})
-    return f"`{run.config.name}` | {wa} | {ua} | {len(rows)}, {people} | {_protocol(run.config, rows)}"
+def _overview(runs: Sequence[Run], pictures: Path) -> list[str]:
+    rows = []
+    for run in runs:
+        low, high = run.all.scores.intervals["ua"]
+        name = run.name + (" *" if run.synthetic else "")
+        rows.append((name, run.all.scores.values["ua"], low, high))
+    intervals(rows, pictures / "overview.png", title="Unweighted average recall, out of fold", label="UA")
+    return [f"![UA of every run]({pictures.name}/overview.png)", ""]
 
 
-def _percent(scores: Scores, name: str) -> str:
-    low, high = scores.intervals[name]
-    return f"{100 * scores.values[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+def _line(row: Row, run: Run) -> str:
+    star, result = "\\*" if run.synthetic else "", run.all
+    cells = [row.title, row.published, row.protocol, f"`{run.name}`"]
+    cells += [f"{result.percent(name)}{star}" for name in ("wa", "ua")]
+    cells += [f"{len(result.rows)}, {result.people}", _protocol(run)]
+    return f"| {' | '.join(cells)} |"
 
 
-def _protocol(config: ExperimentConfig, rows: OutOfFold) -> str:
+def _protocol(run: Run) -> str:
     """The split in words, from the settings of the run."""
-    folds = config.folds
-    scheme = {"people": "folds of people", "group": "leave one group out", "split": "the corpus' own sets"}[
-        folds.scheme
-    ]
-    count = len(set(rows.fold.tolist()))
-    chosen = "**epoch chosen on the test set**" if folds.validation == "test" else "separate validation fold"
-    return f"{scheme}, {count} fold{'s' if count > 1 else ''}, {chosen}" + (f"; {config.notes}" if config.notes else "")
+    folds, count = run.config.folds, len(set(run.all.rows.fold.tolist()))
+    scheme = {"people": "people", "group": "groups", "split": "the corpus' own sets"}[folds.scheme]
+    if run.synthetic and folds.scheme == "group":
+        scheme = "blocks of people"
+    chosen = "separate validation fold"
+    if folds.validation == "test":
+        chosen = "**the test set decides when to stop**"
+    elif run.config.optimiser.choose == "last":
+        chosen = "fixed number of epochs"
+    words = f"{scheme}, {count} fold{'s' if count > 1 else ''}, {chosen}"
+    return words + (f"; {run.config.notes}" if run.config.notes else "")
 
 
 def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
-    """What is lost when modalities are missing, against the best single model of one of those that are left."""
-    single = {other.config.modalities[0]: other for other in runs if len(other.config.modalities) == 1}
+    """What a model that was made for it loses when modalities are missing."""
     lines = [
-        f"## `{run.config.name}` when modalities are missing",
+        f"## `{run.name}` when modalities are missing",
         "",
-        "| modalities | UA | against the best model trained on one of them alone | difference in points |",
-        "|---|---|---|---|",
+        "Beside the best run that was trained on one of these modalities alone, on the same utterances. At most one",
+        "point may be lost.",
+        "",
+        "| modalities | UA | the best of one modality | its UA | difference in points | lost |",
+        "|---|---|---|---|---|---|",
     ]
-    for subset, rows in run.predictions.items():
-        ua = _percent(score(rows.predictions(), resamples=resamples), "ua")
-        rivals = [other for name, other in single.items() if name in subset]
-        best = max(rivals, key=lambda other: _ua(_aligned(other.all, rows)), default=None)
-        cells = "– | –"
-        if best is not None and len(rival := _aligned(best.all, rows)):
-            gap = paired_bootstrap(rival, rows.predictions(), resamples=resamples)
-            cells = f"`{best.config.name}` | {100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
-        lines.append(f"| {' + '.join(subset)} | {ua} | {cells} |")
+    single = [other for other in runs if len(other.config.modalities) == 1]
+    for subset, result in run.results.items():
+        cells = [" + ".join(subset), result.percent("ua"), "–", "–", "–", "–"]
+        rivals = {other.name: _aligned(other.all.rows, result.rows) for other in single if _covers(subset, other)}
+        there = {name: (_ua(rival), rival) for name, rival in rivals.items() if rival is not None}
+        if there:
+            best = max(there, key=lambda name: there[name][0])
+            ua, rival = there[best]
+            gap = paired_bootstrap(rival, result.rows.predictions(), resamples=resamples)
+            cells[2:] = [f"`{best}`", f"{100 * ua:.1f}", _points(gap), _verdict(gap)]
+        lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
 
 
-def _aligned(rows: OutOfFold, like: OutOfFold) -> Predictions:
-    """The predictions of one run for the items of another, in their order; empty where they do not hold the same."""
-    place = {key: index for index, key in enumerate(zip(rows.source.tolist(), rows.item_id.tolist(), strict=True))}
+def _covers(subset: Sequence[str], other: Run) -> bool:
+    return other.config.modalities[0] in subset
+
+
+def _points(gap: Difference) -> str:
+    return f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+
+
+def _verdict(gap: Difference) -> str:
+    if gap.low >= -TOLERANCE:
+        return "no"
+    return "no, but the interval does not exclude it" if gap.value >= -TOLERANCE else "**yes**"
+
+
+def _aligned(rows: OutOfFold, like: OutOfFold) -> Predictions | None:
+    """The predictions of one run for the items of another, in their order; None where it lacks one."""
+    keys = zip(rows.source.tolist(), rows.item_id.tolist(), strict=True)
+    place = {key: index for index, key in enumerate(keys)}
     order = [place.get(key, -1) for key in zip(like.source.tolist(), like.item_id.tolist(), strict=True)]
-    if min(order, default=-1) < 0:
-        return rows.select(np.zeros(len(rows), bool)).predictions()
-    return rows.select(np.array(order)).predictions()
+    return None if min(order, default=-1) < 0 else rows.select(np.array(order)).predictions()
 
 
 def _ua(predictions: Predictions) -> float:
-    return score(predictions, resamples=0).values["ua"] if len(predictions) else -1.0
+    return score(predictions, resamples=0).values["ua"]
 
 
-def _pictures(runs: Sequence[Run], folder: Path) -> list[str]:
-    lines = ["## Confusion matrices", ""]
+def _matrices(runs: Sequence[Run], pictures: Path) -> list[str]:
+    lines = ["## Confusion matrices", "", "Share of each true class, out of fold.", ""]
     for run in runs:
-        found = sorted(run.folder.glob("confusion_*.png"))
-        if not found:
-            raise SettingsError(f"{run.folder} has no confusion matrices: finish the run with 'mser train'")
-        for picture in found:
-            name = f"{run.config.name}_{picture.stem.removeprefix('confusion_')}.png"
-            shutil.copyfile(picture, folder / name)
-            lines += [f"![{run.config.name}, out of fold]({folder.name}/{name})"]
+        for source in run.all.rows.sources:
+            rows = run.all.rows.of(source)
+            name = f"{run.name}_{source.replace(':', '_')}.png"
+            confusion_matrix(score(rows.predictions(), resamples=0), pictures / name, title=f"{run.name} on {source}")
+            lines.append(f"![{run.name} on {source}]({pictures.name}/{name})")
     return lines
