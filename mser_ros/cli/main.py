@@ -23,7 +23,7 @@ COMMANDS = {
     "train": ("train", "Train a model from a configuration."),
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
-    "speed": ("speed", "Compare a bundle's speed and memory with plain transformers."),
+    "speed": ("speed", "Measure full-size networks on this machine, on the robot and in training."),
     "report": ("report", "Write one page that compares training runs with the papers."),
 }
 

@@ -1,36 +1,93 @@
-"""`mser speed`: a bundle beside the plain transformers of the same architectures."""
+"""`mser speed`: what full-size networks cost, on the robot and in training."""
 
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
+from typing import Any
 
 import click
 
-from ..errors import DependencyError
+from ..errors import DependencyError, SettingsError
+
+_JSON = click.option(
+    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file."
+)
 
 
-@click.command()
-@click.argument("bundle", type=click.Path(path_type=Path))
-@click.argument("models", type=click.Path(path_type=Path))
+@click.group()
+def speed() -> None:
+    """Measure the speed and memory of full-size networks on this machine."""
+
+
+@speed.command()
+@click.argument("bundle", required=False, type=click.Path(path_type=Path))
+@click.argument("models", required=False, type=click.Path(path_type=Path))
 @click.option("--seconds", type=click.FloatRange(0.5, 60), default=3.0, show_default=True, help="Length of the voice.")
 @click.option("--rounds", type=click.IntRange(1, 1000), default=20, show_default=True, help="Utterances each.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-def speed(bundle: Path, models: Path, seconds: float, rounds: int, json_path: Path | None) -> None:
-    """Compare BUNDLE with the transformers in MODELS (its folders `speech` and `text`), one thread each.
+@_JSON
+def serving(bundle: Path | None, models: Path | None, seconds: float, rounds: int, json_path: Path | None) -> None:
+    """Compare BUNDLE with the plain transformers in MODELS (its folders `speech` and `text`), one thread each.
 
-    Both answer the same made-up utterance, one after the other, each in a process of its own.
+    Both answer the same made-up utterance, one after the other, each in a process of its own. Without arguments: paper
+    B's fusion of wav2vec2-base and BERT-base, with random weights, whose cost is that of trained ones.
     """
+    if bundle is not None and models is None:
+        raise SettingsError("name the folder of the transformers as well, or neither of the two")
     try:
+        from ..training.full_size import full_size_config, write_bundle, write_sources
         from ..training.serving import compare
     except ImportError as error:
-        raise DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'") from None
-    found = compare(bundle, models, seconds=seconds, rounds=rounds)
+        raise _lacking(error) from None
+    from ..resources import share_dir
+
+    with tempfile.TemporaryDirectory() as scratch:
+        if bundle is None or models is None:
+            click.echo("making wav2vec2-base and BERT-base with random weights, and a bundle of them", err=True)
+            models, bundle = write_sources(Path(scratch) / "models"), Path(scratch) / "bundle"
+            write_bundle(full_size_config(share_dir() / "config" / "train" / "paper_b_fusion.yaml", models), bundle)
+        found = compare(bundle, models, seconds=seconds, rounds=rounds)
     for name in ("bundle", "transformers"):
         part = found[name]
         times = f"{part['median_s'] * 1000:.0f} ms, {part['cpu_s'] * 1000:.0f} ms of them work"
         click.echo(f"{name}: {times}, {part['memory_mb']} MB")
     ratios = f"{found['times_faster']} times as fast, {found['times_less_work']} times less work"
     click.echo(f"{ratios}, {found['memory_share']:.0%} of the memory")
-    if json_path:
-        json_path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    _keep(found, json_path)
+
+
+@speed.command()
+@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option(
+    "--utterances", type=click.IntRange(1, 1_000_000), default=5531, show_default=True, help="As many as IEMOCAP has."
+)
+@click.option("--seconds", type=click.FloatRange(0.6, 60), default=4.6, show_default=True, help="Their mean length.")
+@_JSON
+def training(config: Path, overrides: tuple[str, ...], utterances: int, seconds: float, json_path: Path | None) -> None:
+    """Time one epoch of CONFIG (a file of config/train) on made-up utterances.
+
+    Hugging Face ids stand for wav2vec2-base and BERT-base with random weights, so that nothing is downloaded; what a
+    frozen one gives is read from disk, as in an experiment after its first fold.
+    """
+    try:
+        from ..training.full_size import full_size_config, time_epoch, write_sources
+    except ImportError as error:
+        raise _lacking(error) from None
+    with tempfile.TemporaryDirectory() as scratch:
+        experiment = full_size_config(config, write_sources(Path(scratch) / "models"), overrides)
+        found = time_epoch(experiment, Path(scratch), utterances=utterances, mean_s=seconds)
+    where = f"GPU {found['gpu_use']:.0%} busy" if "gpu_use" in found else f"threads: {experiment.threads}"
+    rate = f"{found['utterances_per_s']:.1f} utterances/s, {found['memory_mb']:.0f} MB, {where}"
+    click.echo(f"{utterances} utterances in {found['epoch_s']} s: {rate}")
+    _keep(found, json_path)
+
+
+def _lacking(error: ImportError) -> DependencyError:
+    return DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'")
+
+
+def _keep(found: dict[str, Any], path: Path | None) -> None:
+    if path:
+        path.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

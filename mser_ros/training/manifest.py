@@ -52,7 +52,7 @@ def modality_entry(
     temperature = balanced_temperature(rows) if rows is not None else 1.0
     entry: dict[str, Any] = {
         "graph": f"{modality}.onnx",
-        **_representation(run.config, modality, folder),
+        **representation(run.config, modality, folder),
         "temperature": round(temperature, 4),
         "weight": 1.0,
         "languages": list(run.config.inputs.languages),
@@ -69,7 +69,8 @@ def modality_entry(
     return {**entry, "base": base} if base else entry
 
 
-def _representation(config: ExperimentConfig, modality: str, folder: Path) -> dict[str, Any]:
+def representation(config: ExperimentConfig, modality: str, folder: Path) -> dict[str, Any]:
+    """How the recogniser feeds a modality's graph, for its entry; writes the tokenizer into `folder`."""
     inputs = config.inputs
     if modality == "speech":
         fed = {"sample_rate": 16000, "max_s": inputs.max_s, "normalise": inputs.normalise}

@@ -20,15 +20,19 @@ import numpy as np
 from ..errors import BundleError
 
 _TEXT = "i really did not expect to see you here today so please sit down and tell me all about it"
+WORDS = tuple(_TEXT.split())
 _WORDS_PER_S = 3
+
+
+def sentence(seconds: float) -> str:
+    """About as many words as are spoken in that time, one at least."""
+    return " ".join(WORDS[index % len(WORDS)] for index in range(max(1, round(seconds * _WORDS_PER_S))))
 
 
 def utterance(seconds: float) -> tuple[np.ndarray, str]:
     """A voice float32 (samples,) at 16 kHz and about as many words as fit: what they are does not change the time."""
     samples = np.random.default_rng(0).normal(scale=0.1, size=round(seconds * 16000)).astype(np.float32)
-    count = max(1, round(seconds * _WORDS_PER_S))
-    words = _TEXT.split()
-    return samples, " ".join(words[index % len(words)] for index in range(count))
+    return samples, sentence(seconds)
 
 
 def compare(bundle: Path, models: Path, *, seconds: float, rounds: int) -> dict[str, Any]:

@@ -8,14 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from fakes_iemocap import write_iemocap
-from fakes_transformers import FULL_BERT, write_bert, write_wav2vec2
+from fakes_transformers import write_bert, write_wav2vec2
 
-from mser_ros.bundle import load_bundle, write_manifest
+from mser_ros.bundle import load_bundle
 from mser_ros.errors import SettingsError
-from mser_ros.inference import Graph, softmax
-from mser_ros.labels import LABELS
+from mser_ros.inference import softmax
 from mser_ros.recognizer import EmotionRecognizer
 from mser_ros.training.config import ExperimentConfig
 from mser_ros.training.config_files import build_config
@@ -23,11 +21,8 @@ from mser_ros.training.corpora import open_corpus
 from mser_ros.training.experiment import run_experiment
 from mser_ros.training.export import export_bundle
 from mser_ros.training.fitting import predict_subsets, restore
-from mser_ros.training.graphs import write_graph
-from mser_ros.training.inputs import Collator, prepare, tokenizer_json
-from mser_ros.training.models import build_model
-from mser_ros.training.quantise import quantise
-from mser_ros.types import Transcript, Utterance, Waveform
+from mser_ros.training.inputs import prepare
+from mser_ros.types import Transcript, Utterance
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))
 
@@ -134,45 +129,3 @@ def test_the_manifest_tells_precision_check_and_figures(exported: Exported) -> N
 def test_a_run_of_several_streams_is_exported_alone(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="has several modalities: export it alone"):
         export_bundle([exported.run, exported.run], tmp_path / "two", say=quiet)
-
-
-@pytest.mark.parametrize("modality", ["speech", "text"])
-def test_full_size_architectures_run_on_the_robot_as_int8(tmp_path: Path, modality: str) -> None:
-    """wav2vec2-base and BERT-base with random weights, each at most 4 GB."""
-    source = tmp_path / "model"
-    if modality == "speech":
-        write_wav2vec2(source, norm="group", vocab_size=32)
-    else:
-        write_bert(source, **FULL_BERT)
-    streams = {modality: {"kind": "pretrained", "source": str(source)}}
-    config = build_config(
-        {"corpora": [{"name": "x"}], "inputs": {"normalise": True}, "model": {"streams": streams, "hidden": 64}},
-        where="test",
-    )
-    network = build_model(config).eval()
-    folder = tmp_path / "bundle"
-    folder.mkdir()
-    whole, small = tmp_path / "whole.onnx", folder / "graph.onnx"
-    write_graph(network, modality, config, whole)
-    quantise(whole, small)
-    assert whole.stat().st_size > 370e6
-    assert small.stat().st_size < 0.36 * whole.stat().st_size
-    entry = {"graph": small.name, "representation": "waveform", "normalise": True}
-    if modality == "text":
-        entry = {"graph": small.name, "representation": "tokens", "tokenizer": "tokenizer.json"}
-        (folder / "tokenizer.json").write_text(tokenizer_json(config))
-    fusion = {"kind": "log_linear", "prior": [0.25] * 4, "temperature": 1.0}
-    manifest = {"name": "full", "version": "1", "labels": list(LABELS), "modalities": {modality: entry}}
-    write_manifest(folder, {**manifest, "fusion": fusion})
-    recognizer, graph = EmotionRecognizer(load_bundle(folder)), Graph(whole)
-    rng = np.random.default_rng(0)
-    for length in (9, 30):
-        voice = Waveform(rng.normal(scale=0.1, size=length * 1000).astype(np.float32), 16000)
-        said = Utterance("full", 0, 10**9, audio=voice, transcript=Transcript("go away now " * length))
-        sample = prepare(said, 0, modalities=[modality], inputs=config.inputs)
-        inputs = Collator(config)([(0, sample)]).inputs[modality]
-        with torch.inference_mode():
-            truth = softmax(network({modality: inputs}).logits.numpy())
-        feeds = {name: inputs[name].numpy() for name in graph.inputs}
-        np.testing.assert_allclose(softmax(graph(**feeds)["logits"]), truth, atol=1e-4)
-        np.testing.assert_allclose(recognizer.recognize(said).probabilities[None], truth, atol=0.05)

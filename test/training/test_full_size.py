@@ -1,0 +1,105 @@
+"""wav2vec2-base and BERT-base with random weights, all the way to the robot."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from fakes_transformers import write_bert, write_wav2vec2
+
+from mser_ros.bundle import load_bundle
+from mser_ros.cli.main import main
+from mser_ros.inference import softmax
+from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.training.config import ExperimentConfig
+from mser_ros.training.full_size import full_size_config, time_epoch, write_bundle, write_sources
+from mser_ros.training.fusion import FusionNetwork
+from mser_ros.training.inputs import Collator, prepare
+from mser_ros.training.serving import sentence
+from mser_ros.types import Transcript, Utterance, Waveform, to_ns
+
+CONFIGS = Path(__file__).parents[2] / "config" / "train"
+
+
+class FullSize:
+    """Paper B's fusion as a network and as a bundle."""
+
+    def __init__(self, root: Path) -> None:
+        self.sources = write_sources(root / "models")
+        self.config: ExperimentConfig = full_size_config(CONFIGS / "paper_b_fusion.yaml", self.sources)
+        self.path = root / "bundle"
+        self.network: FusionNetwork = write_bundle(self.config, self.path)
+
+
+@pytest.fixture(scope="module")
+def full_size(tmp_path_factory: pytest.TempPathFactory) -> FullSize:
+    return FullSize(tmp_path_factory.mktemp("full"))
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    root = tmp_path_factory.mktemp("tiny")
+    sources = {"speech": write_wav2vec2(root / "speech"), "text": write_bert(root / "text")}
+    return tuple(f"model.streams.{name}.source={source}" for name, source in sources.items())  # type: ignore[return-value]
+
+
+def test_int8_is_a_third_of_the_size(full_size: FullSize) -> None:
+    whole = 4 * sum(value.numel() for value in full_size.network.state_dict().values())
+    assert whole > 800e6
+    assert load_bundle(full_size.path).size_bytes < 0.36 * whole
+
+
+@pytest.mark.parametrize("seconds", [0.6, 3.0])
+def test_the_recogniser_says_what_the_network_says(full_size: FullSize, seconds: float) -> None:
+    rng = np.random.default_rng(0)
+    voice = Waveform(rng.normal(scale=0.1, size=round(seconds * 16000)).astype(np.float32), 16000)
+    said = Utterance("full", 0, to_ns(seconds), audio=voice, transcript=Transcript(sentence(seconds), language="en"))
+    sample = prepare(said, 0, modalities=full_size.config.modalities, inputs=full_size.config.inputs)
+    batch = Collator(full_size.config)([(0, sample)])
+    with torch.inference_mode():
+        truth = softmax(full_size.network(batch.inputs, batch.present, batch.confidence).logits.numpy())[0]
+    estimate = EmotionRecognizer(load_bundle(full_size.path)).recognize(said)
+    np.testing.assert_allclose(estimate.probabilities, truth, atol=0.05)
+
+
+def test_the_bundle_runs_in_the_emotion_node(full_size: FullSize, request: pytest.FixtureRequest) -> None:
+    robots = pytest.importorskip("emotion_robot", reason="ROS 2 is not installed")
+    robot = robots.Robot(request.getfixturevalue("world"), full_size.path)
+    item = robots.scene(1, text=sentence(2))
+    robot.give(item)
+    emotion = robot.last(item.name)
+    assert emotion.model_id == "untrained-1"
+    assert {one.modality: one.available for one in emotion.evidence} == {"speech": True, "text": True}
+    assert sum(emotion.probabilities) == pytest.approx(1, abs=1e-5)
+    assert emotion.latency_s > 0
+
+
+@pytest.mark.parametrize(
+    ("name", "kept"), [("paper_b_fusion", ["speech", "text"]), ("paper_b_audio", []), ("ours", ["speech"])]
+)
+def test_an_epoch_is_timed_with_features_from_disk_where_encoders_are_frozen(
+    tmp_path: Path, tiny: tuple[str, str], name: str, kept: list[str]
+) -> None:
+    wanted = [setting for setting in tiny if name != "paper_b_audio" or "speech" in setting]
+    made = ["threads=1", "inputs.max_s=1.0", "optimiser.batch=4", *wanted]
+    config = full_size_config(CONFIGS / f"{name}.yaml", tmp_path, made)
+    found = time_epoch(config, tmp_path, utterances=10, mean_s=0.8)
+    assert found["epoch_s"] == pytest.approx(10 / found["utterances_per_s"], abs=0.1)
+    assert sorted({file.name.rstrip("0123456789.npy") for file in tmp_path.glob("features/*")}) == kept
+    assert found["memory_mb"] > 0
+
+
+def test_serving_needs_both_sides_or_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert main(["speed", "serving", str(tmp_path)]) == 1
+    assert "name the folder of the transformers as well" in capsys.readouterr().err
+
+
+def test_serving_measures_both_sides(full_size: FullSize, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["speed", "serving", str(full_size.path), str(full_size.sources), "--seconds", "0.5", "--rounds", "1"]
+    assert main(command) == 0
+    told = capsys.readouterr().out
+    assert "bundle:" in told
+    assert "transformers:" in told
+    assert "of the memory" in told
