@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import CorpusError
@@ -35,6 +35,10 @@ class Data:
     def repeated(self, indices: Sequence[int]) -> list[Sample]:
         """Training samples, each as often as its corpus asks for."""
         return [self.samples[index] for index in indices for _ in range(self.entries[index].repeat)]
+
+    def people(self, indices: Iterable[int]) -> set[tuple[str, str]]:
+        """(corpus, person) of everybody who can be heard, read or seen in these items."""
+        return {person for index in indices for person in self.items[index].people}
 
 
 def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:

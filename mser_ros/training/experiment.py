@@ -17,23 +17,20 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 from ..errors import SettingsError
 from ..evaluation.metrics import score
 from ..evaluation.plots import confusion_matrix
 from . import folds as split
 from .config import ExperimentConfig, FoldsConfig
-from .config_files import CONFIG, config_tree, read_config
 from .data import Data, load_data
-from .environment import describe_environment
 from .features import with_features
 from .fitting import Fitted, fit, leads, predict_subsets
 from .hearing import with_variants
+from .models import build_model
 from .predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
-from .warm_start import BEST, check_folds, write_fold
-
-CORPORA = "corpora.json"
+from .run_folder import check_run, note_corpora, open_run
+from .warm_start import BEST, People, check_folds, write_fold
 
 Say = Callable[[str], None]
 
@@ -45,12 +42,15 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     """
     if not leads():
         say = _silent
-    open_run(config, folder)
+    check_run(config, folder)
+    build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
     data = load_data(config, say=say)
     data = replace(data, samples=with_variants(config, data.samples))
     plan = make_folds(config.folds, data, config.seed)
+    for number, fold in enumerate(plan):
+        check_folds(config, f"fold{number}", _sides(data, fold))
     if leads():
-        (folder / "environment.json").write_text(json.dumps(describe_environment(), indent=2) + "\n", encoding="utf-8")
+        open_run(config, folder)
     parts, fitted = [], []
     for number, fold in enumerate(plan):
         part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
@@ -59,6 +59,7 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     epochs = _run_final(config, data, plan, fitted, folder, say) if config.folds.final else 0
     if not leads():
         return {}
+    note_corpora(config, data, _trained_on(config, data, plan), folder)
     joined = {name: OutOfFold.join([part[name] for part in parts]) for name in parts[0]}
     for name, rows in joined.items():
         rows.save(folder / name)
@@ -77,22 +78,6 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
         path = folder / f"confusion_{source.replace(':', '_')}.png"
         confusion_matrix(scores, path, title=f"{config.name} on {source}, out of fold")
     return summary
-
-
-def open_run(config: ExperimentConfig, folder: Path) -> None:
-    """Make the run folder, or check that it holds this experiment."""
-    if (folder / CONFIG).is_file():
-        if _what_matters(read_config(folder)) != _what_matters(config):
-            raise SettingsError(f"{folder} holds a run with other settings: name another folder with --run")
-        return
-    folder.mkdir(parents=True, exist_ok=True)
-    text = yaml.safe_dump(config_tree(config), sort_keys=False, allow_unicode=True)
-    (folder / CONFIG).write_text(text, encoding="utf-8")
-
-
-def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
-    """Without the settings that say how the work is done: a run may go on with other ones."""
-    return replace(config, threads=1, devices=1, cache="")
 
 
 def _silent(_text: str) -> None:
@@ -135,9 +120,9 @@ def _run_fold(
     subsets = {subset_file(subset, config.modalities): subset for subset in subsets_of(config.modalities)}
     if (folder / PREDICTIONS).is_file():
         return {name: OutOfFold.load(folder / name) for name in reversed(subsets)}, Fitted.load(folder)
-    sides = [_people(data, indices) for indices in (fold.train, fold.validation, fold.test)]
-    check_folds(config, folder.name, sides[1] | sides[2])
-    write_fold(folder, train=sides[0], validation=sides[1], test=sides[2])
+    sides = _sides(data, fold)
+    inherited = check_folds(config, folder.name, sides)
+    write_fold(folder, {name: people | inherited.get(name, set()) for name, people in sides.items()})
     data = _with_features(config, data, folder)
     network, result = fit(
         config,
@@ -167,8 +152,9 @@ def _with_features(config: ExperimentConfig, data: Data, folder: Path) -> Data:
     return replace(data, samples=with_features(config, data.samples, fold=folder.name, cache=cache))
 
 
-def _people(data: Data, indices: Sequence[int]) -> set[tuple[str, str]]:
-    return {person for index in indices for person in data.items[index].people}
+def _sides(data: Data, fold: split.Fold) -> dict[str, People]:
+    parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+    return {name: data.people(indices) for name, indices in parts.items()}
 
 
 def _speed(result: Fitted) -> str:
@@ -183,32 +169,23 @@ def _run_final(
     config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], fitted: Sequence[Fitted], folder: Path, say: Say
 ) -> int:
     """Train on everybody, for as long as was best in the folds; with a single fold its model is the final one."""
-    single = len(plan) == 1
-    trained = plan[0].train if single else tuple(range(len(data.items)))
-    people: dict[str, set[str]] = {}
-    for index in trained:
-        for corpus, person in data.items[index].people:
-            people.setdefault(corpus, set()).add(person)
+    trained = _trained_on(config, data, plan)
     epochs = round(float(np.median([result.epoch + 1 for result in fitted])))
     final = folder / "final"
-    if not single and not (final / BEST).is_file():
+    if len(plan) > 1 and not (final / BEST).is_file():
         data = _with_features(config, data, final)
         fit(config, train=data.repeated(trained), validation=None, folder=final, title="final", epochs=epochs)
         say(f"final model: {epochs} epochs on everybody")
-    corpora = {
-        name: {
-            "licence": corpus.licence,
-            "cluster_unit": corpus.cluster_unit,
-            "synthetic": corpus.synthetic,
-            "evaluation_only": corpus.evaluation_only,
-            "note": corpus.note,
-            "people": sorted(people.get(name, ())),
-        }
-        for name, corpus in data.corpora.items()
-    }
-    if leads():
-        (folder / CORPORA).write_text(json.dumps(corpora, indent=1) + "\n", encoding="utf-8")
     return epochs
+
+
+def _trained_on(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]) -> Sequence[int]:
+    """What the model learned that the run ends with; without one, whatever any fold learned."""
+    if len(plan) == 1:
+        return plan[0].train
+    if config.folds.final:
+        return range(len(data.items))
+    return sorted({index for fold in plan for index in fold.train})
 
 
 def final_weights(folder: Path) -> Path:

@@ -91,7 +91,7 @@ def _compute(encoder: nn.Module, modality: str, config: ExperimentConfig, missin
         with torch.inference_mode():
             frames, mask = encode(encoder, move_data_to_device(inputs, device))
         for (file, _), row, real in zip(batch, frames.cpu().numpy(), mask.cpu().numpy(), strict=True):
-            part = file.with_suffix(".part")
+            part = file.with_suffix(f".{os.getpid()}.part")  # of several processes each may compute it
             with part.open("wb") as stream:
                 np.save(stream, np.clip(row[real], -_LARGEST, _LARGEST).astype(np.float16))
             os.replace(part, file)

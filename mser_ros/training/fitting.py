@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import json
 import logging
-import time
+import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
 from torch import nn
 
 from ..labels import LABELS
 from .batches import Batches, loader
+from .callbacks import BestWeights, EpochFigures, read_figures
 from .checkpoints import SafeCheckpoints, load_weights, save_weights
 from .config import ExperimentConfig
 from .fusion import FusionNetwork
@@ -32,6 +32,9 @@ from .models import build_model
 from .progress import ProgressBar
 from .throughput import Throughput
 from .warm_start import BEST
+
+#: Figures of every epoch, and of the whole training once it is done.
+METRICS, FITTED = "metrics.csv", "fitted.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,44 +49,19 @@ class Fitted:
 
     def save(self, folder: Path) -> None:
         values = {item.name: getattr(self, item.name) for item in fields(self)}
-        (folder / "fitted.json").write_text(json.dumps(values) + "\n", encoding="utf-8")
+        (folder / FITTED).write_text(json.dumps(values) + "\n", encoding="utf-8")
 
     @staticmethod
     def load(folder: Path) -> Fitted:
-        return Fitted(**json.loads((folder / "fitted.json").read_text(encoding="utf-8")))
-
-
-class BestWeights(Callback):
-    """Keeps the weights of the best epoch: that with the highest validation score, of equal ones with the lower loss,
-    or simply the last one."""
-
-    def __init__(self, path: Path, choose: str, metric: str) -> None:
-        self.path = path
-        self.choose = choose
-        self.metric = f"val_{metric}"
-        self.best: list[float] = [-1.0, 0.0]
-        self.epoch = -1
-
-    def on_validation_end(self, trainer: Any, module: Any) -> None:
-        metrics = trainer.callback_metrics
-        now = [float(metrics[self.metric]), -float(metrics["val_loss"])]
-        if now > self.best or self.choose == "last":
-            self.best, self.epoch = now, trainer.current_epoch
-            if trainer.is_global_zero:
-                save_weights(module.network, self.path)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"best": self.best, "epoch": self.epoch}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.best, self.epoch = state["best"], state["epoch"]
+        return Fitted(**json.loads((folder / FITTED).read_text(encoding="utf-8")))
 
 
 def computes_in_bf16() -> bool:
     """Whether the hardware multiplies bfloat16, rather than only storing it."""
     if torch.cuda.is_available():
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    multiplies = platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
+    return bool(multiplies and torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def class_weights(samples: Sequence[Sample]) -> np.ndarray:
@@ -101,13 +79,14 @@ def fit(
     title: str,
     epochs: int = 0,
 ) -> tuple[nn.Module, Fitted]:
-    """Train one network in `folder`, going on from `last.safetensors` if it is there.
+    """Train one network in `folder`, going on from `last.safetensors` if it is there; one that is done is only read.
 
     With `validation` the best epoch counts; without it the last of `epochs`.
     """
     _quiet()
     torch.set_num_threads(config.threads)
-    started = time.monotonic()
+    if (folder / FITTED).is_file():
+        return restore(config, folder / BEST), Fitted.load(folder)
     lightning.seed_everything(config.seed, verbose=False)
     settings = config.optimiser
     weights = class_weights(train) if settings.class_weights else np.ones(len(LABELS))
@@ -115,7 +94,7 @@ def fit(
     best, throughput = BestWeights(folder / BEST, settings.choose, settings.metric), Throughput()
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     last.FILE_EXTENSION = ".safetensors"
-    callbacks: list[Callback] = [ProgressBar(title), last, throughput]
+    callbacks: list[Callback] = [ProgressBar(title), EpochFigures(folder / METRICS), last, throughput]
     if validation is not None:
         callbacks.append(best)
         if settings.patience:
@@ -131,7 +110,8 @@ def fit(
         gradient_clip_val=settings.clip or None,
         callbacks=callbacks,
         plugins=[SafeCheckpoints()],
-        logger=[CSVLogger(folder, name="", version=""), TensorBoardLogger(folder, name="", version="")],
+        logger=TensorBoardLogger(folder, name="", version=""),
+        sync_batchnorm=config.devices > 1 and torch.cuda.is_available(),
         enable_progress_bar=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
@@ -151,10 +131,11 @@ def fit(
     if validation is not None:
         load_weights(learner.network, folder / BEST)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
-    fitted = Fitted(epoch, best.best[0], time.monotonic() - started, throughput.figures())
+    seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS))
+    fitted = Fitted(epoch, best.best[0], seconds, throughput.figures())
     if trainer.is_global_zero:
-        resume.unlink(missing_ok=True)
         fitted.save(folder)
+        resume.unlink(missing_ok=True)
     return learner.network, fitted
 
 

@@ -90,7 +90,8 @@ class FusionNetwork(nn.Module):
         """Frames (B, T, `width`) and mask (B, T) by modality, present (B, M), confidence (B,) -> as `forward`.
 
         With heads, one modality alone speaks through its own, so that company in training costs it nothing; several
-        add their heads' weighted logits to those of the joint classifier.
+        add their heads' weighted logits to those of the joint classifier. Between the two, a transcript that is hardly
+        trusted is hardly company.
         """
         trust = self._trust(present, confidence)
         vectors = self.join(features, present, trust)
@@ -111,10 +112,15 @@ class FusionNetwork(nn.Module):
     def _with_heads(self, joint: Tensor, heads: Tensor, present: Tensor, trust: Tensor) -> Tensor:
         """joint (B, C), heads (B, M, C), present, trust (B, M) -> (B, C)."""
         heads = torch.where(present[..., None] > 0, heads, torch.zeros_like(heads))
-        weight = (present * trust * self.head_weight.clamp(min=0))[..., None]
-        together = joint + (heads.detach() * weight).sum(1)
-        alone = heads.sum(1)
-        return torch.where(present.sum(1, keepdim=True) > 1, together, alone)
+        trusted = present * trust
+        together = joint + (heads.detach() * (trusted * self.head_weight.clamp(min=0))[..., None]).sum(1)
+        total = trusted.sum(1, keepdim=True)
+        share = torch.where(
+            total > 0, trusted / total.clamp(min=1e-6), present / present.sum(1, keepdim=True).clamp(min=1)
+        )
+        alone = (heads * share[..., None]).sum(1)
+        company = (total - trusted.amax(1, keepdim=True)).clamp(0, 1)
+        return together * company + alone * (1 - company)
 
     def _trust(self, present: Tensor, confidence: Tensor | None) -> Tensor:
         """How far each modality may be believed: 1, but of text the recogniser's confidence. (B, M)."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning
@@ -39,7 +39,7 @@ class Learner(lightning.LightningModule):
         if output.unimodal:
             loss = loss + settings.auxiliary * self.head_loss(output.unimodal, batch)
         if output.affect is not None:
-            loss = loss + settings.affect * affect_loss(output.affect, batch.affect)
+            loss = loss + settings.affect * affect_loss(output.affect, batch.affect, self._divisor)
         size = len(batch)
         if self.trainer.world_size > 1:  # the parts of a batch may differ in size, their losses share one divisor
             size = int(torch.as_tensor(self.all_gather(torch.tensor(size))).sum())
@@ -58,11 +58,14 @@ class Learner(lightning.LightningModule):
         weights = self.class_weights[labels]
         if there is not None:
             losses, weights = torch.where(there, losses, torch.zeros_like(losses)), weights * there
-        total = weights.sum()
+        return losses.sum() / self._divisor(weights.sum()).clamp(min=1e-6)
+
+    def _divisor(self, total: Tensor) -> Tensor:
+        """Each process has other classes and gaps: only with a common divisor is the mean over processes that of the
+        whole batch."""
         if self.training and self.trainer.world_size > 1:
-            # Each process has other classes: only with a common divisor is the mean over them that of the whole batch.
-            total = torch.as_tensor(self.all_gather(total)).mean()
-        return losses.sum() / total.clamp(min=1e-6)
+            return torch.as_tensor(self.all_gather(total)).mean()
+        return total
 
     def head_loss(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
         """The sum over modalities of the cross entropy of each one's head, where that modality is present."""
@@ -108,11 +111,12 @@ class Learner(lightning.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
-def affect_loss(estimate: Tensor, truth: Tensor) -> Tensor:
-    """Mean squared error of valence and arousal (B, 2), over what is known (not NaN)."""
+def affect_loss(estimate: Tensor, truth: Tensor, divisor: Callable[[Tensor], Tensor] = lambda total: total) -> Tensor:
+    """Mean squared error of valence and arousal (B, 2), over what is known (not NaN). `divisor`: makes the number of
+    known values that of all processes."""
     known = ~truth.isnan()
     difference = torch.where(known, estimate.float() - truth.nan_to_num(), torch.zeros_like(truth))
-    return difference.square().sum() / known.sum().clamp(min=1)
+    return difference.square().sum() / divisor(known.sum().float()).clamp(min=1e-6)
 
 
 def make_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
@@ -121,7 +125,7 @@ def make_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim
         id(parameter)
         for module in network.modules()
         if isinstance(module, PretrainedEncoder)
-        for parameter in module.parameters()
+        for parameter in module.model.parameters()
     }
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():

@@ -14,11 +14,11 @@ from .agreement import Agreement
 from .card import weights_licence
 from .config import ExperimentConfig
 from .config_files import read_config
-from .experiment import CORPORA
 from .fusion_fit import balanced_temperature, figures
 from .graphs import reads_markers
 from .inputs import tokenizer_json
 from .predictions import PREDICTIONS, OutOfFold
+from .run_folder import CORPORA
 
 
 @dataclass(frozen=True, eq=False)

@@ -93,7 +93,7 @@ def build_encoder(modality: str, experiment: ExperimentConfig, *, fold: str = ""
     encoder = _make_encoder(modality, config, experiment)
     if config.weights and fold:
         load_encoder(encoder, modality, experiment, fold)
-    if config.train == "none":
+    if config.train == "none" and config.kind != "pretrained":  # that one keeps the weights of its layers free
         encoder.requires_grad_(False)
     return encoder
 

@@ -17,10 +17,10 @@ from ..evaluation.plots import confusion_matrix, intervals
 from ..evaluation.resampling import SOURCES
 from .config import ExperimentConfig
 from .config_files import read_config
-from .experiment import CORPORA
 from .predictions import OutOfFold, subset_file, subsets_of
 from .progress import track
 from .published import BARS, PAPERS, Row
+from .run_folder import CORPORA
 
 #: A set of modalities may cost this much beside the best model of one of them: one point.
 TOLERANCE = 0.01

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 from safetensors import safe_open
@@ -17,7 +17,8 @@ from .config_files import read_config
 FOLD = "fold.json"
 BEST = "best.safetensors"
 
-People = Iterable[tuple[str, str]]
+#: (corpus, person).
+People = set[tuple[str, str]]
 #: Settings that an encoder shares with the run it comes from.
 _ENCODER = ("kind", "source", "layers", "width", "depth", "mels", "average")
 _INPUTS = {
@@ -68,28 +69,41 @@ def weights_of(run: Path, fold: str) -> Path:
     return path
 
 
-def write_fold(folder: Path, *, train: People, validation: People, test: People) -> None:
-    """Note in a fold's folder who was on which side."""
+def encoder_runs(experiment: ExperimentConfig) -> list[Path]:
+    """The runs that an experiment takes encoders from."""
+    named = [getattr(experiment.model.streams, modality).weights for modality in experiment.modalities]
+    return [Path(run).expanduser() for run in dict.fromkeys(named) if run]
+
+
+def write_fold(folder: Path, sides: Mapping[str, People]) -> None:
+    """Note in a fold's folder who was on which side ('train', 'validation', 'test')."""
     folder.mkdir(parents=True, exist_ok=True)
-    sides = {"train": train, "validation": validation, "test": test}
-    text = json.dumps({side: sorted(map(list, set(people))) for side, people in sides.items()}, indent=1)
+    text = json.dumps({side: sorted(map(list, people)) for side, people in sides.items()}, indent=1)
     (folder / FOLD).write_text(text + "\n", encoding="utf-8")
 
 
-def check_folds(experiment: ExperimentConfig, fold: str, held_out: People) -> None:
-    """Raise `SettingsError` where an encoder that this fold starts from has been trained on `held_out` people."""
-    held_out = set(held_out)
-    for modality in experiment.modalities:
-        run = getattr(experiment.model.streams, modality).weights
-        if not run:
-            continue
-        path = Path(run).expanduser() / fold / FOLD
+def check_folds(experiment: ExperimentConfig, fold: str, sides: Mapping[str, People]) -> dict[str, People]:
+    """Who trained ('train') and chose ('validation') the encoders that this fold starts from.
+
+    Raises `SettingsError` where they know somebody whom they must not: nobody held out may have trained them, and
+    nobody tested may have chosen their epoch, unless that is the experiment's own protocol.
+    """
+    inherited: dict[str, People] = {"train": set(), "validation": set()}
+    for run in encoder_runs(experiment):
+        path = run / fold / FOLD
         if not path.is_file():
             raise SettingsError(f"the run {run} has no {fold}: train it first, with the same folds")
-        seen = {(corpus, person) for corpus, person in json.loads(path.read_text(encoding="utf-8"))["train"]}
-        if seen & held_out:
-            names = ", ".join(sorted({person for _, person in seen & held_out})[:5])
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        theirs = {side: {(corpus, person) for corpus, person in stored[side]} for side in inherited}
+        held_out = sides["validation"] | sides["test"]
+        known = theirs["train"] & held_out
+        if experiment.folds.validation != "test":
+            known |= theirs["validation"] & sides["test"]
+        if known:
+            names = ", ".join(sorted({person for _, person in known})[:5])
             raise SettingsError(
-                f"the {modality} encoder of {run} was trained on people who are held out here ({names}): "
+                f"the encoder of {run} was trained on people who are held out here ({names}): "
                 "use the same corpus, folds and seed in both"
             )
+        inherited = {side: people | theirs[side] for side, people in inherited.items()}
+    return inherited

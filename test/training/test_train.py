@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +14,14 @@ import torch
 
 from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
-from mser_ros.training.batches import LengthBuckets
+from mser_ros.training import experiment
+from mser_ros.training.batches import LengthBuckets, SampleSet
+from mser_ros.training.callbacks import read_figures
 from mser_ros.training.checkpoints import SafeCheckpoints
-from mser_ros.training.config import ExperimentConfig
+from mser_ros.training.config import ExperimentConfig, FoldsConfig
 from mser_ros.training.config_files import build_config, config_tree, load_config, read_config
 from mser_ros.training.experiment import run_experiment
+from mser_ros.training.inputs import Sample
 from mser_ros.training.predictions import OutOfFold
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"
@@ -101,7 +106,7 @@ def test_a_finished_run_is_not_trained_again(run: Path, voices: Path) -> None:
 
 
 def test_a_run_folder_of_another_experiment_is_refused(run: Path, voices: Path) -> None:
-    with pytest.raises(SettingsError, match="other settings: name another folder"):
+    with pytest.raises(SettingsError, match=r"other settings \(optimiser\.epochs=6\): name another folder"):
         run_experiment(small(voices, epochs=7), run, say=lambda _text: None)
 
 
@@ -128,6 +133,82 @@ def test_a_killed_run_resumes_to_the_same_result(
     one, other = OutOfFold.load(run / "predictions.npz"), OutOfFold.load(tmp_path / "run" / "predictions.npz")
     np.testing.assert_array_equal(one.item_id, other.item_id)
     np.testing.assert_array_equal(one.logits, other.logits)
+    for fold in ("fold0", "fold1", "final"):
+        rows = [read_figures(folder / fold / "metrics.csv") for folder in (run, tmp_path / "run")]
+        assert len(rows[0]) > 2
+        for name in ("epoch", "train_loss", "val_loss", "val_ua", "val_wa", "learning_rate"):
+            assert [row[name] for row in rows[0]] == [row[name] for row in rows[1]], name
+
+
+def test_a_run_that_is_killed_while_it_predicts_is_not_trained_again(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, folder = small(voices, epochs=1), tmp_path / "run"
+
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(experiment, "predict_subsets", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, folder, say=lambda _text: None)
+    monkeypatch.undo()
+    before = (folder / "fold0" / "best.safetensors").stat().st_mtime_ns
+    run_experiment(config, folder, say=lambda _text: None)
+    assert (folder / "fold0" / "best.safetensors").stat().st_mtime_ns == before
+    assert len(OutOfFold.load(folder / "predictions.npz")) == 24
+
+
+def test_bf16_trains_to_about_what_fp32_does(run: Path, voices: Path, tmp_path: Path) -> None:
+    config = dataclasses.replace(small(voices, precision="bf16"), folds=FoldsConfig(count=4, only=2, final=False))
+    run_experiment(config, tmp_path / "run", say=lambda _text: None)
+    one, other = (read_figures(folder / "fold0" / "metrics.csv") for folder in (run, tmp_path / "run"))
+    assert float(other[-1]["train_loss"]) == pytest.approx(float(one[-1]["train_loss"]), abs=0.3)
+    assert one[0]["train_loss"] != other[0]["train_loss"]
+
+
+def test_a_wrong_path_leaves_no_run_behind_and_moved_data_goes_on(run: Path, voices: Path, tmp_path: Path) -> None:
+    config = small(tmp_path / "nowhere")
+    with pytest.raises(CorpusError, match="no folder"):
+        run_experiment(config, tmp_path / "run", say=lambda _text: None)
+    assert not (tmp_path / "run").exists()
+    moved = shutil.copytree(voices, tmp_path / "moved" / "voices")
+    copy = shutil.copytree(run, tmp_path / "copy")
+    run_experiment(small(moved), copy, say=lambda _text: None)
+    assert read_config(copy) == small(voices)
+
+
+def test_people_and_corpora_of_an_encoder_come_with_it(run: Path, tmp_path: Path) -> None:
+    other = write_voices(tmp_path / "others", people=4, clips=1)
+    tree = config_tree(small(other, epochs=1))
+    tree["corpora"][0]["name"] = "others"
+    tree["model"]["streams"]["speech"].update(weights=str(run), train="none")
+    tree["folds"]["only"] = 1
+    run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+    corpora = json.loads((tmp_path / "run" / "corpora.json").read_text(encoding="utf-8"))
+    assert corpora["voices"]["people"] == ["p0", "p1", "p2", "p3"]
+    assert set(corpora) == {"voices", "others"}
+    sides = json.loads((tmp_path / "run" / "fold0" / "fold.json").read_text(encoding="utf-8"))
+    first = json.loads((run / "fold0" / "fold.json").read_text(encoding="utf-8"))
+    for side in ("train", "validation"):
+        assert {tuple(person) for person in first[side]} < {tuple(person) for person in sides[side]}
+
+
+def test_with_kept_hearing_words_and_motion_still_change() -> None:
+    tree = {
+        "corpora": [{"name": "x"}],
+        "model": {
+            "streams": {"speech": {"kind": "log_mel", "variants": 2}, "text": {"kind": "pretrained", "source": "x"}},
+            "fusion": {"kind": "concat"},
+        },
+        "augment": {"text": {"drop_word": 0.5}},
+    }
+    heard = tuple(np.full((4, 67), number, np.float16) for number in range(3))
+    sample = Sample(0, speech=np.ones(1600, np.int16), text="one two three four five six", heard=heard)
+    samples = SampleSet([sample], build_config(tree), training=True)
+    found = [samples[epoch, 0][1] for epoch in range(20)]
+    assert len({one.text for one in found}) > 5
+    assert {float(one.heard[0][0, 0]) for one in found} == {0.0, 1.0, 2.0}
+    assert all(one.has("speech") and len(one.heard) == 1 for one in found)
 
 
 def test_a_checkpoint_gives_back_nested_state(tmp_path: Path) -> None:
