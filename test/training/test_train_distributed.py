@@ -18,18 +18,13 @@ from mser_ros.training.predictions import OutOfFold
 ROOT = Path(__file__).parents[2]
 
 
-def train(root: Path, run: str, *overrides: str) -> str:
-    command = [
-        sys.executable,
-        "-m",
-        "mser_ros.cli.main",
-        "train",
-        str(ROOT / "config" / "train" / "paper_b_fusion.yaml"),
-    ]
+def train(root: Path, run: str, *overrides: str, config: str = "paper_b_fusion") -> str:
+    command = [sys.executable, "-m", "mser_ros.cli.main", "train", str(ROOT / "config" / "train" / f"{config}.yaml")]
     command += ["--data", f"iemocap={root / 'IEMOCAP_full_release'}", "--run", str(root / "runs" / run)]
-    command += [f"model.streams.speech.source={root / 'speech'}", "model.streams.speech.weights=''"]
-    command += [f"model.streams.text.source={root / 'text'}", "model.streams.text.weights=''"]
-    # Dropout draws other numbers in each process: without it the two must agree.
+    for modality in ("speech", "text"):
+        if config in ("paper_b_fusion", "ours", {"speech": "paper_b_audio", "text": "paper_b_text"}[modality]):
+            command += [f"model.streams.{modality}.source={root / modality}", f"model.streams.{modality}.weights=''"]
+    # A process of several draws its dropout for other rows: without it the two must agree.
     command += ["model.dropout=0.0", "optimiser.precision=fp32", "optimiser.epochs=3", "optimiser.batch=15"]
     command += ["folds.only=1", "folds.final=false", "threads=1", "inputs.max_s=0.5", *overrides]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCAL_", "MASTER_"))}
@@ -54,11 +49,20 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_two_processes_give_the_metrics_of_one(root: Path) -> None:
-    train(root, "one")
-    said = train(root, "two", "devices=2")
+#: What ours draws at random or has no data for here.
+OURS = (
+    "model.streams.mocap.kind=''",
+    "model.fusion.modality_dropout=0.0",
+    "augment.text.poor=0.0",
+)
+
+
+@pytest.mark.parametrize(("config", "settings"), [("paper_b_fusion", ()), ("ours", OURS)])
+def test_two_processes_give_the_metrics_of_one(root: Path, config: str, settings: tuple[str, ...]) -> None:
+    train(root, f"{config}_one", *settings, config=config)
+    said = train(root, f"{config}_two", "devices=2", *settings, config=config)
     assert said.count("fold 1/1") == 1  # only one of them speaks
-    one, two = root / "runs" / "one", root / "runs" / "two"
+    one, two = (root / "runs" / f"{config}_{name}" for name in ("one", "two"))
     for name in ("train_loss", "val_loss", "val_ua"):
         assert len(column(one, name)) == 3
         np.testing.assert_allclose(column(two, name), column(one, name), rtol=2e-3, err_msg=name)
@@ -73,3 +77,13 @@ def test_accumulated_batches_step_as_one_large_batch_does(root: Path) -> None:
     losses = [column(root / "runs" / run, "val_loss") for run in ("whole", "parts")]
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
     assert losses[0][0] != losses[0][1]
+
+
+def test_two_processes_start_from_trained_encoders_in_every_fold(root: Path) -> None:
+    few = ("folds.only=2", "optimiser.epochs=1")
+    for modality, config in (("speech", "paper_b_audio"), ("text", "paper_b_text")):
+        train(root, config, *few, config=config)
+        few = (*few, f"model.streams.{modality}.weights={root / 'runs' / config}")
+    said = train(root, "warm", *few, "devices=2")
+    assert "fold 2/2" in said
+    assert len(OutOfFold.load(root / "runs" / "warm" / "predictions.npz")) > 0

@@ -1,0 +1,92 @@
+"""How streams are joined: who may speak alone, and who counts as company."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from fakes_transformers import write_bert, write_wav2vec2
+
+from mser_ros.training.config_files import build_config
+from mser_ros.training.features import kept_modalities
+from mser_ros.training.fusion import AttentionFusion
+from mser_ros.training.learning import make_optimiser
+from mser_ros.training.models import UnimodalModel, build_model
+from mser_ros.training.pooling import Encoded
+
+WIDTH = 16
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> AttentionFusion:
+    torch.manual_seed(0)
+    text = write_bert(tmp_path_factory.mktemp("network") / "text")
+    streams = {"speech": {"kind": "log_mel", "width": 8}, "text": {"kind": "pretrained", "source": str(text)}}
+    fusion = {"kind": "cross_attention", "width": WIDTH, "heads": 2, "auxiliary": 1.0, "gate_text": True}
+    model = {"streams": streams, "fusion": fusion, "hidden": WIDTH}
+    made = build_model(build_config({"corpora": [{"name": "x"}], "model": model}))
+    assert isinstance(made, AttentionFusion)
+    return made.eval()
+
+
+def fuse(network: AttentionFusion, present: list[float], confidence: float) -> np.ndarray:
+    generator = torch.Generator().manual_seed(1)
+    features = {
+        name: Encoded(torch.randn(1, 5, WIDTH, generator=generator), torch.ones(1, 5, dtype=torch.bool))
+        for name in network.modalities
+    }
+    with torch.inference_mode():
+        return (
+            network.fuse(features, torch.tensor([present], dtype=torch.float32), torch.tensor([confidence]))
+            .logits[0]
+            .numpy()
+        )
+
+
+def test_a_transcript_that_is_not_trusted_is_as_good_as_missing(network: AttentionFusion) -> None:
+    alone = fuse(network, [1, 0], 1.0)
+    np.testing.assert_allclose(fuse(network, [1, 1], 0.0), alone, atol=1e-5)
+    assert np.abs(fuse(network, [1, 1], 1.0) - alone).max() > 0.01
+
+
+def test_trust_in_a_transcript_changes_the_answer_smoothly(network: AttentionFusion) -> None:
+    answers = np.array([fuse(network, [1, 1], confidence) for confidence in np.linspace(0, 1, 101)])
+    assert np.abs(np.diff(answers, axis=0)).max() < 0.1 * np.abs(answers[-1] - answers[0]).max()
+
+
+def test_a_doubtful_transcript_alone_is_still_heard(network: AttentionFusion) -> None:
+    np.testing.assert_allclose(fuse(network, [0, 1], 0.2), fuse(network, [0, 1], 1.0), atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def frozen(tmp_path_factory: pytest.TempPathFactory) -> UnimodalModel:
+    source = write_wav2vec2(tmp_path_factory.mktemp("frozen") / "speech")
+    stream = {"kind": "pretrained", "source": str(source), "train": "none", "layers": "weighted"}
+    config = build_config({"corpora": [{"name": "x"}], "model": {"streams": {"speech": stream}}})
+    assert kept_modalities(config) == ()
+    made = build_model(config)
+    assert isinstance(made, UnimodalModel)
+    return made
+
+
+def test_the_layers_of_a_frozen_encoder_learn_their_weights(frozen: UnimodalModel) -> None:
+    out = frozen({"speech": {"waveform": torch.randn(2, 4000), "lengths": torch.tensor([4000, 4000])}})
+    out.logits.square().sum().backward()
+    scores = frozen.encoder.layer_scores
+    assert scores.grad is not None
+    assert scores.grad.abs().max() > 0
+    assert all(weight.grad is None for weight in frozen.encoder.model.parameters())  # type: ignore[union-attr]
+
+
+def test_the_weights_of_layers_learn_as_fast_as_the_head(frozen: UnimodalModel) -> None:
+    settings = build_config(
+        {
+            "corpora": [{"name": "x"}],
+            "model": {"streams": {"speech": {"kind": "log_mel"}}},
+            "optimiser": {"learning_rate": 1e-3, "encoder_learning_rate": 1e-5},
+        }
+    ).optimiser
+    rates = {
+        id(weight): group["lr"] for group in make_optimiser(frozen, settings).param_groups for weight in group["params"]
+    }
+    assert rates[id(frozen.encoder.layer_scores)] == 1e-3
