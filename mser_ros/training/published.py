@@ -36,6 +36,9 @@ PAPERS: dict[str, tuple[Row, ...]] = {
         Row("a_fusion", ("text", "mocap"), "text + motion capture", "WA 71.9 (70.9)", _A_PROTOCOL),
         Row("a_fusion", ("speech", "text"), "speech + text", "WA 74.9 (74.5)", _A_PROTOCOL),
         Row("a_fusion", _ALL, "all three", _OWN, _A_PROTOCOL),
+        Row("a_protocol_speech", ("speech",), "speech, by the paper's own protocol", "WA 64.0 (60.6)", _A_PROTOCOL),
+        Row("a_protocol_text", ("text",), "text, by the paper's own protocol", "WA 69.3 (67.2)", _A_PROTOCOL),
+        Row("a_protocol_mocap", ("mocap",), "motion, by the paper's own protocol", "WA 51.7 (47.9)", _A_PROTOCOL),
         Row("a_protocol", _ALL, "all three, by the paper's own protocol", _OWN, _A_PROTOCOL),
     ),
     f"Paper B: {_B}": (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import yaml
 from fakes_iemocap import write_iemocap
 from fakes_transformers import write_bert, write_wav2vec2
 
+from mser_ros.cli.main import main
 from mser_ros.errors import SettingsError
+from mser_ros.evaluation.metrics import score
 from mser_ros.training.config import ExperimentConfig
 from mser_ros.training.config_files import load_config
 from mser_ros.training.data import load_data
@@ -31,8 +34,8 @@ PAPERS = (
     "paper_b_text",
     "paper_b_fusion",
     "ours",
-    "paper_a_protocol",
 )
+PROTOCOL = ("paper_a_protocol_speech", "paper_a_protocol_text", "paper_a_protocol_mocap", "paper_a_protocol")
 
 
 class Workshop:
@@ -66,12 +69,11 @@ class Workshop:
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     made = Workshop(tmp_path_factory.mktemp("papers"))
     for name in PAPERS:
-        if name != "paper_a_protocol":
-            made.run(name, "folds.only=2")
+        made.run(name, "folds.only=2")
     return made
 
 
-@pytest.mark.parametrize("name", PAPERS[:-1])
+@pytest.mark.parametrize("name", PAPERS)
 def test_every_configuration_tests_each_session_once_with_another_one_to_validate(
     workshop: Workshop, name: str
 ) -> None:
@@ -107,16 +109,25 @@ def test_a_fusion_run_keeps_predictions_of_every_set_of_modalities(workshop: Wor
 
 
 def test_the_own_protocol_of_paper_a_is_kept_and_marked(workshop: Workshop) -> None:
-    assert workshop.config("paper_a_protocol").corpora[0].longest_s == 15.375
-    summary = workshop.run("paper_a_protocol")
-    config = workshop.config("paper_a_protocol")
-    assert "chosen on the test set" in config.notes
-    assert config.optimiser.metric == "wa"
-    rows = OutOfFold.load(workshop.root / "runs" / "paper_a_protocol" / "predictions.npz")
+    for name in PROTOCOL:
+        config = workshop.config(name)
+        assert config.corpora[0].longest_s == 15.375
+        assert "chosen on the test set" in config.notes
+        assert config.optimiser.metric == "wa"
+        summary = workshop.run(name)
+    folder = workshop.root / "runs" / "paper_a_protocol"
+    rows = OutOfFold.load(folder / "predictions.npz")
     assert {item[:5] for item in rows.item_id.tolist()} == {"Ses05"}
-    assert summary["iemocap:exc:True"]["items"] == len(rows) == 14  # hap does not count
-    sides = json.loads((workshop.root / "runs" / "paper_a_protocol" / "fold0" / "fold.json").read_text())
+    (figures,) = (part for name, part in summary.items() if name.startswith("iemocap"))
+    assert figures["items"] == len(rows) == 14  # hap does not count
+    sides = json.loads((folder / "fold0" / "fold.json").read_text())
     assert sides["validation"] == sides["test"]
+
+
+def test_the_sub_modules_of_the_fair_protocol_do_not_fit_that_of_paper_a(workshop: Workshop) -> None:
+    weights = f"model.streams.speech.weights={workshop.root / 'runs' / 'paper_a_speech'}"
+    with pytest.raises(SettingsError, match="was trained on people who are held out here"):
+        workshop.run("paper_a_protocol", weights, folder="unfair")
 
 
 def test_long_utterances_can_be_dropped_before_the_split(workshop: Workshop) -> None:
@@ -143,8 +154,11 @@ def test_an_encoder_that_heard_the_test_speakers_is_refused(workshop: Workshop) 
         workshop.run("paper_b_fusion", "folds.test_group=Session4", folder="leak")
     with pytest.raises(SettingsError, match=r"was trained with inputs\.max_s=0\.5, not 0\.6: set it so"):
         workshop.run("paper_b_fusion", "inputs.max_s=0.6", folder="other")
-    with pytest.raises(SettingsError, match="has no fold0: train it first"):
+    with pytest.raises(SettingsError, match="nowhere is not a run folder"):
         workshop.run("paper_b_fusion", "model.streams.speech.weights=nowhere", folder="none")
+    with pytest.raises(SettingsError, match="has no fold2: train it first"):
+        workshop.run("paper_b_fusion", "folds.only=3", folder="none")
+    assert not (workshop.root / "runs" / "none").exists()
 
 
 def test_any_subset_of_the_modules_can_be_fused_with_frozen_or_trained_ones(workshop: Workshop) -> None:
@@ -189,6 +203,41 @@ def test_a_changing_input_is_never_taken_from_kept_features(workshop: Workshop) 
 def test_every_shipped_configuration_is_valid(name: str) -> None:
     config = load_config(CONFIGS / f"{name}.yaml")
     assert config.name == name
-    assert (config.folds.validation == "test") == (name == "paper_a_protocol")
+    assert (config.folds.validation == "test") == name.startswith("paper_a_protocol")
     if config.corpora[0].name == "iemocap":
         assert config.folds.scheme == "group"
+
+
+def test_the_report_holds_every_run_against_its_paper(
+    workshop: Workshop, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in PROTOCOL:
+        workshop.run(name)
+    pair = ("model.streams.mocap.kind=''", "folds.only=2")
+    workshop.run("paper_a_fusion", *pair, folder="paper_a_fusion_speech_text")
+    runs = [str(workshop.root / "runs" / name) for name in (*PAPERS, *PROTOCOL, "paper_a_fusion_speech_text")]
+    page = tmp_path / "page.md"
+    assert main(["report", *runs, "-o", str(page), "--resamples", "100"]) == 0, capsys.readouterr().err
+    text = page.read_text(encoding="utf-8")
+    rows = {line.split(" | ")[3]: line for line in text.splitlines() if line.count(" | ") == 7 and "`" in line}
+    assert set(rows) == {f"`{Path(run).name}`" for run in runs}
+    assert "WA 64.0 (60.6)" in rows["`paper_a_speech`"]
+    assert "WA 77.58" in rows["`paper_a_fusion`"]
+    assert "WA 74.9 (74.5)" in rows["`paper_a_fusion_speech_text`"]
+    assert "the test set decides when to stop" in rows["`paper_a_protocol`"]
+    assert "separate validation fold" in rows["`paper_b_fusion`"]
+    assert "synthetic" not in text.lower()
+    found = OutOfFold.load(workshop.root / "runs" / "paper_b_audio" / "predictions.npz")
+    ua = score(found.predictions(), resamples=0).values["ua"]
+    assert f"| {100 * ua:.1f} [" in rows["`paper_b_audio`"]
+    missing = text[text.index("when modalities are missing") :].split("## ")[0]
+    assert sum(line.startswith(("| speech", "| text", "| mocap")) for line in missing.splitlines()) == 7
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(pictures) == len(runs) + 1
+    assert all((tmp_path / picture).stat().st_size > 1000 for picture in pictures)
+
+
+def test_a_report_on_something_else_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path), "-o", str(tmp_path / "page.md")]) == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    assert not (tmp_path / "page.md").exists()
