@@ -125,9 +125,10 @@ def test_the_own_protocol_of_paper_a_is_kept_and_marked(workshop: Workshop) -> N
 
 
 def test_the_sub_modules_of_the_fair_protocol_do_not_fit_that_of_paper_a(workshop: Workshop) -> None:
-    weights = f"model.streams.speech.weights={workshop.root / 'runs' / 'paper_a_speech'}"
+    weights = [f"model.streams.speech.weights={workshop.root / 'runs' / 'paper_a_speech'}"]
+    weights += [f"model.streams.{modality}.weights=''" for modality in ("text", "mocap")]
     with pytest.raises(SettingsError, match="was trained on people who are held out here"):
-        workshop.run("paper_a_protocol", weights, folder="unfair")
+        workshop.run("paper_a_protocol", *weights, folder="unfair")
 
 
 def test_long_utterances_can_be_dropped_before_the_split(workshop: Workshop) -> None:
