@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import SettingsError
-from ..evaluation.metrics import score
+from ..evaluation.metrics import concordance, score
 from ..evaluation.plots import confusion_matrix
 from . import folds as split
 from .config import ExperimentConfig, FoldsConfig
 from .data import Data, load_data
 from .features import with_features
-from .fitting import Fitted, fit, leads, predict_subsets
+from .fitting import Fitted, fit, leads, predict_affect, predict_subsets
 from .hearing import with_variants
 from .models import build_model
 from .predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
@@ -72,11 +72,12 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
         }
     if epochs:
         summary["final_epochs"] = epochs
+    summary["synthetic"] = [source for source in predictions.sources if _mark(data, source)]
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for source in predictions.sources:
         scores = score(predictions.of(source).predictions())
         path = folder / f"confusion_{source.replace(':', '_')}.png"
-        confusion_matrix(scores, path, title=f"{config.name} on {source}, out of fold")
+        confusion_matrix(scores, path, title=f"{config.name} on {source}, out of fold{_mark(data, source)}")
     return summary
 
 
@@ -131,12 +132,15 @@ def _run_fold(
         folder=folder,
         title=title,
     )
-    logits = predict_subsets(config, network, [data.samples[index] for index in fold.test], list(subsets.values()))
+    tested = [data.samples[index] for index in fold.test]
+    logits = predict_subsets(config, network, tested, list(subsets.values()))
+    affect = predict_affect(config, network, tested)
     items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
     out = {}
     for name, found in reversed(list(zip(subsets, logits, strict=True))):
         there = np.isfinite(found).all(1)
-        out[name] = describe(items, sources, np.nan_to_num(found), fold.name).select(there)
+        everything = affect if name == PREDICTIONS else None
+        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, everything).select(there)
         if leads():
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
@@ -188,6 +192,11 @@ def _trained_on(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]
     return sorted({index for fold in plan for index in fold.train})
 
 
+def _mark(data: Data, source: str) -> str:
+    """What must stand wherever a figure of this source stands."""
+    return ", SYNTHETIC" if data.corpora[source.partition(":")[0]].synthetic else ""
+
+
 def final_weights(folder: Path) -> Path:
     """The weights that a run ends with: those of everybody's model, or of the only fold."""
     final = folder / "final" / BEST
@@ -206,4 +215,8 @@ def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any
             **{name: round(scores.values[name], 4) for name in ("ua", "wa", "macro_f1")},
             "intervals": {name: [round(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
         }
+        if np.isfinite(rows.affect).any():
+            found = concordance(rows.affect_truth, rows.affect, rows.cluster)
+            named = zip(("valence", "arousal"), found, strict=True)
+            summary[source]["ccc"] = {name: [round(number, 4) for number in numbers] for name, numbers in named}
     return summary

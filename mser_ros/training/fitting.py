@@ -168,6 +168,23 @@ def predict_subsets(
     return logits
 
 
+def predict_affect(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray | None:
+    """Valence and arousal (N, 2) in -1..1 from all modalities that are there; None where the network has none."""
+    if not isinstance(network, FusionNetwork) or network.affect is None:
+        return None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.eval().to(device)
+    out = np.full((len(samples), 2), np.nan, np.float32)
+    with torch.inference_mode():
+        for batch in loader(samples, config, training=False):
+            fed = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
+            affect = network(*fed).affect
+            assert affect is not None
+            out[batch.index.numpy()] = affect.float().cpu().numpy()
+    network.cpu()
+    return out
+
+
 def restore(config: ExperimentConfig, path: Path) -> nn.Module:
     """A trained network from its weights."""
     network = build_model(config)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import combinations
 from pathlib import Path
 
@@ -23,7 +23,8 @@ PREDICTIONS = "predictions.npz"
 class OutOfFold:
     """One row per item: its identity (str arrays), `label`: int64 (N,), `logits`: float32 (N, C).
 
-    `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit.
+    `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `affect` and
+    `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not known.
     """
 
     source: np.ndarray
@@ -33,6 +34,13 @@ class OutOfFold:
     fold: np.ndarray
     label: np.ndarray
     logits: np.ndarray
+    affect: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    affect_truth: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+
+    def __post_init__(self) -> None:
+        for name in ("affect", "affect_truth"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.full((len(self.label), 2), np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self.label)
@@ -62,7 +70,7 @@ class OutOfFold:
         if not path.is_file():
             raise SettingsError(f"there are no predictions {path}: finish the run with 'mser train'")
         with np.load(path, allow_pickle=False) as stored:
-            return OutOfFold(**{item.name: stored[item.name] for item in fields(OutOfFold)})
+            return OutOfFold(**{name: stored[name] for name in stored.files})
 
     @staticmethod
     def join(parts: list[OutOfFold]) -> OutOfFold:
@@ -79,8 +87,11 @@ def subset_file(subset: Sequence[str], modalities: Sequence[str] = ()) -> str:
     return PREDICTIONS if tuple(subset) == tuple(modalities) else f"predictions_{'+'.join(subset)}.npz"
 
 
-def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str) -> OutOfFold:
-    """OutOfFold with the identity of their items."""
+def describe(
+    items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str, affect: np.ndarray | None = None
+) -> OutOfFold:
+    """OutOfFold with the identity of their items. `affect`: (N, 2), if the network estimates it."""
+    truth = [[np.nan if value is None else value for value in (item.valence, item.arousal)] for item in items]
     return OutOfFold(
         source=np.array(sources, str),
         item_id=np.array([item.item_id for item in items], str),
@@ -89,4 +100,6 @@ def describe(items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, 
         fold=np.full(len(items), fold),
         label=np.array([LABELS.index(item.label) for item in items], np.int64),
         logits=logits.astype(np.float32),
+        affect=np.full((len(items), 2), np.nan, np.float32) if affect is None else affect.astype(np.float32),
+        affect_truth=np.array(truth, np.float32).reshape(len(items), 2),
     )

@@ -12,7 +12,7 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..evaluation.comparison import Difference, paired_bootstrap
-from ..evaluation.metrics import Predictions, Scores, score
+from ..evaluation.metrics import Predictions, Scores, concordance, score
 from ..evaluation.plots import confusion_matrix, intervals
 from ..evaluation.resampling import SOURCES
 from .config import ExperimentConfig
@@ -67,6 +67,14 @@ class Run:
         return self.folder.resolve().name
 
     @property
+    def star(self) -> str:
+        """Marks what was measured on synthetic data."""
+        return "\\*" if self.synthetic else ""
+
+    def title(self, source: str) -> str:
+        return f"{self.name} on {source}" + (" (synthetic)" if self.synthetic else "")
+
+    @property
     def all(self) -> Result:
         return self.results[self.config.modalities]
 
@@ -110,6 +118,7 @@ def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) 
     for run in runs:
         if run.config.model.fusion.modality_dropout:
             lines += _subsets(run, runs, resamples)
+    lines += _affect(runs, resamples)
     lines += _matrices(runs, pictures)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -151,9 +160,9 @@ def _overview(runs: Sequence[Run], pictures: Path) -> list[str]:
 
 
 def _line(row: Row, run: Run) -> str:
-    star, result = "\\*" if run.synthetic else "", run.all
+    result = run.all
     cells = [row.title, row.published, row.protocol, f"`{run.name}`"]
-    cells += [f"{result.percent(name)}{star}" for name in ("wa", "ua")]
+    cells += [f"{result.percent(name)}{run.star}" for name in ("wa", "ua")]
     cells += [f"{len(result.rows)}, {result.people}", _protocol(run)]
     return f"| {' | '.join(cells)} |"
 
@@ -186,7 +195,7 @@ def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
     ]
     single = [other for other in runs if len(other.config.modalities) == 1]
     for subset, result in run.results.items():
-        cells = [" + ".join(subset), result.percent("ua"), "–", "–", "–", "–"]
+        cells = [" + ".join(subset), result.percent("ua") + run.star, "–", "–", "–", "–"]
         rivals = {other.name: _aligned(other.all.rows, result.rows) for other in single if _covers(subset, other)}
         there = {name: (_ua(rival), rival) for name, rival in rivals.items() if rival is not None}
         if there:
@@ -196,6 +205,20 @@ def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
             cells[2:] = [f"`{best}`", f"{100 * ua:.1f}", _points(gap), _verdict(gap)]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, ""]
+
+
+def _affect(runs: Sequence[Run], resamples: int) -> list[str]:
+    lines = []
+    for run in runs:
+        rows = run.all.rows
+        if np.isfinite(rows.affect).any():
+            found = concordance(rows.affect_truth, rows.affect, rows.cluster, resamples=resamples)
+            cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in found]
+            lines.append(f"| `{run.name}`{run.star} | {' | '.join(cells)} |")
+    if not lines:
+        return []
+    head = ["## Valence and arousal", "", "Concordance correlation coefficient (Lin 1989), out of fold.", ""]
+    return [*head, "| run | valence | arousal |", "|---|---|---|", *lines, ""]
 
 
 def _covers(subset: Sequence[str], other: Run) -> bool:
@@ -230,6 +253,6 @@ def _matrices(runs: Sequence[Run], pictures: Path) -> list[str]:
         for source in run.all.rows.sources:
             rows = run.all.rows.of(source)
             name = f"{run.name}_{source.replace(':', '_')}.png"
-            confusion_matrix(score(rows.predictions(), resamples=0), pictures / name, title=f"{run.name} on {source}")
-            lines.append(f"![{run.name} on {source}]({pictures.name}/{name})")
+            confusion_matrix(score(rows.predictions(), resamples=0), pictures / name, title=run.title(source))
+            lines.append(f"![{run.title(source)}]({pictures.name}/{name})")
     return lines

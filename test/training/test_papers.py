@@ -103,6 +103,10 @@ def test_a_fusion_run_keeps_predictions_of_every_set_of_modalities(workshop: Wor
     assert set(json.loads((folder / "summary.json").read_text())["subsets"]) == subsets
     unmarked = OutOfFold.load(folder / "predictions_mocap.npz")
     assert 0 < len(unmarked) < 32  # whoever wears no markers has no prediction from them
+    found = OutOfFold.load(folder / "predictions.npz")
+    assert np.isfinite(found.affect).all()
+    assert np.isfinite(found.affect_truth).any()
+    assert set(json.loads((folder / "summary.json").read_text())["iemocap"]["ccc"]) == {"valence", "arousal"}
     together, text = (OutOfFold.load(folder / f"predictions{name}.npz") for name in ("", "_text"))
     assert together.item_id.tolist() == text.item_id.tolist()
     assert not np.allclose(together.logits, text.logits)
@@ -228,6 +232,7 @@ def test_the_report_holds_every_run_against_its_paper(
     assert "the test set decides when to stop" in rows["`paper_a_protocol`"]
     assert "separate validation fold" in rows["`paper_b_fusion`"]
     assert "synthetic" not in text.lower()
+    assert "Concordance correlation" in text
     found = OutOfFold.load(workshop.root / "runs" / "paper_b_audio" / "predictions.npz")
     ua = score(found.predictions(), resamples=0).values["ua"]
     assert f"| {100 * ua:.1f} [" in rows["`paper_b_audio`"]

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mser_ros.evaluation.comparison import paired_bootstrap
-from mser_ros.evaluation.metrics import Predictions, Statistics, risk_coverage, score
+from mser_ros.evaluation.metrics import Predictions, Statistics, concordance, risk_coverage, score
 from mser_ros.evaluation.resampling import replicates, units
 
 
@@ -205,3 +205,24 @@ def test_paired_bootstrap_finds_a_real_difference_and_no_false_one() -> None:
     assert back.value == pytest.approx(-difference.value)
     with pytest.raises(ValueError, match="same items"):
         paired_bootstrap(better, draw(600, seed=4))
+
+
+def test_concordance_punishes_shift_and_scale_which_correlation_forgives():
+    rng = np.random.default_rng(0)
+    truth = rng.normal(size=(400, 2))
+    clusters = np.repeat([f"p{number}" for number in range(40)], 10)
+    shifted = truth * [1.0, 2.0] + [1.0, 0.0]
+    (valence, low, high), (arousal, *_) = concordance(truth, shifted, clusters)
+    spread = truth.var(axis=0)
+    assert valence == pytest.approx(2 * spread[0] / (2 * spread[0] + 1))
+    assert low < valence < high
+    assert arousal == pytest.approx(4 * spread[1] / (5 * spread[1] + truth[:, 1].mean() ** 2))
+    assert concordance(truth, truth, clusters)[0] == pytest.approx((1, 1, 1))
+
+
+def test_concordance_leaves_out_what_is_not_known():
+    truth = np.array([[0.0], [1.0], [np.nan], [2.0]])
+    estimate = np.array([[0.0], [1.0], [5.0], [2.0]])
+    clusters = np.array(["a", "b", "c", "d"])
+    assert concordance(truth, estimate, clusters)[0][0] == pytest.approx(1)
+    assert np.isnan(concordance(np.full((4, 1), np.nan), estimate, clusters)[0][0])
