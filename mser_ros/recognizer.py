@@ -18,11 +18,13 @@ from .types import AbstainReason, EmotionEstimate, EstimateState, ModalityEviden
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decision:
-    """Posterior and share of each modality, and the fused posterior: None where there was nothing to fuse."""
+    """Posterior and share of each modality, and the fused posterior: None where there was nothing to fuse. `affect`:
+    valence and arousal where a graph estimates them; else they follow from the posterior."""
 
     posteriors: Mapping[str, np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     fused: np.ndarray | None = None
+    affect: np.ndarray | None = None
     reason: AbstainReason = AbstainReason.NONE
 
 
@@ -113,7 +115,8 @@ class EmotionRecognizer:
                 posteriors[name] = self._posterior(name, logits)
         fused = softmax(outputs["logits"][0] / self.bundle.fusion.temperature)
         # What each contributes is hidden in the graph: they share alike.
-        return _Decision(posteriors, dict.fromkeys(present, 1 / len(present)), fused)
+        affect = outputs["affect"][0] if "affect" in outputs else None
+        return _Decision(posteriors, dict.fromkeys(present, 1 / len(present)), fused, affect)
 
     def _run_fusion(self, present: Mapping[str, Reading]) -> dict[str, np.ndarray]:
         assert self._fusion is not None
@@ -136,6 +139,8 @@ class EmotionRecognizer:
         abstains = decision.fused is None
         probabilities = np.full(len(labels), 1 / len(labels)) if decision.fused is None else decision.fused
         valence, arousal = (0.0, 0.0) if abstains else valence_arousal(labels, probabilities)
+        if decision.affect is not None:
+            valence, arousal = np.clip(decision.affect, -1.0, 1.0).tolist()
         best = int(np.argmax(probabilities))
         evidence = tuple(
             ModalityEvidence(
@@ -184,5 +189,7 @@ class EmotionRecognizer:
         for name, values in outputs.items():
             if name.endswith("logits") and values.shape != (1, len(self.bundle.labels)):
                 why = f"gives {name} of shape {values.shape} for {len(self.bundle.labels)} labels"
+            if name == "affect" and values.shape != (1, 2):
+                why = f"gives valence and arousal of shape {values.shape}"
         if why:
             raise BundleError(f"graph {graph} of bundle {self.bundle.path} {why}: export the bundle again")

@@ -1,74 +1,38 @@
-"""The model card and the licence notices of a bundle, written from its manifest: no figure in it is typed by hand."""
+"""The model card of a bundle, written from its manifest: no figure in it is typed by hand."""
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
-#: Whose data a corpus is, as its licence asks to be told.
-ATTRIBUTION: Mapping[str, str] = {
-    "ravdess": "RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song, by S. R. Livingstone and "
-    "F. A. Russo (2018), https://zenodo.org/record/1188976, CC BY-NC-SA 4.0",
-    "nemo": "nEMO, a dataset of emotional speech in Polish, by I. Christop (2024), "
-    "https://huggingface.co/datasets/amu-cai/nEMO, CC BY-NC-SA 4.0",
-    "goemotions": "GoEmotions, by D. Demszky et al. (2020), Google Research, CC BY 4.0",
-    "egait": "Emotion-Gait (E-Gait), by U. Bhattacharya et al. (2020), University of Maryland: research data, "
-    "no licence stated",
-    "bandai_namco": "Bandai-Namco Research Motion Dataset, by Bandai Namco Research Inc., CC BY-NC 4.0",
-    "iemocap": "IEMOCAP, by C. Busso et al. (2008), University of Southern California: licensed to each user",
+from .licences import ATTRIBUTION, BASE_MODELS
+
+#: What a corpus holds, and so what a model of it cannot know.
+_CORPORA: Mapping[str, str] = {
+    "ravdess": "acted English speech in a studio, two fixed sentences, no class rare: everyday speech is weaker and "
+    "mostly neutral, and a model of such data over-alarms there.",
+    "nemo": "acted Polish speech of a few actors, the same sentences in every class and no class rare: everyday speech "
+    "is weaker and mostly neutral.",
+    "goemotions": "written English comments of an internet forum; its classes are those of readers, not of writers.",
+    "meld": "lines of one television series, written for actors: people at home speak otherwise.",
+    "egait": "whole-body walks of few people; nobody sits, gestures or is partly hidden, and its frame rate is a guess "
+    "(30 Hz).",
+    "bandai_namco": "gestures and gaits acted by three people, who are not told apart: its figures say nothing of new "
+    "people.",
+    "iemocap": "ten actors in pairs, in English, in a laboratory; its words were typed by people and not recognised, "
+    "its motion capture is of markers on face, head and hands of one of the two, which a robot's camera does not give.",
+    "pseudo": "SYNTHETIC: voices, lines and walks of one class but of different people, combined; they agree on the "
+    "class and on nothing else.",
 }
-#: Whose weights a model started from.
-BASE_MODELS: Mapping[str, str] = {
-    "minilm": "all-MiniLM-L6-v2, by the sentence-transformers project (N. Reimers and I. Gurevych) after Microsoft's "
-    "MiniLM, Apache License 2.0",
+_UNKNOWN = "this card knows nothing of its people, languages and recordings; expect less of others."
+#: What holds whatever a model was trained on.
+_FAILURES: Mapping[str, str] = {
+    "speech": "Whatever these data do not hold is untested, be it children, old age, dialects, illness, other "
+    "languages, shouting over noise or several voices at once.",
+    "text": "Irony, quotation and context are lost on it, and errors of a speech recogniser turn into errors here.",
+    "mocap": "People who move or are seen in other ways than in these data are untested.",
 }
-#: Full names and addresses of licences, the most restrictive first; weights take the first that their data carries.
-LICENCES: Mapping[str, str] = {
-    "not stated": "",
-    "CC-BY-NC-SA-4.0": "Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International, "
-    "https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode",
-    "CC-BY-NC-4.0": "Creative Commons Attribution-NonCommercial 4.0 International, "
-    "https://creativecommons.org/licenses/by-nc/4.0/legalcode",
-    "Apache-2.0": "Apache License, Version 2.0, https://www.apache.org/licenses/LICENSE-2.0",
-}
-
-
-def weights_licence(corpora: Mapping[str, Mapping[str, Any]]) -> str:
-    """The licence of weights: that of the most restrictive corpus, else Apache-2.0."""
-    carried = {str(entry["licence"]) for entry in corpora.values()}
-    unknown = sorted(carried - set(LICENCES) - {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT"})
-    return next((name for name in LICENCES if name in carried), unknown[0] if unknown else "Apache-2.0")
-
-
-def licence_notices(manifest: Mapping[str, Any]) -> dict[str, str]:
-    """File name and text of a notice for each licence that a modality of the bundle carries."""
-    notices: dict[str, list[str]] = {}
-    for name, entry in manifest["modalities"].items():
-        notices.setdefault(entry["licence"], []).append(name)
-    out = {}
-    for licence, names in notices.items():
-        entries = [manifest["modalities"][name] for name in names]
-        files = ", ".join(f"{entry['graph']}{', tokenizer.json' if 'tokenizer' in entry else ''}" for entry in entries)
-        corpora = dict.fromkeys(corpus for entry in entries for corpus in entry["trained_on"])
-        lines = [f"Files: {files}", ""]
-        if LICENCES.get(licence):
-            lines += [f"These weights are licensed under the {LICENCES[licence]}.", ""]
-        else:
-            lines += [
-                f"The licence of the data behind these weights is: {licence}. They are given for research; whoever "
-                "wants to use them for anything else has to ask the owners of the data.",
-                "",
-            ]
-        lines += ["They were trained on:"]
-        lines += [f"- {ATTRIBUTION.get(corpus, corpus)}" for corpus in corpora]
-        bases = dict.fromkeys(entry["base"] for entry in entries if entry.get("base"))
-        if bases:
-            lines += ["", "They were adapted from (fine-tuned and quantised):"]
-            lines += [f"- {BASE_MODELS.get(base, base)}" for base in bases]
-        short = licence.replace(" ", "-")
-        prefix = "LICENSE" if LICENCES.get(licence) else "NOTICE"
-        out[f"{prefix}-{short}.txt"] = "\n".join(lines) + "\n"
-    return out
 
 
 def model_card(manifest: Mapping[str, Any]) -> str:
@@ -98,35 +62,57 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     lines += [f"- {ATTRIBUTION.get(corpus, corpus)}" for corpus in corpora]
     bases = dict.fromkeys(entry["base"] for entry in modalities.values() if entry.get("base"))
     lines += [f"- {BASE_MODELS.get(base, base)}" for base in bases]
-    lines += ["", *_metrics(manifest), "", *_export_check(manifest), "", *_USE, "", *_failures(manifest), "", *_RETRAIN]
-    return "\n".join(lines) + "\n"
+    lines += ["", *_metrics(manifest), "", *_export_check(manifest), "", *_USE, "", *_failures(manifest), ""]
+    return "\n".join([*lines, *_retraining(manifest)]) + "\n"
 
 
 def _metrics(manifest: Mapping[str, Any]) -> list[str]:
+    modalities, fused = manifest["modalities"], manifest["fusion"].get("metrics")
     lines = [
         "## Figures",
         "",
         "Out-of-fold: every person is judged by a model that was trained without them; the shipped weights are then "
-        "trained on everybody. UA is the unweighted average recall (chance 0.25), WA the accuracy, ECE the debiased "
-        "calibration error after the temperature; 95 % intervals by bootstrap over people.",
+        "trained on everybody, or are those of the only fold. UA is the unweighted average recall (chance 0.25), WA "
+        "the accuracy, ECE the debiased calibration error after the temperature; 95 % intervals by bootstrap over "
+        "people, or over the finer unit that a corpus names.",
         "",
-        "| modality | corpus | items | UA | WA | ECE | recall |",
-        "|---|---|---|---|---|---|---|",
+        *_calibration(manifest),
     ]
-    for name, entry in manifest["modalities"].items():
-        for source, figures in entry["metrics"].items():
-            lines.append(f"| {name} | {source} | {_row(figures)} |")
-    fused = manifest["fusion"].get("metrics")
+    lines += [text for note in _each(modalities, "protocol") for text in (f"Protocol: {note}.", "")]
+    rows = [
+        f"| {name} | {source}{' (SYNTHETIC)' if figures['synthetic'] else ''} | {_row(figures)} |"
+        for name, entry in modalities.items()
+        for source, figures in entry["metrics"].items()
+    ]
+    if rows:
+        lines += ["| modality | corpus | items | UA | WA | ECE | recall |", "|---|---|---|---|---|---|---|", *rows]
     if fused:
         lines += [
-            "",
+            *([""] if rows else []),
             f"Fused. {fused['note']}.",
             "",
             "| modalities | items | UA | WA | ECE | recall |",
             "|---|---|---|---|---|---|",
         ]
         lines += [f"| {subset} | {_row(figures)} |" for subset, figures in fused["subsets"].items()]
+    if fused and "ccc" in fused:
+        found = [f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, (value, low, high) in fused["ccc"].items()]
+        lines += [
+            "",
+            "Valence and arousal are estimated by the fusion graph, not read off the classes; their concordance with "
+            f"what people rated, out of fold: {', '.join(found) or 'not measured'}.",
+        ]
     return lines
+
+
+def _calibration(manifest: Mapping[str, Any]) -> list[str]:
+    """How the calibration error was measured, by what was judged so."""
+    told: dict[str, list[str]] = {}
+    for name, entry in manifest["modalities"].items():
+        told.setdefault(entry.get("judged_by", ""), []).append(name)
+    told.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
+    parts = [f"{', '.join(names)} with {how}" for how, names in told.items() if how]
+    return [f"ECE is measured of {'; of '.join(parts)}. What ships is fitted on all of these predictions.", ""]
 
 
 def _row(figures: Mapping[str, Any]) -> str:
@@ -139,15 +125,24 @@ def _row(figures: Mapping[str, Any]) -> str:
 
 
 def _export_check(manifest: Mapping[str, Any]) -> list[str]:
+    entries, fusion = list(manifest["modalities"].values()), manifest["fusion"]
+    flattered = "on real utterances, most of which it was trained on, which flatters the agreement."
+    told = f"Each graph against the network that it was exported from, {flattered}"
+    if fusion["kind"] == "graph":
+        told = (
+            f"All graphs together against the network that they were exported from, {flattered} A line is with the "
+            f"graphs down to it as they ship and those below it in fp32; that of {fusion['graph']} is of what ships."
+        )
+        entries.append(fusion)
     lines = [
         "## Export",
         "",
-        "Each graph against the network that it was exported from, on real utterances.",
+        told,
         "",
         "| graph | precision | utterances | same label | largest difference of a probability |",
         "|---|---|---|---|---|",
     ]
-    for entry in manifest["modalities"].values():
+    for entry in entries:
         check = entry["export_check"]
         lines.append(
             f"| {entry['graph']} | {entry['precision']} | {check['items']} | {check['label_agreement']:.3f} "
@@ -171,41 +166,50 @@ _USE = [
     "- Commercial use of weights whose licence excludes it (table above).",
 ]
 
-_FAILURES: Mapping[str, str] = {
-    "speech": "Acted, studio speech of adults in two languages: everyday speech is weaker and mostly neutral, and "
-    "balanced training data over-alarms there. Children, old age, dialects, illness, other languages, shouting "
-    "over noise and several voices at once are untested.",
-    "text": "Written English comments of an internet forum: irony, quotation and context are lost on it, and errors of "
-    "a speech recogniser turn into errors here. Its classes are those of readers, not of writers.",
-    "mocap": "Whole-body walks of few people: sitting, gesturing or partly hidden people are covered by augmentation "
-    "only. The frame rate of the corpus is a guess (30 Hz).",
-}
-
 
 def _failures(manifest: Mapping[str, Any]) -> list[str]:
+    modalities = manifest["modalities"]
     lines = ["## Known failures and limits", ""]
-    lines += [f"- {name}: {_FAILURES[name]}" for name in manifest["modalities"] if name in _FAILURES]
-    lines += [
-        "- Four classes only; fear, surprise, pain, boredom or a mixture end up in one of them.",
-        "- No corpus here holds voice, words and body of the same people: fused figures are synthetic.",
-    ]
+    corpora = dict.fromkeys(corpus for entry in modalities.values() for corpus in entry["trained_on"])
+    lines += [f"- Data of {corpus}: {_CORPORA.get(corpus, _UNKNOWN)}" for corpus in corpora]
+    lines += [f"- {name}: {_FAILURES[name]}" for name in modalities if name in _FAILURES]
+    lines.append("- Four classes only; fear, surprise, pain, boredom or a mixture end up in one of them.")
+    kept = [figures for entry in modalities.values() for figures in entry["metrics"].values()]
+    if any(figures["synthetic"] for figures in [*kept, manifest["fusion"].get("metrics", {"synthetic": False})]):
+        lines.append(
+            "- Figures marked SYNTHETIC are of voices, words and movements of different people, put together: they say "
+            "nothing of one real person."
+        )
     return lines
 
 
-_RETRAIN = [
-    "## Retraining",
-    "",
-    "```",
-    "export MSER_DATA_DIR=FOLDER_OF_CORPORA",
-    "mser train config/train/default_speech.yaml",
-    "mser train config/train/default_text.yaml",
-    "mser train config/train/default_mocap.yaml",
-    "mser export runs/default_speech runs/default_text runs/default_mocap -o models/default",
-    "```",
-    "",
-    "With your own recordings: a folder with a `manifest.tsv` (columns label, speaker, and file, text or skeleton), "
-    "named under `corpora` of a copied configuration.",
-]
+def _retraining(manifest: Mapping[str, Any]) -> list[str]:
+    modalities = manifest["modalities"]
+    runs = list(_each(modalities, "run"))
+    before = [name for names in _each(modalities, "starts_from") for name in names if name not in runs]
+    folders = " ".join(f"runs/{shlex.quote(name)}" for name in runs)
+    return [
+        "## Retraining",
+        "",
+        "```",
+        "export MSER_DATA_DIR=FOLDER_OF_CORPORA",
+        *(f"mser train config/train/{shlex.quote(name)}.yaml" for name in dict.fromkeys([*before, *runs])),
+        f"mser export {folders} -o models/{shlex.quote(manifest['name'])}",
+        "```",
+        "",
+        "A configuration that `config/train` does not hold is of whoever exported this. With your own recordings: a "
+        "folder with a `manifest.tsv` (columns label, speaker, and file, text or skeleton), named under `corpora` of a "
+        "copied configuration.",
+    ]
+
+
+def _each(modalities: Mapping[str, Mapping[str, Any]], key: str) -> list[Any]:
+    """What the modalities' entries say under `key`, each once."""
+    found: list[Any] = []
+    for entry in modalities.values():
+        if key in entry and entry[key] not in found:
+            found.append(entry[key])
+    return found
 
 
 def _and(names: Any) -> str:

@@ -10,22 +10,21 @@ from typing import Any
 
 import numpy as np
 
-from ..bundle import load_bundle, write_manifest
+from ..bundle import MANIFEST, load_bundle, write_manifest
 from ..errors import SettingsError
 from ..labels import LABELS
-from .agreement import compare
-from .card import licence_notices, model_card
+from .agreement import CHECKED, Comparison
+from .card import model_card
 from .data import load_data
 from .experiment import final_weights
 from .export_streams import export_streams
 from .fitting import restore
 from .fusion_fit import combine, fuse, measure
 from .graphs import write_graph
+from .licences import licence_notices
 from .manifest import Run, modality_entry, open_finished
-from .quantise import quantise, quantise_in_blocks
+from .quantise import shrink
 
-#: Real utterances on which a graph is compared with its network.
-CHECKED = 400
 Say = Callable[[str], None]
 
 
@@ -34,8 +33,10 @@ def export_bundle(
 ) -> None:
     """Write a bundle of one run per modality, or of one run of several, replacing what `out` holds once all has worked.
 
-    Raises `SettingsError` (an unfinished run, two of one modality), `CorpusError` (the data for the check is missing).
+    Raises `SettingsError` (an unfinished run, two of one modality, `out` is something else than a bundle),
+    `CorpusError` (the data for the check is missing).
     """
+    _check_target(out)
     runs = [open_finished(folder) for folder in folders]
     names = [run.modality for run in runs]
     several = [run.folder for run in runs if len(run.config.modalities) > 1]
@@ -50,7 +51,7 @@ def export_bundle(
             modalities, fusion = export_streams(runs[0], folder, int8=int8, say=say)
         else:
             modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
-            fusion = _fit_fusion(runs, modalities)
+            fusion = fit_log_linear(runs, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
@@ -73,45 +74,37 @@ def _export_modality(run: Run, folder: Path, *, int8: bool, say: Say) -> dict[st
     graph = folder / f"{modality}.onnx"
     samples = load_data(config, limit=CHECKED, say=lambda _text: None).samples
     write_graph(network, modality, config, graph)
-    precision = "fp32"
-    check = compare(network, graph, modality, config, samples)
-    if not check.good:
-        raise SettingsError(f"the exported graph of {modality} disagrees with its network ({check}): report this")
-    if int8:
-        small = folder / f"{modality}.int8.onnx"
-        for name, method in (("int8", quantise), ("int8 in blocks", quantise_in_blocks)):
-            method(graph, small)
-            quantised = compare(network, small, modality, config, samples)
-            if quantised.good:
-                precision, check = name, quantised
-                small.replace(graph)
-                break
-            small.unlink()
-            say(f"{modality}: {name} gives the same label for {quantised.labels:.3f} only")
-    say(f"{modality}: {precision}, {graph.stat().st_size / 1e6:.1f} MB, same label {check.labels:.3f}")
-    return modality_entry(run, modality, folder, run.rows, precision=precision, check=check)
+    made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, say=say)
+    return modality_entry(run, modality, folder, run.rows, *made[modality])
 
 
-def _fit_fusion(runs: Sequence[Run], modalities: dict[str, Any]) -> dict[str, Any]:
-    """The fusion's entry; sets the modalities' weights."""
+def fit_log_linear(runs: Sequence[Run], modalities: dict[str, Any]) -> dict[str, Any]:
+    """The fusion's entry of separately trained modalities; sets `weight` in theirs."""
     prior = np.full(len(LABELS), 1 / len(LABELS))
     fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}
     if len(runs) < 2:
         return fusion
     rows = {run.modality: run.rows for run in runs}
     temperatures = {name: entry["temperature"] for name, entry in modalities.items()}
-    fit = fuse(combine(rows, temperatures, half=0), prior)
+    fit = fuse(combine(rows, temperatures), prior)
     for name, weight in fit.weights.items():
         modalities[name]["weight"] = round(weight, 4)
     fusion["temperature"] = round(fit.temperature, 4)
-    fusion["metrics"] = measure(combine(rows, temperatures, half=1), fit, prior)
+    fusion["metrics"] = measure(rows, prior)
     return fusion
 
 
-def _replace(out: Path, folder: Path) -> None:
-    """Put the new bundle in the place of the old one; a folder that is no bundle is never emptied."""
-    if out.exists() and any(out.iterdir()) and not (out / "manifest.json").is_file():
+def _check_target(out: Path) -> None:
+    """A folder that is no bundle is never emptied."""
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"{out} is a file: name a folder for the bundle")
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
         raise SettingsError(f"{out} is not empty and not a bundle: name another folder")
+
+
+def _replace(out: Path, folder: Path) -> None:
+    """Put the new bundle in the place of the old one."""
+    _check_target(out)
     out.mkdir(parents=True, exist_ok=True)
     for item in out.iterdir():
         if item.is_file():

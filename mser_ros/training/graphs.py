@@ -61,12 +61,13 @@ class MocapGraph(SpeechGraph):
 
 
 class FusionGraph(nn.Module):
-    """features (1, T, D) of each modality, present (1, M) [, text_confidence (1, 1)] -> logits (1, C) and those of each
-    head."""
+    """features (1, T, D) of each modality, present (1, M) [, text_confidence (1, 1)] -> logits (1, C), those of each
+    head [, affect (1, 2): valence and arousal, -1..1]."""
 
-    def __init__(self, network: FusionNetwork) -> None:
+    def __init__(self, network: FusionNetwork, *, affect: bool) -> None:
         super().__init__()
         self.network = network
+        self.affect = affect
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         names = self.network.modalities
@@ -76,7 +77,8 @@ class FusionGraph(nn.Module):
             for name, frames in zip(names, inputs, strict=False)
         }
         output = self.network.fuse(features, present, confidence[0][:, 0] if confidence else None)
-        return output.logits, *output.unimodal.values()
+        affect = (output.affect,) if self.affect and output.affect is not None else ()
+        return output.logits, *output.unimodal.values(), *affect
 
 
 GRAPHS = {"speech": SpeechGraph, "text": TextGraph, "mocap": MocapGraph}
@@ -118,8 +120,11 @@ def write_graph(network: nn.Module, modality: str, config: ExperimentConfig, pat
     )
 
 
-def write_fusion_graph(network: FusionNetwork, path: Path) -> None:
-    """Export what joins the streams; the length of each is dynamic. Inputs are named as the modalities."""
+def write_fusion_graph(network: FusionNetwork, path: Path, *, affect: bool = False) -> None:
+    """Export what joins the streams; the length of each is dynamic. Inputs are named as the modalities.
+
+    `affect`: with the network's estimate of valence and arousal, if it has one and has learned it.
+    """
     names, width = network.modalities, network.settings.width
     frames = 1 if isinstance(network, ConcatFusion) else 7
     inputs = {name: torch.randn(1, frames + 2 * index * (frames > 1), width) for index, name in enumerate(names)}
@@ -129,7 +134,8 @@ def write_fusion_graph(network: FusionNetwork, path: Path) -> None:
         inputs["text_confidence"] = torch.ones(1, 1)
     shapes = (*free, *[None] * (len(inputs) - len(names)))
     outputs = ["logits", *(f"{name}_logits" for name in network.heads)]
-    _export(FusionGraph(network), inputs, path, outputs=outputs, shapes=(shapes,))
+    outputs += ["affect"] if affect and network.affect is not None else []
+    _export(FusionGraph(network, affect=affect), inputs, path, outputs=outputs, shapes=(shapes,))
 
 
 def _export(graph: nn.Module, inputs: dict[str, Tensor], path: Path, *, outputs: list[str], shapes: Any) -> None:

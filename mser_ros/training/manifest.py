@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,19 +11,21 @@ from typing import Any
 from ..errors import SettingsError
 from ..evaluation.metrics import score
 from .agreement import Agreement
-from .card import weights_licence
 from .config import ExperimentConfig
 from .config_files import read_config
-from .fusion_fit import balanced_temperature, figures
+from .fusion_fit import figures
 from .graphs import reads_markers
 from .inputs import tokenizer_json
+from .licences import weights_licence
 from .predictions import PREDICTIONS, OutOfFold
 from .run_folder import CORPORA
+from .temperatures import fit_temperatures
+from .warm_start import encoder_runs
 
 
 @dataclass(frozen=True, eq=False)
 class Run:
-    """A finished run. `modality`: its only one, or the first."""
+    """A finished run. `modality`: its only one, or the first. `rows`: what all of its modalities say together."""
 
     folder: Path
     config: ExperimentConfig
@@ -31,42 +33,66 @@ class Run:
     corpora: Mapping[str, Mapping[str, Any]]
     rows: OutOfFold
 
+    def synthetic(self, sources: Iterable[str]) -> bool:
+        """Whether figures of these sources are."""
+        return any(entry["synthetic"] for entry in self._tested(sources))
+
+    def notes(self, sources: Iterable[str]) -> list[str]:
+        """What a reader of figures of these sources must know."""
+        return [entry["note"] for entry in self._tested(sources) if entry["note"]]
+
+    def _tested(self, sources: Iterable[str]) -> list[Mapping[str, Any]]:
+        return [self.corpora[name] for name in dict.fromkeys(source.split(":")[0] for source in sources)]
+
 
 def open_finished(folder: Path) -> Run:
-    """Raises `SettingsError` where the run is not finished, or its weights must not be given away."""
+    """Raises `SettingsError` where the run is not finished, has no final model, or must not be given away."""
     config = read_config(folder)
-    path = folder / CORPORA
-    if not path.is_file():
+    if not ((folder / CORPORA).is_file() and (folder / PREDICTIONS).is_file()):
         raise SettingsError(f"the run in {folder} is not finished: give the same 'mser train' command again")
-    corpora = json.loads(path.read_text(encoding="utf-8"))
+    rows = OutOfFold.load(folder / PREDICTIONS)
+    if not config.folds.final and len(set(rows.fold.tolist())) > 1:
+        raise SettingsError(
+            f"the run in {folder} has no final model, because folds.final is false: train it with folds.final=true in "
+            "another folder (--run)"
+        )
+    corpora = json.loads((folder / CORPORA).read_text(encoding="utf-8"))
     barred = [name for name, entry in corpora.items() if entry["evaluation_only"]]
     if barred:
         raise SettingsError(f"the run in {folder} was trained on {', '.join(barred)}, which is for evaluation only")
-    return Run(folder, config, config.modalities[0], corpora, OutOfFold.load(folder / PREDICTIONS))
+    return Run(folder, config, config.modalities[0], corpora, rows)
 
 
 def modality_entry(
-    run: Run, modality: str, folder: Path, rows: OutOfFold | None, *, precision: str, check: Agreement
+    run: Run, modality: str, folder: Path, rows: OutOfFold | None, precision: str, agreement: Agreement
 ) -> dict[str, Any]:
     """The manifest's entry; writes the tokenizer into `folder`. `rows`: what this modality alone said, if it can."""
-    temperature = balanced_temperature(rows) if rows is not None else 1.0
+    temperatures = fit_temperatures(rows) if rows is not None else None
+    stream = getattr(run.config.model.streams, modality)
     entry: dict[str, Any] = {
         "graph": f"{modality}.onnx",
         **representation(run.config, modality, folder),
-        "temperature": round(temperature, 4),
+        "temperature": round(temperatures.shipped, 4) if temperatures else 1.0,
         "weight": 1.0,
         "languages": list(run.config.inputs.languages),
         "licence": weights_licence(run.corpora),
         "trained_on": sorted(run.corpora),
         "people": {name: entry["people"] for name, entry in sorted(run.corpora.items())},
+        "run": run.config.name or run.folder.name,
+        "starts_from": [other.name for other in encoder_runs(run.config)],
         "precision": precision,
-        "export_check": check.as_json(),
-        "metrics": {}
-        if rows is None
-        else {source: figures(score(rows.of(source).predictions(temperature))) for source in rows.sources},
+        "export_check": agreement.as_json(),
+        "metrics": {},
     }
-    base = getattr(run.config.model.streams, modality).source
-    return {**entry, "base": base} if base else entry
+    if rows is not None and temperatures is not None:
+        entry["judged_by"] = temperatures.told
+        entry["metrics"] = {
+            source: {"synthetic": run.synthetic([source]), **figures(score(temperatures.predictions(rows.of(source))))}
+            for source in rows.sources
+        }
+    if run.config.notes:
+        entry["protocol"] = run.config.notes
+    return {**entry, "base": stream.source} if stream.source else entry
 
 
 def representation(config: ExperimentConfig, modality: str, folder: Path) -> dict[str, Any]:

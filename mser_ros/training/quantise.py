@@ -1,22 +1,69 @@
 """Smaller and faster graphs: int8 weights for MatMul and Gemm by channel and for embeddings by row.
 
 Convolutions stay fp32, they suffer most and gain least. Where one scale for a whole channel changes too many labels, as
-in a fine-tuned BERT, each block of a matrix gets a scale of its own: as small, and about two thirds as fast.
+in a fine-tuned BERT, each block of a matrix gets a scale of its own: as small, and about two thirds as fast. Where that
+changes too many as well, or leaves nothing to quantise, a graph stays fp32.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..errors import SettingsError
+from .agreement import Agreement
+
 #: Tables smaller than this many values are not worth it.
 _LEAST_EMBEDDING = 100_000
 #: Values of a matrix that share a scale.
 _BLOCK = 128
+
+
+def shrink(
+    graphs: Mapping[str, Path],
+    compare: Callable[[Mapping[str, Path]], Agreement],
+    *,
+    int8: bool,
+    say: Callable[[str], None],
+) -> dict[str, tuple[str, Agreement]]:
+    """Make fp32 graphs int8 where they lie, one after the other, as far as they still agree with their network.
+
+    `compare`: what all graphs say together against the network. Returns the precision of each and the agreement with
+    all of them as they are after it. Raises `SettingsError` where they disagree before.
+    """
+    agreement = compare(graphs)
+    if not agreement.good:
+        raise SettingsError(f"the exported graphs disagree with their network ({agreement}): report this")
+    out = {}
+    for name, graph in graphs.items():
+        precision, small = "fp32", graph.with_suffix(".int8.onnx")
+        for kind, method in (("int8", quantise), ("int8 in blocks", quantise_in_blocks)) if int8 else ():
+            method(graph, small)
+            # With those that are int8 already: what counts is what all of them say together.
+            found = compare({**graphs, name: small}) if _is_int8(small) else None
+            if found and found.good:
+                precision, agreement = kind, found
+                small.replace(graph)
+                break
+            small.unlink()
+            say(f"{name}: {kind} gives the {found}" if found else f"{name}: {kind} finds no weights to quantise")
+        out[name] = (precision, agreement)
+        say(f"{name}: {precision}, {graph.stat().st_size / 1e6:.1f} MB, {agreement}")
+    return out
+
+
+def _is_int8(path: Path) -> bool:
+    kinds = (onnx.TensorProto.INT8, onnx.TensorProto.UINT8)
+    # A zero point is a single value, weights are more.
+    return any(
+        item.data_type in kinds and np.prod(item.dims) > 1
+        for item in onnx.load(path, load_external_data=False).graph.initializer
+    )
 
 
 def quantise(source: Path, target: Path) -> None:
@@ -44,7 +91,10 @@ def quantise(source: Path, target: Path) -> None:
 
 
 def quantise_in_blocks(source: Path, target: Path) -> None:
-    """Write the int8 version of an fp32 graph: a scale per block of a matrix, activations scaled in blocks as well."""
+    """Write the int8 version of an fp32 graph: a scale per block of a matrix, activations scaled in blocks as well.
+
+    Of Gemm there is no such version, it stays fp32.
+    """
     from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
 
     model = onnx.load(source)

@@ -4,31 +4,39 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 import torch
+import yaml
 from onnx import TensorProto, helper, numpy_helper
 from test_train import small, write_voices
 
 from mser_ros.bundle import load_bundle
 from mser_ros.errors import SettingsError
+from mser_ros.evaluation.metrics import Predictions, score
 from mser_ros.inference import Graph, softmax
 from mser_ros.labels import LABELS
 from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.training.agreement import Agreement, Comparison
 from mser_ros.training.config import EncoderConfig, ExperimentConfig, InputConfig, SpeechAugmentConfig
+from mser_ros.training.config_files import config_tree
 from mser_ros.training.corpora import open_corpus
+from mser_ros.training.data import load_data
 from mser_ros.training.encoders import MotionConvolutions, SpeechConvolutions
 from mser_ros.training.experiment import final_weights, run_experiment
-from mser_ros.training.export import export_bundle
+from mser_ros.training.export import export_bundle, fit_log_linear
 from mser_ros.training.fitting import predict, restore
 from mser_ros.training.front_end import FrontEnd
-from mser_ros.training.fusion_fit import combine, fuse, measure
+from mser_ros.training.fusion_fit import combine, fuse
 from mser_ros.training.inputs import prepare
+from mser_ros.training.manifest import modality_entry, open_finished
 from mser_ros.training.predictions import OutOfFold
 from mser_ros.training.quantise import quantise
+from mser_ros.training.temperatures import balanced_temperature
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,25 +71,128 @@ def test_the_robot_says_what_the_network_says(exported: Exported) -> None:
 def test_the_manifest_says_where_the_weights_come_from(exported: Exported) -> None:
     entry = json.loads((exported.bundle / "manifest.json").read_text(encoding="utf-8"))["modalities"]["speech"]
     assert entry["people"] == {"voices": ["p0", "p1", "p2", "p3"]}
-    assert entry["export_check"]["label_agreement"] >= 0.99
+    assert (entry["run"], entry["starts_from"]) == ("small", [])
     figures = entry["metrics"]["voices"]
     assert figures["n"] == 24
+    assert not figures["synthetic"]
     assert figures["intervals"]["ua"][0] <= figures["ua"] <= figures["intervals"]["ua"][1]
+
+
+def test_calibration_is_told_from_folds_that_the_temperature_never_saw(exported: Exported) -> None:
+    entry = json.loads((exported.bundle / "manifest.json").read_text(encoding="utf-8"))["modalities"]["speech"]
+    rows = OutOfFold.load(exported.run / "predictions.npz")
+    assert entry["temperature"] == round(balanced_temperature(rows), 4)
+    probabilities = np.empty((len(rows), len(LABELS)))
+    for fold in ("fold0", "fold1"):
+        mine = rows.fold == fold
+        probabilities[mine] = softmax(rows.logits[mine] / balanced_temperature(rows.select(~mine)))
+    expected = score(Predictions(rows.label, probabilities, rows.cluster)).as_json()
+    assert entry["metrics"]["voices"]["ece"] == pytest.approx(expected["ece"], abs=1e-5)
+    flattered = score(rows.predictions(entry["temperature"])).as_json()
+    assert entry["metrics"]["voices"]["ece"] != pytest.approx(flattered["ece"], abs=1e-5)
+
+
+def int8_weights(graph: Path) -> int:
+    """How many weights of a graph are int8."""
+    kinds = (TensorProto.INT8, TensorProto.UINT8)
+    return sum(int(np.prod(item.dims)) for item in onnx.load(graph).graph.initializer if item.data_type in kinds)
+
+
+def test_a_network_that_quantises_well_ships_as_int8(exported: Exported) -> None:
+    entry = json.loads((exported.bundle / "manifest.json").read_text(encoding="utf-8"))["modalities"]["speech"]
+    assert entry["precision"] == "int8"
+    assert int8_weights(exported.bundle / "speech.onnx") > 500
+    network = restore(exported.config, final_weights(exported.run))
+    samples = load_data(exported.config, say=lambda _text: None).samples
+    assert len(samples) == entry["export_check"]["items"] == 48
+    found = Comparison(network, exported.config, samples)({"speech": exported.bundle / "speech.onnx"})
+    assert found.as_json() == entry["export_check"]
+
+
+def test_a_network_that_int8_spoils_ships_as_fp32_and_says_so(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoiled(source: Path, target: Path) -> None:
+        model = onnx.load(source)
+        for item in model.graph.initializer:
+            if item.data_type == TensorProto.FLOAT and len(item.dims) == 2:
+                item.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(item), item.name))
+        onnx.save(model, target)
+        quantise(target, target)
+
+    for name in ("quantise", "quantise_in_blocks"):
+        monkeypatch.setattr(f"mser_ros.training.quantise.{name}", spoiled)
+    told: list[str] = []
+    export_bundle([exported.run], tmp_path / "out", say=told.append)
+    bundle = load_bundle(tmp_path / "out")
+    assert bundle.modalities["speech"].precision == "fp32"
+    assert bundle.manifest["modalities"]["speech"]["export_check"]["label_agreement"] == 1
+    assert int8_weights(tmp_path / "out" / "speech.onnx") == 0
+    assert "| speech.onnx | fp32 |" in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert [line.split(" gives")[0] for line in told[:2]] == ["speech: int8", "speech: int8 in blocks"]
 
 
 def test_the_card_tells_figures_limits_and_excluded_use(exported: Exported) -> None:
     card = (exported.bundle / "MODEL_CARD.md").read_text(encoding="utf-8")
     figures = load_bundle(exported.bundle).modalities["speech"].metrics["voices"]
-    for text in (f"{figures['ua']:.3f}", "Article 5", "Known failures", "Retraining", "hiring"):
+    for text in (f"{figures['ua']:.3f}", "Article 5", "Known failures", "Retraining", "hiring", "Data of voices: this"):
         assert text in card
+    assert "speech with a temperature fitted on the other folds" in card
+    assert "mser export runs/small -o models/tiny" in card
+    assert "SYNTHETIC" not in card
     assert list(exported.bundle.glob("NOTICE-*.txt")) or list(exported.bundle.glob("LICENSE-*.txt"))
 
 
-def test_a_folder_that_is_no_bundle_is_not_emptied(exported: Exported, tmp_path: Path) -> None:
-    (tmp_path / "thesis.txt").write_text("dear", encoding="utf-8")
-    with pytest.raises(SettingsError, match="not a bundle"):
-        export_bundle([exported.run], tmp_path, say=lambda _text: None)
-    assert (tmp_path / "thesis.txt").is_file()
+def test_a_folder_that_is_no_bundle_is_refused_before_any_work(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mser_ros.training.export.write_graph", lambda *_: pytest.fail("the work has begun"))
+    thesis = tmp_path / "thesis.txt"
+    thesis.write_text("dear", encoding="utf-8")
+    for target, why in ((tmp_path, "not empty and not a bundle"), (thesis, "is a file")):
+        with pytest.raises(SettingsError, match=why):
+            export_bundle([exported.run], target, say=lambda _text: None)
+    assert thesis.read_text(encoding="utf-8") == "dear"
+
+
+def test_a_run_without_a_final_model_is_told_so(exported: Exported, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    run.mkdir()
+    for name in ("predictions.npz", "corpora.json"):
+        shutil.copy(exported.run / name, run)
+    config = dataclasses.replace(exported.config, folds=dataclasses.replace(exported.config.folds, final=False))
+    (run / "config.yaml").write_text(yaml.safe_dump(config_tree(config)), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"has no final model, because folds\.final is false: train it with"):
+        export_bundle([run], tmp_path / "out", say=lambda _text: None)
+    (run / "predictions.npz").unlink()
+    with pytest.raises(SettingsError, match="is not finished: give the same"):
+        export_bundle([run], tmp_path / "out", say=lambda _text: None)
+
+
+def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: Path) -> None:
+    run = open_finished(exported.run)
+    sources = {"voices": {**run.corpora["voices"], "synthetic": True}, "parts": run.corpora["voices"]}
+    check = Agreement(1, 0.0, 1.0)
+    entry = modality_entry(dataclasses.replace(run, corpora=sources), "speech", tmp_path, run.rows, "int8", check)
+    assert entry["metrics"]["voices"]["synthetic"]
+    swapped = {"voices": run.corpora["voices"], "parts": sources["voices"]}
+    entry = modality_entry(dataclasses.replace(run, corpora=swapped), "speech", tmp_path, run.rows, "int8", check)
+    assert not entry["metrics"]["voices"]["synthetic"], "what an encoder came of is not what was tested"
+    assert entry["trained_on"] == ["parts", "voices"]
+
+
+def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Exported, tmp_path: Path) -> None:
+    voices = open_finished(exported.run)
+    lines = dataclasses.replace(voices, modality="text")
+    modalities = {name: {"temperature": 1.0} for name in ("speech", "text")}
+    fusion = fit_log_linear([voices, lines], modalities)
+    fit = fuse(combine(dict.fromkeys(modalities, voices.rows), dict.fromkeys(modalities, 1.0)), np.full(4, 0.25))
+    assert {name: entry["weight"] for name, entry in modalities.items()} == {
+        name: round(weight, 4) for name, weight in fit.weights.items()
+    }
+    assert fusion["temperature"] == round(fit.temperature, 4)
+    assert fusion["metrics"]["judged_by"] == "temperatures and weights fitted on the other half of the people"
+    assert fusion["metrics"]["synthetic"]
 
 
 def test_an_unfinished_run_and_two_of_one_modality_are_refused(exported: Exported, tmp_path: Path) -> None:
@@ -162,33 +273,3 @@ def test_embeddings_become_int8_by_row(tmp_path: Path) -> None:
     ids = rng.integers(3000, size=(1, 50))
     error = np.abs(Graph(tmp_path / "small.onnx")(ids=ids)["rows"] - table[ids])
     assert (error <= np.abs(table[ids]).max(-1, keepdims=True) / 254 + 1e-6).all()
-
-
-def rows_of(modality: str, *, skill: float, people: int = 12, seed: int = 0) -> OutOfFold:
-    rng = np.random.default_rng((seed, len(modality)))
-    label = np.repeat(np.arange(4), people * 5)
-    person = np.tile([f"{modality}{n}" for n in range(people)], 20)
-    count = len(label)
-    logits = rng.standard_normal((count, 4)) + skill * np.eye(4)[label]
-    names = np.full(count, modality)
-    items = np.array([str(n) for n in range(count)])
-    return OutOfFold(names, items, person, person, np.full(count, "fold0"), label, logits.astype(np.float32))
-
-
-def test_fusion_is_fitted_and_measured_on_different_people() -> None:
-    rows = {
-        "speech": rows_of("speech", skill=2.0),
-        "text": rows_of("text", skill=0.0),
-        "mocap": rows_of("mocap", skill=1),
-    }
-    temperatures = dict.fromkeys(rows, 1.0)
-    halves = [combine(rows, temperatures, half=half) for half in range(2)]
-    people = [{name for cluster in half.clusters for name in cluster.split(" + ")} for half in halves]
-    assert not people[0] & people[1]
-    prior = np.full(4, 0.25)
-    fit = fuse(halves[0], prior)
-    assert fit.weights["text"] < 0.3 < fit.weights["speech"]
-    found = measure(halves[1], fit, prior)
-    assert found["synthetic"]
-    assert found["subsets"]["speech+mocap"]["ua"] > found["subsets"]["speech"]["ua"]
-    assert set(found["subsets"]["speech"]["recall"]) == set(LABELS)

@@ -4,24 +4,36 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+import torch
 from fakes_iemocap import write_iemocap
 from fakes_transformers import write_bert, write_wav2vec2
+from onnx import TensorProto, numpy_helper
 
 from mser_ros.bundle import load_bundle
 from mser_ros.errors import SettingsError
-from mser_ros.inference import softmax
+from mser_ros.evaluation.metrics import Predictions, score
+from mser_ros.inference import Graph, softmax
+from mser_ros.labels import LABELS, valence_arousal
 from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.training import quantise
 from mser_ros.training.config import ExperimentConfig
 from mser_ros.training.config_files import build_config
 from mser_ros.training.corpora import open_corpus
 from mser_ros.training.experiment import run_experiment
 from mser_ros.training.export import export_bundle
 from mser_ros.training.fitting import predict_subsets, restore
-from mser_ros.training.inputs import prepare
+from mser_ros.training.fusion import FusionNetwork
+from mser_ros.training.graphs import write_fusion_graph
+from mser_ros.training.inputs import Collator, prepare
+from mser_ros.training.predictions import OutOfFold
+from mser_ros.training.temperatures import balanced_temperature, halves
 from mser_ros.types import Transcript, Utterance
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))
@@ -41,7 +53,7 @@ class Exported:
             "text": {"kind": "pretrained", "source": str(write_bert(root / "text"))},
             "mocap": {"kind": "paper_a_mocap"},
         }
-        extra = {"auxiliary": 1.0, "gate_text": True} if kind == "cross_attention" else {}
+        extra = {"auxiliary": 1.0, "gate_text": True, "affect": 0.5} if kind == "cross_attention" else {}
         self.config: ExperimentConfig = build_config(
             {
                 "name": kind,
@@ -88,7 +100,7 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
     temperature = exported.recognizer.bundle.fusion.temperature
     for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT), strict=True):
         found = [exported.recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
-        np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=0.05, err_msg=str(subset))
+        np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=0.08, err_msg=str(subset))
 
 
 def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
@@ -113,17 +125,128 @@ def test_a_doubtful_transcript_counts_less_where_the_network_gates_it(exported: 
         np.testing.assert_array_equal(with_confidence(0.01), with_confidence(1.0))
 
 
-def test_the_manifest_tells_precision_check_and_figures(exported: Exported) -> None:
-    manifest = json.loads((exported.path / "manifest.json").read_text())
-    assert manifest["fusion"]["kind"] == "graph"
-    assert manifest["modalities"]["mocap"]["representation"] == "iemocap200"
-    for entry in (*manifest["modalities"].values(), manifest["fusion"]):
-        assert entry["precision"] in ("int8", "fp32")
-        assert entry["export_check"]["label_agreement"] >= 0.99
-        assert 0 <= entry["export_check"]["largest_probability_difference"] < 0.1
-    assert set(manifest["fusion"]["metrics"]["subsets"]) >= {"speech", "text", "mocap", "speech+text+mocap"}
-    people = manifest["modalities"]["speech"]["people"]["iemocap"]
-    assert people == ["Ses03F", "Ses03M", "Ses04F", "Ses04M", "Ses05F", "Ses05M"]
+def entries(bundle: Path) -> dict[str, dict[str, Any]]:
+    """What the manifest says of each graph, by name."""
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    return {**manifest["modalities"], "fusion": manifest["fusion"]}
+
+
+def weights(graph: Path) -> dict[int, int]:
+    """How many numbers of each type a graph holds."""
+    counts: dict[int, int] = {}
+    for item in onnx.load(graph).graph.initializer:
+        counts[item.data_type] = counts.get(item.data_type, 0) + int(np.prod(item.dims))
+    return counts
+
+
+def operators(graph: Path) -> set[str]:
+    return {node.op_type for node in onnx.load(graph).graph.node}
+
+
+def test_networks_that_quantise_well_ship_as_int8_in_all_their_graphs(exported: Exported) -> None:
+    for name, entry in entries(exported.path).items():
+        assert entry["precision"] == "int8", name
+        assert weights(exported.path / entry["graph"])[TensorProto.INT8] > 100, name
+        # Of a pair of int8 and fp32 graphs these would be the same utterances and labels, but other probabilities.
+        assert entry["export_check"]["items"] == len(open_corpus("iemocap", exported.release).items)
+        assert 0 < entry["export_check"]["largest_probability_difference"] < 0.05
+
+
+def test_the_manifest_tells_figures_people_and_the_run(exported: Exported) -> None:
+    found = entries(exported.path)
+    assert found["fusion"]["kind"] == "graph"
+    assert found["mocap"]["representation"] == "iemocap200"
+    assert set(found["fusion"]["metrics"]["subsets"]) >= {"speech", "text", "mocap", "speech+text+mocap"}
+    assert not found["fusion"]["metrics"]["synthetic"]
+    assert found["speech"]["people"]["iemocap"] == ["Ses03F", "Ses03M", "Ses04F", "Ses04M", "Ses05F", "Ses05M"]
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert f"mser train config/train/{exported.config.name}.yaml" in card
+    assert "| fusion.onnx | int8 |" in card
+    assert "ten actors in pairs" in card
+
+
+def test_calibration_of_the_fusion_is_told_from_people_that_its_temperature_never_saw(exported: Exported) -> None:
+    entry = entries(exported.path)["fusion"]
+    rows = OutOfFold.load(exported.run / "predictions.npz")
+    assert entry["temperature"] == round(balanced_temperature(rows), 4)
+    assert entry["metrics"]["judged_by"] == "a temperature fitted on the other half of the people"
+    half = halves(rows)
+    fitted = [balanced_temperature(rows.select(half != side)) for side in range(2)]
+    of_item = dict(zip(rows.item_id.tolist(), np.array(fitted)[half], strict=True))
+    for subset in ("speech+text+mocap", "text", "mocap"):
+        name = "predictions.npz" if subset.count("+") == 2 else f"predictions_{subset}.npz"
+        part = OutOfFold.load(exported.run / name)
+        temperatures = np.array([of_item[item] for item in part.item_id.tolist()])[:, None]
+        judged = score(Predictions(part.label, softmax(part.logits / temperatures), part.cluster)).as_json()
+        assert entry["metrics"]["subsets"][subset]["ece"] == pytest.approx(judged["ece"], abs=1e-5), subset
+
+
+def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_not(
+    exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Channels spoil the fusion and the text here; blocks the text alone."""
+
+    def spoiling(names: tuple[str, ...], method: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
+        def spoil(source: Path, target: Path) -> None:
+            model = onnx.load(source)
+            for item in model.graph.initializer if source.stem in names else ():
+                if item.data_type == TensorProto.FLOAT and len(item.dims) == 2:
+                    noise = np.random.default_rng(0).normal(scale=30.0, size=tuple(item.dims))
+                    item.CopyFrom(numpy_helper.from_array(noise.astype(np.float32), item.name))
+            onnx.save(model, target)
+            method(target, target)
+
+        return spoil
+
+    spoiled = {"quantise": ("fusion", "text"), "quantise_in_blocks": ("text",)}
+    for name, names in spoiled.items():
+        monkeypatch.setattr(quantise, name, spoiling(names, getattr(quantise, name)))
+    export_bundle([exported.run], tmp_path / "out", say=quiet)
+    found = entries(tmp_path / "out")
+    in_blocks = exported.config.model.fusion.kind == "cross_attention"  # concatenation has no product but Gemm
+    expected = "int8 in blocks" if in_blocks else "fp32"
+    assert {name: entry["precision"] for name, entry in found.items()} == {
+        "speech": "int8",
+        "text": "fp32",
+        "mocap": "int8",
+        "fusion": expected,
+    }
+    assert set(weights(tmp_path / "out" / "text.onnx")) <= {TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL}
+    assert ("MatMulNBits" in operators(tmp_path / "out" / "fusion.onnx")) == in_blocks
+    assert f"| fusion.onnx | {expected} |" in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    recognizer = EmotionRecognizer(load_bundle(tmp_path / "out"))
+    for utterance in marked(exported):
+        both = [one.recognize(utterance).probabilities for one in (recognizer, exported.recognizer)]
+        np.testing.assert_allclose(*both, atol=0.05)
+
+
+def test_valence_and_arousal_are_those_that_the_network_has_learned(exported: Exported) -> None:
+    utterances = marked(exported)
+    network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
+    assert isinstance(network, FusionNetwork)
+    collate = Collator(exported.config)
+    for one in utterances:
+        sample = prepare(one, 0, modalities=exported.config.modalities, inputs=exported.config.inputs, markers=True)
+        batch = collate([(0, sample)])
+        estimate = exported.recognizer.recognize(one)
+        with torch.inference_mode():
+            affect = network(batch.inputs, batch.present, batch.confidence).affect
+        centroid = np.array(valence_arousal(LABELS, estimate.probabilities))
+        expected = centroid if affect is None else affect[0].numpy()
+        np.testing.assert_allclose([estimate.valence, estimate.arousal], expected, atol=0.02)
+    has_regression = exported.config.model.fusion.kind == "cross_attention"
+    assert ("affect" in Graph(exported.path / "fusion.onnx").outputs) == has_regression
+    measured = json.loads((exported.run / "summary.json").read_text(encoding="utf-8"))["iemocap"].get("ccc")
+    assert entries(exported.path)["fusion"]["metrics"].get("ccc") == measured
+    card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    assert ("Valence and arousal are estimated by the fusion graph" in card) == has_regression
+
+
+def test_a_regression_that_was_told_nothing_is_left_out(exported: Exported, tmp_path: Path) -> None:
+    network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
+    assert isinstance(network, FusionNetwork)
+    write_fusion_graph(network, tmp_path / "fusion.onnx", affect=False)
+    assert "affect" not in Graph(tmp_path / "fusion.onnx").outputs
 
 
 def test_a_run_of_several_streams_is_exported_alone(exported: Exported, tmp_path: Path) -> None:

@@ -9,15 +9,17 @@ from itertools import chain, combinations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from fakes_bundle import WORDS, write_tiny_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 from mocap_poses import pose_of
+from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, normalizers
 
 from mser_ros.bundle import MANIFEST, load_bundle, write_manifest
-from mser_ros.errors import AudioError, SkeletonError
+from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import LABELS, UNKNOWN, valence_arousal
 from mser_ros.mocap.canonical import canonicalise
 from mser_ros.recognizer import EmotionRecognizer
@@ -507,6 +509,45 @@ def test_a_fusion_graph_is_given_the_features_and_who_is_present(
 
 def test_a_fusion_graph_without_evidence_is_not_asked(graph_fused: EmotionRecognizer) -> None:
     assert graph_fused.recognize(only()).label == UNKNOWN
+
+
+def with_affect(folder: Path, value: Sequence[float]) -> Path:
+    """The fused bundle, whose fusion graph says the same valence and arousal of everything."""
+    write_tiny_bundle(folder, fusion={"kind": "graph", "temperature": 2.5}, **CALIBRATION)
+    model = onnx.load(folder / "fusion.onnx")
+    shape = [1, len(value)]
+    model.graph.initializer.append(numpy_helper.from_array(np.array([value], np.float32), "said"))
+    model.graph.node.append(helper.make_node("Identity", ["said"], ["affect"]))
+    model.graph.output.append(helper.make_tensor_value_info("affect", TensorProto.FLOAT, shape))
+    onnx.save(model, folder / "fusion.onnx")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    write_manifest(folder, {key: value for key, value in manifest.items() if key not in ("format", "files")})
+    return folder
+
+
+def test_valence_and_arousal_are_those_of_the_fusion_graph_where_it_estimates_them(
+    graph_fused: EmotionRecognizer, tmp_path: Path
+) -> None:
+    item = utterance()
+    plain = graph_fused.recognize(item)
+    assert (plain.valence, plain.arousal) == pytest.approx(valence_arousal(LABELS, plain.probabilities), abs=1e-6)
+    recognizer = EmotionRecognizer(load_bundle(with_affect(tmp_path / "b", [-0.25, 0.75])))
+    estimate = recognizer.recognize(item)
+    assert (estimate.valence, estimate.arousal) == (-0.25, 0.75)
+    np.testing.assert_array_equal(estimate.probabilities, plain.probabilities)
+    nothing = recognizer.recognize(only())
+    assert (nothing.valence, nothing.arousal) == (0, 0)
+
+
+def test_valence_and_arousal_of_a_graph_never_leave_their_range(tmp_path: Path) -> None:
+    estimate = EmotionRecognizer(load_bundle(with_affect(tmp_path / "b", [-3.0, 7.0]))).recognize(utterance())
+    assert (estimate.valence, estimate.arousal) == (-1, 1)
+
+
+def test_a_graph_that_gives_something_else_as_affect_is_refused(tmp_path: Path) -> None:
+    bundle = load_bundle(with_affect(tmp_path / "b", [0.1, 0.2, 0.3]))
+    with pytest.raises(BundleError, match=r"valence and arousal of shape \(1, 3\): export the bundle again"):
+        EmotionRecognizer(bundle)
 
 
 # -- whatever goes in

@@ -1,0 +1,74 @@
+"""Whose data and weights are in a bundle, and what may be done with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+#: Whose data a corpus is, as its licence asks to be told.
+ATTRIBUTION: Mapping[str, str] = {
+    "ravdess": "RAVDESS, the Ryerson Audio-Visual Database of Emotional Speech and Song, by S. R. Livingstone and "
+    "F. A. Russo (2018), https://zenodo.org/record/1188976, CC BY-NC-SA 4.0",
+    "nemo": "nEMO, a dataset of emotional speech in Polish, by I. Christop (2024), "
+    "https://huggingface.co/datasets/amu-cai/nEMO, CC BY-NC-SA 4.0",
+    "goemotions": "GoEmotions, by D. Demszky et al. (2020), Google Research, CC BY 4.0",
+    "egait": "Emotion-Gait (E-Gait), by U. Bhattacharya et al. (2020), University of Maryland: research data, "
+    "no licence stated",
+    "bandai_namco": "Bandai-Namco Research Motion Dataset, by Bandai Namco Research Inc., CC BY-NC 4.0",
+    "meld": "MELD, by S. Poria et al. (2019), lines of the television series Friends, GPL-3.0",
+    "pseudo": "pseudo: voices, lines and walks of the corpora beside it, combined (SYNTHETIC)",
+    "iemocap": "IEMOCAP, by C. Busso et al. (2008), University of Southern California: licensed to each user",
+}
+#: Whose weights a model started from.
+BASE_MODELS: Mapping[str, str] = {
+    "minilm": "all-MiniLM-L6-v2, by the sentence-transformers project (N. Reimers and I. Gurevych) after Microsoft's "
+    "MiniLM, Apache License 2.0",
+}
+#: Full names and addresses of licences, the most restrictive first; weights take the first that their data carries.
+LICENCES: Mapping[str, str] = {
+    "not stated": "",
+    "CC-BY-NC-SA-4.0": "Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International, "
+    "https://creativecommons.org/licenses/by-nc-sa/4.0/legalcode",
+    "CC-BY-NC-4.0": "Creative Commons Attribution-NonCommercial 4.0 International, "
+    "https://creativecommons.org/licenses/by-nc/4.0/legalcode",
+    "Apache-2.0": "Apache License, Version 2.0, https://www.apache.org/licenses/LICENSE-2.0",
+}
+
+
+def weights_licence(corpora: Mapping[str, Mapping[str, Any]]) -> str:
+    """The licence of weights: that of the most restrictive corpus, else Apache-2.0. A combined corpus has several."""
+    carried = {part for entry in corpora.values() for part in str(entry["licence"]).split(" and ")}
+    unknown = sorted(carried - set(LICENCES) - {"CC-BY-4.0", "CC-BY-SA-4.0", "CC0-1.0", "MIT"})
+    return next((name for name in LICENCES if name in carried), unknown[0] if unknown else "Apache-2.0")
+
+
+def licence_notices(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """File name and text of a notice for each licence that a modality of the bundle carries."""
+    notices: dict[str, list[str]] = {}
+    for name, entry in manifest["modalities"].items():
+        notices.setdefault(entry["licence"], []).append(name)
+    out = {}
+    for licence, names in notices.items():
+        entries = [manifest["modalities"][name] for name in names]
+        files = [f"{entry['graph']}{', tokenizer.json' if 'tokenizer' in entry else ''}" for entry in entries]
+        files += filter(None, [manifest["fusion"].get("graph")])
+        corpora = dict.fromkeys(corpus for entry in entries for corpus in entry["trained_on"])
+        lines = [f"Files: {', '.join(files)}", ""]
+        if LICENCES.get(licence):
+            lines += [f"These weights are licensed under the {LICENCES[licence]}.", ""]
+        else:
+            lines += [
+                f"The licence of the data behind these weights is: {licence}. They are given for research; whoever "
+                "wants to use them for anything else has to ask the owners of the data.",
+                "",
+            ]
+        lines += ["They were trained on:"]
+        lines += [f"- {ATTRIBUTION.get(corpus, corpus)}" for corpus in corpora]
+        bases = dict.fromkeys(entry["base"] for entry in entries if entry.get("base"))
+        if bases:
+            lines += ["", "They were adapted from (fine-tuned and quantised):"]
+            lines += [f"- {BASE_MODELS.get(base, base)}" for base in bases]
+        short = licence.replace(" ", "-")
+        prefix = "LICENSE" if LICENCES.get(licence) else "NOTICE"
+        out[f"{prefix}-{short}.txt"] = "\n".join(lines) + "\n"
+    return out

@@ -1,0 +1,140 @@
+"""What judges calibration has not seen what it judges."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mser_ros.errors import SettingsError
+from mser_ros.inference import softmax
+from mser_ros.training.fusion_fit import combine, fuse, measure
+from mser_ros.training.predictions import OutOfFold
+from mser_ros.training.temperatures import balanced_temperature, fit_temperatures, halves
+
+PRIOR = np.full(4, 0.25)
+
+
+def rows_of(
+    modality: str = "speech", *, skill: float = 2.0, people: int = 12, folds: int = 1, seed: int = 0
+) -> OutOfFold:
+    rng = np.random.default_rng((seed, len(modality)))
+    label = np.repeat(np.arange(4), people * 5)
+    number = np.tile(np.arange(people), 20)
+    person = np.array([f"{modality}{n}" for n in number])
+    count = len(label)
+    logits = rng.standard_normal((count, 4)) + skill * np.eye(4)[label]
+    items = np.array([str(n) for n in range(count)])
+    fold = np.array([f"fold{n % folds}" for n in number])
+    return OutOfFold(np.full(count, modality), items, person, person, fold, label, logits.astype(np.float32))
+
+
+def with_wrong_labels(rows: OutOfFold, where: np.ndarray) -> OutOfFold:
+    return replace(rows, label=np.where(where, (rows.label + 1) % 4, rows.label))
+
+
+def test_a_fold_is_judged_by_a_temperature_that_never_saw_its_labels() -> None:
+    rows = rows_of(folds=3)
+    mine = rows.fold == "fold1"
+    honest, spoiled = (fit_temperatures(one) for one in (rows, with_wrong_labels(rows, mine)))
+    assert honest.told == "a temperature fitted on the other folds"
+    before, after = (one.predictions(rows).probabilities for one in (honest, spoiled))
+    np.testing.assert_array_equal(before[mine], after[mine])
+    assert not np.allclose(before[~mine], after[~mine])
+    expected = softmax(rows.logits[mine] / balanced_temperature(rows.select(~mine)))
+    np.testing.assert_allclose(before[mine], expected, rtol=1e-5)
+
+
+def test_what_ships_is_fitted_on_everything() -> None:
+    rows = rows_of(folds=3)
+    assert fit_temperatures(rows).shipped == balanced_temperature(rows)
+
+
+def test_people_of_a_single_fold_are_judged_by_the_other_half_of_them() -> None:
+    rows = rows_of(people=7)
+    half = halves(rows)
+    people = [set(rows.person[half == side].tolist()) for side in range(2)]
+    assert sorted(map(len, people)) == [3, 4]
+    assert not people[0] & people[1]
+    found = fit_temperatures(rows)
+    assert found.told == "a temperature fitted on the other half of the people"
+    expected = softmax(rows.logits[half == 1] / balanced_temperature(rows.select(half == 0)))
+    np.testing.assert_allclose(found.predictions(rows).probabilities[half == 1], expected, rtol=1e-5)
+
+
+def test_every_corpus_gives_people_to_both_halves() -> None:
+    rows = rows_of(people=8)
+    few = np.isin(rows.person, ["speech6", "speech7"])
+    half = halves(replace(rows, source=np.where(few, "small:perceived", "large")))
+    assert set(half[few].tolist()) == {0, 1}
+    each = [len(set(rows.person[half == side].tolist())) for side in range(2)]
+    assert each == [4, 4]
+
+
+def test_one_block_of_synthetic_items_is_halved_by_the_people_behind_it() -> None:
+    rows = rows_of(people=6)
+    clusters = np.array([f"ravdess:{person} + goemotions:x" for person in rows.person])
+    half = halves(replace(rows, person=np.full(len(rows), "block0"), cluster=clusters))
+    np.testing.assert_array_equal(np.bincount(half), [60, 60])
+    assert not set(rows.person[half == 0].tolist()) & set(rows.person[half == 1].tolist())
+
+
+def test_one_person_alone_cannot_be_judged_and_that_is_told() -> None:
+    found = fit_temperatures(rows_of(people=1))
+    assert "too good" in found.told
+    assert set(found.held_out.values()) == {found.shipped}
+
+
+def test_a_set_of_modalities_is_judged_by_the_temperatures_of_all_of_them() -> None:
+    rows = rows_of(folds=3)
+    some = rows.select(np.arange(len(rows)) % 3 == 0)
+    found = fit_temperatures(rows)
+    np.testing.assert_array_equal(found.predictions(some).probabilities, found.predictions(rows).probabilities[::3])
+
+
+def test_noise_gets_no_weight_in_the_fusion() -> None:
+    rows = {"speech": rows_of("speech"), "text": rows_of("text", skill=0.0), "mocap": rows_of("mocap", skill=1)}
+    fit = fuse(combine(rows, dict.fromkeys(rows, 1.0)), PRIOR)
+    assert fit.weights["text"] < 0.3 < fit.weights["speech"]
+
+
+def test_fused_figures_are_of_people_who_fitted_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = {"speech": rows_of("speech"), "text": rows_of("text", skill=0.0), "mocap": rows_of("mocap", skill=1)}
+    fitted, judged = [], []
+    for name, people in (("balanced_temperature", fitted), ("fuse", fitted), ("score", judged)):
+        _spy(monkeypatch, name, people)
+    found = measure(rows, PRIOR)
+    assert fitted
+    assert judged
+    assert not set(fitted) & set(judged)
+    assert set(fitted) | set(judged) == {person for part in rows.values() for person in part.person.tolist()}
+    assert found["synthetic"]
+    assert found["subsets"]["speech+mocap"]["ua"] > found["subsets"]["speech"]["ua"]
+    assert set(found["subsets"]["speech"]["recall"]) == {"angry", "happy", "sad", "neutral"}
+
+
+def _spy(monkeypatch: pytest.MonkeyPatch, name: str, people: list[str]) -> None:
+    """Note who is in what a function of the fusion's fit is given."""
+    from mser_ros.training import fusion_fit
+
+    real = getattr(fusion_fit, name)
+
+    def noted(given: object, *rest: object) -> object:
+        names = given.person if isinstance(given, OutOfFold) else given.clusters  # type: ignore[attr-defined]
+        people.extend(person for cluster in names.tolist() for person in cluster.split(" + "))
+        return real(given, *rest)
+
+    monkeypatch.setattr(fusion_fit, name, noted)
+
+
+def test_a_modality_of_one_person_cannot_be_fused_honestly() -> None:
+    with pytest.raises(SettingsError, match="one person only, so fusion cannot be judged: run more folds"):
+        measure({"speech": rows_of("speech"), "text": rows_of("text", people=1)}, PRIOR)
+
+
+def test_a_class_that_nobody_was_tested_on_is_told() -> None:
+    rows = {"speech": rows_of("speech"), "text": rows_of("text")}
+    rows["text"] = rows["text"].select(rows["text"].label != 2)
+    with pytest.raises(SettingsError, match="of class 'sad', so fusion cannot be fitted: run more folds"):
+        combine(rows, dict.fromkeys(rows, 1.0))
