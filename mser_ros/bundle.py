@@ -67,7 +67,8 @@ class FusionSpec:
     """How modalities are fused.
 
     `log_linear`: log p = log prior + sum over modalities of weight x (log p_m - log prior), a product of experts whose
-    exponents are fitted. `graph`: an ONNX graph over the modalities' features. `temperature` divides the fused logits.
+    exponents are fitted. `graph`: an ONNX graph over the modalities' features, with an output `logits` and, if it
+    estimates valence and arousal, `affect`. `temperature` divides the fused logits.
     """
 
     kind: str = "log_linear"
