@@ -25,6 +25,7 @@ ROBOT = [
 ]
 TRAIN = [
     "lightning>=2.4",
+    "nvidia-ml-py>=12.535",
     "onnx>=1.17",
     "onnxscript>=0.5",
     "safetensors>=0.4",

@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import numpy as np
-import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -22,7 +21,9 @@ from ..evaluation.predict import evaluate as run_evaluation
 from ..evaluation.report import Report
 from ..recognizer import EmotionRecognizer
 from ..settings import AsrSettings, build
-from ..training.corpora import Corpus, corpus_folder, open_corpus
+from ..training.config_files import parse_value
+from ..training.corpora import Corpus, corpus_folder, open_corpus, people_of
+from ..training.corpora.pseudo import SOURCES
 
 #: Width of the tables where they are not written to a terminal.
 _WIDTH = 120
@@ -45,8 +46,12 @@ _WIDTH = 120
     help="Recognise the words as well.",
 )
 @click.option("--asr-model", default="", metavar="DIR", help="Model of the speech recogniser.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the figures to this file.")
-@click.option("--plots", "plots_path", type=click.Path(path_type=Path), help="Write pictures to this folder.")
+@click.option(
+    "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures to this file."
+)
+@click.option(
+    "--plots", "plots_path", type=click.Path(path_type=Path, file_okay=False), help="Write pictures to this folder."
+)
 @click.option("--resamples", type=click.IntRange(100), default=1000, show_default=True, help="Of the bootstrap.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the bootstrap.")
 def evaluate(
@@ -70,11 +75,13 @@ def evaluate(
     console, errors = Console(highlight=False), Console(stderr=True)
     if not console.is_terminal:
         console.width = _WIDTH
+    for folder in (json_path and json_path.parent, plots_path):
+        if folder is not None:  # made before the work, not after it, so that a mistake costs nothing
+            folder.mkdir(parents=True, exist_ok=True)
     bundle = load_bundle(bundle_path)
-    name, _, path = corpus_text.partition("=")
-    corpus = open_corpus(name, corpus_folder(name, path), **_options(name, options))
+    corpus = _corpus(corpus_text, options)
     if subset:
-        corpus = corpus.subset(subset.split(","))
+        corpus = corpus.subset(_names(subset, "--subset"))
     chosen = _modalities(bundle, corpus, modalities, asr)
     seen = _seen_people(bundle, corpus, chosen)
     warnings = _warnings(bundle, corpus, chosen, seen)
@@ -98,16 +105,29 @@ def evaluate(
     people = np.array([item.sources[0].person if item.sources else item.person for item in corpus.items])
     report = Report(evaluation, chosen, people=people, cluster_unit=corpus.cluster_unit, resamples=resamples, seed=seed)
     title = f"{bundle.model_id} on {corpus.name}{' (SYNTHETIC)' if corpus.synthetic else ''}"
-    console.print(f"\n{title}: {len(corpus.items)} items of {_count_people(corpus)} people", style="bold")
+    console.print(f"\n{title}: {len(corpus.items)} items of {len(people_of(corpus.items))} people", style="bold")
     if corpus.note:
         console.print(corpus.note, style="dim")
     console.print(report)
     if json_path is not None:
         content = {**_about(bundle, corpus, warnings, seen), **report.as_json()}
-        json_path.parent.mkdir(parents=True, exist_ok=True)
         json_path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if plots_path is not None:
         _draw(plots_path, report, evaluation, title)
+
+
+def _corpus(text: str, options: Sequence[str]) -> Corpus:
+    name, equals, path = text.partition("=")
+    if not name or (equals and not path):
+        raise SettingsError(f"--corpus '{text}' is not of the form NAME or NAME=PATH")
+    return open_corpus(name, corpus_folder(name, path), **_options(name, options))
+
+
+def _names(text: str, option: str) -> list[str]:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise SettingsError(f"{option} '{text}' names nothing: list names with commas between them, or leave it away")
+    return names
 
 
 def _options(name: str, texts: Sequence[str]) -> dict[str, Any]:
@@ -117,13 +137,13 @@ def _options(name: str, texts: Sequence[str]) -> dict[str, Any]:
         key, equals, value = text.partition("=")
         if not equals:
             raise SettingsError(f"--option '{text}' is not of the form KEY=VALUE, as in labels=perceived")
-        options[key] = yaml.safe_load(value)
+        options[key] = parse_value(value, text)
     return options
 
 
 def _modalities(bundle: Bundle, corpus: Corpus, text: str, asr: str) -> Subset:
     """In the bundle's order."""
-    wanted = [name.strip() for name in text.split(",") if name.strip()] or corpus.modalities
+    wanted = _names(text, "--modalities") if text else corpus.modalities
     if unknown := [name for name in wanted if text and name not in bundle.modalities]:
         raise SettingsError(
             f"bundle {bundle.model_id} has no modality '{unknown[0]}': it has {', '.join(bundle.modalities)}"
@@ -143,7 +163,7 @@ def _modalities(bundle: Bundle, corpus: Corpus, text: str, asr: str) -> Subset:
 
 def _seen_people(bundle: Bundle, corpus: Corpus, chosen: Subset) -> dict[str, list[str]]:
     """By modality, those of the corpus's people (corpus:name) whom its model was trained on."""
-    present = {person for item in corpus.items for person in item.people}
+    present = people_of(corpus.items)
     seen = {}
     for name in chosen:
         trained = {(source, person) for source, people in bundle.modalities[name].people.items() for person in people}
@@ -158,10 +178,13 @@ def _warnings(bundle: Bundle, corpus: Corpus, chosen: Subset, seen: dict[str, li
         f"({', '.join(people[:8])}{', ...' if len(people) > 8 else ''}): its figures here are too good"
         for name, people in seen.items()
     ]
-    named = {source for item in corpus.items for source, _ in item.people}
+    named = {source for source, _ in people_of(corpus.items)}
     for name in chosen:
         spec = bundle.modalities[name]
-        if unknown := sorted(named & set(spec.trained_on) - set(spec.people)):
+        unknown = sorted(named & set(spec.trained_on) - set(spec.people))
+        if "pseudo" in spec.trained_on and named & set(SOURCES) and not any(map(spec.people.get, SOURCES)):
+            unknown.append(f"pseudo, made of {', '.join(SOURCES)},")
+        if unknown:
             warnings.append(
                 f"the {name} model of {bundle.model_id} was trained on {', '.join(unknown)} without saying on whom: "
                 "its figures here may be too good"
@@ -177,16 +200,12 @@ def _about(bundle: Bundle, corpus: Corpus, warnings: list[str], seen: dict[str, 
         "bundle": bundle.model_id,
         "corpus": corpus.name,
         "synthetic": corpus.synthetic,
-        "people": _count_people(corpus),
+        "people": len(people_of(corpus.items)),
         "note": corpus.note,
         "cluster_unit": corpus.cluster_unit,
         "seen_people": seen,
         "warnings": warnings,
     }
-
-
-def _count_people(corpus: Corpus) -> int:
-    return len({person for item in corpus.items for person in item.people})
 
 
 def _draw(folder: Path, report: Report, evaluation: Evaluation, title: str) -> None:

@@ -11,7 +11,9 @@ from ..errors import DependencyError
 
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
-@click.option("-o", "--output", type=click.Path(path_type=Path), default=Path("report.md"), show_default=True)
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.md"), show_default=True
+)
 @click.option(
     "--resamples", type=click.IntRange(100, 100000), default=1000, show_default=True, help="Of the bootstrap."
 )

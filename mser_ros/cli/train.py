@@ -13,7 +13,7 @@ from ..errors import DependencyError, SettingsError
 @click.argument("config", type=click.Path(path_type=Path))
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
-@click.option("--run", type=click.Path(path_type=Path), help="Run folder; runs/NAME if not given.")
+@click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Run folder; runs/NAME if not given.")
 def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: Path | None) -> None:
     """Train CONFIG (a file of config/train) over its folds, then on everybody.
 
@@ -22,15 +22,18 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
     folders = {}
     for text in data:
         name, equals, place = text.partition("=")
-        if not equals:
+        if not (name and equals and place):
             raise SettingsError(f"--data '{text}' is not of the form NAME=PATH")
+        if name in folders:
+            raise SettingsError(f"--data gives two folders of '{name}': choose one")
         folders[name] = place
     try:
-        from ..training.config_files import load_config
+        from ..training.config_files import check_encoders, load_config
         from ..training.experiment import run_experiment
     except ImportError as error:
         raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
     experiment = load_config(config, overrides=overrides, data=folders)
+    check_encoders(experiment)
     folder = run or Path("runs") / experiment.name
     summary = run_experiment(experiment, folder, say=click.echo)
     if not summary:

@@ -13,12 +13,13 @@ from ..asr.transcriber import Transcriber
 from ..audio.waveform import to_int16
 from ..recognizer import EmotionRecognizer
 from ..types import AbstainReason, EmotionEstimate, Transcript, Utterance
+from .loading import Loadable, load_each
 from .metrics import Predictions
 
 Subset = tuple[str, ...]
 
 
-class Labelled(Protocol):
+class Labelled(Loadable, Protocol):
     """What an evaluation needs of an item of a corpus."""
 
     @property
@@ -26,8 +27,6 @@ class Labelled(Protocol):
 
     @property
     def cluster(self) -> str: ...
-
-    def load(self) -> Utterance: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,15 +64,14 @@ def evaluate(
     """Load and recognise every item; each modality is computed once per item.
 
     `track` wraps the items, for a progress bar. With a `transcriber` the sets with 'text' are also computed from what
-    it hears; where the corpus has no transcript, from that alone.
+    it hears; where the corpus has no transcript, from that alone. Raises `CorpusError` for items that cannot be loaded.
     """
     chosen = subsets(modalities)
     with_text = [subset for subset in chosen if "text" in subset]
     own: list[list[EmotionEstimate]] = []
     heard: list[list[EmotionEstimate]] = []
     errors = words = 0
-    for item in track(items):
-        utterance = item.load()
+    for _, utterance in load_each(track(items)):
         own.append(recognizer.recognize_each(utterance, chosen))
         if transcriber is not None and utterance.audio is not None:
             transcript = transcribe(transcriber, utterance)

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -24,20 +24,29 @@ class SafeCheckpoints(CheckpointIO):
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
         tensors: dict[str, Tensor] = {}
         state = json.dumps(_pack(checkpoint, tensors))
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_suffix(".part")
-        save_file(tensors, part, {_STATE: state})
-        os.replace(part, target)  # a kill while writing leaves the older checkpoint whole
+        _write(tensors, Path(path), {_STATE: state})
 
     def load_checkpoint(self, path: Any, map_location: Any = None, weights_only: bool | None = None) -> dict[str, Any]:
-        with safe_open(str(path), "pt") as stored:
-            state = json.loads(stored.metadata()[_STATE])
-            tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  not a dict
+        """Raises `SettingsError` for a file that is damaged."""
+        try:
+            with safe_open(str(path), "pt") as stored:
+                state = json.loads((stored.metadata() or {})[_STATE])
+                tensors = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118  not a dict
+        except (SafetensorError, KeyError, ValueError) as error:
+            raise SettingsError(
+                f"{path} is damaged ({error}): delete it, this training then begins from its start"
+            ) from None
         return _unpack(state, tensors)
 
     def remove_checkpoint(self, path: Any) -> None:
         Path(path).unlink(missing_ok=True)
+
+
+def _write(tensors: dict[str, Tensor], target: Path, metadata: dict[str, str] | None = None) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    save_file(tensors, part, metadata)
+    os.replace(part, target)  # a kill while writing leaves the older file whole
 
 
 def _pack(value: Any, tensors: dict[str, Tensor]) -> Any:
@@ -71,20 +80,20 @@ def _unpack(value: Any, tensors: dict[str, Tensor]) -> Any:
 
 def save_weights(network: nn.Module, path: Path) -> None:
     """The weights alone."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    save_file({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
+    _write({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
 
 
 def load_weights(network: nn.Module, path: Path) -> None:
-    """Raises `SettingsError` where the file is missing or is of another network."""
+    """Raises `SettingsError` where the file is missing, damaged or of another network."""
     if not path.is_file():
         raise SettingsError(f"there are no trained weights {path}: finish the run with 'mser train'")
     try:
+        stored = load_file(path)
+    except SafetensorError as error:
+        raise SettingsError(f"{path} is damaged ({error}): delete its folder and train again") from None
+    try:
         network.load_state_dict(
-            {
-                name: value.to(torch.float32) if value.is_floating_point() else value
-                for name, value in load_file(path).items()
-            }
+            {name: value.to(torch.float32) if value.is_floating_point() else value for name, value in stored.items()}
         )
     except RuntimeError as error:
         raise SettingsError(f"{path} holds another network than its config.yaml ({error}): train again") from None

@@ -29,7 +29,7 @@ class FoldsConfig:
         "people: so many folds of whole people; group: leave one session out; split: the corpus' own sets",
         choices=("people", "group", "split"),
     )
-    count: int = setting(5, "Folds of scheme 'people'", low=2, high=100)
+    count: int = setting(5, "Folds of scheme 'people'", low=3, high=100)
     only: int = setting(0, "Run only this many folds; 0: all", low=0, high=100)
     validation: str = setting(
         "fold",
@@ -93,7 +93,7 @@ class FusionConfig:
         choices=("", "concat", "cross_attention"),
     )
     width: int = setting(128, "Features of each stream's projection", low=4, high=4096)
-    heads: int = setting(4, "cross_attention: attention heads", low=1, high=64)
+    heads: int = setting(4, "cross_attention: attention heads; they divide the width", low=1, high=64)
     modality_dropout: float = setting(0.0, "Probability that a modality is hidden in training", low=0, high=0.9)
     auxiliary: float = setting(
         0.0,

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import CorpusError
+from ..evaluation.loading import load_each
 from ..labels import LABELS
 from .config import ExperimentConfig
-from .corpora import corpus_folder, open_corpus
-from .corpora.base import Corpus, Item
+from .corpora import Corpus, Item, corpus_folder, open_corpus, people_of
 from .inputs import Sample, prepare
 from .progress import track
 
@@ -38,7 +38,7 @@ class Data:
 
     def people(self, indices: Iterable[int]) -> set[tuple[str, str]]:
         """(corpus, person) of everybody who can be heard, read or seen in these items."""
-        return {person for index in indices for person in self.items[index].people}
+        return people_of(self.items[index] for index in indices)
 
 
 def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:
@@ -59,17 +59,15 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         items += chosen
         entries += [Entry(source, entry.repeat, entry.test)] * len(chosen)
         synthetic = ", synthetic" if corpus.synthetic else ""
-        say(f"{source}: {len(chosen)} items of {len(corpus.people)} people{synthetic}")
+        say(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1
     items, entries = items[::step], entries[::step]
     samples = [
         _with_affect(
-            prepare(
-                item.load(), LABELS.index(item.label), modalities=config.modalities, inputs=inputs, markers=markers
-            ),
+            prepare(utterance, LABELS.index(item.label), modalities=config.modalities, inputs=inputs, markers=markers),
             item,
         )
-        for item in track(items, "loading")
+        for item, utterance in load_each(track(items, "loading"))
     ]
     kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
     if not kept:
@@ -78,8 +76,19 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         tuple(items[i] for i in kept),
         tuple(entries[i] for i in kept),
         tuple(samples[i] for i in kept),
-        {corpus.name: corpus for _, corpus in corpora},
+        _by_name(corpus for _, corpus in corpora),
     )
+
+
+def _by_name(corpora: Iterable[Corpus]) -> dict[str, Corpus]:
+    """A corpus that is there twice, with other options, has the items and the notes of both."""
+    found: dict[str, Corpus] = {}
+    for corpus in corpora:
+        if other := found.get(corpus.name):
+            notes = dict.fromkeys([*other.note.split("; "), *corpus.note.split("; ")])
+            corpus = replace(corpus, items=other.items + corpus.items, note="; ".join(filter(None, notes)))
+        found[corpus.name] = corpus
+    return found
 
 
 def _with_affect(sample: Sample, item: Item) -> Sample:

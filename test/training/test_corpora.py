@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -129,6 +130,37 @@ def test_a_broken_manifest_is_told_line_by_line(tmp_path: Path) -> None:
     ]
 
 
+def test_sounds_of_unknown_length_that_cannot_be_read_are_told_together(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, *(f"{name}.wav\tsad\tann\t\t" for name in "abc"))
+    (folder / "a.wav").write_text("no sound")
+    write_sound(folder / "b.wav")
+    write_sound(folder / "c.wav", seconds=0.0)
+    with pytest.raises(CorpusError, match="these 2 are missing or unusable") as caught:
+        open_corpus("mine", folder)
+    unreadable, empty = str(caught.value).split("\n  ")[1:]
+    assert "a.wav' cannot be read as sound" in unreadable
+    assert "c.wav' holds no audio" in empty
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("\tsad\tann\tinf\thi", "line 2: duration_s 'inf' is not within 0 to 86400"),
+        ("\tsad\tann\t-1\thi", "line 2: duration_s '-1' is not within 0 to 86400"),
+        ("\tsad\tann\t\thi\t7", "line 2: valence '7' is not within -1 to 1"),
+        ("\tsad\tann\t\thi\tnan", "line 2: valence 'nan' is not within -1 to 1"),
+        ("\tsad\tann\t\thi\t0\tmore", "line 2: more cells than columns"),
+        ("\tsad\tann\t\tgr\udcfc\udcdfe", "it is not UTF-8"),
+        ("\tsad\tann\t\t" + "x" * 200000, "it is no table"),
+    ],
+)
+def test_a_cell_that_cannot_be_is_told_with_its_line(tmp_path: Path, row: str, message: str) -> None:
+    text = f"file\tlabel\tspeaker\tduration_s\ttext\tvalence\n{row}\n"
+    (tmp_path / "manifest.tsv").write_bytes(text.encode(errors="surrogateescape"))
+    with pytest.raises(CorpusError, match=message):
+        open_corpus("mine", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("columns", "message"),
     [("file label", "column 'speaker'"), ("label speaker", "a column 'file', 'text' or 'skeleton'")],
@@ -145,6 +177,9 @@ def test_a_folder_without_manifest_or_no_folder_is_told(tmp_path: Path) -> None:
         open_corpus("mine", tmp_path / "nowhere")
     with pytest.raises(CorpusError, match="it has none"):
         open_corpus("ravdess", write_manifest(tmp_path), colour="red")
+    with pytest.raises(CorpusError, match="did you mean 'goemotions'"):
+        open_corpus("goemotion", tmp_path / "goemotion")
+    assert open_corpus("egaits", write_manifest(tmp_path / "walks", "\tsad\tann\t\thi")).name == "egaits"
 
 
 def test_long_lists_of_missing_files_are_cut_but_counted(tmp_path: Path) -> None:
@@ -212,6 +247,12 @@ def test_meld_is_for_evaluation_and_reads_windows_apostrophes(tmp_path: Path) ->
     assert first is not None
     assert first.text == "Oh, he’s here."
     assert corpus.items[1].person == "Ann"
+    (tmp_path / "dev_sent_emo.csv").write_text(header + "1,No!,Ann,anger\n")
+    with pytest.raises(CorpusError, match=r"dev_sent_emo\.csv line 2: Dialogue_ID, Utterance_ID"):
+        open_corpus("meld", tmp_path)
+    (tmp_path / "dev_sent_emo.csv").write_text(header + '1,"No!' + "x" * 200000)
+    with pytest.raises(CorpusError, match=r"dev_sent_emo\.csv after line 1: field larger"):
+        open_corpus("meld", tmp_path)
 
 
 # -- movement
@@ -238,9 +279,32 @@ def test_a_broken_egait_file_is_told(tmp_path: Path) -> None:
     np.savez(tmp_path / "egait_intended.npz", joints=np.zeros((4, 75, 15, 3)), intended=np.zeros(4, int))
     with pytest.raises(CorpusError, match="'walker'"):
         open_corpus("egait", tmp_path)
+    other = write_egait(tmp_path / "other")
+    with np.load(other / "egait_intended.npz") as stored:
+        arrays = dict(stored)
+    np.savez(other / "egait_intended.npz", **{**arrays, "intended": arrays["intended"] + 1})
+    with pytest.raises(CorpusError, match="every label a number of one of the classes"):
+        open_corpus("egait", other)
 
 
 # -- pseudo-multimodal
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"folds": "x"}, "folds must be a whole number, not 'x'"),
+        ({"repeats": "x"}, "repeats must be a whole number, not 'x'"),
+        ({"seed": 1.5}, "seed must be a whole number, not 1.5"),
+        ({"labels": ["intended"]}, "labels must be a text"),
+        ({"folds": 0}, "folds must be 1 or more, not 0"),
+        ({"repeats": -1}, "repeats must be 1 or more, not -1"),
+        ({"seed": -1}, "seed must be 0 or more, not -1"),
+    ],
+)
+def test_an_option_of_a_wrong_kind_is_one_sentence(tmp_path: Path, option: dict[str, Any], message: str) -> None:
+    with pytest.raises(CorpusError, match=f"corpus 'pseudo': {message}"):
+        open_corpus("pseudo", tmp_path, **option)
 
 
 def test_pseudo_items_join_a_voice_a_line_and_a_walk_of_one_class(tmp_path: Path) -> None:

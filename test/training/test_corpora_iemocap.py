@@ -13,7 +13,7 @@ from fakes_iemocap import HANDS, TURN_S, WORDS, write_iemocap
 
 from mser_ros.errors import CorpusError
 from mser_ros.training.corpora import Corpus, Item, open_corpus
-from mser_ros.training.corpora.iemocap_files import read_mocap
+from mser_ros.training.corpora.iemocap_files import read_mocap, read_turns
 from mser_ros.training.folds import by_group
 
 
@@ -175,8 +175,32 @@ def test_items_can_be_sent_to_another_process(corpus: Corpus) -> None:
     assert item.load().transcript.text == WORDS["neu"]
 
 
+def test_the_face_alone_leaves_hands_and_head_unseen(release: Path, corpus: Corpus) -> None:
+    face = open_corpus("iemocap", release, markers="face")
+    assert "motion capture is of the face alone" in face.note
+    one_face, whole = (one(found, "Ses01F_impro01_F000").load().skeleton for found in (face, corpus))
+    assert one_face is not None
+    assert whole is not None
+    np.testing.assert_array_equal(one_face.positions[:, :55], whole.positions[:, :55])
+    np.testing.assert_array_equal(one_face.confidence[:, :55], whole.confidence[:, :55])
+    assert whole.confidence[:, 55:].any()
+    assert not one_face.positions[:, 55:].any()
+    assert not one_face.confidence[:, 55:].any()
+
+
 def test_a_wrong_option_names_the_known_ones(release: Path) -> None:
-    with pytest.raises(CorpusError, match="happy, listener_mocap, sessions"):
+    with pytest.raises(CorpusError, match="happy, listener_mocap, markers, sessions"):
         open_corpus("iemocap", release, hapy="exc")
     with pytest.raises(CorpusError, match="merged, exc, hap"):
         open_corpus("iemocap", release, happy="all")
+    with pytest.raises(CorpusError, match="markers must be one of all, face, not 'hands'"):
+        open_corpus("iemocap", release, markers="hands")
+    for sessions in (6, "one", [1, 9], []):
+        with pytest.raises(CorpusError, match="sessions must be some of 1 to 5"):
+            open_corpus("iemocap", release, sessions=sessions)
+
+
+def test_a_time_that_is_no_number_is_no_turn(tmp_path: Path) -> None:
+    path = tmp_path / "Ses01F_impro01.txt"
+    path.write_text("[0.5.1 - 1.0]\tSes01F_impro01_F000\tneu\t[3, 3, 3]\n[1. - 2.5]\tSes01F_impro01_M000\tang\n")
+    assert [(turn.name, turn.start_s, turn.end_s) for turn in read_turns(path)] == [("Ses01F_impro01_M000", 1.0, 2.5)]

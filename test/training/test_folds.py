@@ -83,15 +83,6 @@ def test_folds_are_of_equal_size_and_balanced() -> None:
         assert [sum(items[i].label == label for i in fold.test) for label in LABELS] == [15] * 4
 
 
-def test_a_protocol_that_chooses_on_the_test_set_is_marked() -> None:
-    fold = by_people(balanced(5), k=5, seed=0)[0]
-    chosen = fold.chosen_on_test()
-    assert chosen.test_is_validation
-    assert not fold.test_is_validation
-    assert chosen.validation == chosen.test == fold.test
-    assert chosen.train == tuple(sorted(fold.train + fold.validation))
-
-
 def test_the_corpus_s_own_sets_are_kept() -> None:
     items = [item(f"p{n}", LABELS[n % 4], split="dev" if n % 3 == 0 else "train", number=n) for n in range(300)]
     (fold,) = by_split(items, seed=0)

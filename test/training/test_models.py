@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from fakes_transformers import write_bert, write_wav2vec2, write_wavlm
+from fakes_transformers import WORDS, write_bert, write_wav2vec2, write_wavlm
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -18,6 +18,7 @@ from mser_ros.training.config import ExperimentConfig
 from mser_ros.training.config_files import build_config
 from mser_ros.training.cross_modal_attention import CrossModalAttention
 from mser_ros.training.fusion import FusionNetwork, drop_modalities
+from mser_ros.training.inputs import load_tokenizer
 from mser_ros.training.learning import affect_loss
 from mser_ros.training.models import build_model
 from mser_ros.training.pooling import POOLING, Encoded, average_frames
@@ -192,9 +193,60 @@ def test_broken_weights_are_one_sentence(bert: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text((bert / "config.json").read_text())
     with pytest.raises(SettingsError, match=r"the weights of .* cannot be loaded"):
         encoder("text", tmp_path)
+    (tmp_path / "model.safetensors").write_bytes((bert / "model.safetensors").read_bytes()[:1000])
+    with pytest.raises(SettingsError, match=r"the weights of .* cannot be loaded"):
+        encoder("text", tmp_path)
+    (tmp_path / "model.safetensors").unlink()
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "no such family"}))
     with pytest.raises(SettingsError, match="cannot be loaded"):
         encoder("text", tmp_path)
+
+
+def test_a_pickle_of_weights_is_never_read(bert: Path, tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text((bert / "config.json").read_text())
+    torch.save(load_file(bert / "model.safetensors"), tmp_path / "pytorch_model.bin")
+    with pytest.raises(SettingsError, match=r"only a pytorch_model\.bin, convert it in an environment that you trust"):
+        encoder("text", tmp_path)
+
+
+def test_code_that_comes_with_a_model_is_refused_and_not_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    classes = {"AutoConfig": "odd.OddConfig", "AutoModel": "odd.OddModel"}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "odd", "auto_map": classes}))
+    (tmp_path / "odd.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    with pytest.raises(SettingsError, match="cannot be loaded"):
+        encoder("text", tmp_path)
+    assert not (tmp_path / "ran").exists()
+
+
+# -- tokenizers
+
+
+def without_tokenizer(bert: Path, folder: Path) -> Path:
+    for name in ("config.json", "model.safetensors"):
+        (folder / name).write_bytes((bert / name).read_bytes())
+    return folder
+
+
+def test_a_model_without_a_tokenizer_is_refused(bert: Path, tmp_path: Path) -> None:
+    config = experiment({"text": {"kind": "pretrained", "source": str(without_tokenizer(bert, tmp_path))}})
+    with pytest.raises(SettingsError, match=r"no usable tokenizer \(there is no tokenizer\.json\)"):
+        load_tokenizer(config)
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS[:4]))
+    with pytest.raises(SettingsError, match="its tokenizer knows no word"):
+        load_tokenizer(config)
+    (tmp_path / "vocab.txt").write_text("\n".join(WORDS))
+    assert load_tokenizer(config).encode("go away").tokens == ["[CLS]", "go", "away", "[SEP]"]
+
+
+@pytest.mark.parametrize("content", [b"{}", b"no JSON", b"\xff"])
+def test_a_broken_tokenizer_is_one_sentence(bert: Path, tmp_path: Path, content: bytes) -> None:
+    config = experiment({"text": {"kind": "pretrained", "source": str(without_tokenizer(bert, tmp_path))}})
+    (tmp_path / "tokenizer.json").write_bytes(content)
+    with pytest.raises(SettingsError, match="no usable tokenizer"):
+        load_tokenizer(config)
 
 
 # -- pooling
@@ -337,17 +389,3 @@ def test_paper_a_sizes(folder: Path) -> None:
     assert mocap.classifier.dense[1].weight.shape == (128, 13 * 12 * 75)
     output = mocap({"mocap": {"positions": torch.randn(2, 200, 63, 3), "mask": torch.ones(2, 200, 63)}})
     assert output.logits.shape == (2, CLASSES)
-
-
-def test_flatten_needs_one_length(bert: Path) -> None:
-    with pytest.raises(SettingsError, match=r"needs utterances of one length: set inputs\.fixed_s"):
-        build_model(experiment({"text": {"kind": "pretrained", "source": str(bert)}}, pooling="flatten"))
-
-
-def test_several_modalities_need_a_fusion(group_norm: Path, bert: Path) -> None:
-    streams = {
-        "speech": {"kind": "pretrained", "source": str(group_norm)},
-        "text": {"kind": "pretrained", "source": str(bert)},
-    }
-    with pytest.raises(SettingsError, match=r"needs model\.fusion\.kind"):
-        build_model(experiment(streams))

@@ -101,6 +101,9 @@ def test_people_whom_the_bundle_has_seen_are_warned_of(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["--modalities", ","], "--modalities ',' names nothing"),
+        (["--subset", " , "], "--subset ' , ' names nothing"),
+        (["--option", "labels=[a"], "the value of 'labels=[a' cannot be understood"),
         (["--modalities", "face"], "no modality 'face': it has speech, text, mocap"),
         (["--modalities", "mocap"], "no item of corpus 'mine'"),
         (["--subset", "dan"], "no person dan: it has ann, bob, cat"),
@@ -116,6 +119,63 @@ def test_a_mistake_is_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("corpus_text", ["", "=folder", "mine="])
+def test_a_corpus_without_name_or_folder_is_refused(
+    bundle: Path, capsys: pytest.CaptureFixture[str], corpus_text: str
+) -> None:
+    assert run("--bundle", bundle, "--corpus", corpus_text) == 1
+    assert "is not of the form NAME or NAME=PATH" in capsys.readouterr().err
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(
+    bundle: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = corpus / "manifest.tsv"
+    for option, place, named in (
+        ("--json", corpus, corpus),
+        ("--json", file / "out.json", file),
+        ("--plots", file, file),
+    ):
+        assert run("--bundle", bundle, "--corpus", f"mine={corpus}", option, place) in (1, 2)
+        printed = capsys.readouterr()
+        assert printed.out == ""
+        assert str(named) in printed.err
+        assert "Traceback" not in printed.err
+
+
+def test_every_item_that_cannot_be_loaded_is_named(
+    bundle: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (corpus / "manifest.tsv").write_text(
+        "file\tlabel\tspeaker\tduration_s\n" + "".join(f"ann{n}.wav\tsad\tann\t1\n" for n in range(4))
+    )
+    for number in (1, 3):
+        (corpus / f"ann{number}.wav").write_text("no sound")
+    assert run("--bundle", bundle, "--corpus", f"mine={corpus}") == 1
+    error = capsys.readouterr().err
+    assert "items that cannot be loaded, restore them or take them out: 2" in error
+    assert "ann1.wav" in error
+    assert "ann3.wav" in error
+
+
+def test_a_bundle_of_the_pseudo_corpus_may_have_seen_its_sources(
+    bundle: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ("--corpus", f"ravdess={corpus}", "--modalities", "speech", "--bundle")
+    for number, (people, warned) in enumerate(
+        [({"pseudo": []}, True), ({}, True), ({"pseudo": [], "nemo": ["x"]}, False)]
+    ):
+        manifest = json.loads((bundle / MANIFEST).read_text())
+        seen = write_tiny_bundle(tmp_path / f"seen{number}")
+        manifest["modalities"]["speech"] |= {"people": people, "trained_on": ["pseudo"]}
+        write_manifest(seen, {key: value for key, value in manifest.items() if key not in ("format", "files")})
+        assert run(*arguments, seen) == 0
+        said = "was trained on pseudo, made of ravdess, nemo, goemotions, egait, without saying on whom"
+        assert (said in capsys.readouterr().err) == warned
+    assert run("--corpus", f"mine={corpus}", "--modalities", "speech", "--bundle", tmp_path / "seen0") == 0
+    assert "pseudo" not in capsys.readouterr().err
 
 
 def test_face_markers_are_no_evidence_for_a_body_model(bundle: Path, tmp_path: Path) -> None:

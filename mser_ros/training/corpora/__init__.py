@@ -3,7 +3,7 @@
 Nothing below this package imports torch: `mser evaluate` reads the same corpora beside the robot path.
 """
 
-from .base import Corpus, Item
+from .base import Corpus, Item, people_of
 from .registry import CORPORA, corpus_folder, open_corpus
 
-__all__ = ["CORPORA", "Corpus", "Item", "corpus_folder", "open_corpus"]
+__all__ = ["CORPORA", "Corpus", "Item", "corpus_folder", "open_corpus", "people_of"]

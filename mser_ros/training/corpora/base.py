@@ -77,7 +77,7 @@ class Corpus:
 
     @property
     def people(self) -> tuple[str, ...]:
-        """Every `Item.person`, sorted."""
+        """Every `Item.person`, sorted; in a synthetic corpus they are blocks of people."""
         return tuple(sorted({item.person for item in self.items}))
 
     def subset(self, people: Iterable[str]) -> Corpus:
@@ -90,9 +90,9 @@ class Corpus:
         return replace(self, items=tuple(item for item in self.items if item.person in wanted))
 
 
-def label_index(items: Sequence[Item]) -> list[int]:
-    """Each item's class as an index into `LABELS`."""
-    return [LABELS.index(item.label) for item in items]
+def people_of(items: Iterable[Item]) -> set[tuple[str, str]]:
+    """(corpus, person) of everybody who can be heard, read or seen in the items."""
+    return {person for item in items for person in item.people}
 
 
 def refuse(name: str, folder: Path, missing: Sequence[str], cure: str) -> NoReturn:

@@ -30,11 +30,15 @@ def read_sound(path: Path) -> Waveform:
 
 
 def sound_duration_s(path: Path) -> float:
-    """Length of a sound file from its header. Raises `AudioError` for an unreadable file."""
+    """Length of a sound file from its header, above 0. Raises `AudioError` for a file that is unreadable or silent by
+    having no sample."""
     try:
-        return float(soundfile.info(str(path)).duration)
+        seconds = float(soundfile.info(str(path)).duration)
     except soundfile.SoundFileError as error:
         raise AudioError(f"'{path}' cannot be read as sound ({error}): restore the file") from None
+    if not seconds:
+        raise AudioError(f"'{path}' holds no audio: restore the file")
+    return seconds
 
 
 def sequence_at(positions: np.ndarray, rate_hz: float, layout: str) -> SkeletonSequence:

@@ -18,7 +18,7 @@ BINS, MARKERS = 200, 63
 #: Folders of motion capture and their values per frame, in the order of paper A's columns.
 MOCAP: tuple[tuple[str, int], ...] = (("MOCAP_rotated", 165), ("MOCAP_hand", 18), ("MOCAP_head", 6))
 
-_NUMBER = r"\s*(-?[\d.]+)\s*"
+_NUMBER = r"\s*(-?\d+(?:\.\d*)?)\s*"
 _TURN = re.compile(rf"^\[{_NUMBER}-{_NUMBER}\]\s+(\S+)\s+(\w+)(?:\s+\[([^\]]*)\])?")
 _LINE = re.compile(r"^(Ses\w+)\s*(?:\[[^\]]*\])?\s*:\s*(.*)$")
 #: Dialogue, actor who wears the markers, speaker. Some ids end in letters, such as MXX0.

@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from ...errors import AudioError
 from ...labels import LABELS
 from ...mocap.readers import read_motion
 from ...types import Transcript, Utterance, to_ns
@@ -23,6 +24,7 @@ from .files import is_usable, read_sound, sound_duration_s
 
 MANIFEST = "manifest.tsv"
 _CURE = f"restore the files or mend {MANIFEST}"
+_RANGES = {"duration_s": (0.0, 86400.0), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "dominance": (-1.0, 1.0)}
 _CARRIERS: Mapping[str, str] = {"file": "speech", "text": "text", "skeleton": "mocap"}
 
 
@@ -54,10 +56,7 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
     path = folder / MANIFEST
     if not path.is_file():
         refuse(name, folder, [MANIFEST], _CURE)
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-        columns = tuple(reader.fieldnames or ())
-        rows = [(number, row) for number, row in enumerate(reader, 2) if any(row.values())]
+    columns, rows = _rows(name, path)
     lacking = [f"{MANIFEST}: column '{column}'" for column in ("label", "speaker") if column not in columns]
     if not any(column in columns for column in _CARRIERS):
         lacking.append(f"{MANIFEST}: a column 'file', 'text' or 'skeleton'")
@@ -66,11 +65,31 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
     faults = [fault for number, row in rows for fault in _faults(folder, number, row)]
     if faults:
         refuse(name, folder, faults, _CURE)
-    items = tuple(_item(name, folder, language, number, row) for number, row in rows)
+    items = []
+    for number, row in rows:
+        try:
+            items.append(_item(name, folder, language, number, row))
+        except AudioError as error:
+            faults.append(str(error))
+    if faults:
+        refuse(name, folder, faults, _CURE)
     require_items(name, folder, items)
     modalities = tuple(modality for column, modality in _CARRIERS.items() if any(row.get(column) for _, row in rows))
     unit = "dialogue" if "dialogue" in columns else "speaker"
-    return Corpus(name, items, modalities, "not stated", unit)
+    return Corpus(name, tuple(items), modalities, "not stated", unit)
+
+
+def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
+    """Columns, and the rows by line."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+            rows = [(number, row) for number, row in enumerate(reader, 2) if any(row.values())]
+            return tuple(reader.fieldnames or ()), rows
+    except UnicodeDecodeError:
+        refuse(name, path.parent, [f"{MANIFEST}: it is not UTF-8"], f"save {MANIFEST} as UTF-8")
+    except csv.Error as error:
+        refuse(name, path.parent, [f"{MANIFEST}: it is no table ({error})"], _CURE)
 
 
 def _faults(folder: Path, number: int, row: dict[str, str]) -> list[str]:
@@ -82,11 +101,14 @@ def _faults(folder: Path, number: int, row: dict[str, str]) -> list[str]:
         faults.append(f"{at}: no speaker")
     if not any(row.get(column) for column in _CARRIERS):
         faults.append(f"{at}: no file, text or skeleton")
-    for column in ("duration_s", "valence", "arousal", "dominance"):
+    for column, (low, high) in _RANGES.items():
         try:
-            float(row.get(column) or 0)
+            if not low <= float(row.get(column) or 0) <= high:
+                faults.append(f"{at}: {column} '{row[column]}' is not within {low:g} to {high:g}")
         except ValueError:
             faults.append(f"{at}: {column} '{row[column]}' is no number")
+    if None in row:  # where csv puts what has no column
+        faults.append(f"{at}: more cells than columns")
     return faults
 
 

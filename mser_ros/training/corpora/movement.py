@@ -39,6 +39,8 @@ def egait(folder: Path, *, labels: str = "intended") -> Corpus:
         faults = [f"{path.name}: joints of shape (walks, frames, 16, 3)"]
     if not faults and len({len(arrays[name]) for name in ("joints", key, "walker")}) > 1:
         faults = [f"{path.name}: as many labels and walkers as walks"]
+    if not faults and not np.isin(arrays[key], np.arange(len(arrays["classes"]))).all():
+        faults = [f"{path.name}: every label a number of one of the classes"]
     if faults:
         refuse("egait", folder, faults, "restore the file")
     classes = [str(name) for name in arrays["classes"]]

@@ -20,6 +20,8 @@ from . import manifest, movement, text
 from .base import Corpus, Item
 
 _VOICES = {"ravdess": manifest.ravdess, "nemo": manifest.nemo}
+#: The corpora whose people are in it.
+SOURCES = (*_VOICES, "goemotions", "egait")
 _NOTE = (
     "SYNTHETIC: clips, lines and walks of one class but of different people, combined; "
     "shows that fusion works, not how well it would work on one real person"
@@ -38,6 +40,9 @@ def pseudo(
     """
     from ..folds import deal
 
+    for option, value, least in (("folds", folds, 1), ("repeats", repeats, 1), ("seed", seed, 0)):
+        if value < least:
+            raise CorpusError(f"corpus 'pseudo': {option} must be {least} or more, not {value}")
     voices = [reader(folder / name) for name, reader in _VOICES.items() if (folder / name).is_dir()]
     if not voices:
         raise CorpusError(f"corpus 'pseudo' needs a folder ravdess or nemo in {folder}: give the folder around them")

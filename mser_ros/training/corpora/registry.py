@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ...errors import CorpusError
+from ...errors import CorpusError, SettingsError
+from ...settings import Setting
 from . import manifest, movement, text
 from .base import Corpus, require_folder
 from .iemocap import iemocap
@@ -48,17 +50,28 @@ def open_corpus(name: str, path: str | Path, **options: Any) -> Corpus:
     """The corpus `name` in the folder `path`.
 
     Names that are not in `CORPORA` are folders with a `manifest.tsv` like RAVDESS's. Options are those of the reader.
-    Raises `CorpusError` that lists, by file, what is missing; an unknown option is refused with the known ones.
+    Raises `CorpusError` that lists, by file, what is missing; an unknown option is refused with the known ones, one of
+    another type than its default with the right type.
     """
     folder = Path(path).expanduser()
+    near = get_close_matches(name, CORPORA, 1)
+    if near and near[0] != name and not folder.is_dir():
+        raise CorpusError(f"there is no corpus '{name}' and no folder {folder}: did you mean '{near[0]}'?")
     require_folder(name, folder)
     reader = CORPORA.get(name)
-    known = [] if reader is None else list(inspect.signature(reader).parameters)[1:]
-    for option in options:
+    known = {} if reader is None else dict(list(inspect.signature(reader).parameters.items())[1:])
+    for option, value in options.items():
         if option not in known:
-            raise CorpusError(f"corpus '{name}' has no option '{option}': {_choices(known)}")
+            has = f"it has {', '.join(known)}" if known else "it has none"
+            raise CorpusError(f"corpus '{name}' has no option '{option}': {has}")
+        _check_type(name, option, known[option].default, value)
     return manifest.plain(name, folder) if reader is None else reader(folder, **options)
 
 
-def _choices(known: list[str]) -> str:
-    return f"it has {', '.join(known)}" if known else "it has none"
+def _check_type(name: str, option: str, default: Any, value: Any) -> None:
+    if not isinstance(default, (bool, int, str)):
+        return  # the reader itself checks what may have several types
+    try:
+        Setting(option, default, "", "", None, None, ()).check(value)
+    except SettingsError as error:
+        raise CorpusError(f"corpus '{name}': {error}") from None

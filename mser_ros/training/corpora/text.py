@@ -57,19 +57,28 @@ def meld(folder: Path) -> Corpus:
     if not splits:
         refuse("meld", folder, ["train_sent_emo.csv", "dev_sent_emo.csv"], "restore the files")
     items: list[Item] = []
+    faults: list[str] = []
     needed = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
     for split in splits:
         name = f"{split}_sent_emo.csv"
-        rows = csv.DictReader(io.StringIO(_decode((folder / name).read_bytes())))
-        lacking = [f"{name}: column '{column}'" for column in needed if column not in (rows.fieldnames or ())]
+        table = csv.DictReader(io.StringIO(_decode((folder / name).read_bytes())), restval="")
+        try:
+            rows = [(table.line_num, row) for row in table]
+        except csv.Error as error:
+            refuse("meld", folder, [f"{name} after line {table.line_num}: {error}"], "restore the files")
+        lacking = [f"{name}: column '{column}'" for column in needed if column not in (table.fieldnames or ())]
         if lacking:
             refuse("meld", folder, lacking, "restore the files")
-        for row in rows:
-            if label := MELD.get(row["Emotion"]):
+        for line, row in rows:
+            if empty := [column for column in needed if not row[column]]:
+                faults.append(f"{name} line {line}: {', '.join(empty)}")
+            elif label := MELD.get(row["Emotion"]):
                 dialogue = f"{split}-{row['Dialogue_ID']}"
                 place = f"{dialogue}-{row['Utterance_ID']}"
                 text = row["Utterance"]
                 items.append(_line("meld", place, label, text, person=row["Speaker"], cluster=dialogue, split=split))
+    if faults:
+        refuse("meld", folder, faults, "restore the files")
     require_items("meld", folder, items)
     return Corpus(
         "meld",
