@@ -43,5 +43,6 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
         for source, figures in by_source.items():
             if isinstance(figures, dict) and "ua" in figures:
                 scores = f"UA {figures['ua']:.3f}, WA {figures['wa']:.3f}, out of fold, {figures['items']} items"
-                click.echo(f"{source}{part}: {scores}")
+                mark = ", SYNTHETIC" if source in summary["synthetic"] else ""
+                click.echo(f"{source}{part}: {scores}{mark}")
     click.echo(f"run folder: {folder}")

@@ -83,14 +83,19 @@ def save_weights(network: nn.Module, path: Path) -> None:
     _write({name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}, path)
 
 
-def load_weights(network: nn.Module, path: Path) -> None:
-    """Raises `SettingsError` where the file is missing, damaged or of another network."""
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Raises `SettingsError` where the file is missing or damaged."""
     if not path.is_file():
         raise SettingsError(f"there are no trained weights {path}: finish the run with 'mser train'")
     try:
-        stored = load_file(path)
+        return load_file(path)
     except SafetensorError as error:
         raise SettingsError(f"{path} is damaged ({error}): delete its folder and train again") from None
+
+
+def load_weights(network: nn.Module, path: Path) -> None:
+    """Raises `SettingsError` where the file is missing, damaged or of another network."""
+    stored = read_weights(path)
     try:
         network.load_state_dict(
             {name: value.to(torch.float32) if value.is_floating_point() else value for name, value in stored.items()}

@@ -29,8 +29,8 @@ from .fitting import Fitted, fit, leads, predict_affect, predict_subsets
 from .hearing import with_variants
 from .models import build_model
 from .predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
-from .run_folder import check_run, note_corpora, open_run
-from .warm_start import BEST, People, check_folds, write_fold
+from .run_folder import check_run, note_corpora, open_run, read_corpora
+from .warm_start import BEST, People, check_folds, encoder_runs, write_fold
 
 Say = Callable[[str], None]
 
@@ -43,6 +43,8 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     if not leads():
         say = _silent
     check_run(config, folder)
+    for run in encoder_runs(config):
+        read_corpora(run)
     build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
     data = load_data(config, say=say)
     data = replace(data, samples=with_variants(config, data.samples))
@@ -211,7 +213,7 @@ def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any
         scores = score(rows.predictions())
         summary[source] = {
             "items": len(rows),
-            "people": len(set(rows.person.tolist())),
+            "people": len(rows.people),
             **{name: round(scores.values[name], 4) for name in ("ua", "wa", "macro_f1")},
             "intervals": {name: [round(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
         }

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from .graphs import reads_markers
 from .inputs import tokenizer_json
 from .licences import weights_licence
 from .predictions import PREDICTIONS, OutOfFold
-from .run_folder import CORPORA
+from .run_folder import read_corpora
 from .temperatures import fit_temperatures
 from .warm_start import encoder_runs
 
@@ -48,15 +47,13 @@ class Run:
 def open_finished(folder: Path) -> Run:
     """Raises `SettingsError` where the run is not finished, has no final model, or must not be given away."""
     config = read_config(folder)
-    if not ((folder / CORPORA).is_file() and (folder / PREDICTIONS).is_file()):
-        raise SettingsError(f"the run in {folder} is not finished: give the same 'mser train' command again")
+    corpora = read_corpora(folder)
     rows = OutOfFold.load(folder / PREDICTIONS)
     if not config.folds.final and len(set(rows.fold.tolist())) > 1:
         raise SettingsError(
             f"the run in {folder} has no final model, because folds.final is false: train it with folds.final=true in "
             "another folder (--run)"
         )
-    corpora = json.loads((folder / CORPORA).read_text(encoding="utf-8"))
     barred = [name for name, entry in corpora.items() if entry["evaluation_only"]]
     if barred:
         raise SettingsError(f"the run in {folder} was trained on {', '.join(barred)}, which is for evaluation only")

@@ -120,8 +120,6 @@ def build_model(config: ExperimentConfig, *, fold: str = "") -> nn.Module:
 
         encoders = {name: build_encoder(name, config, fold=fold) for name in config.modalities}
         return FUSIONS[config.model.fusion.kind](encoders, config)
-    if len(config.modalities) > 1:
-        raise SettingsError("a network of several modalities needs model.fusion.kind: concat or cross_attention")
     modality = config.modalities[0]
     pooling = getattr(config.model.streams, modality).pooling or config.model.pooling
     members = []

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from itertools import combinations
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 
 from ..errors import SettingsError
 from ..evaluation.metrics import Predictions
+from ..evaluation.resampling import SOURCES
 from ..inference import softmax
 from ..labels import LABELS
 from .corpora.base import Item
@@ -57,6 +59,12 @@ class OutOfFold:
     def sources(self) -> list[str]:
         return sorted(set(self.source.tolist()))
 
+    @property
+    def people(self) -> set[str]:
+        """Everybody who can be heard, read or seen; of synthetic items the source people."""
+        joined = [name for name in self.cluster.tolist() if SOURCES in name]
+        return {person for name in joined for person in name.split(SOURCES)} or set(self.person.tolist())
+
     def predictions(self, temperature: float = 1.0) -> Predictions:
         """As the evaluation wants them."""
         return Predictions(self.label, softmax(self.logits / temperature), self.cluster)
@@ -69,8 +77,13 @@ class OutOfFold:
         """Raises `SettingsError` where the file is missing."""
         if not path.is_file():
             raise SettingsError(f"there are no predictions {path}: finish the run with 'mser train'")
-        with np.load(path, allow_pickle=False) as stored:
-            return OutOfFold(**{name: stored[name] for name in stored.files})
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return OutOfFold(**{name: stored[name] for name in stored.files})
+        except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
+            raise SettingsError(
+                f"{path} is damaged ({error}): delete it and give the 'mser train' command again"
+            ) from None
 
     @staticmethod
     def join(parts: list[OutOfFold]) -> OutOfFold:

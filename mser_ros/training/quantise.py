@@ -8,7 +8,8 @@ changes too many as well, or leaves nothing to quantise, a graph stays fp32.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -78,16 +79,16 @@ def quantise(source: Path, target: Path) -> None:
     _quantise_embeddings(model)
     del model.graph.value_info[:]  # shapes of the exporter that no longer hold once Gemm is taken apart
     onnx.save(model, target)
-    logging.getLogger().setLevel(logging.ERROR)  # onnxruntime advises on the root logger
-    quantize_dynamic(
-        target,
-        target,
-        op_types_to_quantize=["MatMul", "Gemm"],
-        per_channel=True,
-        reduce_range=True,
-        weight_type=QuantType.QInt8,
-        extra_options={"MatMulConstBOnly": True},
-    )
+    with _without_advice():
+        quantize_dynamic(
+            target,
+            target,
+            op_types_to_quantize=["MatMul", "Gemm"],
+            per_channel=True,
+            reduce_range=True,
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
 
 
 def quantise_in_blocks(source: Path, target: Path) -> None:
@@ -100,11 +101,23 @@ def quantise_in_blocks(source: Path, target: Path) -> None:
     model = onnx.load(source)
     _quantise_embeddings(model)
     del model.graph.value_info[:]
-    logging.getLogger().setLevel(logging.ERROR)
-    # Accuracy level 4: products of int8, not of weights that are unpacked to floats at each call.
-    quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4)
-    quantiser.process()
-    quantiser.model.save_model_to_file(str(target), False)
+    with _without_advice():
+        # Accuracy level 4: products of int8, not of weights that are unpacked to floats at each call.
+        quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4)
+        quantiser.process()
+        quantiser.model.save_model_to_file(str(target), False)
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """onnxruntime advises on the root logger."""
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        root.setLevel(level)
 
 
 def _quantise_embeddings(model: onnx.ModelProto) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,13 +13,12 @@ from ..errors import SettingsError
 from ..evaluation.comparison import Difference, paired_bootstrap
 from ..evaluation.metrics import Predictions, Scores, concordance, score
 from ..evaluation.plots import confusion_matrix, intervals
-from ..evaluation.resampling import SOURCES
 from .config import ExperimentConfig
 from .config_files import read_config
 from .predictions import OutOfFold, subset_file, subsets_of
 from .progress import track
 from .published import BARS, PAPERS, Row
-from .run_folder import CORPORA
+from .run_folder import read_corpora
 
 #: A set of modalities may cost this much beside the best model of one of them: one point.
 TOLERANCE = 0.01
@@ -45,11 +43,6 @@ class Result:
     def percent(self, name: str) -> str:
         low, high = self.scores.intervals[name]
         return f"{100 * self.scores.values[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-    @property
-    def people(self) -> int:
-        """How many can be heard, read or seen, as finely as the corpus names them."""
-        return len({person for joined in self.rows.cluster.tolist() for person in joined.split(SOURCES)})
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,8 +80,7 @@ def read_run(folder: Path, *, resamples: int) -> Run:
         path = folder / subset_file(subset, config.modalities)
         if path.is_file() or subset == config.modalities:
             results[subset] = Result(OutOfFold.load(path), resamples)
-    corpora = json.loads((folder / CORPORA).read_text(encoding="utf-8")) if (folder / CORPORA).is_file() else {}
-    return Run(folder, config, results, any(entry["synthetic"] for entry in corpora.values()))
+    return Run(folder, config, results, any(entry["synthetic"] for entry in read_corpora(folder).values()))
 
 
 def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) -> None:
@@ -163,7 +155,7 @@ def _line(row: Row, run: Run) -> str:
     result = run.all
     cells = [row.title, row.published, row.protocol, f"`{run.name}`"]
     cells += [f"{result.percent(name)}{run.star}" for name in ("wa", "ua")]
-    cells += [f"{len(result.rows)}, {result.people}", _protocol(run)]
+    cells += [f"{len(result.rows)}, {len(result.rows.people)}", _protocol(run)]
     return f"| {' | '.join(cells)} |"
 
 

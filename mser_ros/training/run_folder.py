@@ -56,6 +56,17 @@ def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
     return replace(config, corpora=corpora, threads=1, devices=1, cache="")
 
 
+def read_corpora(folder: Path) -> dict[str, dict[str, Any]]:
+    """What `note_corpora` wrote, by name. Raises `SettingsError` for a run that is not finished."""
+    path = folder / CORPORA
+    if not path.is_file():
+        raise SettingsError(f"the run in {folder} is not finished: give the same 'mser train' command again")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"{path} is damaged ({error}): give the same 'mser train' command again") from None
+
+
 def note_corpora(config: ExperimentConfig, data: Data, trained: Iterable[int], folder: Path) -> None:
     """Write down every corpus behind the run's weights with its conditions and people: its own, the sources of
     synthetic ones, and those of the runs that its encoders come from. `trained`: indices of the items it learned."""
@@ -77,7 +88,7 @@ def note_corpora(config: ExperimentConfig, data: Data, trained: Iterable[int], f
         for name in sorted({source.corpus for item in whole.items for source in item.sources}):
             entries.setdefault(name, part)
     for run in encoder_runs(config):
-        for name, entry in json.loads((run / CORPORA).read_text(encoding="utf-8")).items():
+        for name, entry in read_corpora(run).items():
             people.setdefault(name, set()).update(entry["people"])
             entries.setdefault(name, {**entry, "note": entry["note"] or f"by the encoder of {run.name}"})
     entries = {name: {**entry, "people": sorted(people.get(name, ()))} for name, entry in entries.items()}

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import safe_open
 from torch import nn
 
 from ..errors import SettingsError
+from .checkpoints import read_weights
 from .config import ExperimentConfig
 from .config_files import read_config
 
@@ -44,17 +44,12 @@ def load_encoder(encoder: nn.Module, modality: str, experiment: ExperimentConfig
                 f"the {modality} encoder of {run} was trained with {name}={other!r}, not {mine!r}: set it so"
             )
     path = weights_of(run, fold)
-    wanted = set(encoder.state_dict())
-    with safe_open(str(path), "pt") as stored:
-        names = set(stored.keys())
-        prefix = next(
-            (p for p in ("encoder.", f"encoders.{modality}.") if all(p + name in names for name in wanted)), None
-        )
-        if prefix is None:
-            raise SettingsError(
-                f"{path} does not hold one {modality} encoder like this: name a run of a single network"
-            )
-        encoder.load_state_dict({name: stored.get_tensor(prefix + name) for name in wanted})
+    wanted, stored = set(encoder.state_dict()), read_weights(path)
+    prefixes = ("encoder.", f"encoders.{modality}.")
+    prefix = next((prefix for prefix in prefixes if all(prefix + name in stored for name in wanted)), None)
+    if prefix is None:
+        raise SettingsError(f"{path} does not hold one {modality} encoder like this: name a run of a single network")
+    encoder.load_state_dict({name: stored[prefix + name] for name in wanted})
 
 
 def weights_of(run: Path, fold: str) -> Path:

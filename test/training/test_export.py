@@ -164,7 +164,7 @@ def test_a_run_without_a_final_model_is_told_so(exported: Exported, tmp_path: Pa
     (run / "config.yaml").write_text(yaml.safe_dump(config_tree(config)), encoding="utf-8")
     with pytest.raises(SettingsError, match=r"has no final model, because folds\.final is false: train it with"):
         export_bundle([run], tmp_path / "out", say=lambda _text: None)
-    (run / "predictions.npz").unlink()
+    (run / "corpora.json").unlink()
     with pytest.raises(SettingsError, match="is not finished: give the same"):
         export_bundle([run], tmp_path / "out", say=lambda _text: None)
 
