@@ -7,6 +7,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 
@@ -160,6 +161,17 @@ def _export(graph: nn.Module, inputs: dict[str, Tensor], path: Path, *, outputs:
         set_exporting(graph, False)
     assert program is not None
     program.save(str(path))
+    _forget_origin(path)
+
+
+def _forget_origin(path: Path) -> None:
+    """Where each operation comes from in the source, with the paths of this machine, is nobody's business."""
+    model = onnx.load(path)
+    for part in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer):
+        del part.metadata_props[:]
+    for part in (*model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+    onnx.save(model, path)
 
 
 def set_exporting(network: nn.Module, exporting: bool) -> None:

@@ -21,6 +21,7 @@ from mser_ros.evaluation.metrics import Predictions, score
 from mser_ros.inference import Graph, softmax
 from mser_ros.labels import LABELS
 from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.resources import default_bundle_dir
 from mser_ros.training.agreement import Agreement, Comparison
 from mser_ros.training.config import EncoderConfig, ExperimentConfig, InputConfig, SpeechAugmentConfig
 from mser_ros.training.config_files import config_tree
@@ -66,6 +67,14 @@ def test_the_robot_says_what_the_network_says(exported: Exported) -> None:
         sample = prepare(utterance, 0, modalities=["speech"], inputs=exported.config.inputs)
         expected = softmax(predict(exported.config, network, [sample])[0] / temperature)
         np.testing.assert_allclose(recognizer.recognize(utterance).probabilities, expected, atol=0.03)
+
+
+def test_a_graph_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
+    for folder in (exported.bundle, default_bundle_dir()):
+        for graph in folder.glob("*.onnx"):
+            content = graph.read_bytes()
+            for word in (b"site-packages", b"stack_trace", str(Path(__file__).parents[2]).encode()):
+                assert word not in content, (graph, word)
 
 
 def test_the_manifest_says_where_the_weights_come_from(exported: Exported) -> None:
