@@ -23,7 +23,6 @@ SPEECH: dict[str, Any] = {
     "num_conv_pos_embeddings": 16,
     "num_conv_pos_embedding_groups": 4,
 }
-FULL_BERT: dict[str, Any] = {"vocab_size": 30522}
 
 
 def write_wav2vec2(folder: Path, *, norm: str = "group", seed: int = 0, **settings: Any) -> Path:
@@ -41,6 +40,22 @@ def write_wavlm(folder: Path) -> Path:
     transformers.WavLMModel(
         transformers.WavLMConfig(**SPEECH, feat_extract_norm="layer", do_stable_layer_norm=True)
     ).save_pretrained(folder)
+    return folder
+
+
+def write_hubert(folder: Path) -> Path:
+    """Its base model has group norm, as wav2vec 2.0's has."""
+    torch.manual_seed(0)
+    transformers.HubertModel(transformers.HubertConfig(**SPEECH, feat_extract_norm="group")).save_pretrained(folder)
+    return folder
+
+
+def write_roberta(folder: Path) -> Path:
+    """BERT's words and size in RoBERTa's architecture, whose padding is token 1 and whose positions begin at 2."""
+    write_bert(folder)
+    torch.manual_seed(0)
+    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
+    transformers.RobertaModel(transformers.RobertaConfig(**small, vocab_size=len(WORDS))).save_pretrained(folder)
     return folder
 
 

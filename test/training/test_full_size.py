@@ -17,6 +17,7 @@ from mser_ros.training.config import ExperimentConfig
 from mser_ros.training.full_size import full_size_config, time_epoch, write_bundle, write_sources
 from mser_ros.training.fusion import FusionNetwork
 from mser_ros.training.inputs import Collator, prepare
+from mser_ros.training.models import build_model
 from mser_ros.training.serving import sentence
 from mser_ros.types import Transcript, Utterance, Waveform, to_ns
 
@@ -49,6 +50,12 @@ def test_int8_is_a_third_of_the_size(full_size: FullSize) -> None:
     whole = 4 * sum(value.numel() for value in full_size.network.state_dict().values())
     assert whole > 800e6
     assert load_bundle(full_size.path).size_bytes < 0.36 * whole
+
+
+def test_paper_a_has_as_many_parameters_as_published(full_size: FullSize) -> None:
+    network = build_model(full_size_config(CONFIGS / "paper_a_fusion.yaml", full_size.sources))
+    # BERT's pooler (0.6 million) is not used here.
+    assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(280.5e6, rel=5e-4)
 
 
 @pytest.mark.parametrize("seconds", [0.6, 3.0])

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from fakes_transformers import WORDS, write_bert, write_wav2vec2, write_wavlm
+from fakes_transformers import WORDS, write_bert, write_hubert, write_roberta, write_wav2vec2, write_wavlm
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -100,10 +101,11 @@ def inputs_of(rows: int = 3) -> dict[str, dict[str, Tensor]]:
 # -- encoders
 
 
-@pytest.mark.parametrize("kind", ["group", "layer", "wavlm"])
+@pytest.mark.parametrize("kind", ["group", "layer", "wavlm", "hubert"])
 def test_padding_a_waveform_changes_nothing(folder: Path, kind: str) -> None:
     source = folder / f"padding-{kind}"
-    network = encoder("speech", write_wavlm(source) if kind == "wavlm" else write_wav2vec2(source, norm=kind))
+    write = {"wavlm": write_wavlm, "hubert": write_hubert}.get(kind, lambda folder: write_wav2vec2(folder, norm=kind))
+    network = encoder("speech", write(source))
     waves = [torch.randn(length) * 0.1 for length in (4000, 2600, 4000, 700)]
     padded = torch.zeros(4, 6000)
     for row, wave in zip(padded, waves, strict=True):
@@ -118,8 +120,9 @@ def test_padding_a_waveform_changes_nothing(folder: Path, kind: str) -> None:
             torch.testing.assert_close(found, alone.frames[0], atol=1e-5, rtol=1e-4)
 
 
-def test_padding_tokens_changes_nothing(bert: Path) -> None:
-    network = encoder("text", bert)
+@pytest.mark.parametrize("write", [write_bert, write_roberta])
+def test_padding_tokens_changes_nothing(write: Callable[[Path], Path], tmp_path: Path) -> None:
+    network = encoder("text", write(tmp_path / "text"))
     ids = torch.tensor([[2, 5, 6, 3]])
     padded = torch.tensor([[2, 5, 6, 3, 0, 0, 0]])
     with torch.inference_mode():

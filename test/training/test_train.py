@@ -76,6 +76,7 @@ def test_a_run_folder_holds_everything_that_a_reader_asks_for(run: Path, voices:
     for name in ("environment.json", "summary.json", "corpora.json", "predictions.npz", "confusion_voices.png"):
         assert (run / name).is_file(), name
     assert "val_ua" in (run / "fold0" / "metrics.csv").read_text(encoding="utf-8")
+    assert any(file.stat().st_size > 500 for file in (run / "fold0").glob("events.out.tfevents*"))
     assert (run / "final" / "best.safetensors").is_file()
     people = json.loads((run / "corpora.json").read_text(encoding="utf-8"))["voices"]["people"]
     assert people == ["p0", "p1", "p2", "p3"]
