@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import ModuleType
@@ -35,6 +35,33 @@ def negative_log_likelihood(probabilities: np.ndarray, truth: np.ndarray) -> flo
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     """The divisor of held-out `logits` (N, C) with the least negative log likelihood (Guo et al. 2017)."""
     return _minimise(lambda temperature: negative_log_likelihood(softmax(logits / temperature), truth))
+
+
+def fit_sum(parts: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """How much each of K terms counts in a sum that is the logits: stacked generalisation (Wolpert 1992).
+
+    `parts`: terms (N, K, C), 0 where one is missing, and truth (N,). The weights (K,), 0 or more, minimise the negative
+    log likelihood, of every class and every part as much.
+    """
+    count = parts[0][0].shape[1]
+    shares = []
+    for _, truth in parts:
+        frequency = np.bincount(truth)
+        shares.append(1 / (frequency[truth] * (frequency > 0).sum() * len(parts)))
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = 0.0, np.zeros(count)
+        for (terms, truth), share in zip(parts, shares, strict=True):
+            posterior = softmax(np.einsum("nkc,k->nc", terms, weights))
+            rows = np.arange(len(truth))
+            value -= float(share @ np.log(np.maximum(posterior[rows, truth], FLOOR)))
+            posterior[rows, truth] -= 1
+            slope += np.einsum("nkc,nc,n->k", terms, posterior, share)
+        return value, slope
+
+    start = np.full(count, 1 / count)
+    bounds = [(0.0, _MAX_WEIGHT)] * count
+    return _optimise().minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x
 
 
 def fit_fusion(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, *, prior: np.ndarray) -> FusionFit:

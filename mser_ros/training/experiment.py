@@ -25,7 +25,7 @@ from . import folds as split
 from .config import ExperimentConfig, FoldsConfig
 from .data import Data, load_data
 from .features import with_features
-from .fitting import Fitted, fit, leads, predict_affect, predict_subsets
+from .fitting import FITTED, Fitted, fit, leads, predict_affect, predict_subsets
 from .hearing import with_variants
 from .models import build_model
 from .predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
@@ -178,9 +178,11 @@ def _run_final(
     trained = _trained_on(config, data, plan)
     epochs = round(float(np.median([result.epoch + 1 for result in fitted])))
     final = folder / "final"
-    if len(plan) > 1 and not (final / BEST).is_file():
+    if len(plan) > 1 and not (final / FITTED).is_file():
         data = _with_features(config, data, final)
-        fit(config, train=data.repeated(trained), validation=None, folder=final, title="final", epochs=epochs)
+        folds = [folder / f"fold{number}" / BEST for number in range(len(plan))]
+        everybody = data.repeated(trained)
+        fit(config, train=everybody, validation=None, folder=final, title="final", epochs=epochs, folds=folds)
         say(f"final model: {epochs} epochs on everybody")
     return epochs
 

@@ -8,6 +8,7 @@ import platform
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 
 import lightning
@@ -30,6 +31,7 @@ from .inputs import Sample
 from .learning import Learner
 from .models import build_model
 from .progress import ProgressBar
+from .stacking import fit_weights, mean_weights
 from .throughput import Throughput
 from .warm_start import BEST
 
@@ -78,10 +80,12 @@ def fit(
     folder: Path,
     title: str,
     epochs: int = 0,
+    folds: Sequence[Path] = (),
 ) -> tuple[nn.Module, Fitted]:
     """Train one network in `folder`, going on from `last.safetensors` if it is there; one that is done is only read.
 
-    With `validation` the best epoch counts; without it the last of `epochs`.
+    With `validation` the best epoch counts, and what a fusion's heads count is fitted on it; without it the last of
+    `epochs` counts, and the heads count as in the mean of `folds`, the weights of runs that had one.
     """
     _quiet()
     torch.set_num_threads(config.threads)
@@ -125,18 +129,25 @@ def fit(
         ckpt_path=str(resume) if resume.is_file() else None,
         weights_only=False,  # read by SafeCheckpoints, which cannot run code
     )
-    if validation is None and trainer.is_global_zero:
-        save_weights(learner.network, folder / BEST)
     trainer.strategy.barrier()
+    network = learner.network
     if validation is not None:
-        load_weights(learner.network, folder / BEST)
+        load_weights(network, folder / BEST)
+    if isinstance(network, FusionNetwork) and network.heads:
+        if validation is not None:
+            truth = np.array([sample.label for sample in validation])
+            fit_weights(network, truth, partial(predict_subsets, config, network, validation))
+        elif folds:
+            mean_weights(network, folds)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
     seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS))
     fitted = Fitted(epoch, best.best[0], seconds, throughput.figures())
+    trainer.strategy.barrier()  # nobody reads a file any more that is written now
     if trainer.is_global_zero:
+        save_weights(network, folder / BEST)
         fitted.save(folder)
         resume.unlink(missing_ok=True)
-    return learner.network, fitted
+    return network, fitted
 
 
 def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:

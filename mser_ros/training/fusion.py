@@ -50,7 +50,15 @@ class FusionNetwork(nn.Module):
                     for name in encoders
                 }
             )
-            self.head_weight = nn.Parameter(torch.ones(len(encoders)))
+        #: Fitted after training, on held-out people (`stacking`): what the joint classifier counts, what each head
+        #: counts in company, and by how much it is scaled alone.
+        self.joint_weight: Tensor
+        self.head_weight: Tensor
+        self.alone_weight: Tensor
+        if self.heads:
+            self.register_buffer("joint_weight", torch.ones(()))
+            self.register_buffer("head_weight", torch.ones(len(encoders)))
+            self.register_buffer("alone_weight", torch.ones(len(encoders)))
         self.affect = nn.Linear(hidden or width, 2) if settings.affect else None
 
     def make_bridge(self, pooling: str, encoder: nn.Module, config: ExperimentConfig) -> nn.Module:
@@ -91,7 +99,8 @@ class FusionNetwork(nn.Module):
 
         With heads, one modality alone speaks through its own, so that company in training costs it nothing; several
         add their heads' weighted logits to those of the joint classifier. Between the two, a transcript that is hardly
-        trusted is hardly company.
+        trusted is hardly company. In training the joint classifier answers without the heads: each must learn to be
+        right by itself.
         """
         trust = self._trust(present, confidence)
         vectors = self.join(features, present, trust)
@@ -105,7 +114,7 @@ class FusionNetwork(nn.Module):
         logits = self.classes(hidden)
         affect = None if self.affect is None else torch.tanh(self.affect(hidden))
         heads = {name: head(features[name]).logits for name, head in self.heads.items()}
-        if heads:
+        if heads and not self.training:
             logits = self._with_heads(logits, torch.stack(list(heads.values()), 1), present, trust)
         return Output(logits, hidden, heads, affect)
 
@@ -113,12 +122,12 @@ class FusionNetwork(nn.Module):
         """joint (B, C), heads (B, M, C), present, trust (B, M) -> (B, C)."""
         heads = torch.where(present[..., None] > 0, heads, torch.zeros_like(heads))
         trusted = present * trust
-        together = joint + (heads.detach() * (trusted * self.head_weight.clamp(min=0))[..., None]).sum(1)
+        together = joint * self.joint_weight + (heads * (trusted * self.head_weight)[..., None]).sum(1)
         total = trusted.sum(1, keepdim=True)
         share = torch.where(
             total > 0, trusted / total.clamp(min=1e-6), present / present.sum(1, keepdim=True).clamp(min=1)
         )
-        alone = (heads * share[..., None]).sum(1)
+        alone = (heads * (share * self.alone_weight)[..., None]).sum(1)
         company = (total - trusted.amax(1, keepdim=True)).clamp(0, 1)
         return together * company + alone * (1 - company)
 

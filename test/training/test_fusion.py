@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from fakes_transformers import write_bert, write_wav2vec2
 
+from mser_ros.training.checkpoints import save_weights
 from mser_ros.training.config_files import build_config
 from mser_ros.training.features import kept_modalities
 from mser_ros.training.fusion import AttentionFusion
 from mser_ros.training.learning import make_optimiser
 from mser_ros.training.models import UnimodalModel, build_model
 from mser_ros.training.pooling import Encoded
+from mser_ros.training.stacking import fit_weights, mean_weights, set_weights
 
 WIDTH = 16
 
@@ -56,6 +60,37 @@ def test_trust_in_a_transcript_changes_the_answer_smoothly(network: AttentionFus
 
 def test_a_doubtful_transcript_alone_is_still_heard(network: AttentionFusion) -> None:
     np.testing.assert_allclose(fuse(network, [0, 1], 0.2), fuse(network, [0, 1], 1.0), atol=1e-5)
+
+
+def test_a_head_counts_as_much_as_held_out_people_bear_it_out(network: AttentionFusion) -> None:
+    rng = np.random.default_rng(0)
+    truth = rng.integers(4, size=400)
+    right = np.eye(4)[truth]
+    boasting = 20.0 * np.eye(4)[rng.integers(4, size=400)]  # always sure, right by chance
+    modest = right + rng.normal(scale=0.5, size=right.shape)
+    boasting[:50] = np.nan  # not there
+    logits = {
+        ("speech", "text"): np.where(np.isnan(boasting), modest, 0.3 * modest),
+        ("speech",): modest,
+        ("text",): boasting,
+    }
+    fit_weights(network, truth, lambda subsets: [logits[subset] for subset in subsets])
+    speech, text = network.head_weight.tolist()
+    assert text < 0.02 * speech
+    assert speech + 0.3 * float(network.joint_weight) > 1
+    alone = network.alone_weight.tolist()
+    assert alone[1] < 0.1 < 1 < alone[0]
+    set_weights(network, joint=1.0, heads=np.ones(2), alone=np.ones(2))
+
+
+def test_without_anybody_held_out_the_folds_decide(network: AttentionFusion, tmp_path: Path) -> None:
+    for number, value in enumerate((0.5, 1.5)):
+        set_weights(network, joint=value, heads=np.array([value, 2.0]), alone=np.ones(2))
+        save_weights(network, tmp_path / f"{number}.safetensors")
+    mean_weights(network, sorted(tmp_path.iterdir()))
+    assert float(network.joint_weight) == 1.0
+    assert network.head_weight.tolist() == [1.0, 2.0]
+    set_weights(network, joint=1.0, heads=np.ones(2), alone=np.ones(2))
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="scipy is missing: pip install 'mser_ros[train]'")
 
-from mser_ros.evaluation.calibration import fit_fusion, fit_temperature, negative_log_likelihood
+from mser_ros.evaluation.calibration import fit_fusion, fit_sum, fit_temperature, negative_log_likelihood
 from mser_ros.inference import log_linear, softmax
 
 PRIOR = np.full(4, 0.25)
@@ -76,3 +76,14 @@ def test_missing_modalities_are_left_out_of_the_fit() -> None:
 def test_one_modality_alone_needs_no_fit() -> None:
     posteriors, truth = independent(10, 4, {"speech": 1.0})
     assert fit_fusion(posteriors, truth, prior=PRIOR).weights == {"speech": 1.0}
+
+
+def test_the_weights_of_a_sum_are_found_again():
+    rng = np.random.default_rng(0)
+    terms = rng.normal(scale=2.0, size=(20000, 3, 4))
+    wanted = np.array([1.5, 0.0, 0.5])
+    posterior = softmax(np.einsum("nkc,k->nc", terms, wanted))
+    truth = (posterior.cumsum(axis=1) < rng.random((len(terms), 1))).sum(axis=1)
+    np.testing.assert_allclose(fit_sum([(terms, truth)]), wanted, atol=0.05)
+    halves = [(terms[:15000], truth[:15000]), (terms[15000:], truth[15000:])]
+    np.testing.assert_allclose(fit_sum(halves), wanted, atol=0.08)
