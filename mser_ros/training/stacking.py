@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..evaluation.calibration import fit_sum, fit_temperature
+from ..evaluation.calibration import fit_sum
 from .checkpoints import read_weights
 from .fusion import FusionNetwork
 from .predictions import subsets_of
@@ -34,7 +34,10 @@ def fit_weights(network: FusionNetwork, truth: np.ndarray, predict: Callable[[Su
     logits = dict(zip(subsets, predict(subsets), strict=True))
     heads = np.stack([logits[(name,)] for name in names], 1)
     there = np.isfinite(heads).all(2)
-    alone = [1 / fit_temperature(heads[rows, index], truth[rows]) for index, rows in enumerate(there.T)]
+    alone = [
+        fit_sum([(heads[rows, index, None], truth[rows])])[0] if rows.any() else 1.0
+        for index, rows in enumerate(there.T)
+    ]
     parts = []
     for subset in subsets:
         member = there & np.isin(names, subset)
