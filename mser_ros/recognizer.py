@@ -108,11 +108,11 @@ class EmotionRecognizer:
 
     def _fuse_graph(self, present: Mapping[str, Reading]) -> _Decision:
         outputs = self._run_fusion(present)
-        posteriors = {}
-        for name, reading in present.items():
-            logits = outputs.get(f"{name}_logits", reading.outputs.get("logits"))
-            if logits is not None:
-                posteriors[name] = self._posterior(name, logits)
+        posteriors = {
+            name: self._posterior(name, reading.outputs["logits"])
+            for name, reading in present.items()
+            if "logits" in reading.outputs
+        }
         fused = softmax(outputs["logits"][0] / self.bundle.fusion.temperature)
         # What each contributes is hidden in the graph: they share alike.
         affect = outputs["affect"][0] if "affect" in outputs else None
@@ -126,8 +126,8 @@ class EmotionRecognizer:
                 feeds[name] = np.array([[float(item in present) for item in self.bundle.fusion.modalities]], np.float32)
             elif name == "text_confidence":
                 feeds[name] = np.array([[present["text"].gate if "text" in present else 0.0]], np.float32)
-            elif name in present:
-                feeds[name] = present[name].outputs["features"]
+            elif (modality := name.removesuffix("_logits")) in present:
+                feeds[name] = present[modality].outputs["features" if name == modality else "logits"]
             else:  # a place holder: `present` masks it out
                 feeds[name] = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
         return self._fusion(**feeds)

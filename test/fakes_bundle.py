@@ -22,7 +22,8 @@ def write_tiny_bundle(
     whose mocap logits are the mean x, y and z of the canonical joints.
 
     `entries`: more for the manifest's entry of a modality. `fusion`: the manifest's entry; of kind 'graph' it gives the
-    sum of the features (which are the logits) of what is present, the text's times its confidence.
+    sum of the features (which are the logits) of what is present, the text's times its confidence, and of the logits of
+    speech.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known: dict[str, dict] = {
@@ -148,10 +149,10 @@ def _fusion(names: list[str]) -> onnx.GraphProto:
     stacked = ["believed" if name == "text" else name for name in names]
     nodes += [
         helper.make_node("Concat", stacked, ["rows"], axis=0),
-        helper.make_node("MatMul", ["present", "rows"], ["logits"]),
+        helper.make_node("MatMul", ["present", "rows"], ["joint" if "speech" in names else "logits"]),
     ]
+    if "speech" in names:  # what speech says by itself counts once more
+        inputs.append(value("speech_logits", 4))
+        nodes.append(helper.make_node("Add", ["joint", "speech_logits"], ["logits"]))
     outputs = [value("logits", 4)]
-    if "speech" in names:
-        nodes.append(helper.make_node("Add", ["speech", "speech"], ["speech_logits"]))
-        outputs.append(value("speech_logits", 4))
     return helper.make_graph(nodes, "fusion", inputs, outputs)

@@ -78,8 +78,8 @@ def _run(sessions: Mapping[str, Graph], sample: Sample, batch: Batch) -> np.ndar
     feeds = {"present": batch.present.numpy(), "text_confidence": batch.confidence.numpy()[:, None]}
     fusion = sessions[FUSION]
     for name, shape in fusion.inputs.items():
-        if name in outputs:
-            feeds[name] = outputs[name]["features"]
+        if (modality := name.removesuffix("_logits")) in outputs:
+            feeds[name] = outputs[modality]["features" if name == modality else "logits"]
         elif name not in feeds:
             feeds[name] = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
     return fusion(**{name: feeds[name] for name in fusion.inputs})["logits"][0]

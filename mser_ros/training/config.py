@@ -62,6 +62,10 @@ class EncoderConfig:
         "Frames to one vector, for this stream; empty: as model.pooling",
         choices=("", "statistics", "attentive", "mean", "first", "flatten"),
     )
+    head_hidden: int = setting(
+        0, "Dense layer of this stream's own head in a fusion that has them; 0: as model.hidden", low=0, high=4096
+    )
+    head_norm: bool = setting(False, "Whether that head begins with batch normalisation")
     mels: int = setting(64, "log_mel: bands", low=16, high=128)
     depth: int = setting(2, "log_mel, motion: layers between stem and pooling", low=0, high=50)
     variants: int = setting(
@@ -97,7 +101,8 @@ class FusionConfig:
     modality_dropout: float = setting(0.0, "Probability that a modality is hidden in training", low=0, high=0.9)
     auxiliary: float = setting(
         0.0,
-        "Weight of the loss of a head for each modality, which decides where that modality is alone; 0: no such heads",
+        "Weight of the loss of a head for each modality, which decides where that modality is alone; 0: no such heads. "
+        "A stream that starts from a run of its own modality takes that run's head",
         low=0,
         high=10,
     )

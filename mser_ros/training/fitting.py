@@ -169,10 +169,10 @@ def predict_subsets(
             if not isinstance(network, FusionNetwork):
                 logits[0][rows] = network(inputs).logits.float().cpu().numpy()
                 continue
-            features = {name: network.features(name, inputs[name]) for name in network.modalities}
+            streams = {name: network.stream(name, inputs[name]) for name in network.modalities}
             for subset, out in zip(subsets, logits, strict=True):
                 chosen = present * torch.tensor([float(name in subset) for name in config.modalities], device=device)
-                found = network.fuse(features, chosen, confidence).logits.float().cpu().numpy()
+                found = network.fuse(streams, chosen, confidence).logits.float().cpu().numpy()
                 there = chosen.cpu().numpy().any(1)
                 out[rows[there]] = found[there]
     network.cpu()

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from ..labels import LABELS
-from .config import ExperimentConfig, FusionConfig
+from .config import EncoderConfig, ExperimentConfig, FusionConfig
 from .cross_modal_attention import CrossModalAttention
 from .encoding import encode, settle
 from .models import Classifier, Inputs, Output
 from .pooling import Encoded, StatisticsPooling, make_pooling
+from .warm_start import load_head
+
+
+class Stream(NamedTuple):
+    """What the joining half gets of one modality: `encoded`, frames (B, T, `width`) with their mask (B, T), and
+    `logits` (B, C) of its own head, if there are heads."""
+
+    encoded: Encoded
+    logits: Tensor | None = None
 
 
 class FusionNetwork(nn.Module):
     """Encoders, a bridge behind each, and what joins them. Subclasses say what a bridge is and how streams are joined.
 
-    `features` and `fuse` are the two halves that the robot runs as graphs of their own.
+    `stream` and `fuse` are the two halves that the robot runs as graphs of their own. `fold` as in `build_model`.
     """
 
-    def __init__(self, encoders: dict[str, nn.Module], config: ExperimentConfig) -> None:
+    def __init__(self, encoders: dict[str, nn.Module], config: ExperimentConfig, *, fold: str = "") -> None:
         super().__init__()
         settings = config.model.fusion
         self.modalities = tuple(encoders)
@@ -44,14 +55,9 @@ class FusionNetwork(nn.Module):
         self.classes = nn.Linear(hidden or width, len(LABELS))
         self.heads = nn.ModuleDict()
         if settings.auxiliary:
-            self.heads.update(
-                {
-                    name: Classifier(StatisticsPooling(settings.width), hidden=hidden, dropout=dropout)
-                    for name in encoders
-                }
-            )
-        #: Fitted after training, on held-out people (`stacking`): what the joint classifier counts, what each head
-        #: counts in company, and by how much it is scaled alone.
+            self.heads.update({name: make_head(name, encoder, config, fold) for name, encoder in encoders.items()})
+        #: Fitted after training, on held-out people (`stacking`): by how much each head's logits are scaled, and then
+        #: what the joint classifier and what each head counts in company.
         self.joint_weight: Tensor
         self.head_weight: Tensor
         self.alone_weight: Tensor
@@ -75,27 +81,32 @@ class FusionNetwork(nn.Module):
 
     def train(self, mode: bool = True) -> FusionNetwork:
         super().train(mode)
-        for encoder in self.encoders.values():
-            settle(encoder)
+        for part in (*self.encoders.values(), *self.heads.values()):
+            settle(part)
         return self
 
     def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:
         """The graphs' inputs by modality and name, `present` (B, M) 0 or 1, `confidence` (B,) of the transcripts
         -> logits (B, C), features (B, H), unimodal logits (B, C) by modality, affect (B, 2)."""
-        features = {name: self.features(name, inputs[name]) for name in self.modalities}
-        frames = next(iter(features.values())).frames
+        streams = {name: self.stream(name, inputs[name]) for name in self.modalities}
+        frames = next(iter(streams.values())).encoded.frames
         if present is None:
             present = frames.new_ones(len(frames), len(self.modalities))
         if self.training and self.settings.modality_dropout:
             present = drop_modalities(present, self.settings.modality_dropout)
-        return self.fuse(features, present, confidence)
+        return self.fuse(streams, present, confidence)
 
-    def features(self, modality: str, inputs: dict[str, Tensor]) -> Encoded:
-        """One modality's inputs by name -> frames (B, T, `width`), mask (B, T)."""
-        return self.bridges[modality](encode(self.encoders[modality], inputs))
+    def stream(self, modality: str, inputs: dict[str, Tensor]) -> Stream:
+        """One modality's inputs by name -> what `fuse` needs of it."""
+        encoded = encode(self.encoders[modality], inputs)
+        bridged = self.bridges[modality](encoded)
+        if modality not in self.heads:
+            return Stream(bridged)
+        scale = self.alone_weight[self.modalities.index(modality)]
+        return Stream(bridged, self.heads[modality](encoded).logits * scale)
 
-    def fuse(self, features: dict[str, Encoded], present: Tensor, confidence: Tensor | None = None) -> Output:
-        """Frames (B, T, `width`) and mask (B, T) by modality, present (B, M), confidence (B,) -> as `forward`.
+    def fuse(self, streams: dict[str, Stream], present: Tensor, confidence: Tensor | None = None) -> Output:
+        """What `stream` gives by modality, present (B, M), confidence (B,) -> as `forward`.
 
         With heads, one modality alone speaks through its own, so that company in training costs it nothing; several
         add their heads' weighted logits to those of the joint classifier. Between the two, a transcript that is hardly
@@ -103,7 +114,7 @@ class FusionNetwork(nn.Module):
         right by itself.
         """
         trust = self._trust(present, confidence)
-        vectors = self.join(features, present, trust)
+        vectors = self.join({name: stream.encoded for name, stream in streams.items()}, present, trust)
         parts = []
         for index, name in enumerate(self.modalities):
             share = (present * trust)[:, index, None]
@@ -113,7 +124,7 @@ class FusionNetwork(nn.Module):
         hidden = self.dense(torch.cat(parts, 1))
         logits = self.classes(hidden)
         affect = None if self.affect is None else torch.tanh(self.affect(hidden))
-        heads = {name: head(features[name]).logits for name, head in self.heads.items()}
+        heads = {name: stream.logits for name, stream in streams.items() if stream.logits is not None}
         if heads and not self.training:
             logits = self._with_heads(logits, torch.stack(list(heads.values()), 1), present, trust)
         return Output(logits, hidden, heads, affect)
@@ -127,7 +138,7 @@ class FusionNetwork(nn.Module):
         share = torch.where(
             total > 0, trusted / total.clamp(min=1e-6), present / present.sum(1, keepdim=True).clamp(min=1)
         )
-        alone = (heads * (share * self.alone_weight)[..., None]).sum(1)
+        alone = (heads * share[..., None]).sum(1)
         company = (total - trusted.amax(1, keepdim=True)).clamp(0, 1)
         return together * company + alone * (1 - company)
 
@@ -138,6 +149,21 @@ class FusionNetwork(nn.Module):
         ones = torch.ones_like(confidence)
         columns = [confidence.clamp(0, 1) if name == "text" else ones for name in self.modalities]
         return torch.stack(columns, 1).to(present.dtype)
+
+
+def make_head(modality: str, encoder: nn.Module, config: ExperimentConfig, fold: str) -> Classifier:
+    """A classifier of one stream alone; that of the run which its encoder comes from, if that run had no other stream,
+    so that nothing is lost where the other modalities are missing."""
+    settings: EncoderConfig = getattr(config.model.streams, modality)
+    head = Classifier(
+        make_pooling(settings.pooling or config.model.pooling, encoder),
+        hidden=settings.head_hidden or config.model.hidden,
+        dropout=config.model.dropout,
+        norm=settings.head_norm,
+    )
+    if settings.weights and fold and load_head(head, modality, config, fold) and settings.train == "none":
+        head.requires_grad_(False)
+    return head
 
 
 class ConcatFusion(FusionNetwork):
@@ -156,8 +182,8 @@ class ConcatFusion(FusionNetwork):
 class AttentionFusion(FusionNetwork):
     """Paper B, for two streams or more: every stream attends to every other, then mean and deviation over time."""
 
-    def __init__(self, encoders: dict[str, nn.Module], config: ExperimentConfig) -> None:
-        super().__init__(encoders, config)
+    def __init__(self, encoders: dict[str, nn.Module], config: ExperimentConfig, *, fold: str = "") -> None:
+        super().__init__(encoders, config, fold=fold)
         self.attention = CrossModalAttention(
             self.modalities,
             width=self.settings.width,

@@ -11,10 +11,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
+from ..labels import LABELS
 from .config import ExperimentConfig
 from .corpora.iemocap_files import BINS, MARKERS
 from .front_end import SAMPLE_RATE, FrontEnd
-from .fusion import ConcatFusion, FusionNetwork
+from .fusion import ConcatFusion, FusionNetwork, Stream
 from .pooling import Encoded
 from .pretrained import PretrainedEncoder
 
@@ -37,10 +38,8 @@ class SpeechGraph(nn.Module):
     def _run(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         if not isinstance(self.network, FusionNetwork):
             return tuple(self.network({self.modality: inputs})[:2])
-        encoded = self.network.features(self.modality, inputs)
-        if self.modality not in self.network.heads:
-            return (encoded.frames,)
-        return self.network.heads[self.modality](encoded).logits, encoded.frames
+        stream = self.network.stream(self.modality, inputs)
+        return (stream.encoded.frames,) if stream.logits is None else (stream.logits, stream.encoded.frames)
 
 
 class TextGraph(SpeechGraph):
@@ -72,14 +71,16 @@ class FusionGraph(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         names = self.network.modalities
-        present, confidence = inputs[len(names)], inputs[len(names) + 1 :]
-        features = {
-            name: Encoded(frames, torch.ones(frames.shape[:2], dtype=torch.bool, device=frames.device))
-            for name, frames in zip(names, inputs, strict=False)
-        }
-        output = self.network.fuse(features, present, confidence[0][:, 0] if confidence else None)
+        frames, rest = inputs[: len(names)], inputs[len(names) :]
+        logits, rest = (rest[: len(names)], rest[len(names) :]) if self.network.heads else ([None] * len(names), rest)
+        present, confidence = rest[0], rest[1][:, 0] if len(rest) > 1 else None
+        streams = {}
+        for name, one, own in zip(names, frames, logits, strict=True):
+            mask = torch.ones(one.shape[:2], dtype=torch.bool, device=one.device)
+            streams[name] = Stream(Encoded(one, mask), own)
+        output = self.network.fuse(streams, present, confidence)
         affect = (output.affect,) if self.affect and output.affect is not None else ()
-        return output.logits, *output.unimodal.values(), *affect
+        return output.logits, *affect
 
 
 GRAPHS = {"speech": SpeechGraph, "text": TextGraph, "mocap": MocapGraph}
@@ -130,12 +131,12 @@ def write_fusion_graph(network: FusionNetwork, path: Path, *, affect: bool = Fal
     frames = 1 if isinstance(network, ConcatFusion) else 7
     inputs = {name: torch.randn(1, frames + 2 * index * (frames > 1), width) for index, name in enumerate(names)}
     free = [{TIME_AXIS: torch.export.Dim(f"{name}_frames", min=2)} if frames > 1 else None for name in names]
+    inputs.update({f"{name}_logits": torch.randn(1, len(LABELS)) for name in network.heads})
     inputs["present"] = torch.ones(1, len(names))
     if network.settings.gate_text and "text" in names:
         inputs["text_confidence"] = torch.ones(1, 1)
     shapes = (*free, *[None] * (len(inputs) - len(names)))
-    outputs = ["logits", *(f"{name}_logits" for name in network.heads)]
-    outputs += ["affect"] if affect and network.affect is not None else []
+    outputs = ["logits", "affect"] if affect and network.affect is not None else ["logits"]
     _export(FusionGraph(network, affect=affect), inputs, path, outputs=outputs, shapes=(shapes,))
 
 

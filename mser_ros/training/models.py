@@ -119,7 +119,7 @@ def build_model(config: ExperimentConfig, *, fold: str = "") -> nn.Module:
         from .fusion import FUSIONS
 
         encoders = {name: build_encoder(name, config, fold=fold) for name in config.modalities}
-        return FUSIONS[config.model.fusion.kind](encoders, config)
+        return FUSIONS[config.model.fusion.kind](encoders, config, fold=fold)
     modality = config.modalities[0]
     pooling = getattr(config.model.streams, modality).pooling or config.model.pooling
     members = []

@@ -34,10 +34,13 @@ def fit_weights(network: FusionNetwork, truth: np.ndarray, predict: Callable[[Su
     logits = dict(zip(subsets, predict(subsets), strict=True))
     heads = np.stack([logits[(name,)] for name in names], 1)
     there = np.isfinite(heads).all(2)
-    alone = [
-        fit_sum([(heads[rows, index, None], truth[rows])])[0] if rows.any() else 1.0
-        for index, rows in enumerate(there.T)
-    ]
+    alone = np.array(
+        [
+            fit_sum([(heads[rows, index, None], truth[rows])])[0] if rows.any() else 1.0
+            for index, rows in enumerate(there.T)
+        ]
+    )
+    heads = heads * alone[:, None]
     parts = []
     for subset in subsets:
         member = there & np.isin(names, subset)
@@ -45,8 +48,8 @@ def fit_weights(network: FusionNetwork, truth: np.ndarray, predict: Callable[[Su
         if rows.any():
             known = np.where(member[rows][..., None], heads[rows], 0.0)
             parts.append((np.concatenate([logits[subset][rows][:, None], known], 1), truth[rows]))
-    joint, *several = fit_sum(parts) if parts else [1.0, *alone]
-    set_weights(network, joint=joint, heads=np.array(several), alone=np.array(alone))
+    joint, *several = fit_sum(parts) if parts else np.ones(1 + len(names))
+    set_weights(network, joint=joint, heads=np.array(several), alone=alone)
 
 
 def mean_weights(network: FusionNetwork, folds: Sequence[Path]) -> None:

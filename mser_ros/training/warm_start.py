@@ -52,6 +52,29 @@ def load_encoder(encoder: nn.Module, modality: str, experiment: ExperimentConfig
     encoder.load_state_dict({name: stored[prefix + name] for name in wanted})
 
 
+def load_head(head: nn.Module, modality: str, experiment: ExperimentConfig, fold: str) -> bool:
+    """Put the classifier of a run of this modality alone into `head`; False where the run has no such classifier.
+
+    Raises `SettingsError` where it does not fit.
+    """
+    run = Path(getattr(experiment.model.streams, modality).weights).expanduser()
+    config = read_config(run)
+    if config.modalities != (modality,) or config.model.ensemble > 1:
+        return False
+    stored = read_weights(weights_of(run, fold))
+    mine, prefix = head.state_dict(), "classifier."
+    theirs = {name.removeprefix(prefix): value for name, value in stored.items() if name.startswith(prefix)}
+    if {name: value.shape for name, value in mine.items()} != {name: value.shape for name, value in theirs.items()}:
+        name, model = f"model.streams.{modality}", config.model
+        pooling = getattr(model.streams, modality).pooling or model.pooling
+        raise SettingsError(
+            f"the head of {run} is of another shape: set {name}.pooling={pooling} {name}.head_hidden={model.hidden} "
+            f"{name}.head_norm={str(model.norm).lower()}"
+        )
+    head.load_state_dict(theirs)
+    return True
+
+
 def weights_of(run: Path, fold: str) -> Path:
     """The weights of a run's fold, or 'final'. Raises `SettingsError` where they do not exist."""
     path = run / fold / BEST

@@ -12,7 +12,7 @@ from fakes_transformers import write_bert, write_wav2vec2
 from mser_ros.training.checkpoints import save_weights
 from mser_ros.training.config_files import build_config
 from mser_ros.training.features import kept_modalities
-from mser_ros.training.fusion import AttentionFusion
+from mser_ros.training.fusion import AttentionFusion, Stream
 from mser_ros.training.learning import make_optimiser
 from mser_ros.training.models import UnimodalModel, build_model
 from mser_ros.training.pooling import Encoded
@@ -35,13 +35,16 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> AttentionFusion:
 
 def fuse(network: AttentionFusion, present: list[float], confidence: float) -> np.ndarray:
     generator = torch.Generator().manual_seed(1)
-    features = {
-        name: Encoded(torch.randn(1, 5, WIDTH, generator=generator), torch.ones(1, 5, dtype=torch.bool))
+    there = torch.ones(1, 5, dtype=torch.bool)
+    streams = {
+        name: Stream(
+            Encoded(torch.randn(1, 5, WIDTH, generator=generator), there), torch.randn(1, 4, generator=generator)
+        )
         for name in network.modalities
     }
     with torch.inference_mode():
         return (
-            network.fuse(features, torch.tensor([present], dtype=torch.float32), torch.tensor([confidence]))
+            network.fuse(streams, torch.tensor([present], dtype=torch.float32), torch.tensor([confidence]))
             .logits[0]
             .numpy()
         )
@@ -76,10 +79,10 @@ def test_a_head_counts_as_much_as_held_out_people_bear_it_out(network: Attention
     }
     fit_weights(network, truth, lambda subsets: [logits[subset] for subset in subsets])
     speech, text = network.head_weight.tolist()
-    assert text < 0.02 * speech
-    assert speech + 0.3 * float(network.joint_weight) > 1
     alone = network.alone_weight.tolist()
     assert alone[1] < 0.1 < 1 < alone[0]
+    assert alone[1] * text < 0.02 * alone[0] * speech
+    assert alone[0] * speech + 0.3 * float(network.joint_weight) > 1
     set_weights(network, joint=1.0, heads=np.ones(2), alone=np.ones(2))
 
 

@@ -356,9 +356,9 @@ def test_distrusted_text_counts_less_until_it_counts_as_missing(group_norm: Path
     network = three_streams(group_norm, bert, auxiliary=1.0, gate_text=True).eval()
     inputs, present = inputs_of(), torch.ones(3, 3)
     with torch.inference_mode():
-        features = {name: network.features(name, inputs[name]) for name in network.modalities}
-        sure, half, none = (network.fuse(features, present, torch.full((3,), c)).logits for c in (1.0, 0.5, 0.0))
-        without = network.fuse(features, torch.tensor([[1.0, 0.0, 1.0]] * 3)).logits
+        streams = {name: network.stream(name, inputs[name]) for name in network.modalities}
+        sure, half, none = (network.fuse(streams, present, torch.full((3,), c)).logits for c in (1.0, 0.5, 0.0))
+        without = network.fuse(streams, torch.tensor([[1.0, 0.0, 1.0]] * 3)).logits
     torch.testing.assert_close(sure, network(inputs).logits)
     torch.testing.assert_close(none, without)
     assert ((half - none).norm(dim=1) < (sure - none).norm(dim=1)).all()

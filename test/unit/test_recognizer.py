@@ -491,19 +491,20 @@ def test_a_layout_that_nobody_knows_is_an_error(recognizer: EmotionRecognizer) -
 
 
 @pytest.mark.parametrize("names", SUBSETS, ids="+".join)
-def test_a_fusion_graph_is_given_the_features_and_who_is_present(
+def test_a_fusion_graph_is_given_features_logits_and_who_is_present(
     graph_fused: EmotionRecognizer, names: Sequence[str]
 ) -> None:
     item = only(*names)
     if item.transcript is not None:
         item = replace(item, transcript=said(confidence=0.5))
     logits = logits_by_hand(item)
-    features = {name: value * (0.5 if name == "text" else 1.0) for name, value in logits.items()}
+    share = {"speech": 2.0, "text": 0.5, "mocap": 1.0}  # as features and as logits; by its confidence; as features
+    features = {name: value * share[name] for name, value in logits.items()}
     estimate = graph_fused.recognize(item)
     np.testing.assert_allclose(estimate.probabilities, softmax(sum(features.values()) / 2.5), atol=1e-5)
     assert sum(entry.weight for entry in estimate.evidence) == pytest.approx(1)
-    for name in names:  # the graph has its own opinion of speech alone
-        own = logits[name] * (2 if name == "speech" else 1) / CALIBRATION[name]["temperature"]
+    for name in names:
+        own = logits[name] / CALIBRATION[name]["temperature"]
         np.testing.assert_allclose(evidence(estimate, name).probabilities, softmax(own), atol=1e-5)
 
 
