@@ -43,9 +43,9 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     if not leads():
         say = _silent
     check_run(config, folder)
+    build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
     for run in encoder_runs(config):
         read_corpora(run)
-    build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
     data = load_data(config, say=say)
     data = replace(data, samples=with_variants(config, data.samples))
     plan = make_folds(config.folds, data, config.seed)
