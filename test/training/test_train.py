@@ -6,11 +6,14 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from fakes_transformers import write_bert
+from safetensors.torch import load_file
 
 from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
@@ -22,6 +25,7 @@ from mser_ros.training.config import ExperimentConfig, FoldsConfig
 from mser_ros.training.config_files import build_config, config_tree, load_config, read_config
 from mser_ros.training.experiment import run_experiment
 from mser_ros.training.inputs import Sample
+from mser_ros.training.learning import Learner
 from mser_ros.training.predictions import OutOfFold
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"
@@ -192,6 +196,46 @@ def test_people_and_corpora_of_an_encoder_come_with_it(run: Path, tmp_path: Path
     first = json.loads((run / "fold0" / "fold.json").read_text(encoding="utf-8"))
     for side in ("train", "validation"):
         assert {tuple(person) for person in first[side]} < {tuple(person) for person in sides[side]}
+
+
+def test_a_transformer_has_dropout_in_training_and_what_is_frozen_has_none(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[bool, bool, float]] = []
+    start = Learner.on_train_batch_start
+
+    def note(self: Learner, batch: Any, index: int) -> None:
+        encoder, head = self.network.encoders["speech"], self.network.heads["speech"]  # type: ignore[index, union-attr]
+        text = self.network.encoders["text"].model  # type: ignore[index, union-attr]
+        seen.append((encoder.training or head.training, text.training, text.config.hidden_dropout_prob))
+        start(self, batch, index)
+
+    rows = [line + ("\ttext" if line.startswith("file") else "\tgo away now") for line in manifest_lines(voices)]
+    copy = shutil.copytree(voices, tmp_path / "voices")
+    (copy / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    first = small(copy, epochs=1)
+    run_experiment(first, tmp_path / "first", say=lambda _text: None)
+    tree = config_tree(first)
+    tree["model"]["streams"]["speech"].update(weights=str(tmp_path / "first"), train="none")
+    tree["model"]["streams"]["text"].update(kind="pretrained", source=str(write_bert(tmp_path / "bert")), dropout=0.2)
+    tree["model"]["fusion"].update(kind="cross_attention", width=8, heads=2, auxiliary=1.0)
+    tree["folds"]["only"] = 1
+    monkeypatch.setattr(Learner, "on_train_batch_start", note)
+    run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+    assert set(seen) == {(False, True, 0.2)}
+    theirs, mine = (load_file(tmp_path / name / "fold0" / "best.safetensors") for name in ("first", "run"))
+    for name, value in theirs.items():
+        own = name.replace("encoder.", "encoders.speech.", 1).replace("classifier.", "heads.speech.", 1)
+        assert torch.equal(mine[own], value), name
+    alone, single = (
+        OutOfFold.load(tmp_path / name / "fold0" / file)
+        for name, file in (("run", "predictions_speech.npz"), ("first", "predictions.npz"))
+    )
+    assert alone.logits.argmax(1).tolist() == single.logits.argmax(1).tolist()
+
+
+def manifest_lines(folder: Path) -> list[str]:
+    return (folder / "manifest.tsv").read_text(encoding="utf-8").splitlines()
 
 
 def test_with_kept_hearing_words_and_motion_still_change() -> None:
