@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .licences import ATTRIBUTION, BASE_MODELS
+from .licences import ATTRIBUTION, base_model
 
 #: What a corpus holds, and so what a model of it cannot know.
 _CORPORA: Mapping[str, str] = {
@@ -61,7 +61,7 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     corpora = dict.fromkeys(corpus for entry in modalities.values() for corpus in entry["trained_on"])
     lines += [f"- {ATTRIBUTION.get(corpus, corpus)}" for corpus in corpora]
     bases = dict.fromkeys(entry["base"] for entry in modalities.values() if entry.get("base"))
-    lines += [f"- {BASE_MODELS.get(base, base)}" for base in bases]
+    lines += [f"- {base_model(base)}" for base in bases]
     lines += ["", *_metrics(manifest), "", *_export_check(manifest), "", *_USE, "", *_failures(manifest), ""]
     return "\n".join([*lines, *_retraining(manifest)]) + "\n"
 

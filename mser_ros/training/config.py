@@ -231,7 +231,7 @@ class ExperimentConfig:
     seed: int = setting(1, "Seed of everything random", low=0, high=2**31)
     threads: int = setting(2, "Threads on a CPU", low=1, high=256)
     devices: int = setting(1, "Processes that train together, each on a GPU if there is one", low=1, high=64)
-    cache: str = setting("", "Folder for the features of frozen encoders; empty: 'features' beside the run folder")
+    cache: str = setting("", "Folder for the features of frozen encoders; empty: '.features' beside the run folder")
     corpora: tuple[CorpusConfig, ...] = ()
     folds: FoldsConfig = group(FoldsConfig)
     inputs: InputConfig = group(InputConfig)

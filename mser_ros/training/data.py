@@ -72,6 +72,13 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
     kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
     if not kept:
         raise CorpusError(f"no item of these corpora has {' or '.join(config.modalities)}: name another corpus")
+    lacking = [name for name in config.modalities if not any(samples[index].has(name) for index in kept)]
+    if lacking:
+        cure = f"give the missing data, or leave the stream out (model.streams.{lacking[0]}.kind='')"
+        raise CorpusError(f"no item of these corpora has {' or '.join(lacking)}: {cure}")
+    if any(not samples[index].has(name) for index in kept for name in config.modalities) or len(kept) < len(items):
+        counts = (f"{name} {sum(samples[index].has(name) for index in kept)}" for name in config.modalities)
+        say(f"{len(kept)} of {len(items)} items can be used; with {', '.join(counts)}")
     return Data(
         tuple(items[i] for i in kept),
         tuple(entries[i] for i in kept),

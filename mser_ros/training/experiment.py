@@ -30,7 +30,7 @@ from .hearing import with_variants
 from .models import build_model
 from .predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
 from .run_folder import check_run, note_corpora, open_run, read_corpora
-from .warm_start import BEST, People, check_folds, encoder_runs, write_fold
+from .warm_start import BEST, People, check_folds, encoder_runs, weights_of, write_fold
 
 Say = Callable[[str], None]
 
@@ -154,7 +154,7 @@ def _run_fold(
 
 
 def _with_features(config: ExperimentConfig, data: Data, folder: Path) -> Data:
-    cache = Path(config.cache).expanduser() if config.cache else folder.parent.parent / "features"
+    cache = Path(config.cache).expanduser() if config.cache else folder.parent.parent / ".features"
     return replace(data, samples=with_features(config, data.samples, fold=folder.name, cache=cache))
 
 
@@ -203,8 +203,7 @@ def _mark(data: Data, source: str) -> str:
 
 def final_weights(folder: Path) -> Path:
     """The weights that a run ends with: those of everybody's model, or of the only fold."""
-    final = folder / "final" / BEST
-    return final if final.is_file() else folder / "fold0" / BEST
+    return weights_of(folder, "final")
 
 
 def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import platform
+import signal
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
@@ -19,6 +20,7 @@ from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from ..labels import LABELS
@@ -124,12 +126,18 @@ def fit(
     )
     resume = folder / "last.safetensors"
     learner.train()  # what transformers loads is in evaluation mode, and Lightning leaves it there
-    trainer.fit(
-        learner,
-        datamodule=Batches(train, validation, config),
-        ckpt_path=str(resume) if resume.is_file() else None,
-        weights_only=False,  # read by SafeCheckpoints, which cannot run code
-    )
+    try:
+        trainer.fit(
+            learner,
+            datamodule=Batches(train, validation, config),
+            ckpt_path=str(resume) if resume.is_file() else None,
+            weights_only=False,  # read by SafeCheckpoints, which cannot run code
+        )
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None  # Lightning would call that a success
+    except SystemExit:  # its answer to Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
     trainer.strategy.barrier()
     network = learner.network
     if validation is not None:

@@ -42,6 +42,11 @@ def weights_licence(corpora: Mapping[str, Mapping[str, Any]]) -> str:
     return next((name for name in LICENCES if name in carried), unknown[0] if unknown else "Apache-2.0")
 
 
+def base_model(source: str) -> str:
+    """Whose weights `source` are; what is not known here is said not to be."""
+    return BASE_MODELS.get(source, f"{source}: its licence is not known here, and binds these weights as well")
+
+
 def licence_notices(manifest: Mapping[str, Any]) -> dict[str, str]:
     """File name and text of a notice for each licence that a modality of the bundle carries."""
     notices: dict[str, list[str]] = {}
@@ -67,7 +72,7 @@ def licence_notices(manifest: Mapping[str, Any]) -> dict[str, str]:
         bases = dict.fromkeys(entry["base"] for entry in entries if entry.get("base"))
         if bases:
             lines += ["", "They were adapted from (fine-tuned and quantised):"]
-            lines += [f"- {BASE_MODELS.get(base, base)}" for base in bases]
+            lines += [f"- {base_model(base)}" for base in bases]
         short = licence.replace(" ", "-")
         prefix = "LICENSE" if LICENCES.get(licence) else "NOTICE"
         out[f"{prefix}-{short}.txt"] = "\n".join(lines) + "\n"

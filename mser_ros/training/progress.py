@@ -15,7 +15,7 @@ T = TypeVar("T")
 def _progress() -> Progress:
     return Progress(
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(bar_width=None),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -57,8 +57,9 @@ class ProgressBar(Callback):
 
     def on_train_epoch_end(self, trainer: Any, _module: Any) -> None:
         if self._progress is not None and self._task is not None:
-            metrics = " ".join(f"{name} {float(value):.3f}" for name, value in trainer.callback_metrics.items())
-            self._progress.update(self._task, note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs} {metrics}")
+            score = trainer.callback_metrics.get("val_ua")
+            told = "" if score is None else f", validation UA {float(score):.3f}"
+            self._progress.update(self._task, note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{told}")
 
     def on_train_end(self, *_args: Any) -> None:
         self._close()

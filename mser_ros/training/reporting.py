@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 
@@ -24,7 +25,7 @@ from .run_folder import read_corpora
 TOLERANCE = 0.01
 
 _HEAD = (
-    "| system | published | its protocol | run | measured WA | measured UA | items, people | our protocol |\n"
+    "| system | published | its protocol | run | measured WA | measured UA | corpus: items, people | our protocol |\n"
     "|---|---|---|---|---|---|---|---|"
 )
 
@@ -146,16 +147,18 @@ def _overview(runs: Sequence[Run], pictures: Path) -> list[str]:
     for run in runs:
         low, high = run.all.scores.intervals["ua"]
         name = run.name + (" *" if run.synthetic else "")
+        name += " (chosen on the test set)" if run.config.folds.validation == "test" else ""
         rows.append((name, run.all.scores.values["ua"], low, high))
     intervals(rows, pictures / "overview.png", title="Unweighted average recall, out of fold", label="UA")
-    return [f"![UA of every run]({pictures.name}/overview.png)", ""]
+    return [f"![UA of every run]({quote(pictures.name)}/overview.png)", ""]
 
 
 def _line(row: Row, run: Run) -> str:
     result = run.all
     cells = [row.title, row.published, row.protocol, f"`{run.name}`"]
     cells += [f"{result.percent(name)}{run.star}" for name in ("wa", "ua")]
-    cells += [f"{len(result.rows)}, {len(result.rows.people)}", _protocol(run)]
+    names = ", ".join(result.rows.sources)
+    cells += [f"{names}: {len(result.rows)}, {len(result.rows.people)}", _protocol(run)]
     return f"| {' | '.join(cells)} |"
 
 
@@ -185,7 +188,7 @@ def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
         "| modalities | UA | the best of one modality | its UA | difference in points | lost |",
         "|---|---|---|---|---|---|",
     ]
-    single = [other for other in runs if len(other.config.modalities) == 1]
+    single = [other for other in runs if len(other.config.modalities) == 1 and _same_folds(run, other)]
     for subset, result in run.results.items():
         cells = [" + ".join(subset), result.percent("ua") + run.star, "–", "–", "–", "–"]
         rivals = {other.name: _aligned(other.all.rows, result.rows) for other in single if _covers(subset, other)}
@@ -217,6 +220,14 @@ def _covers(subset: Sequence[str], other: Run) -> bool:
     return other.config.modalities[0] in subset
 
 
+def _same_folds(run: Run, other: Run) -> bool:
+    """Another split would be another test."""
+    one, two = (
+        dict(zip(rows.item_id.tolist(), rows.fold.tolist(), strict=True)) for rows in (run.all.rows, other.all.rows)
+    )
+    return all(two[name] == fold for name, fold in one.items() if name in two)
+
+
 def _points(gap: Difference) -> str:
     return f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
 
@@ -246,5 +257,5 @@ def _matrices(runs: Sequence[Run], pictures: Path) -> list[str]:
             rows = run.all.rows.of(source)
             name = f"{run.name}_{source.replace(':', '_')}.png"
             confusion_matrix(score(rows.predictions(), resamples=0), pictures / name, title=run.title(source))
-            lines.append(f"![{run.title(source)}]({pictures.name}/{name})")
+            lines.append(f"![{run.title(source)}]({quote(f'{pictures.name}/{name}')})")
     return lines

@@ -78,7 +78,7 @@ def load_head(head: nn.Module, modality: str, experiment: ExperimentConfig, fold
 def weights_of(run: Path, fold: str) -> Path:
     """The weights of a run's fold, or 'final'. Raises `SettingsError` where they do not exist."""
     path = run / fold / BEST
-    if fold == "final" and not path.is_file():
+    if fold == "final" and not (run / "fold1").exists():
         path = run / "fold0" / BEST  # a run of a single fold has no other model
     if not path.is_file():
         raise SettingsError(

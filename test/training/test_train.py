@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+import yaml
 from fakes_transformers import write_bert
 from safetensors.torch import load_file
 
@@ -24,6 +30,7 @@ from mser_ros.training.checkpoints import SafeCheckpoints
 from mser_ros.training.config import ExperimentConfig, FoldsConfig
 from mser_ros.training.config_files import build_config, config_tree, load_config, read_config
 from mser_ros.training.experiment import run_experiment
+from mser_ros.training.fitting import restore
 from mser_ros.training.inputs import Sample
 from mser_ros.training.learning import Learner
 from mser_ros.training.predictions import OutOfFold
@@ -236,6 +243,46 @@ def test_a_transformer_has_dropout_in_training_and_what_is_frozen_has_none(
 
 def manifest_lines(folder: Path) -> list[str]:
     return (folder / "manifest.tsv").read_text(encoding="utf-8").splitlines()
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_training_with_its_own_exit_code(
+    voices: Path, tmp_path: Path, number: signal.Signals, code: int
+) -> None:
+    (tmp_path / "long.yaml").write_text(yaml.safe_dump(config_tree(small(voices, epochs=1000))), encoding="utf-8")
+    command = [sys.executable, "-m", "mser_ros.cli.main", "train", str(tmp_path / "long.yaml")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    process = subprocess.Popen(
+        [*command, "--run", str(tmp_path / "run")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not (tmp_path / "run" / "fold0" / "last.safetensors").is_file():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        process.send_signal(number)
+        _, said = process.communicate(timeout=120)
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == code
+    assert b"Traceback" not in said
+
+
+def test_a_run_whose_final_model_is_lost_is_not_exported_as_another(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    shutil.rmtree(copy / "final")
+    with pytest.raises(SettingsError, match=r"there are no trained weights .*final"):
+        restore(small(run), experiment.final_weights(copy))
+
+
+def test_a_modality_that_nothing_has_is_refused(voices: Path, tmp_path: Path) -> None:
+    tree = config_tree(small(voices))
+    tree["model"]["streams"]["mocap"].update(kind="motion", width=8)
+    tree["model"]["fusion"].update(kind="concat", width=8)
+    with pytest.raises(CorpusError, match=r"has mocap: give the missing data, or leave the stream out"):
+        run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
 
 
 def test_with_kept_hearing_words_and_motion_still_change() -> None:
