@@ -42,8 +42,8 @@ PAPERS: dict[str, tuple[Row, ...]] = {
         Row("a_protocol", _ALL, "all three, by the paper's own protocol", _OWN, _A_PROTOCOL),
     ),
     f"Paper B: {_B}": (
-        Row("b_audio", ("speech",), "audio", "in the paper", _NOT_GIVEN),
-        Row("b_text", ("text",), "text", "in the paper", _NOT_GIVEN),
+        Row("b_audio", ("speech",), "audio", "in the paper, not at hand here", _NOT_GIVEN),
+        Row("b_text", ("text",), "text", "in the paper, not at hand here", _NOT_GIVEN),
         Row("b_fusion", ("speech", "text"), "audio + text", "+1.88 points over Krishna & Patil 2020", _NOT_GIVEN),
     ),
     "Ours: three streams, robust to missing modalities": (Row("ours", (), "all that is there", "–", "–"),),

@@ -19,7 +19,7 @@ from .config_files import read_config
 from .predictions import OutOfFold, subset_file, subsets_of
 from .progress import track
 from .published import BARS, PAPERS, Row
-from .run_folder import read_corpora
+from .run_folder import read_corpora, read_environments
 
 #: A set of modalities may cost this much beside the best model of one of them: one point.
 TOLERANCE = 0.01
@@ -112,6 +112,7 @@ def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) 
         if run.config.model.fusion.modality_dropout:
             lines += _subsets(run, runs, resamples)
     lines += _affect(runs, resamples)
+    lines += _code(runs)
     lines += _matrices(runs, pictures)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -248,6 +249,13 @@ def _aligned(rows: OutOfFold, like: OutOfFold) -> Predictions | None:
 
 def _ua(predictions: Predictions) -> float:
     return score(predictions, resamples=0).values["ua"]
+
+
+def _code(runs: Sequence[Run]) -> list[str]:
+    """With what each run can be made again."""
+    lines = ["## Code", "", "| run | revision that began it |", "|---|---|"]
+    lines += [f"| `{run.name}` | {read_environments(run.folder)[0].get('revision') or 'not known'} |" for run in runs]
+    return [*lines, ""]
 
 
 def _matrices(runs: Sequence[Run], pictures: Path) -> list[str]:

@@ -38,9 +38,17 @@ def open_run(config: ExperimentConfig, folder: Path) -> None:
         text = yaml.safe_dump(config_tree(config), sort_keys=False, allow_unicode=True)
         (folder / CONFIG).write_text(text, encoding="utf-8")
     path, now = folder / ENVIRONMENT, describe_environment()
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else []
+    known = [one for one in read_environments(folder) if one]
     if now not in known:
         path.write_text(json.dumps([*known, now], indent=2) + "\n", encoding="utf-8")
+
+
+def read_environments(folder: Path) -> list[dict[str, Any]]:
+    """On what and with which code a run was begun, then where it went on; one that is empty where nothing is known."""
+    try:
+        return json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")) or [{}]
+    except (OSError, ValueError):
+        return [{}]
 
 
 def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -78,7 +78,7 @@ def write_rough_bag(path: Path) -> Path:
 def test_a_bag_with_losses_and_disorder_gives_the_same_emotions_live_and_offline(ros, tiny_bundle, tmp_path):
     bag = write_rough_bag(tmp_path / "rough")
     expected, _ = offline(bag, bundle=tiny_bundle, min_confidence=0.02)
-    (run,) = live(bag, bundle=tiny_bundle, rate=4.0, **{"mocap:min_confidence": 0.02})
+    (run,) = live(bag, bundle=tiny_bundle, rate=2.0, **{"mocap:min_confidence": 0.02})
     assert_same(run, expected)
     run.assert_one_last_emotion_each()
     for counter in ("lost_samples", "duplicates", "discontinuities", "rejected"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -70,3 +71,15 @@ def test_a_bundle_that_knows_the_sources_warns_on_their_corpora(
     assert main([*command, "--resamples", "100"]) == 0
     told_now = capsys.readouterr()
     assert "was trained on 5 people of this corpus" in told_now.err
+
+
+def test_the_page_in_the_repository_holds_both_papers_and_all_its_pictures() -> None:
+    page = Path(__file__).parents[2] / "docs" / "pseudo_multimodal.md"
+    text = page.read_text(encoding="utf-8")
+    rows = {cells[4].strip(" `"): cells for line in text.splitlines() if len(cells := line.split("|")) == 10}
+    names = {"a_speech", "a_text", "a_mocap", "a_fusion", "b_audio", "b_text", "b_fusion", "ours"}
+    assert {f"pseudo_{name}" for name in names} <= set(rows)
+    assert all(cells[6].strip().endswith("\\*") for name, cells in rows.items() if name.startswith("pseudo_"))
+    pictures = re.findall(r"!\[[^]]*\]\(([^)]+)\)", text)
+    assert len(pictures) == 11
+    assert all((page.parent / picture).is_file() for picture in pictures)
