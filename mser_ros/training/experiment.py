@@ -19,7 +19,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import SettingsError
-from ..evaluation.metrics import concordance, score
+from ..evaluation.concordance import concordance
+from ..evaluation.metrics import score
 from ..evaluation.plots import confusion_matrix
 from . import folds as split
 from .config import ExperimentConfig, FoldsConfig

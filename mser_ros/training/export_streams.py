@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..evaluation.metrics import concordance, score
+from ..evaluation.concordance import concordance
+from ..evaluation.metrics import score
 from .agreement import CHECKED, FUSION, Comparison
 from .data import load_data
 from .experiment import final_weights

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from urllib.parse import quote
 
@@ -12,14 +10,14 @@ import numpy as np
 
 from ..errors import SettingsError
 from ..evaluation.comparison import Difference, paired_bootstrap
-from ..evaluation.metrics import Predictions, Scores, concordance, score
+from ..evaluation.concordance import concordance
+from ..evaluation.metrics import Predictions, score
 from ..evaluation.plots import confusion_matrix, intervals
-from .config import ExperimentConfig
-from .config_files import read_config
-from .predictions import OutOfFold, subset_file, subsets_of
+from .predictions import OutOfFold
 from .progress import track
 from .published import BARS, PAPERS, Row
-from .run_folder import read_corpora, read_environments
+from .results import Run, read_run
+from .run_folder import read_environments
 
 #: A set of modalities may cost this much beside the best model of one of them: one point.
 TOLERANCE = 0.01
@@ -28,60 +26,6 @@ _HEAD = (
     "| system | published | its protocol | run | measured WA | measured UA | corpus: items, people | our protocol |\n"
     "|---|---|---|---|---|---|---|---|"
 )
-
-
-@dataclass(frozen=True, eq=False)
-class Result:
-    """Out-of-fold predictions of one run from one set of modalities, and how good they are."""
-
-    rows: OutOfFold
-    resamples: int
-
-    @cached_property
-    def scores(self) -> Scores:
-        return score(self.rows.predictions(), resamples=self.resamples)
-
-    def percent(self, name: str) -> str:
-        low, high = self.scores.intervals[name]
-        return f"{100 * self.scores.values[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
-
-
-@dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run: its settings, and its results by set of modalities (all of them first)."""
-
-    folder: Path
-    config: ExperimentConfig
-    results: dict[tuple[str, ...], Result]
-    synthetic: bool
-
-    @property
-    def name(self) -> str:
-        """Folders tell runs of one configuration apart."""
-        return self.folder.resolve().name
-
-    @property
-    def star(self) -> str:
-        """Marks what was measured on synthetic data."""
-        return "\\*" if self.synthetic else ""
-
-    def title(self, source: str) -> str:
-        return f"{self.name} on {source}" + (" (synthetic)" if self.synthetic else "")
-
-    @property
-    def all(self) -> Result:
-        return self.results[self.config.modalities]
-
-
-def read_run(folder: Path, *, resamples: int) -> Run:
-    """Raises `SettingsError` for a folder that is no finished run."""
-    config = read_config(folder)
-    results = {}
-    for subset in subsets_of(config.modalities):
-        path = folder / subset_file(subset, config.modalities)
-        if path.is_file() or subset == config.modalities:
-            results[subset] = Result(OutOfFold.load(path), resamples)
-    return Run(folder, config, results, any(entry["synthetic"] for entry in read_corpora(folder).values()))
 
 
 def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) -> None:

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mser_ros.evaluation.comparison import paired_bootstrap
-from mser_ros.evaluation.metrics import Predictions, Statistics, concordance, risk_coverage, score
+from mser_ros.evaluation.concordance import concordance
+from mser_ros.evaluation.metrics import Predictions, Statistics, risk_coverage, score
 from mser_ros.evaluation.resampling import replicates, units
 
 
