@@ -18,8 +18,8 @@ import numpy as np
 import soundfile
 import soxr
 
-from mser_ros.bag_writer import BagWriter
-from mser_ros.conversions import audio_to_fields, skeleton_to_fields
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.messages.conversions import audio_to_fields, skeleton_to_fields
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, to_ns
 
 START_NS = 1_700_000_000 * NS_PER_S

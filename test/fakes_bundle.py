@@ -9,8 +9,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, models, pre_tokenizers
 
-from mser_ros.bundle import write_manifest
 from mser_ros.labels import LABELS
+from mser_ros.recognition.bundle import write_manifest
 
 WORDS = ("[UNK]", "angry", "happy", "sad", "neutral")
 

@@ -10,7 +10,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from mser_ros.training import torchaudio_guard  # noqa: F401  before the first use of transformers
+from mser_ros.training.models import torchaudio_guard  # noqa: F401  before the first use of transformers
 
 TEXT = "well it is a table go away now how lovely we won i miss her hm"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *TEXT.split()]

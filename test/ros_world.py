@@ -36,8 +36,8 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
 from std_msgs.msg import String  # noqa: E402
 
-from mser_ros import conversions  # noqa: E402
-from mser_ros.bags import Bag  # noqa: E402
+from mser_ros.messages import conversions  # noqa: E402
+from mser_ros.messages.bags import Bag  # noqa: E402
 from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 

@@ -10,15 +10,15 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from .. import conversions
-from ..bag_writer import copy_with_topic
-from ..bundle import load_bundle
 from ..errors import BagError, MserError
-from ..pipeline import EmotionPipeline
-from ..recognizer import EmotionRecognizer
-from ..records import emotion_record, write_csv, write_jsonl
+from ..evaluation.timeline import Recording, draw_timeline
+from ..messages import conversions
+from ..messages.bag_writer import copy_with_topic
+from ..messages.records import emotion_record, write_csv, write_jsonl
+from ..recognition.bundle import load_bundle
+from ..recognition.recognizer import EmotionRecognizer
 from ..settings import SpeechSettings, build
-from ..timeline import Recording, draw_timeline
+from ..stages.pipeline import EmotionPipeline
 from ..types import AudioChunk, EmotionEstimate, SkeletonFrame
 from .inputs import open_bag, open_files
 from .lines import emotion_line

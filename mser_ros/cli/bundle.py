@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 from rich.table import Table
 
-from ..bundle import load_bundle
+from ..recognition.bundle import load_bundle
 
 
 @click.group()
@@ -51,7 +51,7 @@ def show(folder: Path | None, as_json: bool) -> None:
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
 def verify(folder: Path | None) -> None:
     """Check every file of FOLDER against its checksum, and run every graph once."""
-    from ..recognizer import EmotionRecognizer
+    from ..recognition.recognizer import EmotionRecognizer
 
     loaded = load_bundle(folder or "")
     EmotionRecognizer(loaded)

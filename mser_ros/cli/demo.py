@@ -11,14 +11,14 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from .. import conversions
-from ..bags import Bag
 from ..errors import DependencyError, MserError
+from ..evaluation.timeline import Recording, draw_timeline
+from ..messages import conversions
+from ..messages.bags import Bag
+from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
-from ..records import Record, emotion_record, write_jsonl
 from ..resources import share_dir
-from ..timeline import Recording, draw_timeline
 from ..types import NS_PER_S
 from .lines import LEGEND, emotion_line
 

@@ -157,8 +157,8 @@ def _data_files() -> str:
 
 
 def _bundle(path: str) -> str:
-    from ..bundle import load_bundle
-    from ..recognizer import EmotionRecognizer
+    from ..recognition.bundle import load_bundle
+    from ..recognition.recognizer import EmotionRecognizer
 
     bundle = load_bundle(path)
     EmotionRecognizer(bundle)

@@ -13,17 +13,17 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..asr.transcriber import create_transcriber
-from ..bundle import Bundle, load_bundle
+from ..corpora import Corpus, corpus_folder, open_corpus, people_of
+from ..corpora.pseudo import SOURCES
 from ..errors import CorpusError, SettingsError
 from ..evaluation import plots
 from ..evaluation.predict import Evaluation, Labelled, Subset
 from ..evaluation.predict import evaluate as run_evaluation
 from ..evaluation.report import Report
-from ..recognizer import EmotionRecognizer
+from ..recognition.bundle import Bundle, load_bundle
+from ..recognition.recognizer import EmotionRecognizer
 from ..settings import AsrSettings, build
-from ..training.config_files import parse_value
-from ..training.corpora import Corpus, corpus_folder, open_corpus, people_of
-from ..training.corpora.pseudo import SOURCES
+from ..training.config.files import parse_value
 
 #: Width of the tables where they are not written to a terminal.
 _WIDTH = 120

@@ -18,7 +18,7 @@ from ..errors import DependencyError
 def export(runs: tuple[Path, ...], output: Path, name: str, version: str, int8: bool) -> None:
     """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle."""
     try:
-        from ..training.export import export_bundle
+        from ..training.export.bundle import export_bundle
     except ImportError as error:
         raise DependencyError(f"exporting needs more packages ({error}): pip install 'mser_ros[train]'") from None
     export_bundle(runs, output, name=name, version=version, int8=int8, say=click.echo)

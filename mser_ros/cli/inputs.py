@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from .. import conversions
 from ..audio.waveform import read_sound_file
-from ..bags import Bag, BagMessage
 from ..errors import BagError
+from ..messages import conversions
+from ..messages.bags import Bag, BagMessage
 from ..mocap.readers import read_motion
 from ..types import AudioChunk, SkeletonFrame, to_ns
 

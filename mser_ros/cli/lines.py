@@ -7,9 +7,9 @@ from typing import Any
 
 from rich.text import Text
 
+from ..evaluation.timeline import COLOURS
 from ..labels import UNKNOWN
-from ..records import seconds
-from ..timeline import COLOURS
+from ..messages.records import seconds
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LETTERS = {"speech": "S", "text": "T", "mocap": "M"}

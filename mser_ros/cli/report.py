@@ -20,7 +20,7 @@ from ..errors import DependencyError
 def report(runs: tuple[Path, ...], output: Path, resamples: int) -> None:
     """Write one Markdown page that holds RUNS (folders that 'mser train' wrote) against the papers' tables."""
     try:
-        from ..training.reporting import write_report
+        from ..training.report.page import write_report
     except ImportError as error:
         raise DependencyError(f"the report needs more packages ({error}): pip install 'mser_ros[train]'") from None
     write_report(runs, output, resamples=resamples)

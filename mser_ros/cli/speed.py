@@ -36,8 +36,8 @@ def serving(bundle: Path | None, models: Path | None, seconds: float, rounds: in
     if bundle is not None and models is None:
         raise SettingsError("name the folder of the transformers as well, or neither of the two")
     try:
-        from ..training.full_size import full_size_config, write_bundle, write_sources
-        from ..training.serving import compare
+        from ..training.speed.full_size import full_size_config, write_bundle, write_sources
+        from ..training.speed.serving import compare
     except ImportError as error:
         raise _lacking(error) from None
     from ..resources import share_dir
@@ -72,7 +72,7 @@ def training(config: Path, overrides: tuple[str, ...], utterances: int, seconds:
     frozen one gives is read from disk, as in an experiment after its first fold.
     """
     try:
-        from ..training.full_size import full_size_config, time_epoch, write_sources
+        from ..training.speed.full_size import full_size_config, time_epoch, write_sources
     except ImportError as error:
         raise _lacking(error) from None
     with tempfile.TemporaryDirectory() as scratch:

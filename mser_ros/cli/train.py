@@ -28,8 +28,8 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
             raise SettingsError(f"--data gives two folders of '{name}': choose one")
         folders[name] = place
     try:
-        from ..training.config_files import check_encoders, load_config
-        from ..training.experiment import run_experiment
+        from ..training.config.files import check_encoders, load_config
+        from ..training.fit.experiment import run_experiment
     except ImportError as error:
         raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
     experiment = load_config(config, overrides=overrides, data=folders)

@@ -10,7 +10,7 @@ from types import ModuleType
 import numpy as np
 
 from ..errors import DependencyError
-from ..inference import FLOOR, log_linear, softmax
+from ..recognition.posteriors import FLOOR, log_linear, softmax
 
 #: Temperatures that are considered.
 _LOW, _HIGH = 0.05, 20.0

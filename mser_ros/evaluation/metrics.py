@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ..inference import FLOOR
 from ..labels import LABELS
+from ..recognition.posteriors import FLOOR
 from .resampling import replicates
 
 #: Bins of the calibration error; each holds the same number of items.

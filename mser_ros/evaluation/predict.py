@@ -11,7 +11,7 @@ import numpy as np
 
 from ..asr.transcriber import Transcriber
 from ..audio.waveform import to_int16
-from ..recognizer import EmotionRecognizer
+from ..recognition.recognizer import EmotionRecognizer
 from ..types import AbstainReason, EmotionEstimate, Transcript, Utterance
 from .loading import Loadable, load_each
 from .metrics import Predictions

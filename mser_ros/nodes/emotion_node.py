@@ -9,11 +9,11 @@ from typing import Any
 
 from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance
 
-from .. import conversions
-from ..bundle import load_bundle
-from ..emotion_stage import EmotionStage
-from ..recognizer import EmotionRecognizer
+from ..messages import conversions
+from ..recognition.bundle import load_bundle
+from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
+from ..stages.emotion import EmotionStage
 from ..types import NS_PER_S, EmotionEstimate
 from .base import PerceptionNode
 from .run import run_nodes

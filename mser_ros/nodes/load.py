@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from mser_msgs.msg import AudioFrame, Emotion, Skeleton, Utterance
 
-from .. import conversions
+from ..messages import conversions
 from ..mocap.layouts import get_layout
 from ..types import AudioChunk, SkeletonFrame, to_ns
 from .processes import NodeProcesses

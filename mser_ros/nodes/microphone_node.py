@@ -9,8 +9,8 @@ from typing import Any
 
 from mser_msgs.msg import AudioFrame
 
-from .. import conversions
 from ..audio.capture import MicrophoneCapture
+from ..messages import conversions
 from ..settings import MicrophoneSettings
 from .base import PerceptionNode
 from .run import run_nodes

@@ -7,8 +7,8 @@ from typing import Any
 
 from mser_msgs.msg import Skeleton
 
-from .. import conversions
 from ..errors import SkeletonError
+from ..messages import conversions
 from ..mocap.buffer import check_frame
 from ..mocap.layouts import get_layout
 from ..settings import MocapSettings

@@ -20,8 +20,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from ..bags import Bag
 from ..errors import BagError
+from ..messages.bags import Bag
 from ..types import NS_PER_S
 
 #: What must be connected before a bag may start, by the keys that the nodes show in their diagnostics.

@@ -9,9 +9,9 @@ from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
 
-from .. import conversions
+from ..messages import conversions
 from ..settings import SpeechSettings
-from ..speech_stage import SpeechStage
+from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent
 from .base import PerceptionNode
 from .run import run_nodes

@@ -18,16 +18,11 @@ from ros_world import (
     utterance_message,
 )
 
-from mser_ros.bundle import load_bundle
-from mser_ros.emotion_stage import EmotionStage
-from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings
-from mser_ros.types import (
-    EmotionEstimate,
-    EstimateState,
-    UtteranceState,
-    to_ns,
-)
+from mser_ros.stages.emotion import EmotionStage
+from mser_ros.types import EmotionEstimate, EstimateState, UtteranceState, to_ns
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from ros_world import (
     skeleton_message,
 )
 
-from mser_ros.bundle import write_manifest
+from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
 from mser_ros.settings import MocapSettings
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from ros_world import mser_msgs, package_message
 
-from mser_ros.conversions import to_fields
+from mser_ros.messages.conversions import to_fields
 from mser_ros.resources import interfaces_dir
 
 KINDS = sorted(path.stem for path in interfaces_dir().glob("*.msg"))

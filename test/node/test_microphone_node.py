@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ros_world import T0, AudioFrame
 
-from mser_ros import conversions
+from mser_ros.messages import conversions
 
 
 class SoundSystem:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from ros_world import Skeleton, demo_values, skeleton_message
 
-from mser_ros import conversions
+from mser_ros.messages import conversions
 from mser_ros.mocap.buffer import check_frame
 from mser_ros.settings import MocapSettings
 from mser_ros.types import SkeletonFrame

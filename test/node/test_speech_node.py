@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from ros_world import AudioFrame, Utterance, audio_message, demo_values
 
-from mser_ros import conversions
+from mser_ros.messages import conversions
 from mser_ros.settings import AsrSettings, SpeechSettings
-from mser_ros.speech_stage import SpeechStage
+from mser_ros.stages.speech import SpeechStage
 from mser_ros.types import NS_PER_S, AudioChunk, UtteranceEvent, UtteranceState, to_ns
 
 RATE = 16000

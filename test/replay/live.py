@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from ros_world import Emotion, Utterance
 
-from mser_ros import conversions
-from mser_ros.bags import Bag
-from mser_ros.bundle import load_bundle
 from mser_ros.errors import MserError
+from mser_ros.messages import conversions
+from mser_ros.messages.bags import Bag
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
-from mser_ros.pipeline import EmotionPipeline
-from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import AsrSettings, MocapSettings, SpeechSettings
+from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.types import EmotionEstimate, EstimateState, UtteranceEvent
 
 NODES = ("speech", "mocap", "emotion")

@@ -10,9 +10,9 @@ import pytest
 from live import assert_same, live, offline
 from ros_world import DEMO, T0, Emotion
 
-from mser_ros.bag_writer import BagWriter
-from mser_ros.bags import Bag
-from mser_ros.conversions import to_fields
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import to_fields
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.resources import default_bundle_dir
 from mser_ros.types import to_ns

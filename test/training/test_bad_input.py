@@ -15,11 +15,11 @@ from torch import nn
 
 from mser_ros.cli.main import main
 from mser_ros.errors import CorpusError, SettingsError
-from mser_ros.training.checkpoints import SafeCheckpoints, load_weights, save_weights
-from mser_ros.training.config import ExperimentConfig
-from mser_ros.training.config_files import build_config, load_config, read_config
-from mser_ros.training.data import load_data
-from mser_ros.training.throughput import Throughput
+from mser_ros.training.config.files import build_config, load_config, read_config
+from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.fit.throughput import Throughput
+from mser_ros.training.runs.checkpoints import SafeCheckpoints, load_weights, save_weights
+from mser_ros.training.samples.data import load_data
 
 SPEECH = {"kind": "log_mel"}
 PRETRAINED = {"kind": "pretrained", "source": "somebody/some-model"}
@@ -236,7 +236,7 @@ def test_a_kill_while_weights_are_written_leaves_the_older_ones(
         target.write_bytes(b"half")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mser_ros.training.checkpoints.save_file", save_half)
+    monkeypatch.setattr("mser_ros.training.runs.checkpoints.save_file", save_half)
     with pytest.raises(KeyboardInterrupt):
         save_weights(newer, path)
     load_weights(newer, path)

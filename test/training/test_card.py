@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
+from mser_ros.corpora import CORPORA
 from mser_ros.labels import LABELS
-from mser_ros.training.card import model_card
-from mser_ros.training.corpora import CORPORA
-from mser_ros.training.licences import licence_notices, weights_licence
+from mser_ros.training.export.card import model_card
+from mser_ros.training.export.licences import licence_notices, weights_licence
 
 FIGURES: dict[str, Any] = {
     "n": 40,

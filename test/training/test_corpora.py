@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from mser_ros.corpora import corpus_folder, open_corpus
 from mser_ros.errors import AudioError, CorpusError
-from mser_ros.training.corpora import corpus_folder, open_corpus
 
 
 def write_sound(path: Path, *, rate: int = 16000, channels: int = 1, seconds: float = 0.5) -> None:
@@ -69,7 +69,7 @@ def write_pseudo(root: Path) -> Path:
 def test_corpora_folds_and_evaluation_need_no_torch() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'lightning', 'rclpy']));"
-        "import mser_ros.training.corpora, mser_ros.training.folds, mser_ros.cli.evaluate;"
+        "import mser_ros.training.corpora, mser_ros.corpora.folds, mser_ros.cli.evaluate;"
         "assert 'sklearn' not in sys.modules and 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -329,7 +329,7 @@ def test_pseudo_items_join_a_voice_a_line_and_a_walk_of_one_class(tmp_path: Path
 
 def test_pseudo_people_are_dealt_before_they_are_combined(tmp_path: Path) -> None:
     pytest.importorskip("sklearn", reason="scikit-learn is missing: pip install 'mser_ros[train]'")
-    from mser_ros.training.folds import by_group, by_people
+    from mser_ros.corpora.folds import by_group, by_people
 
     items = open_corpus("pseudo", write_pseudo(tmp_path), folds=4, seed=3).items
     block_of: dict[tuple[str, str], str] = {}

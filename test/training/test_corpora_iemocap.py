@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from fakes_iemocap import HANDS, TURN_S, WORDS, write_iemocap
 
+from mser_ros.corpora import Corpus, Item, open_corpus
+from mser_ros.corpora.folds import by_group
+from mser_ros.corpora.iemocap_files import read_mocap, read_turns
 from mser_ros.errors import CorpusError
-from mser_ros.training.corpora import Corpus, Item, open_corpus
-from mser_ros.training.corpora.iemocap_files import read_mocap, read_turns
-from mser_ros.training.folds import by_group
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +104,7 @@ def test_mocap_is_paper_a_s_200_bins_of_189_values(corpus: Corpus, release: Path
 
 
 def test_bins_are_means_and_a_missing_marker_is_zero_and_unseen(tmp_path: Path) -> None:
-    from mser_ros.training.corpora.iemocap_files import binned_mocap
+    from mser_ros.corpora.iemocap_files import binned_mocap
 
     rows = [f"{n} {n / 120:.5f} " + " ".join(["NaN"] * 3 + [str(n)] * 15) for n in range(1, 1001)]
     path = tmp_path / "hand.txt"

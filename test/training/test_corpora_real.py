@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from mser_ros.corpora import open_corpus
 from mser_ros.labels import LABELS
-from mser_ros.training.corpora import open_corpus
 
 
 @pytest.mark.parametrize(

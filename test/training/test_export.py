@@ -15,29 +15,30 @@ import yaml
 from onnx import TensorProto, helper, numpy_helper
 from test_train import small, write_voices
 
-from mser_ros.bundle import load_bundle
+from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
-from mser_ros.inference import Graph, softmax
 from mser_ros.labels import LABELS
-from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.graph import Graph
+from mser_ros.recognition.posteriors import softmax
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.resources import default_bundle_dir
-from mser_ros.training.agreement import Agreement, Comparison
-from mser_ros.training.config import EncoderConfig, ExperimentConfig, InputConfig, SpeechAugmentConfig
-from mser_ros.training.config_files import config_tree
-from mser_ros.training.corpora import open_corpus
-from mser_ros.training.data import load_data
-from mser_ros.training.encoders import MotionConvolutions, SpeechConvolutions
-from mser_ros.training.experiment import final_weights, run_experiment
-from mser_ros.training.export import export_bundle, fit_log_linear
-from mser_ros.training.fitting import predict, restore
-from mser_ros.training.front_end import FrontEnd
-from mser_ros.training.fusion_fit import combine, fuse
-from mser_ros.training.inputs import prepare
-from mser_ros.training.manifest import modality_entry, open_finished
-from mser_ros.training.predictions import OutOfFold
-from mser_ros.training.quantise import quantise
-from mser_ros.training.temperatures import balanced_temperature
+from mser_ros.training.config.files import config_tree
+from mser_ros.training.config.settings import EncoderConfig, ExperimentConfig, InputConfig, SpeechAugmentConfig
+from mser_ros.training.export.agreement import Agreement, Comparison
+from mser_ros.training.export.bundle import export_bundle, fit_log_linear
+from mser_ros.training.export.fusion_fit import combine, fuse
+from mser_ros.training.export.manifest import modality_entry, open_finished
+from mser_ros.training.export.quantise import quantise
+from mser_ros.training.export.temperatures import balanced_temperature
+from mser_ros.training.fit.experiment import final_weights, run_experiment
+from mser_ros.training.fit.fitting import predict, restore
+from mser_ros.training.models.encoders import MotionConvolutions, SpeechConvolutions
+from mser_ros.training.models.front_end import FrontEnd
+from mser_ros.training.runs.predictions import OutOfFold
+from mser_ros.training.samples.data import load_data
+from mser_ros.training.samples.inputs import prepare
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ def test_a_network_that_int8_spoils_ships_as_fp32_and_says_so(
         quantise(target, target)
 
     for name in ("quantise", "quantise_in_blocks"):
-        monkeypatch.setattr(f"mser_ros.training.quantise.{name}", spoiled)
+        monkeypatch.setattr(f"mser_ros.training.export.quantise.{name}", spoiled)
     told: list[str] = []
     export_bundle([exported.run], tmp_path / "out", say=told.append)
     bundle = load_bundle(tmp_path / "out")
@@ -155,7 +156,7 @@ def test_the_card_tells_figures_limits_and_excluded_use(exported: Exported) -> N
 def test_a_folder_that_is_no_bundle_is_refused_before_any_work(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("mser_ros.training.export.write_graph", lambda *_: pytest.fail("the work has begun"))
+    monkeypatch.setattr("mser_ros.training.export.bundle.write_graph", lambda *_: pytest.fail("the work has begun"))
     thesis = tmp_path / "thesis.txt"
     thesis.write_text("dear", encoding="utf-8")
     for target, why in ((tmp_path, "not empty and not a bundle"), (thesis, "is a file")):

@@ -16,24 +16,25 @@ from fakes_iemocap import write_iemocap
 from fakes_transformers import write_bert, write_wav2vec2
 from onnx import TensorProto, numpy_helper
 
-from mser_ros.bundle import load_bundle
+from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
-from mser_ros.inference import Graph, softmax
 from mser_ros.labels import LABELS, valence_arousal
-from mser_ros.recognizer import EmotionRecognizer
-from mser_ros.training import quantise
-from mser_ros.training.config import ExperimentConfig
-from mser_ros.training.config_files import build_config
-from mser_ros.training.corpora import open_corpus
-from mser_ros.training.experiment import run_experiment
-from mser_ros.training.export import export_bundle
-from mser_ros.training.fitting import predict_subsets, restore
-from mser_ros.training.fusion import FusionNetwork
-from mser_ros.training.graphs import write_fusion_graph
-from mser_ros.training.inputs import Collator, prepare
-from mser_ros.training.predictions import OutOfFold
-from mser_ros.training.temperatures import balanced_temperature, halves
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.graph import Graph
+from mser_ros.recognition.posteriors import softmax
+from mser_ros.recognition.recognizer import EmotionRecognizer
+from mser_ros.training.config.files import build_config
+from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.export import quantise
+from mser_ros.training.export.bundle import export_bundle
+from mser_ros.training.export.graphs import write_fusion_graph
+from mser_ros.training.export.temperatures import balanced_temperature, halves
+from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.fitting import predict_subsets, restore
+from mser_ros.training.models.fusion import FusionNetwork
+from mser_ros.training.runs.predictions import OutOfFold
+from mser_ros.training.samples.inputs import Collator, prepare
 from mser_ros.types import Transcript, Utterance
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))

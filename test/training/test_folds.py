@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mser_ros.corpora import Item
+from mser_ros.corpora.folds import Fold, by_group, by_people, by_split
 from mser_ros.errors import CorpusError
 from mser_ros.labels import LABELS
-from mser_ros.training.corpora import Item
-from mser_ros.training.folds import Fold, by_group, by_people, by_split
 
 pytest.importorskip("sklearn", reason="scikit-learn is missing: pip install 'mser_ros[train]'")
 

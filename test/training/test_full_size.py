@@ -10,16 +10,16 @@ import pytest
 import torch
 from fakes_transformers import write_bert, write_wav2vec2
 
-from mser_ros.bundle import load_bundle
 from mser_ros.cli.main import main
-from mser_ros.inference import softmax
-from mser_ros.recognizer import EmotionRecognizer
-from mser_ros.training.config import ExperimentConfig
-from mser_ros.training.full_size import full_size_config, time_epoch, write_bundle, write_sources
-from mser_ros.training.fusion import FusionNetwork
-from mser_ros.training.inputs import Collator, prepare
-from mser_ros.training.models import build_model
-from mser_ros.training.serving import sentence
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.posteriors import softmax
+from mser_ros.recognition.recognizer import EmotionRecognizer
+from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.models.build import build_model
+from mser_ros.training.models.fusion import FusionNetwork
+from mser_ros.training.samples.inputs import Collator, prepare
+from mser_ros.training.speed.full_size import full_size_config, time_epoch, write_bundle, write_sources
+from mser_ros.training.speed.serving import sentence
 from mser_ros.types import Transcript, Utterance, Waveform, to_ns
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"

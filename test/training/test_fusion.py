@@ -9,14 +9,14 @@ import pytest
 import torch
 from fakes_transformers import write_bert, write_wav2vec2
 
-from mser_ros.training.checkpoints import save_weights
-from mser_ros.training.config_files import build_config
-from mser_ros.training.features import kept_modalities
-from mser_ros.training.fusion import AttentionFusion, Stream
-from mser_ros.training.learning import make_optimiser
-from mser_ros.training.models import UnimodalModel, build_model
-from mser_ros.training.pooling import Encoded
-from mser_ros.training.stacking import fit_weights, mean_weights, set_weights
+from mser_ros.training.config.files import build_config
+from mser_ros.training.fit.learning import make_optimiser
+from mser_ros.training.fit.stacking import fit_weights, mean_weights, set_weights
+from mser_ros.training.models.build import UnimodalModel, build_model
+from mser_ros.training.models.fusion import AttentionFusion, Stream
+from mser_ros.training.models.pooling import Encoded
+from mser_ros.training.runs.checkpoints import save_weights
+from mser_ros.training.samples.features import kept_modalities
 
 WIDTH = 16
 

@@ -15,15 +15,15 @@ from torch import Tensor, nn
 
 from mser_ros.errors import SettingsError
 from mser_ros.labels import LABELS
-from mser_ros.training.config import ExperimentConfig
-from mser_ros.training.config_files import build_config
-from mser_ros.training.cross_modal_attention import CrossModalAttention
-from mser_ros.training.fusion import FusionNetwork, drop_modalities
-from mser_ros.training.inputs import load_tokenizer
-from mser_ros.training.learning import affect_loss
-from mser_ros.training.models import build_model
-from mser_ros.training.pooling import POOLING, Encoded, average_frames
-from mser_ros.training.pretrained import PretrainedEncoder, model_source
+from mser_ros.training.config.files import build_config
+from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.fit.learning import affect_loss
+from mser_ros.training.models.build import build_model
+from mser_ros.training.models.cross_modal_attention import CrossModalAttention
+from mser_ros.training.models.fusion import FusionNetwork, drop_modalities
+from mser_ros.training.models.pooling import POOLING, Encoded, average_frames
+from mser_ros.training.models.pretrained import PretrainedEncoder, model_source
+from mser_ros.training.samples.inputs import load_tokenizer
 
 CLASSES = len(LABELS)
 

@@ -16,12 +16,12 @@ from fakes_transformers import write_bert, write_wav2vec2
 from mser_ros.cli.main import main
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
-from mser_ros.training.config import ExperimentConfig
-from mser_ros.training.config_files import load_config
-from mser_ros.training.data import load_data
-from mser_ros.training.experiment import make_folds, run_experiment
-from mser_ros.training.features import kept_modalities, with_features
-from mser_ros.training.predictions import OutOfFold
+from mser_ros.training.config.files import load_config
+from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.fit.experiment import make_folds, run_experiment
+from mser_ros.training.runs.predictions import OutOfFold
+from mser_ros.training.samples.data import load_data
+from mser_ros.training.samples.features import kept_modalities, with_features
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"
 #: In the order in which they need each other.
@@ -176,7 +176,7 @@ def test_any_subset_of_the_modules_can_be_fused_with_frozen_or_trained_ones(work
 def test_features_of_a_frozen_encoder_are_computed_once_and_change_nothing(workshop: Workshop, tmp_path: Path) -> None:
     import torch
 
-    from mser_ros.training.fitting import predict, restore
+    from mser_ros.training.fit.fitting import predict, restore
 
     config = workshop.config("paper_b_fusion")
     assert kept_modalities(config) == ("speech", "text")

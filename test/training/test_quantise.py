@@ -11,9 +11,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from mser_ros.errors import SettingsError
-from mser_ros.inference import Graph, softmax
-from mser_ros.training import quantise
-from mser_ros.training.agreement import Agreement
+from mser_ros.recognition.graph import Graph
+from mser_ros.recognition.posteriors import softmax
+from mser_ros.training.export import quantise
+from mser_ros.training.export.agreement import Agreement
 
 WIDTH = 256
 _RNG = np.random.default_rng(1)

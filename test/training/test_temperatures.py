@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from mser_ros.errors import SettingsError
-from mser_ros.inference import softmax
-from mser_ros.training.fusion_fit import combine, fuse, measure
-from mser_ros.training.predictions import OutOfFold
-from mser_ros.training.temperatures import balanced_temperature, fit_temperatures, halves
+from mser_ros.recognition.posteriors import softmax
+from mser_ros.training.export.fusion_fit import combine, fuse, measure
+from mser_ros.training.export.temperatures import balanced_temperature, fit_temperatures, halves
+from mser_ros.training.runs.predictions import OutOfFold
 
 PRIOR = np.full(4, 0.25)
 
@@ -116,7 +116,7 @@ def test_fused_figures_are_of_people_who_fitted_nothing(monkeypatch: pytest.Monk
 
 def _spy(monkeypatch: pytest.MonkeyPatch, name: str, people: list[str]) -> None:
     """Note who is in what a function of the fusion's fit is given."""
-    from mser_ros.training import fusion_fit
+    from mser_ros.training.export import fusion_fit
 
     real = getattr(fusion_fit, name)
 

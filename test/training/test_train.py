@@ -23,17 +23,17 @@ from safetensors.torch import load_file
 
 from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
-from mser_ros.training import experiment
-from mser_ros.training.batches import LengthBuckets, SampleSet
-from mser_ros.training.callbacks import read_figures
-from mser_ros.training.checkpoints import SafeCheckpoints
-from mser_ros.training.config import ExperimentConfig, FoldsConfig
-from mser_ros.training.config_files import build_config, config_tree, load_config, read_config
-from mser_ros.training.experiment import run_experiment
-from mser_ros.training.fitting import restore
-from mser_ros.training.inputs import Sample
-from mser_ros.training.learning import Learner
-from mser_ros.training.predictions import OutOfFold
+from mser_ros.training.config.files import build_config, config_tree, load_config, read_config
+from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
+from mser_ros.training.fit import experiment
+from mser_ros.training.fit.callbacks import read_figures
+from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.fitting import restore
+from mser_ros.training.fit.learning import Learner
+from mser_ros.training.runs.checkpoints import SafeCheckpoints
+from mser_ros.training.runs.predictions import OutOfFold
+from mser_ros.training.samples.batches import LengthBuckets, SampleSet
+from mser_ros.training.samples.inputs import Sample
 
 CONFIGS = Path(__file__).parents[2] / "config" / "train"
 PITCH_HZ = {"angry": 330.0, "happy": 240.0, "sad": 110.0, "neutral": 160.0}

@@ -13,7 +13,7 @@ import pytest
 from fakes_iemocap import write_iemocap
 from fakes_transformers import write_bert, write_wav2vec2
 
-from mser_ros.training.predictions import OutOfFold
+from mser_ros.training.runs.predictions import OutOfFold
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mser_ros.bag_writer import BagWriter, build_message, copy_with_topic
-from mser_ros.bags import Bag
-from mser_ros.conversions import (
+from mser_ros.errors import BagError
+from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topic
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import (
     audio_from_msg,
     audio_to_fields,
     emotion_to_fields,
@@ -23,7 +24,6 @@ from mser_ros.conversions import (
     utterance_from_msg,
     utterance_to_fields,
 )
-from mser_ros.errors import BagError
 from mser_ros.types import (
     NS_PER_S,
     AudioChunk,
@@ -160,7 +160,7 @@ def test_the_quality_of_service_of_a_topic_is_copied(tmp_path: Path) -> None:
     from rosbags.interfaces import Qos, QosDurability, QosHistory, QosLiveliness, QosReliability, QosTime
     from rosbags.rosbag2 import StoragePlugin, Writer
 
-    from mser_ros.bags import message_types
+    from mser_ros.messages.bags import message_types
 
     store = message_types()
     forever = QosTime(2147483647, 4294967295)

@@ -13,11 +13,11 @@ from fakes_bundle import write_tiny_bundle
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mser_ros.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.cli.main import main
 from mser_ros.errors import BundleError, MserError
 from mser_ros.labels import LABELS
-from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.resources import default_bundle_dir
 
 
@@ -76,7 +76,7 @@ def test_a_path_with_a_tilde_is_the_home_folder(folder: Path, monkeypatch: pytes
 
 
 def test_no_path_means_the_default_bundle(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    monkeypatch.setattr("mser_ros.bundle.default_bundle_dir", lambda: folder)
+    monkeypatch.setattr("mser_ros.recognition.bundle.default_bundle_dir", lambda: folder)
     assert load_bundle().path == folder
 
 
@@ -311,6 +311,6 @@ def test_a_dot_means_the_bundle_in_this_folder_not_the_default_one(
 def test_without_a_folder_the_command_line_takes_the_default_bundle(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mser_ros.bundle.default_bundle_dir", lambda: folder)
+    monkeypatch.setattr("mser_ros.recognition.bundle.default_bundle_dir", lambda: folder)
     assert main(["bundle", "verify"]) == 0
     assert "tiny-1" in capsys.readouterr().out

@@ -13,11 +13,11 @@ import pytest
 import soundfile
 from mocap_poses import pose_of
 
-from mser_ros.bag_writer import BagWriter
-from mser_ros.bags import Bag, message_types
 from mser_ros.cli.main import main
-from mser_ros.conversions import audio_from_msg, audio_to_fields
 from mser_ros.labels import LABELS
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.messages.bags import Bag, message_types
+from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
 from mser_ros.types import AudioChunk
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"

@@ -15,17 +15,11 @@ import yaml
 from mser_ros import __version__
 from mser_ros.cli.lines import emotion_line
 from mser_ros.cli.main import COMMANDS, main
-from mser_ros.conversions import emotion_to_fields
 from mser_ros.labels import LABELS
-from mser_ros.records import emotion_record
+from mser_ros.messages.conversions import emotion_to_fields
+from mser_ros.messages.records import emotion_record
 from mser_ros.settings import NODES
-from mser_ros.types import (
-    NS_PER_S,
-    AbstainReason,
-    EmotionEstimate,
-    EstimateState,
-    ModalityEvidence,
-)
+from mser_ros.types import NS_PER_S, AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence
 
 ROOT = Path(__file__).parents[2]
 

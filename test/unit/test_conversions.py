@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mser_ros import conversions
-from mser_ros.bag_writer import build_message
-from mser_ros.bags import message_types
 from mser_ros.errors import AudioError, MserError, SkeletonError
 from mser_ros.labels import LABELS
-from mser_ros.records import emotion_record
+from mser_ros.messages import conversions
+from mser_ros.messages.bag_writer import build_message
+from mser_ros.messages.bags import message_types
+from mser_ros.messages.records import emotion_record
 from mser_ros.resources import interfaces_dir
 from mser_ros.types import (
     AbstainReason,

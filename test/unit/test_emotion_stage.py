@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from mocap_poses import pose_of
 
 from mser_ros.audio.waveform import RATE, SAMPLE_NS
-from mser_ros.bundle import load_bundle
-from mser_ros.emotion_stage import EmotionStage
 from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import UNKNOWN
-from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings, MocapSettings
+from mser_ros.stages.emotion import EmotionStage
 from mser_ros.types import (
     NS_PER_S,
     AbstainReason,

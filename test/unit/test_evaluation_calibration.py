@@ -8,7 +8,7 @@ import pytest
 pytest.importorskip("scipy", reason="scipy is missing: pip install 'mser_ros[train]'")
 
 from mser_ros.evaluation.calibration import fit_fusion, fit_sum, fit_temperature, negative_log_likelihood
-from mser_ros.inference import log_linear, softmax
+from mser_ros.recognition.posteriors import log_linear, softmax
 
 PRIOR = np.full(4, 0.25)
 

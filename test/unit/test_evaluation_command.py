@@ -11,12 +11,12 @@ import soundfile
 from fakes_bundle import write_tiny_bundle
 from fakes_iemocap import write_iemocap
 
-from mser_ros.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.cli.main import main
+from mser_ros.corpora import open_corpus
 from mser_ros.evaluation.predict import edits, evaluate, subsets, words_of
 from mser_ros.labels import LABELS
-from mser_ros.recognizer import EmotionRecognizer
-from mser_ros.training.corpora import open_corpus
+from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.types import Transcript
 
 

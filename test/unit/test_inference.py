@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mser_ros.errors import BundleError
-from mser_ros.inference import FLOOR, Graph, log_linear, softmax
+from mser_ros.recognition.graph import Graph
+from mser_ros.recognition.posteriors import FLOOR, log_linear, softmax
 
 PRIOR = np.array([0.4, 0.3, 0.2, 0.1])
 logits = arrays(np.float64, 4, elements=st.floats(-50, 50))

@@ -16,15 +16,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mser_ros.audio.waveform import RATE
-from mser_ros.bags import Bag
-from mser_ros.bundle import load_bundle
-from mser_ros.conversions import audio_from_msg, skeleton_from_msg
-from mser_ros.emotion_stage import EmotionStage
 from mser_ros.errors import AudioError, SkeletonError
-from mser_ros.pipeline import EmotionPipeline
-from mser_ros.recognizer import EmotionRecognizer
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import audio_from_msg, skeleton_from_msg
+from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import AsrSettings, SpeechSettings
-from mser_ros.speech_stage import SpeechStage
+from mser_ros.stages.emotion import EmotionStage
+from mser_ros.stages.pipeline import EmotionPipeline
+from mser_ros.stages.speech import SpeechStage
 from mser_ros.types import (
     NS_PER_S,
     AudioChunk,

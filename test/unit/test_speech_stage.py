@@ -17,7 +17,7 @@ from mser_ros.asr.transcriber import NullTranscriber, Transcriber
 from mser_ros.audio.waveform import RATE, SAMPLE_NS
 from mser_ros.errors import AudioError
 from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
-from mser_ros.speech_stage import SpeechStage
+from mser_ros.stages.speech import SpeechStage
 from mser_ros.types import NS_PER_S, AudioChunk, UtteranceEvent, UtteranceState, to_ns
 
 T0 = 1_700_000_000 * NS_PER_S

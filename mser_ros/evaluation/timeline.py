@@ -1,0 +1,191 @@
+"""One picture of a conversation: the voice, what was said, what each modality and all together made of it."""
+
+from __future__ import annotations
+
+import textwrap
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..labels import UNKNOWN
+from ..messages.records import seconds
+from ..types import NS_PER_S, AudioChunk, SkeletonFrame
+
+#: One colour per class, distinguishable with the common kinds of colour blindness (after Okabe & Ito 2008).
+COLOURS: Mapping[str, str] = {
+    "angry": "#D55E00",
+    "happy": "#E6B800",
+    "sad": "#0072B2",
+    "neutral": "#8C8C8C",
+    UNKNOWN: "#FFFFFF",
+}
+#: Resolution of the drawn voice [s].
+_BIN_S = 0.02
+#: Width of a final estimate's bar [s].
+_FINAL_S = 0.3
+#: Width of the figure per second, its margins, and the mean width of a letter of the transcript [inch].
+_INCH_PER_S = 0.45
+_MARGIN = 2.0
+_LETTER = 0.062
+#: From the edge of an utterance to its text [s].
+_INSET_S = 0.05
+#: Lines of a transcript that have room.
+_LINES = 5
+
+
+@dataclass
+class Recording:
+    """What the picture shows beside the estimates: how loud the voice was, and when the body was seen."""
+
+    level: dict[int, float] = field(default_factory=dict)
+    skeleton_s: list[float] = field(default_factory=list)
+
+    def add(self, data: AudioChunk | SkeletonFrame) -> None:
+        """Note a piece of input."""
+        if isinstance(data, AudioChunk):
+            self._add_audio(data)
+        else:
+            self.skeleton_s.append(data.stamp_ns / NS_PER_S)
+
+    def _add_audio(self, chunk: AudioChunk) -> None:
+        """Keep the peaks of a chunk of any rate."""
+        samples = np.abs(chunk.samples.astype(np.float32)).max(axis=1) / 32768
+        step = max(1, round(_BIN_S * chunk.sample_rate))
+        for first in range(0, len(samples), step):
+            time_s = chunk.stamp_ns / NS_PER_S + first / chunk.sample_rate
+            index = round(time_s / _BIN_S)
+            self.level[index] = max(self.level.get(index, 0.0), float(samples[first : first + step].max()))
+
+
+def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, path: Path, *, title: str = "") -> None:
+    """Write a PNG or SVG. `records`: emotion records (see `records.emotion_record`) in order."""
+    from matplotlib.figure import Figure
+
+    times = [seconds(record["speech_start"]) for record in records] + recording.skeleton_s[:1]
+    times += [index * _BIN_S for index in (min(recording.level), max(recording.level))] if recording.level else []
+    begin_s = min(times, default=0.0)
+    end_s = max(
+        [*times, *(seconds(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]], default=1.0
+    )
+    width = float(np.clip((end_s - begin_s) * _INCH_PER_S, 9, 60))
+    letters_per_s = (width - _MARGIN) / max(end_s - begin_s, 1.0) / _LETTER
+    figure = Figure(figsize=(width, 6.8), layout="constrained")
+    voice, classes, modalities = figure.subplots(3, 1, sharex=True, height_ratios=[1.9, 1.6, 1.0])
+    finals = [record for record in records if record["state"] == "FINAL"]
+    labels = list(records[0]["labels"]) if records else []
+
+    _draw_voice(voice, finals, recording, begin_s, letters_per_s)
+    _draw_classes(classes, records, labels, begin_s)
+    _draw_modalities(modalities, finals, recording, begin_s)
+    voice.set_title(_plain(textwrap.shorten(title, 100)), loc="left", fontsize=11)
+    modalities.set_xlabel("time [s]")
+    modalities.set_xlim(0, max(end_s - begin_s, 1.0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a box for a letter is no news
+        figure.savefig(path, dpi=110)
+
+
+def _plain(text: str) -> str:
+    """Text in which dollars are no mathematics."""
+    return text.replace("$", r"\$")
+
+
+def _span(record: Mapping[str, Any], begin_s: float) -> tuple[float, float]:
+    return seconds(record["speech_start"]) - begin_s, seconds(record["speech_end"]) - begin_s
+
+
+def _draw_voice(
+    axes: Any, finals: Iterable[Mapping[str, Any]], recording: Recording, begin_s: float, letters_per_s: float
+) -> None:
+    if recording.level:
+        bins = np.arange(min(recording.level), max(recording.level) + 1)
+        peaks = np.array([recording.level.get(int(index), 0.0) for index in bins])
+        peaks = peaks / max(float(peaks.max()), 1e-6)
+        axes.fill_between(bins * _BIN_S - begin_s, -peaks, peaks, color="#444444", linewidth=0, zorder=2)
+    for record in finals:
+        start, end = _span(record, begin_s)
+        label = record["label"]
+        axes.axvspan(start, end, color=COLOURS.get(label, "#CCCCCC"), alpha=0.35, zorder=1, linewidth=0)
+        heading = label if label == UNKNOWN else f"{label}\n{record['confidence']:.0%}"
+        axes.text(start + _INSET_S, 1.95, heading, fontsize=9, weight="bold", va="top", clip_on=True)
+        lines = textwrap.wrap(record["transcript"], max(6, int((end - start) * letters_per_s))) or ["(no words)"]
+        if len(lines) > _LINES:
+            lines = [*lines[: _LINES - 1], lines[_LINES - 1] + " …"]
+        axes.text(start + _INSET_S, -1.15, _plain("\n".join(lines)), fontsize=8, va="top", style="italic", clip_on=True)
+    axes.set_ylim(-2.9, 2.05)
+    axes.set_yticks([])
+    axes.set_ylabel("voice, words")
+
+
+def _draw_classes(axes: Any, records: Sequence[Mapping[str, Any]], labels: Sequence[str], begin_s: float) -> None:
+    by_utterance: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        if record["state"] in ("PROVISIONAL", "FINAL"):
+            by_utterance.setdefault(record["utterance_id"], []).append(record)
+    for estimates in by_utterance.values():
+        previous = start = _span(estimates[0], begin_s)[0]
+        # The silence that ends an utterance is not part of it, although provisional estimates reach into it.
+        limit = _span(estimates[-1], begin_s)[1] - _FINAL_S * (estimates[-1]["state"] == "FINAL")
+        for record in estimates:
+            final = record["state"] == "FINAL"
+            _, end = _span(record, begin_s)
+            if final:
+                previous = max(start, end - _FINAL_S)
+            elif (end := min(end, limit)) <= previous:
+                continue
+            bottom = 0.0
+            for label in labels:
+                share = record["probabilities"].get(label, 0.0)
+                axes.bar(
+                    previous,
+                    share,
+                    width=end - previous,
+                    bottom=bottom,
+                    align="edge",
+                    color=COLOURS.get(label, "#CCCCCC"),
+                    alpha=1.0 if final else 0.55,
+                    edgecolor="black" if final else "white",
+                    linewidth=0.8 if final else 0.4,
+                )
+                bottom += share
+            previous = end
+    from matplotlib.patches import Patch
+
+    axes.legend(
+        handles=[Patch(color=COLOURS.get(label, "#CCCCCC"), label=label) for label in labels],
+        loc="upper left",
+        bbox_to_anchor=(1.0, 1.0),
+        frameon=False,
+    )
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("probability\n(dark edge: final)")
+
+
+def _draw_modalities(axes: Any, finals: Sequence[Mapping[str, Any]], recording: Recording, begin_s: float) -> None:
+    names = [item["modality"] for item in finals[0]["evidence"]] if finals else ["speech", "text", "mocap"]
+    for record in finals:
+        start, end = _span(record, begin_s)
+        for item in record["evidence"]:
+            row = names.index(item["modality"])
+            best = max(item["probabilities"], key=item["probabilities"].get, default="") if item["available"] else ""
+            axes.barh(
+                row,
+                end - start,
+                left=start,
+                height=0.7,
+                color=COLOURS.get(best, "#FFFFFF"),
+                alpha=0.25 + 0.75 * item["weight"] if best else 1.0,
+                edgecolor="black",
+                linewidth=0.5,
+                hatch="" if best else "///",
+            )
+            axes.text((start + end) / 2, row, best or "missing", ha="center", va="center", fontsize=8)
+    if recording.skeleton_s:
+        axes.plot(np.array(recording.skeleton_s) - begin_s, np.full(len(recording.skeleton_s), len(names)), "|k", ms=5)
+        names = [*names, "body seen"]
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)

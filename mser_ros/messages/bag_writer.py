@@ -1,0 +1,142 @@
+"""Writing bags of ROS 2 without ROS: new ones, and copies with a topic added. MCAP and SQLite."""
+
+from __future__ import annotations
+
+import heapq
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+
+import numpy as np
+from rosbags.interfaces import Connection, Nodetype
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
+
+from ..errors import BagError
+from .bags import Bag, BagMessage, message_types
+
+Storage = Literal["mcap", "sqlite3"]
+
+
+class BagWriter:
+    """Writes a new bag: a folder. Use it in `with`; after an exception nothing of it is left.
+
+    `compress`: Zstandard inside an MCAP file, which its readers need no setting for.
+    Raises `BagError` where the folder exists already or cannot be made.
+    """
+
+    def __init__(self, path: Path | str, *, storage: Storage = "mcap", compress: bool = False) -> None:
+        self.path = Path(path)
+        if self.path.exists():
+            raise BagError(f"{self.path} exists already: delete it or choose another place for the bag")
+        self._writer = Writer(self.path, version=9, storage_plugin=StoragePlugin[storage.upper()])
+        if compress:
+            if storage != "mcap":
+                raise BagError("only bags in MCAP can be compressed: choose MCAP, or leave it uncompressed")
+            self._writer.set_compression(CompressionMode.STORAGE, CompressionFormat.ZSTD)
+        self._connections: dict[tuple[str, str], Connection] = {}
+        try:
+            self._writer.open()
+        except OSError as error:
+            raise BagError(f"the bag {self.path} cannot be written ({error}): choose another place") from None
+
+    def write(self, topic: str, type_name: str, fields: Mapping[str, Any], log_ns: int) -> None:
+        """Add a message of a known type from plain values; what is not named is zero or empty."""
+        store = message_types()
+        if (topic, type_name) not in self._connections:
+            self._connections[topic, type_name] = self._writer.add_connection(topic, type_name, typestore=store)
+        raw = store.serialize_cdr(build_message(type_name, fields), type_name)
+        self._writer.write(self._connections[topic, type_name], log_ns, raw)
+
+    def copy(self, source: Bag, *, without: Collection[str] = ()) -> tuple[Iterator[BagMessage], tuple[str, ...]]:
+        """Announce the topics of another bag. Returns its messages for `write_raw`, and the topics of unknown type.
+
+        The latter, and the topics named in `without`, are not among the messages.
+        """
+        skipped: set[str] = set()
+        for connection in source.connections():
+            key = connection.topic, connection.msgtype
+            if connection.topic in without or key in self._connections:
+                continue
+            definition = source.definition(connection.msgtype)
+            if definition is None:
+                skipped.add(connection.topic)
+                continue
+            qos = getattr(connection.ext, "offered_qos_profiles", ())
+            self._connections[key] = self._writer.add_connection(
+                *key, msgdef=definition[0], rihs01=definition[1], offered_qos_profiles=qos
+            )
+        kept = [topic for topic in source.topics if topic not in skipped and topic not in without]
+        return source.messages(kept) if kept else iter(()), tuple(sorted(skipped))
+
+    def write_raw(self, message: BagMessage) -> None:
+        """Add a message of a topic that `copy` announced."""
+        self._writer.write(self._connections[message.topic, message.type_name], message.log_ns, message.raw)
+
+    def __enter__(self) -> BagWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._writer.__exit__(kind, error, trace)
+        if kind is not None:
+            shutil.rmtree(self.path, ignore_errors=True)
+
+
+def copy_with_topic(
+    source: Path | str,
+    target: Path | str,
+    *,
+    topic: str,
+    type_name: str,
+    messages: Iterable[tuple[Mapping[str, Any], int]],
+    storage: Storage = "mcap",
+) -> tuple[str, ...]:
+    """Copy a bag and add one topic: `messages` yields its fields and log times, ascending.
+
+    A topic of that name in the source is left out. Returns the topics that could not be copied because their type is
+    not known. Raises `BagError`.
+    """
+    with Bag(source) as bag, BagWriter(target, storage=storage) as writer:
+        kept, skipped = writer.copy(bag, without=[topic])
+        copied: Iterator[tuple[int, Any]] = ((message.log_ns, message) for message in kept)
+        added: Iterator[tuple[int, Any]] = ((log_ns, fields) for fields, log_ns in messages)
+        for log_ns, item in heapq.merge(copied, added, key=lambda pair: pair[0]):
+            if isinstance(item, BagMessage):
+                writer.write_raw(item)
+            else:
+                writer.write(topic, type_name, item, log_ns)
+    return skipped
+
+
+def build_message(type_name: str, fields: Mapping[str, Any]) -> Any:
+    """A message object of a known type from plain values; what is not named is zero or empty.
+
+    Raises `BagError` for a type or a field that does not exist.
+    """
+    store = message_types()
+    if type_name not in store.fielddefs:
+        raise BagError(f"the message type {type_name} is not known: use one of ROS 2 Jazzy or mser_msgs")
+    described = store.fielddefs[type_name][1]
+    if unknown := sorted(set(fields) - {name for name, _ in described}):
+        raise BagError(f"the message type {type_name} has no field '{unknown[0]}'")
+    return store.types[type_name](**{name: _value(described_as, fields.get(name)) for name, described_as in described})
+
+
+def _value(described_as: Any, value: Any) -> Any:
+    kind, detail = described_as
+    if kind == Nodetype.NAME:
+        return build_message(detail, value or {})
+    if kind == Nodetype.BASE:
+        name = detail[0]
+        zero: Any = "" if name in ("string", "wstring") else False if name == "bool" else 0
+        return zero if value is None else value
+    inner, length = detail
+    items = value if value is not None else [None] * (length if kind == Nodetype.ARRAY else 0)
+    if inner[0] == Nodetype.BASE and inner[1][0] not in ("string", "wstring"):
+        numbers = np.asarray([0 if item is None else item for item in items] if value is None else items)
+        return numbers.astype({"byte": "uint8", "char": "uint8"}.get(inner[1][0], inner[1][0]))
+    return [_value(inner, item) for item in items]

@@ -1,0 +1,175 @@
+"""Bags of ROS 2 without ROS: reading, MCAP and SQLite. Writing is in `bag_writer`.
+
+A message is whatever the `rosbags` library makes of it: an object with the message's field names, arrays in numpy.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import apsw
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+from rosbags.rosbag2 import ReaderError
+from rosbags.serde import SerdeError
+from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+from ..errors import BagError
+from ..resources import interfaces_dir
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:  # what rosbags itself uses there
+    from backports import zstd
+
+#: What the library raises on bags that were damaged: its own errors, and those of the formats inside.
+_DAMAGE = (
+    AnyReaderError,
+    ReaderError,
+    SerdeError,
+    TypesysError,
+    apsw.Error,
+    zstd.ZstdError,
+    struct.error,
+    OSError,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    AssertionError,
+    RuntimeError,
+    MemoryError,
+)
+
+
+@cache
+def message_types() -> Typestore:
+    """The message types of ROS 2 Jazzy and of mser_msgs. Shared: do not register types in it."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    own: dict[str, Any] = {}
+    for path in sorted(interfaces_dir().glob("*.msg")):
+        own.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"mser_msgs/msg/{path.stem}"))
+    store.register(own)
+    return store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BagMessage:
+    """One message of a bag. `log_ns`: when it was recorded. `raw`: its CDR bytes, ready to be published as they are."""
+
+    topic: str
+    type_name: str
+    log_ns: int
+    raw: bytes
+    _decode: Callable[[bytes, str], Any]
+    _path: Path
+
+    def decode(self) -> Any:
+        """The message as an object. Raises `BagError` for bytes that do not fit the type."""
+        with _reading(self._path):
+            return self._decode(self.raw, self.type_name)
+
+
+class Bag:
+    """A bag opened for reading: a folder with metadata.yaml, or a single `.mcap` or `.db3` file. Use it in `with`.
+
+    `topics`: name of each topic with messages → its type, such as 'mser_msgs/msg/AudioFrame'.
+    Raises `BagError` on opening: missing, no bag, cut off, damaged, without messages.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        _check_place(self.path)
+        with _reading(self.path):
+            self._reader = AnyReader([self.path], default_typestore=message_types())
+            self._reader.open()
+        used = [connection for connection in self._reader.connections if connection.msgcount]
+        self.topics = {connection.topic: connection.msgtype for connection in used}
+        self.message_count: int = sum(connection.msgcount for connection in used)
+        if not used:
+            self.close()
+            raise BagError(f"the bag {self.path} holds no messages: record it again while the topics are published")
+        self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time)
+
+    def require(self, topic: str, *type_names: str) -> str:
+        """The type of a topic that must be there, of one of these types (of any, if none is named).
+
+        Raises `BagError` that lists the bag's topics, or names the type that was found.
+        """
+        if topic not in self.topics:
+            has = ", ".join(f"{name} ({kind})" for name, kind in sorted(self.topics.items()))
+            raise BagError(f"the bag {self.path} has no topic {topic}; it has {has}: name one of these")
+        if type_names and self.topics[topic] not in type_names:
+            raise BagError(
+                f"topic {topic} of the bag {self.path} is of type {self.topics[topic]}, but {' or '.join(type_names)} "
+                "is needed: name another topic"
+            )
+        return self.topics[topic]
+
+    def messages(self, topics: Collection[str] = ()) -> Iterator[BagMessage]:
+        """Messages of these topics (all, if none is named) in the order of their log time.
+
+        Raises `BagError` for a topic that is not there, and when it comes to a damaged place.
+        """
+        for topic in topics:
+            self.require(topic)
+        wanted = [item for item in self._reader.connections if item.msgcount and (not topics or item.topic in topics)]
+        with _reading(self.path):
+            for connection, log_ns, raw in self._reader.messages(wanted):
+                yield BagMessage(
+                    connection.topic, connection.msgtype, log_ns, bytes(raw), self._reader.deserialize, self.path
+                )
+
+    def close(self) -> None:
+        """Let go of the file; nothing can be read any more."""
+        self._reader.close()
+
+    def definition(self, type_name: str) -> tuple[str, str] | None:
+        """Text and hash of a message type, None where neither the bag nor this package knows it."""
+        for store in (self._reader.typestore, message_types()):
+            if type_name in store.fielddefs:
+                return store.generate_msgdef(type_name, ros_version=2)[0], store.hash_rihs01(type_name)
+        return None
+
+    def connections(self) -> list[Connection]:
+        """The recorded publishers of all topics, with their quality of service."""
+        return [connection for connection in self._reader.connections if connection.msgcount]
+
+    def __enter__(self) -> Bag:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _check_place(path: Path) -> None:
+    if not path.exists():
+        raise BagError(f"there is no bag {path}: check the path")
+    if path.is_dir() and not (path / "metadata.yaml").is_file():
+        raise BagError(
+            f"the folder {path} has no metadata.yaml: name the .mcap or .db3 file in it, or run ros2 bag reindex"
+        )
+    if not path.is_dir() and path.suffix not in (".mcap", ".db3"):
+        raise BagError(f"{path} is no bag of ROS 2: name a bag folder, a .mcap or a .db3 file")
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Whatever a damaged bag makes the library raise, as one sentence."""
+    try:
+        yield
+    except _DAMAGE as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BagError(
+            f"the bag {path} cannot be read ({reason}): it was cut off or damaged; repair it (mcap recover, ros2 bag "
+            "reindex) or record it again"
+        ) from None

@@ -1,0 +1,245 @@
+"""Between messages and values: the one place that knows the fields of mser_msgs.
+
+Messages are read by their field names alone and written from plain dictionaries, so that the same code serves rclpy's
+messages in the nodes and those of the `rosbags` library offline. Nothing here imports ROS.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from array import array
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..audio.waveform import check_rate, deinterleave
+from ..errors import AudioError, SkeletonError
+from ..types import (
+    NS_PER_S,
+    AudioChunk,
+    EmotionEstimate,
+    SkeletonFrame,
+    Transcript,
+    UtteranceEvent,
+    UtteranceState,
+    Word,
+)
+
+Fields = dict[str, Any]
+M = TypeVar("M")
+
+
+def time_to_ns(time: Any) -> int:
+    """A `builtin_interfaces/Time` as nanoseconds."""
+    return int(time.sec) * NS_PER_S + int(time.nanosec)
+
+
+def ns_to_time(ns: int) -> Fields:
+    return {"sec": int(ns // NS_PER_S), "nanosec": int(ns % NS_PER_S)}
+
+
+def _header(stamp_ns: int, frame_id: str) -> Fields:
+    return {"stamp": ns_to_time(stamp_ns), "frame_id": frame_id}
+
+
+def fill(message: M, fields: Mapping[str, Any], nested: Mapping[str, type] | None = None) -> M:
+    """Set the fields of a message, in place. `nested`: message class of each field that is a list of messages."""
+    for name, value in fields.items():
+        if isinstance(value, Mapping):
+            fill(getattr(message, name), value)
+        elif isinstance(value, np.ndarray):
+            # rclpy looks at every element of anything but an array of the right type.
+            packed = array(getattr(message, name).typecode)
+            packed.frombytes(np.ascontiguousarray(value, packed.typecode).tobytes())
+            setattr(message, name, packed)
+        elif nested and name in nested:
+            setattr(message, name, [fill(nested[name](), item) for item in value])
+        else:
+            setattr(message, name, value)
+    return message
+
+
+def to_fields(message: Any) -> Any:
+    """A message as plain dictionaries, lists, numbers and texts."""
+    names = None
+    if hasattr(message, "get_fields_and_field_types"):
+        names = list(message.get_fields_and_field_types())
+    elif dataclasses.is_dataclass(message):
+        # `rosbags` lists a message's constants, all in capitals, among its fields.
+        names = [item.name for item in dataclasses.fields(message) if not item.name.isupper()]
+        names = [name for name in names if name != "__msgtype__"]
+    if names is not None:
+        return {name: to_fields(getattr(message, name)) for name in names}
+    if isinstance(message, np.ndarray):
+        return message.tolist()
+    if isinstance(message, np.generic):
+        return message.item()
+    if hasattr(message, "typecode") or isinstance(message, list | tuple):
+        return [to_fields(item) for item in message]
+    return message
+
+
+def audio_from_msg(message: Any) -> AudioChunk:
+    """Raises `AudioError` when rate, channels and samples do not fit together."""
+    check_rate(message.sample_rate)
+    return AudioChunk(
+        samples=deinterleave(np.asarray(message.samples, np.int16), int(message.channels)),
+        sample_rate=int(message.sample_rate),
+        stamp_ns=time_to_ns(message.header.stamp),
+        first_sample=int(message.first_sample),
+        voice_id=message.voice_id,
+        frame_id=message.header.frame_id,
+    )
+
+
+def audio_to_fields(chunk: AudioChunk) -> Fields:
+    """Fields of `AudioFrame`."""
+    return {
+        "header": _header(chunk.stamp_ns, chunk.frame_id),
+        "voice_id": chunk.voice_id,
+        "sample_rate": chunk.sample_rate,
+        "channels": chunk.channels,
+        "first_sample": chunk.first_sample,
+        "samples": chunk.samples.reshape(-1),
+    }
+
+
+def skeleton_from_msg(message: Any) -> SkeletonFrame:
+    """Raises `SkeletonError` when dimensions, positions and confidence do not fit together."""
+    positions = np.asarray(message.positions, np.float32)
+    dimensions = int(message.dimensions)
+    if dimensions not in (2, 3):
+        raise SkeletonError(f"a skeleton with {dimensions} dimensions: the publisher must set 'dimensions' to 2 or 3")
+    if len(positions) == 0 or len(positions) % dimensions:
+        raise SkeletonError(
+            f"a skeleton with {len(positions)} numbers in {dimensions} dimensions: send {dimensions} for each joint"
+        )
+    positions = positions.reshape(-1, dimensions)
+    confidence = np.asarray(message.confidence, np.float32)
+    if len(confidence) not in (0, len(positions)):
+        raise SkeletonError(
+            f"a skeleton with {len(positions)} joints and {len(confidence)} confidences: send one per joint, or none"
+        )
+    return SkeletonFrame(
+        stamp_ns=time_to_ns(message.header.stamp),
+        body_id=message.body_id,
+        layout=message.layout,
+        positions=positions,
+        confidence=confidence if len(confidence) else np.ones(len(positions), np.float32),
+        frame_id=message.header.frame_id,
+    )
+
+
+def skeleton_to_fields(frame: SkeletonFrame) -> Fields:
+    """Fields of `Skeleton`."""
+    return {
+        "header": _header(frame.stamp_ns, frame.frame_id),
+        "body_id": frame.body_id,
+        "layout": frame.layout,
+        "dimensions": frame.positions.shape[1],
+        "positions": frame.positions.reshape(-1),
+        "confidence": frame.confidence,
+    }
+
+
+def _confidence_out(confidence: float | None) -> float:
+    return -1.0 if confidence is None else float(confidence)
+
+
+def _confidence_in(confidence: float) -> float | None:
+    """None where it is negative or no number."""
+    return min(float(confidence), 1.0) if confidence >= 0 else None
+
+
+def utterance_from_msg(message: Any) -> UtteranceEvent:
+    """Raises `AudioError` for a state that does not exist or a span that ends before it starts."""
+    start_ns, end_ns = time_to_ns(message.start), time_to_ns(message.end)
+    if message.state not in iter(UtteranceState) or end_ns < start_ns or not message.utterance_id:
+        raise AudioError(
+            f"an utterance '{message.utterance_id}' of state {message.state} from {start_ns} to {end_ns} ns: "
+            "give it an id, a known state, and an end that is not before its start"
+        )
+    words = tuple(
+        Word(word.text, time_to_ns(word.start), time_to_ns(word.end), _confidence_in(word.confidence))
+        for word in message.words
+    )
+    return UtteranceEvent(
+        utterance_id=message.utterance_id,
+        state=UtteranceState(message.state),
+        stamp_ns=time_to_ns(message.header.stamp),
+        start_ns=start_ns,
+        end_ns=end_ns,
+        transcript=Transcript(
+            text=message.text,
+            confidence=_confidence_in(message.text_confidence),
+            words=words,
+            language=message.language,
+            is_final=bool(message.is_text_final),
+        ),
+        voice_id=message.voice_id,
+        frame_id=message.header.frame_id,
+    )
+
+
+def utterance_to_fields(event: UtteranceEvent) -> Fields:
+    """Fields of `Utterance`."""
+    transcript = event.transcript
+    return {
+        "header": _header(event.stamp_ns, event.frame_id),
+        "utterance_id": event.utterance_id,
+        "voice_id": event.voice_id,
+        "state": int(event.state),
+        "start": ns_to_time(event.start_ns),
+        "end": ns_to_time(event.end_ns),
+        "text": transcript.text,
+        "text_confidence": _confidence_out(transcript.confidence),
+        "is_text_final": transcript.is_final,
+        "words": [
+            {
+                "text": word.text,
+                "start": ns_to_time(word.start_ns),
+                "end": ns_to_time(word.end_ns),
+                "confidence": _confidence_out(word.confidence),
+            }
+            for word in transcript.words
+        ],
+        "language": transcript.language,
+    }
+
+
+def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
+    """Fields of `Emotion`."""
+    return {
+        "header": _header(estimate.stamp_ns, estimate.frame_id),
+        "utterance_id": estimate.utterance_id,
+        "person_id": estimate.person_id,
+        "voice_id": estimate.voice_id,
+        "body_id": estimate.body_id,
+        "state": int(estimate.state),
+        "speech_start": ns_to_time(estimate.speech_start_ns),
+        "speech_end": ns_to_time(estimate.speech_end_ns),
+        "labels": list(estimate.labels),
+        "probabilities": [float(value) for value in estimate.probabilities],
+        "label": estimate.label,
+        "confidence": estimate.confidence,
+        "label_set": list(estimate.label_set),
+        "coverage": estimate.coverage,
+        "valence": estimate.valence,
+        "arousal": estimate.arousal,
+        "evidence": [
+            {
+                "modality": item.modality,
+                "available": item.available,
+                "age_s": item.age_s,
+                "probabilities": [] if item.probabilities is None else [float(value) for value in item.probabilities],
+                "weight": item.weight,
+            }
+            for item in estimate.evidence
+        ],
+        "transcript": estimate.transcript,
+        "abstain_reason": int(estimate.abstain_reason),
+        "incongruent": estimate.incongruent,
+        "model_id": estimate.model_id,
+        "latency_s": estimate.latency_s,
+    }

@@ -1,0 +1,249 @@
+"""A bundle: the folder that carries a trained system from training to the robot.
+
+It holds `manifest.json`, ONNX graphs, the tokenizer, a model card and licences, and nothing that can run code. Every
+file but the manifest is listed there with its SHA-256, and loading refuses a folder where one differs.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..errors import BundleError
+from ..resources import default_bundle_dir
+
+#: The manifest format that this version reads and writes.
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+T = TypeVar("T")
+
+#: What a graph may be fed with, by modality.
+REPRESENTATIONS: Mapping[str, tuple[str, ...]] = {
+    "speech": ("waveform",),
+    "text": ("tokens",),
+    "mocap": ("canonical15", "iemocap200"),
+}
+
+
+@dataclass(frozen=True)
+class ModalitySpec:
+    """How one modality is computed.
+
+    `graph`: ONNX file. `temperature`: divides its logits, which calibrates them. `weight`: its exponent in log-linear
+    fusion. `languages`: BCP 47 tags that a text model was trained for; empty: any. `sample_rate` [Hz], `max_s` and
+    `normalise` (zero mean, unit variance per utterance) belong to waveforms; `tokenizer`, `max_tokens` to tokens;
+    `rate_hz`, `window_s` to skeletons; `min_s` is the least evidence in seconds.
+    """
+
+    graph: str
+    representation: str
+    temperature: float = 1.0
+    weight: float = 1.0
+    sample_rate: int = 16000
+    min_s: float = 0.0
+    max_s: float = 15.0
+    normalise: bool = False
+    tokenizer: str = ""
+    max_tokens: int = 64
+    languages: tuple[str, ...] = ()
+    rate_hz: float = 15.0
+    window_s: float = 5.0
+    licence: str = ""
+    precision: str = "fp32"
+    trained_on: tuple[str, ...] = ()
+    people: Mapping[str, list[str]] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class FusionSpec:
+    """How modalities are fused.
+
+    `log_linear`: log p = log prior + sum over modalities of weight x (log p_m - log prior), a product of experts whose
+    exponents are fitted. `graph`: an ONNX graph over the modalities' features, with an output `logits` and, if it
+    estimates valence and arousal, `affect`. `temperature` divides the fused logits.
+    """
+
+    kind: str = "log_linear"
+    prior: tuple[float, ...] = ()
+    temperature: float = 1.0
+    graph: str = ""
+    modalities: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A verified bundle. `path`: its folder. `model_id`: name and version, as estimates carry it."""
+
+    path: Path
+    name: str
+    version: str
+    labels: tuple[str, ...]
+    modalities: Mapping[str, ModalitySpec]
+    fusion: FusionSpec
+    manifest: Mapping[str, Any]
+
+    @property
+    def model_id(self) -> str:
+        return f"{self.name}-{self.version}"
+
+    @property
+    def size_bytes(self) -> int:
+        """Of every listed file."""
+        return sum(int(entry["bytes"]) for entry in self.manifest["files"].values())
+
+    def file(self, name: str) -> Path:
+        """A file of this bundle that the manifest lists."""
+        return self.path / name
+
+
+def load_bundle(path: str | Path = "") -> Bundle:
+    """Read and verify a bundle; an empty path means the default one.
+
+    Raises `BundleError`: no such folder, no or a broken manifest, another format, a missing, truncated or changed file,
+    or a manifest whose parts do not fit together.
+    """
+    folder = Path(path).expanduser() if str(path) else default_bundle_dir()
+    manifest = _read_manifest(folder)
+    _verify_files(folder, manifest)
+    try:
+        bundle = _parse(folder, manifest)
+        _check(bundle)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"the manifest of bundle {folder} is not valid ({error!r}): export the bundle again"
+        ) from None
+    return bundle
+
+
+def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
+    """Complete `manifest` with the format and the checksum of every file in `folder`, and write it there."""
+    files = {
+        item.name: {"sha256": _sha256(item), "bytes": item.stat().st_size}
+        for item in sorted(folder.iterdir())
+        if item.is_file() and item.name != MANIFEST
+    }
+    text = json.dumps({"format": FORMAT, **manifest, "files": files}, indent=2, ensure_ascii=False)
+    # A list of thousands of people is one line, not thousands of them.
+    text = re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\n\s*", " ", found[0]), text)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise BundleError(f"there is no bundle folder {folder}: set 'bundle' to a folder that 'mser export' wrote")
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(
+            f"{folder} is not a bundle, it has no {MANIFEST}: point to what 'mser export' wrote"
+        ) from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{folder / MANIFEST} cannot be read ({error}): copy or export the bundle again") from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        raise BundleError(
+            f"bundle {folder} has format {found!r}, this version reads {FORMAT}: export it with this version"
+        )
+    return manifest
+
+
+def _verify_files(folder: Path, manifest: Mapping[str, Any]) -> None:
+    files = manifest.get("files")
+    if not isinstance(files, dict) or not files:
+        raise BundleError(f"the manifest of bundle {folder} lists no files: export the bundle again")
+    for name, entry in files.items():
+        if Path(name).name != name or not isinstance(entry, dict):
+            raise BundleError(f"the manifest of bundle {folder} names a file outside of it, '{name}': do not use it")
+        item = folder / name
+        if not item.is_file():
+            raise BundleError(f"bundle {folder} lacks {name}: copy or export the whole folder again")
+        if item.stat().st_size != entry.get("bytes"):
+            raise BundleError(f"{name} of bundle {folder} is truncated or of another version: copy the bundle again")
+        if _sha256(item) != entry.get("sha256"):
+            raise BundleError(f"{name} of bundle {folder} was changed after export: restore the original bundle")
+
+
+def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
+    modalities = {name: _spec(ModalitySpec, entry) for name, entry in manifest["modalities"].items()}
+    return Bundle(
+        path=folder,
+        name=str(manifest["name"]),
+        version=str(manifest["version"]),
+        labels=tuple(manifest["labels"]),
+        modalities=modalities,
+        fusion=_spec(FusionSpec, manifest["fusion"]),
+        manifest=manifest,
+    )
+
+
+def _spec(kind: type[T], entry: Mapping[str, Any]) -> T:
+    """The part of a manifest as its value type; entries that this version does not know are left alone."""
+    return kind(**{item.name: _typed(item, entry[item.name]) for item in fields(kind) if item.name in entry})  # type: ignore[arg-type]
+
+
+def _typed(item: Any, value: Any) -> Any:
+    """A value of a manifest as the field's type, which its default tells; the fields without one are texts."""
+    kind: Any
+    if item.default_factory is not MISSING:
+        kind = item.default_factory
+    else:
+        kind = str if item.default is MISSING else type(item.default)
+    if kind is float and type(value) is int:
+        value = float(value)
+    elif kind is tuple and isinstance(value, list):
+        value = tuple(value)
+    if type(value) is not kind:
+        raise TypeError(f"{item.name} must be a {kind.__name__}, not {value!r}")
+    return value
+
+
+def _check(bundle: Bundle) -> None:
+    def refuse(why: str) -> BundleError:
+        return BundleError(f"the manifest of bundle {bundle.path} is not valid, {why}: export the bundle again")
+
+    fusion = bundle.fusion
+    if not isinstance(bundle.manifest["labels"], list):
+        raise refuse("its labels are no list")
+    if len(set(bundle.labels)) != len(bundle.labels) or len(bundle.labels) < 2 or "" in map(str.strip, bundle.labels):
+        raise refuse("it needs two different labels or more")
+    if not bundle.modalities:
+        raise refuse("it names no modality")
+    listed = bundle.manifest["files"]
+    for name, spec in bundle.modalities.items():
+        if spec.representation not in REPRESENTATIONS.get(name, ()):
+            raise refuse(f"modality '{name}' with representation '{spec.representation}' is unknown to this version")
+        if spec.graph not in listed or (spec.representation == "tokens" and spec.tokenizer not in listed):
+            raise refuse(f"the graph or tokenizer of '{name}' is not among its files")
+        positive = (spec.temperature, spec.sample_rate, spec.max_s, spec.max_tokens, spec.rate_hz, spec.window_s)
+        if not (all(map(_is_positive, positive)) and all(0 <= value < math.inf for value in (spec.weight, spec.min_s))):
+            raise refuse(f"a number of '{name}' is out of range")
+    if fusion.kind not in ("log_linear", "graph"):
+        raise refuse(f"fusion '{fusion.kind}' is unknown to this version")
+    if not _is_positive(fusion.temperature):
+        raise refuse("the fusion's temperature is out of range")
+    if fusion.kind == "log_linear" and not (
+        len(fusion.prior) == len(bundle.labels) and all(map(_is_positive, fusion.prior))
+    ):
+        raise refuse("the fusion's prior needs a positive number per label")
+    if fusion.kind == "graph" and (fusion.graph not in listed or set(fusion.modalities) != set(bundle.modalities)):
+        raise refuse("the fusion's graph is not among its files, or its modalities are not the bundle's")
+
+
+def _is_positive(value: float) -> bool:
+    return 0 < value < math.inf
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

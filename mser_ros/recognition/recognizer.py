@@ -1,0 +1,196 @@
+"""EmotionRecognizer: one utterance in, one estimate out, by the graphs of a bundle (onnxruntime)."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import BundleError
+from ..labels import UNKNOWN, valence_arousal
+from ..settings import EmotionSettings
+from ..types import AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence, Utterance
+from .bundle import Bundle
+from .graph import Graph
+from .posteriors import log_linear, softmax
+from .readers import Reading, create_reader
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Decision:
+    """Posterior and share of each modality, and the fused posterior: None where there was nothing to fuse. `affect`:
+    valence and arousal where a graph estimates them; else they follow from the posterior."""
+
+    posteriors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    weights: Mapping[str, float] = field(default_factory=dict)
+    fused: np.ndarray | None = None
+    affect: np.ndarray | None = None
+    reason: AbstainReason = AbstainReason.NONE
+
+
+class EmotionRecognizer:
+    """Runs a bundle on utterances. Not thread-safe; one per thread.
+
+    Every graph is run once at the start, so that the first utterance of a conversation is as fast as the next.
+    Raises `BundleError` when a graph cannot be loaded or does not have the signature that the manifest promises.
+    """
+
+    def __init__(self, bundle: Bundle, settings: EmotionSettings | None = None) -> None:
+        self.bundle = bundle
+        self.settings = settings or EmotionSettings()
+        self._readers = {name: create_reader(name, bundle, self.settings) for name in bundle.modalities}
+        self._fusion: Graph | None = None
+        if bundle.fusion.kind == "graph":
+            self._fusion = Graph(bundle.file(bundle.fusion.graph), threads=self.settings.threads)
+        self._warm_up()
+
+    def recognize(
+        self,
+        utterance: Utterance,
+        *,
+        modalities: Collection[str] | None = None,
+        state: EstimateState = EstimateState.FINAL,
+    ) -> EmotionEstimate:
+        """Estimate what the person feels.
+
+        `modalities`: use no others (None: all that the utterance has). An utterance without usable evidence gives the
+        label 'unknown' with the reason; it is not an error. Raises `AudioError` for audio of another sample rate than
+        the bundle's, `SkeletonError` for a skeleton that does not fit its layout.
+        """
+        return self.recognize_each(utterance, [modalities], state=state)[0]
+
+    def recognize_each(
+        self,
+        utterance: Utterance,
+        subsets: Sequence[Collection[str] | None],
+        *,
+        state: EstimateState = EstimateState.FINAL,
+    ) -> list[EmotionEstimate]:
+        """As `recognize`, for several sets of modalities; each modality is read once."""
+        read = {
+            name: reader.read(utterance)
+            for name, reader in self._readers.items()
+            if any(subset is None or name in subset for subset in subsets)
+        }
+        estimates = []
+        for subset in subsets:
+            chosen = {
+                name: read[name] if subset is None or name in subset else Reading() for name in self.bundle.modalities
+            }
+            estimates.append(self._estimate(utterance, state, chosen, self._decide(chosen)))
+        return estimates
+
+    def _decide(self, readings: Mapping[str, Reading]) -> _Decision:
+        present = {name: reading for name, reading in readings.items() if reading.outputs}
+        if present:
+            return self._fuse_graph(present) if self._fusion is not None else self._fuse_log_linear(present)
+        reasons = {reading.reason: None for reading in readings.values()}  # in order, each once
+        reasons.pop(AbstainReason.NO_EVIDENCE, None)
+        return _Decision(reason=next(iter(reasons), AbstainReason.NO_EVIDENCE))
+
+    def _posterior(self, name: str, logits: np.ndarray) -> np.ndarray:
+        return softmax(logits[0] / self.bundle.modalities[name].temperature)
+
+    def _fuse_log_linear(self, present: Mapping[str, Reading]) -> _Decision:
+        fusion = self.bundle.fusion
+        posteriors = {name: self._posterior(name, reading.outputs["logits"]) for name, reading in present.items()}
+        # Alone, a calibrated modality speaks for itself, as far as its evidence is to be believed.
+        alone = len(present) == 1
+        weights = {
+            name: reading.gate * (1.0 if alone else self.bundle.modalities[name].weight)
+            for name, reading in present.items()
+        }
+        temperature = 1.0 if alone else fusion.temperature
+        fused = log_linear(posteriors, weights, np.asarray(fusion.prior), temperature=temperature)
+        total = sum(weights.values())
+        shares = {name: weight / total if total else 1 / len(weights) for name, weight in weights.items()}
+        return _Decision(posteriors, shares, fused)
+
+    def _fuse_graph(self, present: Mapping[str, Reading]) -> _Decision:
+        outputs = self._run_fusion(present)
+        posteriors = {
+            name: self._posterior(name, reading.outputs["logits"])
+            for name, reading in present.items()
+            if "logits" in reading.outputs
+        }
+        fused = softmax(outputs["logits"][0] / self.bundle.fusion.temperature)
+        # What each contributes is hidden in the graph: they share alike.
+        affect = outputs["affect"][0] if "affect" in outputs else None
+        return _Decision(posteriors, dict.fromkeys(present, 1 / len(present)), fused, affect)
+
+    def _run_fusion(self, present: Mapping[str, Reading]) -> dict[str, np.ndarray]:
+        assert self._fusion is not None
+        feeds: dict[str, np.ndarray] = {}
+        for name, shape in self._fusion.inputs.items():
+            if name == "present":
+                feeds[name] = np.array([[float(item in present) for item in self.bundle.fusion.modalities]], np.float32)
+            elif name == "text_confidence":
+                feeds[name] = np.array([[present["text"].gate if "text" in present else 0.0]], np.float32)
+            elif (modality := name.removesuffix("_logits")) in present:
+                feeds[name] = present[modality].outputs["features" if name == modality else "logits"]
+            else:  # a place holder: `present` masks it out
+                feeds[name] = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
+        return self._fusion(**feeds)
+
+    def _estimate(
+        self, utterance: Utterance, state: EstimateState, readings: Mapping[str, Reading], decision: _Decision
+    ) -> EmotionEstimate:
+        labels = self.bundle.labels
+        abstains = decision.fused is None
+        probabilities = np.full(len(labels), 1 / len(labels)) if decision.fused is None else decision.fused
+        valence, arousal = (0.0, 0.0) if abstains else valence_arousal(labels, probabilities)
+        if decision.affect is not None:
+            valence, arousal = np.clip(decision.affect, -1.0, 1.0).tolist()
+        best = int(np.argmax(probabilities))
+        evidence = tuple(
+            ModalityEvidence(
+                name,
+                bool(reading.outputs),
+                reading.age_s,
+                decision.posteriors.get(name),
+                decision.weights.get(name, 0.0),
+            )
+            for name, reading in readings.items()
+        )
+        return EmotionEstimate(
+            stamp_ns=utterance.end_ns,
+            state=state,
+            labels=labels,
+            probabilities=probabilities.astype(np.float32),
+            label=UNKNOWN if abstains else labels[best],
+            confidence=0.0 if abstains else float(probabilities[best]),
+            utterance_id=utterance.utterance_id,
+            person_id=utterance.person_id or self.settings.person_id,
+            voice_id=utterance.voice_id,
+            body_id=utterance.body_id,
+            frame_id=utterance.frame_id,
+            speech_start_ns=utterance.start_ns,
+            speech_end_ns=utterance.end_ns,
+            valence=valence,
+            arousal=arousal,
+            evidence=evidence,
+            transcript=utterance.transcript.text if utterance.transcript else "",
+            abstain_reason=decision.reason,
+            model_id=self.bundle.model_id,
+        )
+
+    def _warm_up(self) -> None:
+        wanted = "logits" if self._fusion is None else "features"
+        readings = {}
+        for name, reader in self._readers.items():
+            outputs = reader.warm_up()
+            self._check_outputs(self.bundle.modalities[name].graph, outputs, wanted)
+            readings[name] = Reading(outputs)
+        if self._fusion is not None:
+            self._check_outputs(self.bundle.fusion.graph, self._run_fusion(readings), "logits")
+
+    def _check_outputs(self, graph: str, outputs: Mapping[str, np.ndarray], wanted: str) -> None:
+        why = "" if wanted in outputs else f"has no output '{wanted}'"
+        for name, values in outputs.items():
+            if name.endswith("logits") and values.shape != (1, len(self.bundle.labels)):
+                why = f"gives {name} of shape {values.shape} for {len(self.bundle.labels)} labels"
+            if name == "affect" and values.shape != (1, 2):
+                why = f"gives valence and arousal of shape {values.shape}"
+        if why:
+            raise BundleError(f"graph {graph} of bundle {self.bundle.path} {why}: export the bundle again")

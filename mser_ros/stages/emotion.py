@@ -1,0 +1,249 @@
+"""The second stage of the pipeline: from utterances, audio and skeletons to estimates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from ..audio.history import Voices
+from ..audio.waveform import RATE
+from ..errors import AudioError, BundleError
+from ..mocap.buffer import SkeletonBuffer
+from ..recognition.recognizer import EmotionRecognizer
+from ..settings import MocapSettings
+from ..types import (
+    AudioChunk,
+    EmotionEstimate,
+    EstimateState,
+    SkeletonFrame,
+    Utterance,
+    UtteranceEvent,
+    UtteranceState,
+    to_ns,
+)
+
+#: Audio and skeletons that are remembered: more than the longest utterance that settings allow.
+_HISTORY_S = 75.0
+#: Voices that are remembered.
+_VOICES = 16
+#: Utterances that may be open at once; of more, the oldest gets its final estimate.
+_PENDING = 64
+#: Utterances whose end is remembered, so that a late message cannot open them again.
+_CLOSED = 256
+#: The least time without audio and events after which an open utterance is given up: the speech node is gone.
+_GONE_S = 3.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended."""
+
+    event: UtteranceEvent
+    next_provisional_ns: int
+    since_clock_ns: int
+    has_ended: bool = False
+
+
+@dataclass(slots=True)
+class EmotionCounters:
+    """What the fusing stage counts: estimates by state, and what befell their utterances.
+
+    `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `timed_out`:
+    evidence did not come in time. `given_up`: the end itself did not come.
+    """
+
+    final: int = 0
+    provisional: int = 0
+    retracted: int = 0
+    late_events: int = 0
+    without_audio: int = 0
+    timed_out: int = 0
+    given_up: int = 0
+
+
+class EmotionStage:
+    """Fuses and decides: the speech stage's audio and events, and skeletons, in; estimates out.
+
+    A final estimate is due when the utterance has ended, its text is final, and audio and skeletons have been received
+    up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, the newest stamp serves,
+    which suits data that is read from a file. A voice has one open utterance at a time: the next one ends it.
+    Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
+    """
+
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        mocap: MocapSettings | None = None,
+        *,
+        clock: Callable[[], int] | None = None,
+    ) -> None:
+        speech = recognizer.bundle.modalities.get("speech")
+        if speech and speech.sample_rate != RATE:
+            raise BundleError(
+                f"bundle {recognizer.bundle.path} wants audio at {speech.sample_rate} Hz, a robot hears at {RATE} Hz: "
+                "train one for that rate"
+            )
+        self.recognizer = recognizer
+        self.settings = recognizer.settings
+        self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
+        self.counters = EmotionCounters()
+        self._clock = clock
+        self._newest_ns = 0
+        self._voices = Voices(_HISTORY_S, limit=_VOICES)
+        self._pending: dict[str, _Pending] = {}
+        self._closed: dict[str, int] = {}  # how far their voice had been heard
+        spec = recognizer.bundle.modalities.get("mocap")
+        self._window_ns = to_ns(spec.window_s) if spec else 0
+
+    @property
+    def is_waiting(self) -> bool:
+        """True while an utterance has no final estimate yet, and `tick` must be called now and then."""
+        return bool(self._pending)
+
+    def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
+        """Take audio as the speech stage gives it. Raises `AudioError` for any other."""
+        if chunk.sample_rate != RATE or chunk.channels != 1:
+            raise AudioError(
+                f"audio at {chunk.sample_rate} Hz in {chunk.channels} channels, but {RATE} Hz mono is needed: "
+                "take the topic 'voice' that the speech node publishes"
+            )
+        self._voices.push(chunk)
+        now_ns = self._now(chunk.end_ns)
+        for pending in self._pending.values():
+            event = pending.event
+            believable = chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)  # no utterance is as long
+            if event.voice_id == chunk.voice_id and not pending.has_ended and believable:
+                pending.since_clock_ns = now_ns
+        yield from self.tick()
+
+    def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
+        """Take a frame. Raises `SkeletonError` for one that cannot be used."""
+        self.skeletons.push(frame)
+        self._now(frame.stamp_ns)
+        yield from self.tick()
+
+    def push_event(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
+        """Take an utterance event."""
+        now_ns = self._now(event.stamp_ns)
+        if event.utterance_id in self._closed:
+            if not self._is_heard_again(event):
+                self.counters.late_events += 1
+                return
+            del self._closed[event.utterance_id]
+        pending = self._pending.get(event.utterance_id)
+        if pending is None:
+            yield from self._make_room(event)
+            first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
+            pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
+        if event.state is UtteranceState.CANCELLED:
+            yield self._close(event, EstimateState.RETRACTED)
+        elif not pending.has_ended:
+            pending.event = event
+            pending.since_clock_ns = now_ns
+            pending.has_ended = event.state is UtteranceState.ENDED
+        elif event.state is UtteranceState.ENDED and not pending.event.transcript.is_final:
+            pending.event = event
+        yield from self.tick()
+
+    def tick(self) -> Iterator[EmotionEstimate]:
+        """Give every estimate that is due now."""
+        for pending in list(self._pending.values()):
+            if self._is_due(pending):
+                yield self._close(pending.event, EstimateState.FINAL)
+            elif not pending.has_ended:
+                yield from self._provisional(pending)
+
+    def flush(self) -> Iterator[EmotionEstimate]:
+        """Finish every utterance with what is there: no more data will come."""
+        for pending in list(self._pending.values()):
+            yield self._close(pending.event, EstimateState.FINAL)
+
+    def _now(self, stamp_ns: int) -> int:
+        self._newest_ns = max(self._newest_ns, stamp_ns)
+        return self._clock() if self._clock else self._newest_ns
+
+    def _is_heard_again(self, event: UtteranceEvent) -> bool:
+        """Whether a speech node was restarted and reads the same bag again: its voice, too, was set back since then."""
+        heard_ns = self._voices.newest_ns(event.voice_id)
+        is_start = event.state is UtteranceState.STARTED
+        return is_start and heard_ns is not None and heard_ns < self._closed[event.utterance_id]
+
+    def _make_room(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
+        """Before a new utterance: finish one of the same voice whose end was lost, and the oldest of too many."""
+        pending = list(self._pending.values())
+        done = [other for other in pending if other.event.voice_id == event.voice_id and not other.has_ended]
+        if not done and len(pending) >= _PENDING:
+            done = pending[:1]
+        for other in done:
+            self.counters.given_up += 1
+            yield self._close(other.event, EstimateState.FINAL)
+
+    def _is_due(self, pending: _Pending) -> bool:
+        event, settings, now_ns = pending.event, self.settings, self._now(0)
+        # A bag that starts again sets the clock back; a simulation that has not begun yet shows 0.
+        pending.since_clock_ns = min(pending.since_clock_ns or now_ns, now_ns)
+        waited_ns = now_ns - pending.since_clock_ns
+        if not pending.has_ended:
+            is_gone = waited_ns > to_ns(max(_GONE_S, settings.text_timeout_s))
+            self.counters.given_up += is_gone
+            return is_gone
+        if not event.transcript.is_final:
+            is_late = waited_ns > to_ns(settings.text_timeout_s)
+        elif self._has_audio(event) and self._has_skeletons(event):
+            return True
+        else:
+            is_late = waited_ns > to_ns(settings.evidence_timeout_s)
+        self.counters.timed_out += is_late
+        return is_late
+
+    def _has_audio(self, event: UtteranceEvent) -> bool:
+        newest_ns = self._voices.newest_ns(event.voice_id)
+        return newest_ns is not None and newest_ns >= event.end_ns
+
+    def _has_skeletons(self, event: UtteranceEvent) -> bool:
+        newest_ns = self.skeletons.newest_ns
+        # A body that left before the utterance began, or was never there, is not waited for.
+        return newest_ns is None or newest_ns >= event.end_ns or newest_ns < event.start_ns - self._window_ns
+
+    def _provisional(self, pending: _Pending) -> Iterator[EmotionEstimate]:
+        heard_ns = self._voices.newest_ns(pending.event.voice_id)
+        if not self.settings.provisional_start_s or heard_ns is None or heard_ns < pending.next_provisional_ns:
+            return
+        # After a backlog only the newest of the estimates that are due is worth its time.
+        period_ns = to_ns(self.settings.provisional_period_s)
+        end_ns = heard_ns - (heard_ns - pending.next_provisional_ns) % period_ns
+        pending.next_provisional_ns = end_ns + period_ns
+        self.counters.provisional += 1
+        yield self._estimate(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
+
+    def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
+        del self._pending[event.utterance_id]
+        self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
+        if len(self._closed) > _CLOSED:
+            del self._closed[next(iter(self._closed))]
+        self.counters.final += state is EstimateState.FINAL
+        self.counters.retracted += state is EstimateState.RETRACTED
+        return self._estimate(event, state)
+
+    def _estimate(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
+        utterance = self._gather(event)
+        if state is EstimateState.RETRACTED:
+            utterance = replace(utterance, audio=None, transcript=None, skeleton=None)
+        elif utterance.audio is None:
+            self.counters.without_audio += 1
+        return self.recognizer.recognize(utterance, state=state)
+
+    def _gather(self, event: UtteranceEvent) -> Utterance:
+        start_ns = min(event.start_ns, event.end_ns - self._window_ns)
+        skeleton = self.skeletons.window(start_ns, event.end_ns)
+        return Utterance(
+            utterance_id=event.utterance_id,
+            start_ns=event.start_ns,
+            end_ns=event.end_ns,
+            audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
+            transcript=event.transcript if event.transcript.text else None,
+            skeleton=skeleton,
+            voice_id=event.voice_id,
+            body_id=skeleton.body_id if skeleton else "",
+            frame_id=event.frame_id,
+        )

@@ -1,0 +1,59 @@
+"""The whole path without ROS: chunks of audio and frames of skeletons in, estimates out.
+
+Every stage decides from the stamps of its data alone; a clock only bounds how long it waits for data that may never
+come. So a microphone, a bag replayed at any speed and a file give the same final estimates. The nodes are thin wrappers
+around the stages, `EmotionPipeline` is all of them in one object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from ..recognition.recognizer import EmotionRecognizer
+from ..settings import MocapSettings, SpeechSettings
+from ..types import AudioChunk, EmotionEstimate, SkeletonFrame, UtteranceEvent
+from .emotion import EmotionStage
+from .speech import SpeechStage
+
+
+@dataclass
+class EmotionPipeline:
+    """Speech and emotion stage in one: what offline annotation, evaluation and tests run.
+
+    `on_event` sees every utterance event. Feed data in the order of its stamps, then call `flush`.
+    """
+
+    speech: SpeechStage
+    emotion: EmotionStage
+    on_event: Callable[[UtteranceEvent], None] = field(default=lambda event: None)
+
+    @classmethod
+    def create(
+        cls,
+        recognizer: EmotionRecognizer,
+        *,
+        speech: SpeechSettings | None = None,
+        mocap: MocapSettings | None = None,
+    ) -> EmotionPipeline:
+        """A pipeline from settings, with the recogniser of words that they name; `recognizer` brings its own."""
+        return cls(SpeechStage(speech), EmotionStage(recognizer, mocap))
+
+    def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
+        yield from self._fuse(self.speech.push(chunk))
+
+    def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
+        yield from self.emotion.push_skeleton(frame)
+
+    def flush(self) -> Iterator[EmotionEstimate]:
+        """The input is over: finish what is open."""
+        yield from self._fuse(self.speech.flush())
+        yield from self.emotion.flush()
+
+    def _fuse(self, items: Iterable[AudioChunk | UtteranceEvent]) -> Iterator[EmotionEstimate]:
+        for item in items:
+            if isinstance(item, UtteranceEvent):
+                self.on_event(item)
+                yield from self.emotion.push_event(item)
+            else:
+                yield from self.emotion.push_audio(item)

@@ -1,0 +1,121 @@
+"""The first stage of the pipeline: from audio to utterances."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from ..asr.transcriber import Transcriber, create_transcriber
+from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
+from ..audio.stream import AudioStream, Discontinuity
+from ..audio.vad import VoiceActivityDetector
+from ..settings import SpeechSettings
+from ..types import AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
+
+
+class SpeechStage:
+    """Hears and reads: audio of any kind in, audio of one kind (16 kHz mono) and utterance events out.
+
+    An utterance gives STARTED, PARTIAL while it lasts, ENDED at once when it is over, and ENDED with the final text
+    when the recogniser has caught up; or CANCELLED.
+    """
+
+    def __init__(
+        self,
+        settings: SpeechSettings | None = None,
+        *,
+        vad: VoiceActivityDetector | None = None,
+        transcriber: Transcriber | None = None,
+    ) -> None:
+        self.settings = settings or SpeechSettings()
+        self.stream = AudioStream(self.settings.stream)
+        self._segmenter = Segmenter(self.settings.segmenter, vad)
+        self._transcriber = transcriber or create_transcriber(self.settings.asr)
+        self._open: UtteranceEvent | None = None
+        self._source: AudioChunk | None = None
+        self._next_partial_ns = 0
+        self.utterances = 0
+
+    def push(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
+        """Take the next chunk. Raises `AudioError` for one that cannot be used; what was heard before stays."""
+        if not chunk.voice_id:
+            chunk = replace(chunk, voice_id=self.settings.voice_id)
+        for item in self.stream.push(chunk):
+            if isinstance(item, Discontinuity):
+                yield from self._segment(self._segmenter.flush())
+            else:
+                yield from self._hear(item)
+
+    def flush(self) -> Iterator[AudioChunk | UtteranceEvent]:
+        """The input is over, or rests: end an open utterance."""
+        for item in self.stream.flush():
+            yield from self._hear(item)
+        yield from self._segment(self._segmenter.flush())
+
+    def close(self) -> None:
+        """Free the recogniser."""
+        self._transcriber.close()
+
+    def _hear(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
+        self._source = chunk
+        yield chunk
+        yield from self._segment(self._segmenter.push(chunk))
+
+    def _segment(self, events: Iterable[SegmentEvent]) -> Iterator[UtteranceEvent]:
+        for event in events:
+            if isinstance(event, Started):
+                yield self._start(event)
+            elif isinstance(event, Speech):
+                self._transcriber.accept(event.samples)
+                yield from self._partial(event.end_ns)
+            elif isinstance(event, Ended):
+                yield from self._end(event)
+            elif isinstance(event, Cancelled):
+                yield self._cancel(event)
+
+    def _start(self, event: Started) -> UtteranceEvent:
+        chunk = self._source
+        assert chunk is not None
+        self.utterances += 1
+        self._transcriber.start(event.start_ns)
+        self._next_partial_ns = event.start_ns + to_ns(self.settings.asr.partial_period_s)
+        self._open = UtteranceEvent(
+            # The time tells two runs of this stage apart, the count two rounds of a bag that is replayed in a loop.
+            utterance_id=f"{chunk.voice_id}-{event.start_ns // 1_000_000}-{self.utterances}",
+            state=UtteranceState.STARTED,
+            stamp_ns=event.decided_ns,
+            start_ns=event.start_ns,
+            end_ns=event.decided_ns,
+            transcript=self._nothing_yet(),
+            voice_id=chunk.voice_id,
+            frame_id=chunk.frame_id,
+        )
+        return self._open
+
+    def _partial(self, heard_ns: int) -> Iterator[UtteranceEvent]:
+        period_ns = to_ns(self.settings.asr.partial_period_s)
+        if self._open is None or period_ns == 0 or heard_ns < self._next_partial_ns:
+            return
+        self._next_partial_ns = heard_ns + period_ns
+        yield self._news(UtteranceState.PARTIAL, heard_ns, self._transcriber.partial())
+
+    def _end(self, event: Ended) -> Iterator[UtteranceEvent]:
+        if self._open is None:
+            return
+        if self._transcriber.language:
+            yield self._news(UtteranceState.ENDED, event.end_ns, self._transcriber.partial())
+        yield self._news(UtteranceState.ENDED, event.end_ns, self._transcriber.finish())
+        self._open = None
+
+    def _cancel(self, event: Cancelled) -> UtteranceEvent:
+        self._transcriber.reset()
+        news = self._news(UtteranceState.CANCELLED, event.end_ns, self._nothing_yet())
+        self._open = None
+        return news
+
+    def _news(self, state: UtteranceState, end_ns: int, transcript: Transcript) -> UtteranceEvent:
+        assert self._open is not None
+        return replace(self._open, state=state, stamp_ns=end_ns, end_ns=end_ns, transcript=transcript)
+
+    def _nothing_yet(self) -> Transcript:
+        return Transcript("", language=self._transcriber.language, is_final=False)

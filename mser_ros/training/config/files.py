@@ -1,0 +1,197 @@
+"""Reading an experiment: YAML, overrides `dotted.key=value`, and one sentence for each mistake."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import SettingsError
+from ...settings import Setting
+from .settings import ExperimentConfig
+
+#: The resolved settings of a run, in its folder.
+CONFIG = "config.yaml"
+#: The encoders that read each modality.
+_KINDS = {"speech": ("log_mel", "pretrained"), "text": ("pretrained",), "mocap": ("motion", "paper_a_mocap")}
+
+
+def load_config(
+    path: Path, *, overrides: Sequence[str] = (), data: Mapping[str, str] | None = None
+) -> ExperimentConfig:
+    """Read an experiment. `overrides`: `dotted.key=value`, values in YAML. `data`: folders of corpora by name.
+
+    Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range, settings that do not
+    fit together.
+    """
+    tree = _read(path, "name a file of config/train")
+    for text in overrides:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise SettingsError(f"'{text}' is not of the form key=value, as in optimiser.epochs=10")
+        _put(tree, name.strip(), parse_value(value, text))
+    config = build_config(tree, where=path.name)
+    names = {corpus.name for corpus in config.corpora}
+    for name in data or {}:
+        if name not in names:
+            raise SettingsError(f"--data names '{name}', but {path.name} trains on {', '.join(sorted(names))}")
+    corpora = tuple(
+        dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
+    )
+    return dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
+
+
+def build_config(tree: Mapping[str, Any], *, where: str = "") -> ExperimentConfig:
+    """An experiment from nested mappings; raises `SettingsError`."""
+    config = _build(ExperimentConfig, tree, "", where)
+    if fault := next(_faults(config), ""):
+        raise SettingsError(f"{where}: {fault}" if where else fault)
+    return config
+
+
+def read_config(folder: Path) -> ExperimentConfig:
+    """The experiment of a run folder. Raises `SettingsError` where it is none."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise SettingsError(f"{folder} is not a run folder, it has no {CONFIG}: name what 'mser train' wrote")
+    return build_config(_read(path, "restore the file, or train anew in another folder"), where=str(path))
+
+
+def parse_value(value: str, text: str) -> Any:
+    """A value in YAML; `text`: what the user typed, for the error. Raises `SettingsError`."""
+    try:
+        return yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        reason = getattr(error, "problem", None) or error
+        raise SettingsError(
+            f"the value of '{text}' cannot be understood ({reason}): close its brackets, or put a text in quotes"
+        ) from None
+
+
+def check_encoders(config: ExperimentConfig) -> None:
+    """Raise `SettingsError` where an encoder cannot be trained as its settings say; they may do to measure speed."""
+    for name in config.modalities:
+        stream = getattr(config.model.streams, name)
+        if stream.train == "none" and stream.kind != "pretrained" and not stream.weights:
+            raise SettingsError(
+                f"model.streams.{name}.train: none would keep the random weights of a {stream.kind} encoder: "
+                f"name a run in model.streams.{name}.weights, or train it"
+            )
+
+
+def config_tree(config: Any) -> Any:
+    """The settings as nested mappings, fit for YAML and for comparison."""
+    if is_dataclass(config):
+        return {item.name: config_tree(getattr(config, item.name)) for item in fields(config)}
+    return [config_tree(item) for item in config] if isinstance(config, tuple) else config
+
+
+def _read(path: Path, cure: str) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
+        raise SettingsError(f"{path} cannot be read ({_reason(error)}): {cure}") from None
+    if not isinstance(tree, dict):
+        raise SettingsError(f"{path} is not a mapping of settings: {cure}")
+    return tree
+
+
+def _reason(error: Exception) -> str:
+    """In one line, unlike PyYAML's own."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
+        return f"line {error.problem_mark.line + 1}: {error.problem}"
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    return str(error).splitlines()[0]
+
+
+def _faults(config: ExperimentConfig) -> Iterator[str]:
+    """Rules between settings that are broken."""
+    fusion, several = config.model.fusion, len(config.modalities) > 1
+    if not config.modalities:
+        yield "no encoder is given: set model.streams.speech.kind, …text.kind or …mocap.kind"
+    if not config.corpora or not all(corpus.name for corpus in config.corpora):
+        yield "a corpus is not named: list at least one under 'corpora', as in [{name: iemocap}]"
+    for name in config.modalities:
+        yield from _stream_faults(config, name)
+    if several and not fusion.kind:
+        yield "a network of several modalities needs model.fusion.kind: concat or cross_attention"
+    if fusion.kind == "cross_attention" and not several:
+        yield "model.fusion.kind cross_attention needs two modalities or more: leave it empty for one"
+    if fusion.kind == "cross_attention" and fusion.width % fusion.heads:
+        yield f"model.fusion.heads must divide model.fusion.width, {fusion.width}, not be {fusion.heads}: change either"
+    if config.optimiser.batch < config.devices:
+        yield f"optimiser.batch must be at least devices, {config.devices}, so that each process has an utterance"
+
+
+def _stream_faults(config: ExperimentConfig, name: str) -> Iterator[str]:
+    stream, at = getattr(config.model.streams, name), f"model.streams.{name}"
+    if stream.kind not in _KINDS[name]:
+        yield f"{at}.kind cannot be '{stream.kind}', which reads another modality: choose {' or '.join(_KINDS[name])}"
+    pretrained = stream.kind == "pretrained"
+    if pretrained and not stream.source:
+        yield f"{at} needs 'source', a folder or a Hugging Face id: set {at}.source"
+    if stream.train == "top" and not pretrained:
+        yield f"{at}.train cannot be 'top' for a {stream.kind} encoder, which is trained as a whole: set all or none"
+    flattens = (stream.pooling or config.model.pooling) == "flatten" and config.model.fusion.kind != "cross_attention"
+    if flattens and not (stream.kind == "paper_a_mocap" or (name == "speech" and pretrained and config.inputs.fixed_s)):
+        cure = "set inputs.fixed_s" if name == "speech" and pretrained else f"set {at}.pooling to another one"
+        yield f"pooling 'flatten' of {name} needs utterances of one length: {cure}"
+
+
+def _put(tree: dict[str, Any], name: str, value: Any) -> None:
+    *groups, last = name.split(".")
+    for key in groups:
+        tree = tree.setdefault(key, {})
+        if not isinstance(tree, dict):
+            raise SettingsError(f"'{name}' cannot be set: '{key}' is not a group of settings")
+    tree[last] = value
+
+
+def _build(kind: type, tree: Any, prefix: str, where: str) -> Any:
+    if not isinstance(tree, Mapping):
+        raise SettingsError(f"'{prefix.rstrip('.')}' in {where} must be a group of settings, not {tree!r}")
+    known = {item.name: item for item in fields(kind)}
+    hints = typing.get_type_hints(kind)
+    values = {}
+    for key, value in tree.items():
+        if key not in known:
+            near = get_close_matches(str(key), known, 1)
+            hint = f"did you mean '{prefix}{near[0]}'?" if near else f"known ones are {', '.join(known)}"
+            raise SettingsError(f"unknown setting '{prefix}{key}' in {where}: {hint}")
+        values[key] = _value(known[key], hints[key], value, f"{prefix}{key}", where)
+    return kind(**values)
+
+
+def _value(item: dataclasses.Field, hint: Any, value: Any, name: str, where: str) -> Any:
+    if is_dataclass(hint):
+        return _build(hint, {} if value is None else value, f"{name}.", where)  # type: ignore[arg-type]
+    if typing.get_origin(hint) is tuple:
+        inner = typing.get_args(hint)[0]
+        if not isinstance(value, (list, tuple)):
+            raise SettingsError(f"{name} in {where} must be a list, not {value!r}")
+        if is_dataclass(inner):
+            return tuple(_build(inner, part, f"{name}.", where) for part in value)  # type: ignore[arg-type]
+        if odd := [part for part in value if not isinstance(part, inner)]:
+            raise SettingsError(f"{name} in {where} must be a list of texts, not of {odd[0]!r}: put it in quotes")
+        return tuple(value)
+    if typing.get_origin(hint) is dict:
+        if not isinstance(value, Mapping) or not all(isinstance(key, str) for key in value):
+            raise SettingsError(f"{name} in {where} must be a mapping from names, not {value!r}")
+        return dict(value)
+    meta = item.metadata
+    if isinstance(item.default, float) and isinstance(value, str):  # YAML 1.1 reads 1e-4 as text
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    scalar = Setting(name, item.default, meta["description"], meta["unit"], meta["low"], meta["high"], meta["choices"])
+    try:
+        return scalar.check(value)
+    except SettingsError as error:
+        raise SettingsError(f"{error} in {where}") from None

@@ -1,0 +1,113 @@
+"""From finished runs to a bundle: graphs, calibration, fusion, manifest, model card, licences."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...errors import SettingsError
+from ...labels import LABELS
+from ...recognition.bundle import MANIFEST, load_bundle, write_manifest
+from ..fit.experiment import final_weights
+from ..fit.fitting import restore
+from ..samples.data import load_data
+from .agreement import CHECKED, Comparison
+from .card import model_card
+from .fusion_fit import combine, fuse, measure
+from .graphs import write_graph
+from .licences import licence_notices
+from .manifest import Run, modality_entry, open_finished
+from .quantise import shrink
+from .streams import export_streams
+
+Say = Callable[[str], None]
+
+
+def export_bundle(
+    folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, say: Say = print
+) -> None:
+    """Write a bundle of one run per modality, or of one run of several, replacing what `out` holds once all has worked.
+
+    Raises `SettingsError` (an unfinished run, two of one modality, `out` is something else than a bundle),
+    `CorpusError` (the data for the check is missing).
+    """
+    _check_target(out)
+    runs = [open_finished(folder) for folder in folders]
+    names = [run.modality for run in runs]
+    several = [run.folder for run in runs if len(run.config.modalities) > 1]
+    if several and len(runs) > 1:
+        raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
+    if len(set(names)) != len(names):
+        raise SettingsError("two of these runs are of the same modality: name one of each")
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "bundle"
+        folder.mkdir()
+        if several:
+            modalities, fusion = export_streams(runs[0], folder, int8=int8, say=say)
+        else:
+            modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
+            fusion = fit_log_linear(runs, modalities)
+        manifest: dict[str, Any] = {
+            "name": name or out.name,
+            "version": version,
+            "labels": list(LABELS),
+            "modalities": modalities,
+            "fusion": fusion,
+        }
+        (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
+        for file, text in licence_notices(manifest).items():
+            (folder / file).write_text(text, encoding="utf-8")
+        write_manifest(folder, manifest)
+        bundle = load_bundle(folder)
+        _replace(out, folder)
+    say(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
+
+
+def _export_modality(run: Run, folder: Path, *, int8: bool, say: Say) -> dict[str, Any]:
+    modality, config = run.modality, run.config
+    network = restore(config, final_weights(run.folder))
+    graph = folder / f"{modality}.onnx"
+    samples = load_data(config, limit=CHECKED, say=lambda _text: None).samples
+    write_graph(network, modality, config, graph)
+    made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, say=say)
+    return modality_entry(run, modality, folder, run.rows, *made[modality])
+
+
+def fit_log_linear(runs: Sequence[Run], modalities: dict[str, Any]) -> dict[str, Any]:
+    """The fusion's entry of separately trained modalities; sets `weight` in theirs."""
+    prior = np.full(len(LABELS), 1 / len(LABELS))
+    fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}
+    if len(runs) < 2:
+        return fusion
+    rows = {run.modality: run.rows for run in runs}
+    temperatures = {name: entry["temperature"] for name, entry in modalities.items()}
+    fit = fuse(combine(rows, temperatures), prior)
+    for name, weight in fit.weights.items():
+        modalities[name]["weight"] = round(weight, 4)
+    fusion["temperature"] = round(fit.temperature, 4)
+    fusion["metrics"] = measure(rows, prior)
+    return fusion
+
+
+def _check_target(out: Path) -> None:
+    """A folder that is no bundle is never emptied."""
+    if out.exists() and not out.is_dir():
+        raise SettingsError(f"{out} is a file: name a folder for the bundle")
+    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
+        raise SettingsError(f"{out} is not empty and not a bundle: name another folder")
+
+
+def _replace(out: Path, folder: Path) -> None:
+    """Put the new bundle in the place of the old one."""
+    _check_target(out)
+    out.mkdir(parents=True, exist_ok=True)
+    for item in out.iterdir():
+        if item.is_file():
+            item.unlink()
+    for item in folder.iterdir():
+        shutil.move(str(item), out / item.name)

@@ -1,0 +1,111 @@
+"""Fusing separately trained modalities: weights and figures from pseudo-multimodal combinations.
+
+Nobody was heard, read and seen in all of them, so out-of-fold predictions of different people that share a class are
+put together. They agree on the class and on nothing else, which flatters fusion: every figure is marked synthetic. What
+ships is fitted on everybody; figures are measured on one half of each modality's people, with temperatures and weights
+fitted on the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from ...errors import SettingsError
+from ...evaluation.calibration import FusionFit, fit_fusion
+from ...evaluation.metrics import Predictions, score
+from ...evaluation.resampling import SOURCES
+from ...labels import LABELS
+from ...recognition.posteriors import log_linear, softmax
+from ..runs.predictions import OutOfFold
+from .temperatures import balanced_temperature, halves
+
+#: Combinations per class.
+_COMBINATIONS = 500
+NOTE = (
+    "SYNTHETIC: out-of-fold predictions of one class but of different people, combined; it shows that fusion works, "
+    "not how well it would work on one real person"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Combined:
+    """`posteriors`: (N, C) by modality, calibrated. `truth`: (N,). `clusters`: (N,) source people."""
+
+    posteriors: Mapping[str, np.ndarray]
+    truth: np.ndarray
+    clusters: np.ndarray
+
+
+def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *, seed: int = 0) -> Combined:
+    """Combinations of the rows of each modality. Raises `SettingsError` where one of them lacks a class."""
+    rng = np.random.default_rng(seed)
+    posteriors: dict[str, list[np.ndarray]] = {name: [] for name in rows}
+    people: dict[str, list[np.ndarray]] = {name: [] for name in rows}
+    for name, part in rows.items():
+        probabilities = softmax(part.logits / temperatures[name])
+        for label in range(len(LABELS)):
+            chosen = _draw(part, label, rng)
+            posteriors[name].append(probabilities[chosen])
+            people[name].append(part.person[chosen])
+    names = [np.concatenate(people[name]) for name in rows]
+    return Combined(
+        {name: np.concatenate(parts) for name, parts in posteriors.items()},
+        np.repeat(np.arange(len(LABELS)), _COMBINATIONS),
+        np.array([SOURCES.join(group) for group in zip(*names, strict=True)]),
+    )
+
+
+def fuse(combined: Combined, prior: np.ndarray) -> FusionFit:
+    """Exponents and temperature of the log-linear fusion."""
+    return fit_fusion(combined.posteriors, combined.truth, prior=prior)
+
+
+def measure(rows: Mapping[str, OutOfFold], prior: np.ndarray) -> dict[str, Any]:
+    """Figures of every set of modalities, as the recogniser fuses it: fitted on half of the people of each modality,
+    measured on the others. Raises `SettingsError` where a half lacks a class."""
+    known, held_out = ({name: part.select(halves(part) == half) for name, part in rows.items()} for half in range(2))
+    if any(not len(part) for part in held_out.values()):
+        raise SettingsError("a modality was tested on one person only, so fusion cannot be judged: run more folds")
+    temperatures = {name: balanced_temperature(part) for name, part in known.items()}
+    fit = fuse(combine(known, temperatures), prior)
+    combined = combine(held_out, temperatures, seed=1)
+    names = list(rows)
+    subsets = {}
+    for size in range(1, len(names) + 1):
+        for chosen in combinations(names, size):
+            posteriors = {name: combined.posteriors[name] for name in chosen}
+            fused = (
+                posteriors[chosen[0]]
+                if size == 1
+                else log_linear(posteriors, fit.weights, prior, temperature=fit.temperature)
+            )
+            columns = [names.index(name) for name in chosen]
+            clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
+            scores = score(Predictions(combined.truth, fused, np.array(clusters)))
+            subsets["+".join(chosen)] = figures(scores)
+    told = "temperatures and weights fitted on the other half of the people"
+    return {"synthetic": True, "note": NOTE, "judged_by": told, "subsets": subsets}
+
+
+def figures(scores: Any) -> dict[str, Any]:
+    """What the manifest keeps of an evaluation."""
+    flat = scores.as_json()
+    kept = {name: flat[name] for name in ("n", "ua", "wa", "macro_f1", "ece", "recall")}
+    return {**kept, "intervals": {name: flat["intervals"][name] for name in ("ua", "wa", "ece")}}
+
+
+def _draw(rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:
+    """Row numbers of one class, every source as often."""
+    pools = [np.flatnonzero((rows.label == label) & (rows.source == source)) for source in rows.sources]
+    pools = [pool for pool in pools if len(pool)]
+    if not pools:
+        raise SettingsError(
+            f"too few of the predictions are of class '{LABELS[label]}', so fusion cannot be fitted: run more folds"
+        )
+    drawn = [rng.choice(pools[number % len(pools)]) for number in range(_COMBINATIONS)]
+    return np.array(drawn)

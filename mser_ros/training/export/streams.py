@@ -1,0 +1,77 @@
+"""A network of several streams as graphs: one for each modality, which gives features, and one that joins them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...evaluation.concordance import concordance
+from ...evaluation.metrics import score
+from ..fit.experiment import final_weights
+from ..fit.fitting import restore
+from ..models.fusion import FusionNetwork
+from ..runs.predictions import OutOfFold, subset_file, subsets_of
+from ..samples.data import load_data
+from .agreement import CHECKED, FUSION, Comparison
+from .fusion_fit import figures
+from .graphs import write_fusion_graph, write_graph
+from .manifest import Run, modality_entry
+from .quantise import shrink
+from .temperatures import fit_temperatures
+
+
+def export_streams(
+    run: Run, folder: Path, *, int8: bool, say: Callable[[str], None]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Write the graphs into `folder`; the manifest's entries of the modalities and of the fusion."""
+    network = restore(run.config, final_weights(run.folder))
+    assert isinstance(network, FusionNetwork)
+    samples = load_data(run.config, limit=CHECKED, say=lambda _text: None).samples
+    graphs = {name: folder / f"{name}.onnx" for name in (*network.modalities, FUSION)}
+    for name in network.modalities:
+        write_graph(network, name, run.config, graphs[name])
+    # Without one known valence its regression has learned nothing.
+    affect = network.affect is not None and any(sample.affect is not None for sample in samples)
+    write_fusion_graph(network, graphs[FUSION], affect=affect)
+    made = shrink(graphs, Comparison(network, run.config, samples), int8=int8, say=say)
+    rows = {
+        subset: OutOfFold.load(run.folder / subset_file(subset, network.modalities))
+        for subset in subsets_of(network.modalities)
+    }
+    entries = {
+        name: modality_entry(run, name, folder, rows[(name,)] if name in network.heads else None, *made[name])
+        for name in network.modalities
+    }
+    precision, agreement = made[FUSION]
+    temperatures = fit_temperatures(rows[network.modalities])
+    metrics = {
+        "synthetic": run.synthetic(run.rows.sources),
+        "note": "; ".join(["Out of fold", *run.notes(run.rows.sources)]),
+        "judged_by": temperatures.told,
+        "subsets": {
+            "+".join(subset): figures(score(temperatures.predictions(found)))
+            for subset, found in sorted(rows.items(), key=lambda pair: len(pair[0]))
+            if len(found)
+        },
+    }
+    if affect:
+        metrics["ccc"] = _concordance(run.rows)
+    entry = {
+        "kind": "graph",
+        "graph": graphs[FUSION].name,
+        "modalities": list(network.modalities),
+        "temperature": round(temperatures.shipped, 4),
+        "precision": precision,
+        "export_check": agreement.as_json(),
+        "metrics": metrics,
+    }
+    return entries, entry
+
+
+def _concordance(rows: OutOfFold) -> dict[str, list[float]]:
+    """The concordance correlation of valence and arousal, each with its interval, where they were measured."""
+    found = zip(("valence", "arousal"), concordance(rows.affect_truth, rows.affect, rows.cluster), strict=True)
+    return {name: [round(number, 4) for number in numbers] for name, numbers in found if np.isfinite(numbers).all()}

@@ -1,0 +1,82 @@
+"""Temperatures from out-of-fold predictions: the one that ships, and those by which its calibration is judged.
+
+What ships is fitted on every row. An error of calibration on the rows that a temperature was fitted on would flatter
+it, so each row is judged by a temperature that was fitted without its own part: without its fold, or where there is one
+fold only, without its half of the people.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ...evaluation.calibration import fit_temperature
+from ...evaluation.metrics import Predictions
+from ...evaluation.resampling import SOURCES
+from ...recognition.posteriors import softmax
+from ..runs.predictions import OutOfFold
+
+
+@dataclass(frozen=True, eq=False)
+class Temperatures:
+    """`shipped`: fitted on all rows. `held_out`: by source and item, fitted without the item's part. `told`: what a
+    reader of the figures must know of the latter."""
+
+    shipped: float
+    held_out: Mapping[tuple[str, str], float]
+    told: str
+
+    def predictions(self, rows: OutOfFold) -> Predictions:
+        """`rows`, or what other modalities said of the same items, each by its held-out temperature."""
+        keys = zip(rows.source.tolist(), rows.item_id.tolist(), strict=True)
+        temperatures = np.array([self.held_out[key] for key in keys])
+        return Predictions(rows.label, softmax(rows.logits / temperatures[:, None]), rows.cluster)
+
+
+def fit_temperatures(rows: OutOfFold) -> Temperatures:
+    """Fit the temperature that ships, and one for each part of the rows without that part."""
+    shipped = balanced_temperature(rows)
+    if len(set(rows.fold.tolist())) > 1:
+        parts, told = rows.fold, "a temperature fitted on the other folds"
+    else:
+        parts, told = halves(rows), "a temperature fitted on the other half of the people"
+    if len(np.unique(parts)) == 1:
+        told = "the temperature that was fitted on them, since they are all of one person: it is too good"
+    held_out = {}
+    for part in np.unique(parts):
+        mine = parts == part
+        temperature = shipped if mine.all() else balanced_temperature(rows.select(~mine))
+        keys = zip(rows.source[mine].tolist(), rows.item_id[mine].tolist(), strict=True)
+        held_out.update(dict.fromkeys(keys, temperature))
+    return Temperatures(shipped, held_out, told)
+
+
+def balanced_temperature(rows: OutOfFold) -> float:
+    """The temperature that fits best when every source counts alike."""
+    counts = [len(rows.of(source)) for source in rows.sources]
+    parts = []
+    for source, count in zip(rows.sources, counts, strict=True):
+        part = rows.of(source)
+        parts.append(part.select(np.arange(max(counts)) % count))
+    together = OutOfFold.join(parts)
+    return fit_temperature(together.logits.astype(np.float64), together.label)
+
+
+def halves(rows: OutOfFold, *, seed: int = 0) -> np.ndarray:
+    """0 or 1 for each row, (N,): the same for all rows of one person, each half with half of every corpus's people.
+
+    A block of synthetic items is one person: where there is only that, the source people of the first kind are halved.
+    """
+    corpora = np.array([source.split(":")[0] for source in rows.source.tolist()])
+    people = rows.person
+    if len(np.unique(people)) == 1:
+        people = np.array([cluster.split(SOURCES)[0] for cluster in rows.cluster.tolist()])
+    names, index = np.unique(np.char.add(np.char.add(corpora, ":"), people), return_inverse=True)
+    corpus_of = np.array([name.split(":")[0] for name in names.tolist()])
+    rng = np.random.default_rng(seed)
+    order = [rng.permutation(np.flatnonzero(corpus_of == corpus)) for corpus in np.unique(corpus_of)]
+    half = np.zeros(len(names), int)
+    half[np.concatenate(order)[1::2]] = 1
+    return half[index]

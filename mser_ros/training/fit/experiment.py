@@ -1,0 +1,226 @@
+"""One experiment from data to out-of-fold predictions and a final model, in a run folder that can be resumed.
+
+::
+
+    RUN/config.yaml environment.json corpora.json      what was run, on what, whom the final model has seen
+        fold0/ … final/                                metrics.csv, TensorBoard events, best and last .safetensors
+        predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
+        predictions_speech+text.npz …                  the same with these modalities alone, if there are several
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ...corpora import folds as split
+from ...errors import SettingsError
+from ...evaluation.concordance import concordance
+from ...evaluation.metrics import score
+from ...evaluation.plots import confusion_matrix
+from ..config.settings import ExperimentConfig, FoldsConfig
+from ..models.build import build_model
+from ..runs.folder import check_run, note_corpora, open_run, read_corpora
+from ..runs.predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
+from ..runs.warm_start import BEST, People, check_folds, encoder_runs, weights_of, write_fold
+from ..samples.data import Data, load_data
+from ..samples.features import with_features
+from ..samples.variants import with_variants
+from .fitting import FITTED, Fitted, fit, leads, predict_affect, predict_subsets
+
+Say = Callable[[str], None]
+
+
+def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) -> dict[str, Any]:
+    """Train every fold and the final model; what is already in `folder` is kept. Returns the summary.
+
+    Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment.
+    """
+    if not leads():
+        say = _silent
+    check_run(config, folder)
+    build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
+    for run in encoder_runs(config):
+        read_corpora(run)
+    data = load_data(config, say=say)
+    data = replace(data, samples=with_variants(config, data.samples))
+    plan = make_folds(config.folds, data, config.seed)
+    for number, fold in enumerate(plan):
+        check_folds(config, f"fold{number}", _sides(data, fold))
+    if leads():
+        open_run(config, folder)
+    parts, fitted = [], []
+    for number, fold in enumerate(plan):
+        part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
+        parts.append(part)
+        fitted.append(result)
+    epochs = _run_final(config, data, plan, fitted, folder, say) if config.folds.final else 0
+    if not leads():
+        return {}
+    note_corpora(config, data, _trained_on(config, data, plan), folder)
+    joined = {name: OutOfFold.join([part[name] for part in parts]) for name in parts[0]}
+    for name, rows in joined.items():
+        rows.save(folder / name)
+    predictions = joined.pop(PREDICTIONS)
+    summary = summarise(predictions, fitted)
+    if joined:
+        summary["subsets"] = {
+            "+".join(subset): summarise(joined[subset_file(subset, config.modalities)], [])
+            for subset in subsets_of(config.modalities)[1:]
+        }
+    if epochs:
+        summary["final_epochs"] = epochs
+    summary["synthetic"] = [source for source in predictions.sources if _mark(data, source)]
+    (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for source in predictions.sources:
+        scores = score(predictions.of(source).predictions())
+        path = folder / f"confusion_{source.replace(':', '_')}.png"
+        confusion_matrix(scores, path, title=f"{config.name} on {source}, out of fold{_mark(data, source)}")
+    return summary
+
+
+def _silent(_text: str) -> None:
+    pass
+
+
+def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
+    """Folds over the tested corpora; those that are only trained on join every training set."""
+    tested = [index for index, entry in enumerate(data.entries) if entry.test]
+    items = [data.items[index] for index in tested]
+    if config.scheme == "people":
+        plan = split.by_people(items, k=config.count, seed=seed)
+    elif config.scheme == "group":
+        plan = split.by_group(items)
+    else:
+        plan = split.by_split(items, seed=seed)
+    extra = tuple(index for index, entry in enumerate(data.entries) if not entry.test)
+    out = []
+    for fold in plan:
+        train, validation, test = (tuple(tested[i] for i in part) for part in (fold.train, fold.validation, fold.test))
+        if config.validation == "test":
+            train, validation = train + validation, test
+        out.append(split.Fold(fold.name, train + _without(data, extra, validation + test), validation, test))
+    if config.test_group:
+        out = [fold for fold in out if config.test_group in {data.items[index].group for index in fold.test}]
+        if not out:
+            raise SettingsError(f"folds.test_group '{config.test_group}' is no group of this corpus")
+    return out[: config.only or None]
+
+
+def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tuple[int, ...]:
+    people = {person for index in held_out for person in data.items[index].people}
+    return tuple(index for index in indices if not people & set(data.items[index].people))
+
+
+def _run_fold(
+    config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, say: Say
+) -> tuple[dict[str, OutOfFold], Fitted]:
+    """Predictions of the fold's test set, by the name of their file."""
+    subsets = {subset_file(subset, config.modalities): subset for subset in subsets_of(config.modalities)}
+    if (folder / PREDICTIONS).is_file():
+        return {name: OutOfFold.load(folder / name) for name in reversed(subsets)}, Fitted.load(folder)
+    sides = _sides(data, fold)
+    inherited = check_folds(config, folder.name, sides)
+    write_fold(folder, {name: people | inherited.get(name, set()) for name, people in sides.items()})
+    data = _with_features(config, data, folder)
+    network, result = fit(
+        config,
+        train=data.repeated(fold.train),
+        validation=[data.samples[index] for index in fold.validation],
+        folder=folder,
+        title=title,
+    )
+    tested = [data.samples[index] for index in fold.test]
+    logits = predict_subsets(config, network, tested, list(subsets.values()))
+    affect = predict_affect(config, network, tested)
+    items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
+    out = {}
+    for name, found in reversed(list(zip(subsets, logits, strict=True))):
+        there = np.isfinite(found).all(1)
+        everything = affect if name == PREDICTIONS else None
+        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, everything).select(there)
+        if leads():
+            out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
+    ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
+    metric = config.optimiser.metric.upper()
+    say(
+        f"{title}: validation {metric} {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}{_speed(result)}"
+    )
+    return out, result
+
+
+def _with_features(config: ExperimentConfig, data: Data, folder: Path) -> Data:
+    cache = Path(config.cache).expanduser() if config.cache else folder.parent.parent / ".features"
+    return replace(data, samples=with_features(config, data.samples, fold=folder.name, cache=cache))
+
+
+def _sides(data: Data, fold: split.Fold) -> dict[str, People]:
+    parts = {"train": fold.train, "validation": fold.validation, "test": fold.test}
+    return {name: data.people(indices) for name, indices in parts.items()}
+
+
+def _speed(result: Fitted) -> str:
+    found = result.throughput
+    if not found.get("utterances_per_s"):
+        return ""
+    gpu = f", GPU {found['gpu_use']:.0%} busy" if "gpu_use" in found else ""
+    return f" ({found['utterances_per_s']:.0f} utterances/s, {found['memory_mb']:.0f} MB{gpu})"
+
+
+def _run_final(
+    config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], fitted: Sequence[Fitted], folder: Path, say: Say
+) -> int:
+    """Train on everybody, for as long as was best in the folds; with a single fold its model is the final one."""
+    trained = _trained_on(config, data, plan)
+    epochs = round(float(np.median([result.epoch + 1 for result in fitted])))
+    final = folder / "final"
+    if len(plan) > 1 and not (final / FITTED).is_file():
+        data = _with_features(config, data, final)
+        folds = [folder / f"fold{number}" / BEST for number in range(len(plan))]
+        everybody = data.repeated(trained)
+        fit(config, train=everybody, validation=None, folder=final, title="final", epochs=epochs, folds=folds)
+        say(f"final model: {epochs} epochs on everybody")
+    return epochs
+
+
+def _trained_on(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]) -> Sequence[int]:
+    """What the model learned that the run ends with; without one, whatever any fold learned."""
+    if len(plan) == 1:
+        return plan[0].train
+    if config.folds.final:
+        return range(len(data.items))
+    return sorted({index for fold in plan for index in fold.train})
+
+
+def _mark(data: Data, source: str) -> str:
+    """What must stand wherever a figure of this source stands."""
+    return ", SYNTHETIC" if data.corpora[source.partition(":")[0]].synthetic else ""
+
+
+def final_weights(folder: Path) -> Path:
+    """The weights that a run ends with: those of everybody's model, or of the only fold."""
+    return weights_of(folder, "final")
+
+
+def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any]:
+    """Figures by source, from out-of-fold predictions."""
+    summary: dict[str, Any] = {"seconds": round(sum(result.seconds for result in fitted))} if fitted else {}
+    for source in predictions.sources:
+        rows = predictions.of(source)
+        scores = score(rows.predictions())
+        summary[source] = {
+            "items": len(rows),
+            "people": len(rows.people),
+            **{name: round(scores.values[name], 4) for name in ("ua", "wa", "macro_f1")},
+            "intervals": {name: [round(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
+        }
+        if np.isfinite(rows.affect).any():
+            found = concordance(rows.affect_truth, rows.affect, rows.cluster)
+            named = zip(("valence", "arousal"), found, strict=True)
+            summary[source]["ccc"] = {name: [round(number, 4) for number in numbers] for name, numbers in named}
+    return summary

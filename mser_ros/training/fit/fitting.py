@@ -1,0 +1,224 @@
+"""Training one network: Lightning's trainer with safetensors checkpoints, early stopping and exact resume."""
+
+from __future__ import annotations
+
+import json
+import logging
+import platform
+import signal
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+
+import lightning
+import numpy as np
+import torch
+from lightning.fabric.utilities import move_data_to_device
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch import nn
+
+from ...labels import LABELS
+from ..config.settings import ExperimentConfig
+from ..models.build import build_model
+from ..models.fusion import FusionNetwork
+from ..progress import ProgressBar
+from ..runs.checkpoints import SafeCheckpoints, load_weights, save_weights
+from ..runs.warm_start import BEST
+from ..samples.batches import Batches, loader
+from ..samples.inputs import Sample
+from .callbacks import BestWeights, EpochFigures, read_figures
+from .learning import Learner
+from .stacking import fit_weights, mean_weights
+from .throughput import Throughput
+
+#: Figures of every epoch, and of the whole training once it is done.
+METRICS, FITTED = "metrics.csv", "fitted.json"
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """The best epoch (counted from 0), the validation score there, how long the training took, and what
+    `Throughput.figures` says of it."""
+
+    epoch: int
+    score: float
+    seconds: float
+    throughput: Mapping[str, float] = field(default_factory=dict)
+
+    def save(self, folder: Path) -> None:
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        (folder / FITTED).write_text(json.dumps(values) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: Path) -> Fitted:
+        return Fitted(**json.loads((folder / FITTED).read_text(encoding="utf-8")))
+
+
+def computes_in_bf16() -> bool:
+    """Whether the hardware multiplies bfloat16, rather than only storing it."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    multiplies = platform.machine() not in ("x86_64", "AMD64") or torch.cpu._is_avx512_bf16_supported()
+    return bool(multiplies and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def class_weights(samples: Sequence[Sample]) -> np.ndarray:
+    """Inverse frequency of each class, with mean 1 over the samples; 1 for a class that does not occur."""
+    counts = np.bincount([sample.label for sample in samples], minlength=len(LABELS))
+    return np.where(counts > 0, len(samples) / (max(1, (counts > 0).sum()) * np.maximum(counts, 1)), 1.0)
+
+
+def fit(
+    config: ExperimentConfig,
+    *,
+    train: Sequence[Sample],
+    validation: Sequence[Sample] | None,
+    folder: Path,
+    title: str,
+    epochs: int = 0,
+    folds: Sequence[Path] = (),
+) -> tuple[nn.Module, Fitted]:
+    """Train one network in `folder`, going on from `last.safetensors` if it is there; one that is done is only read.
+
+    With `validation` the best epoch counts, and what a fusion's heads count is fitted on it; without it the last of
+    `epochs` counts, and the heads count as in the mean of `folds`, the weights of runs that had one.
+    """
+    _quiet()
+    torch.set_num_threads(config.threads)
+    if (folder / FITTED).is_file():
+        return restore(config, folder / BEST), Fitted.load(folder)
+    lightning.seed_everything(config.seed, verbose=False)
+    settings = config.optimiser
+    weights = class_weights(train) if settings.class_weights else np.ones(len(LABELS))
+    learner = Learner(config, weights, fold=folder.name)
+    best, throughput = BestWeights(folder / BEST, settings.choose, settings.metric), Throughput()
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    last.FILE_EXTENSION = ".safetensors"
+    callbacks: list[Callback] = [ProgressBar(title), EpochFigures(folder / METRICS), last, throughput]
+    if validation is not None:
+        callbacks.append(best)
+        if settings.patience:
+            callbacks.append(EarlyStopping(f"val_{settings.metric}", mode="max", patience=settings.patience))
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16())
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        devices=config.devices,
+        strategy="auto" if config.devices == 1 else DDPStrategy(find_unused_parameters=True),
+        precision="bf16-mixed" if bf16 else "32-true",
+        max_epochs=epochs or settings.epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        callbacks=callbacks,
+        plugins=[SafeCheckpoints()],
+        logger=TensorBoardLogger(folder, name="", version=""),
+        sync_batchnorm=config.devices > 1 and torch.cuda.is_available(),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+    )
+    resume = folder / "last.safetensors"
+    learner.train()  # what transformers loads is in evaluation mode, and Lightning leaves it there
+    try:
+        trainer.fit(
+            learner,
+            datamodule=Batches(train, validation, config),
+            ckpt_path=str(resume) if resume.is_file() else None,
+            weights_only=False,  # read by SafeCheckpoints, which cannot run code
+        )
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None  # Lightning would call that a success
+    except SystemExit:  # its answer to Ctrl-C
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
+    trainer.strategy.barrier()
+    network = learner.network
+    if validation is not None:
+        load_weights(network, folder / BEST)
+    if isinstance(network, FusionNetwork) and network.heads:
+        if validation is not None:
+            truth = np.array([sample.label for sample in validation])
+            fit_weights(network, truth, partial(predict_subsets, config, network, validation))
+        elif folds:
+            mean_weights(network, folds)
+    epoch = best.epoch if validation is not None else trainer.current_epoch - 1
+    seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS))
+    fitted = Fitted(epoch, best.best[0], seconds, throughput.figures())
+    trainer.strategy.barrier()  # nobody reads a file any more that is written now
+    if trainer.is_global_zero:
+        save_weights(network, folder / BEST)
+        fitted.save(folder)
+        resume.unlink(missing_ok=True)
+    return network, fitted
+
+
+def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
+    """Logits (N, C), in the order of `samples`, in full precision."""
+    return predict_subsets(config, network, samples, [config.modalities])[0]
+
+
+def predict_subsets(
+    config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample], subsets: Sequence[Sequence[str]]
+) -> list[np.ndarray]:
+    """As `predict`, for each set of modalities; encoders run once. NaN where a sample has nothing of a set."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.eval().to(device)
+    logits = [np.full((len(samples), len(LABELS)), np.nan, np.float32) for _ in subsets]
+    with torch.inference_mode():
+        for batch in loader(samples, config, training=False):
+            rows = batch.index.numpy()
+            inputs, present, confidence = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
+            if not isinstance(network, FusionNetwork):
+                logits[0][rows] = network(inputs).logits.float().cpu().numpy()
+                continue
+            streams = {name: network.stream(name, inputs[name]) for name in network.modalities}
+            for subset, out in zip(subsets, logits, strict=True):
+                chosen = present * torch.tensor([float(name in subset) for name in config.modalities], device=device)
+                found = network.fuse(streams, chosen, confidence).logits.float().cpu().numpy()
+                there = chosen.cpu().numpy().any(1)
+                out[rows[there]] = found[there]
+    network.cpu()
+    return logits
+
+
+def predict_affect(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray | None:
+    """Valence and arousal (N, 2) in -1..1 from all modalities that are there; None where the network has none."""
+    if not isinstance(network, FusionNetwork) or network.affect is None:
+        return None
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.eval().to(device)
+    out = np.full((len(samples), 2), np.nan, np.float32)
+    with torch.inference_mode():
+        for batch in loader(samples, config, training=False):
+            fed = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
+            affect = network(*fed).affect
+            assert affect is not None
+            out[batch.index.numpy()] = affect.float().cpu().numpy()
+    network.cpu()
+    return out
+
+
+def restore(config: ExperimentConfig, path: Path) -> nn.Module:
+    """A trained network from its weights."""
+    network = build_model(config)
+    load_weights(network, path)
+    return network.eval()
+
+
+def leads() -> bool:
+    """Of several processes one writes and speaks; the others are there to train."""
+    return rank_zero_only.rank == 0  # type: ignore[attr-defined]
+
+
+def _quiet() -> None:
+    """Lightning's notes on workers, versions and devices are no news to a user."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")

@@ -1,0 +1,136 @@
+"""Whole networks: encoders, pooling and classifier, built from an experiment's settings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ...errors import SettingsError
+from ...labels import LABELS
+from ..config.settings import EncoderConfig, ExperimentConfig
+from ..runs.warm_start import load_encoder
+from .encoders import MarkerConvolutions, MotionConvolutions, SpeechConvolutions
+from .encoding import encode, settle
+from .front_end import SAMPLE_RATE
+from .pooling import Encoded, make_pooling
+
+Inputs = dict[str, dict[str, Tensor]]
+
+
+class Output(NamedTuple):
+    """`logits`: (B, C). `features`: (B, D), what stands before the classifier. `unimodal`: logits (B, C) of a head for
+    each modality, if there are such heads. `affect`: valence and arousal (B, 2), -1..1, if they are estimated."""
+
+    logits: Tensor
+    features: Tensor
+    unimodal: Mapping[str, Tensor] = {}
+    affect: Tensor | None = None
+
+
+class Classifier(nn.Module):
+    """Pooling, an optional dense layer, classes."""
+
+    def __init__(
+        self, pooling: nn.Module, *, hidden: int, dropout: float, first_dropout: bool = True, norm: bool = False
+    ) -> None:
+        super().__init__()
+        self.pooling = pooling
+        width = int(pooling.width)  # type: ignore[arg-type]
+        layers: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
+        layers += [nn.Dropout(dropout if first_dropout else 0.0)]
+        if hidden:
+            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
+        self.dense = nn.Sequential(*layers)
+        self.classes = nn.Linear(hidden or width, len(LABELS))
+
+    def forward(self, encoded: Encoded) -> Output:
+        """frames (B, T, D), mask (B, T) -> logits (B, C), features (B, H)."""
+        features = self.dense(self.pooling(encoded.frames, encoded.mask))
+        return Output(self.classes(features), features)
+
+
+class UnimodalModel(nn.Module):
+    """One modality alone: an encoder and a classifier."""
+
+    def __init__(self, modality: str, encoder: nn.Module, classifier: Classifier) -> None:
+        super().__init__()
+        self.modality = modality
+        self.encoder = encoder
+        self.classifier = classifier
+
+    def train(self, mode: bool = True) -> UnimodalModel:
+        super().train(mode)
+        settle(self.encoder)
+        return self
+
+    def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:
+        """The graph's inputs of this modality, by name, plus `lengths` -> logits (B, C), features (B, H)."""
+        return self.classifier(encode(self.encoder, inputs[self.modality]))
+
+
+class Ensemble(nn.Module):
+    """The mean of several networks' logits: steadier than one where the data is small."""
+
+    def __init__(self, members: list[UnimodalModel]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:
+        """As the members; features are those of the members side by side."""
+        outputs = [member(inputs) for member in self.members]
+        return Output(torch.stack([o.logits for o in outputs]).mean(0), torch.cat([o.features for o in outputs], 1))
+
+
+def build_encoder(modality: str, experiment: ExperimentConfig, *, fold: str = "") -> nn.Module:
+    """The encoder of one modality; `width` is its features per frame.
+
+    `fold`: folder of the runs from which trained encoders are taken ('fold0' ... 'final'); empty: from none of them.
+    """
+    config: EncoderConfig = getattr(experiment.model.streams, modality)
+    encoder = _make_encoder(modality, config, experiment)
+    if config.weights and fold:
+        load_encoder(encoder, modality, experiment, fold)
+    if config.train == "none" and config.kind != "pretrained":  # that one keeps the weights of its layers free
+        encoder.requires_grad_(False)
+    return encoder
+
+
+def _make_encoder(modality: str, config: EncoderConfig, experiment: ExperimentConfig) -> nn.Module:
+    if modality == "speech" and config.kind == "log_mel":
+        return SpeechConvolutions(config, experiment.augment.speech)
+    if modality == "mocap" and config.kind == "motion":
+        return MotionConvolutions(config, experiment.inputs)
+    if modality == "mocap" and config.kind == "paper_a_mocap":
+        return MarkerConvolutions()
+    if modality in ("speech", "text") and config.kind == "pretrained":
+        from .pretrained import PretrainedEncoder
+
+        fixed = round(experiment.inputs.fixed_s * SAMPLE_RATE) if modality == "speech" else 0
+        return PretrainedEncoder(modality, config, fixed=fixed)
+    raise SettingsError(f"model.streams.{modality}.kind cannot be '{config.kind}': that encoder reads another modality")
+
+
+def build_model(config: ExperimentConfig, *, fold: str = "") -> nn.Module:
+    """The network that an experiment trains; `fold` as in `build_encoder`."""
+    if config.model.fusion.kind:
+        from .fusion import FUSIONS
+
+        encoders = {name: build_encoder(name, config, fold=fold) for name in config.modalities}
+        return FUSIONS[config.model.fusion.kind](encoders, config, fold=fold)
+    modality = config.modalities[0]
+    pooling = getattr(config.model.streams, modality).pooling or config.model.pooling
+    members = []
+    for _ in range(config.model.ensemble):
+        encoder = build_encoder(modality, config, fold=fold)
+        classifier = Classifier(
+            make_pooling(pooling, encoder),
+            hidden=config.model.hidden,
+            dropout=config.model.dropout,
+            first_dropout=config.model.first_dropout,
+            norm=config.model.norm,
+        )
+        members.append(UnimodalModel(modality, encoder, classifier))
+    return members[0] if len(members) == 1 else Ensemble(members)

@@ -1,0 +1,1 @@
+"""One page that holds runs against the papers."""

@@ -1,0 +1,103 @@
+"""What a run folder says of its run: settings, environment, and the people and corpora behind its weights."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import SettingsError
+from ..config.settings import ExperimentConfig
+from ..config.files import CONFIG, config_tree, read_config
+from ..samples.data import Data
+from .environment import describe_environment
+from .warm_start import encoder_runs
+
+CORPORA, ENVIRONMENT = "corpora.json", "environment.json"
+
+
+def check_run(config: ExperimentConfig, folder: Path) -> None:
+    """Raise `SettingsError` where the run folder holds another experiment."""
+    if not (folder / CONFIG).is_file():
+        return
+    old, new = (_flat(config_tree(_what_matters(one))) for one in (read_config(folder), config))
+    other = [f"{name}={old.get(name)}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
+    if other:
+        named = ", ".join(other[:4]) + (f" and {len(other) - 4} more" if len(other) > 4 else "")
+        raise SettingsError(f"{folder} holds a run with other settings ({named}): name another folder with --run")
+
+
+def open_run(config: ExperimentConfig, folder: Path) -> None:
+    """Make the run folder; note on what machine and with what code it was begun, or goes on."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (folder / CONFIG).is_file():
+        text = yaml.safe_dump(config_tree(config), sort_keys=False, allow_unicode=True)
+        (folder / CONFIG).write_text(text, encoding="utf-8")
+    path, now = folder / ENVIRONMENT, describe_environment()
+    known = [one for one in read_environments(folder) if one]
+    if now not in known:
+        path.write_text(json.dumps([*known, now], indent=2) + "\n", encoding="utf-8")
+
+
+def read_environments(folder: Path) -> list[dict[str, Any]]:
+    """On what and with which code a run was begun, then where it went on; one that is empty where nothing is known."""
+    try:
+        return json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8")) or [{}]
+    except (OSError, ValueError):
+        return [{}]
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        out.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return out
+
+
+def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
+    """Without the settings that say where things lie and how the work is done: a run may go on with other ones."""
+    corpora = tuple(replace(entry, path="") for entry in config.corpora)
+    return replace(config, corpora=corpora, threads=1, devices=1, cache="")
+
+
+def read_corpora(folder: Path) -> dict[str, dict[str, Any]]:
+    """What `note_corpora` wrote, by name. Raises `SettingsError` for a run that is not finished."""
+    path = folder / CORPORA
+    if not path.is_file():
+        raise SettingsError(f"the run in {folder} is not finished: give the same 'mser train' command again")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"{path} is damaged ({error}): give the same 'mser train' command again") from None
+
+
+def note_corpora(config: ExperimentConfig, data: Data, trained: Iterable[int], folder: Path) -> None:
+    """Write down every corpus behind the run's weights with its conditions and people: its own, the sources of
+    synthetic ones, and those of the runs that its encoders come from. `trained`: indices of the items it learned."""
+    people: dict[str, set[str]] = {}
+    for name, person in data.people(trained):
+        people.setdefault(name, set()).add(person)
+    entries = {
+        name: {
+            "licence": corpus.licence,
+            "cluster_unit": corpus.cluster_unit,
+            "synthetic": corpus.synthetic,
+            "evaluation_only": corpus.evaluation_only,
+            "note": corpus.note,
+        }
+        for name, corpus in data.corpora.items()
+    }
+    for whole in data.corpora.values():
+        part = {**entries[whole.name], "synthetic": False, "note": f"part of {whole.name}"}
+        for name in sorted({source.corpus for item in whole.items for source in item.sources}):
+            entries.setdefault(name, part)
+    for run in encoder_runs(config):
+        for name, entry in read_corpora(run).items():
+            people.setdefault(name, set()).update(entry["people"])
+            entries.setdefault(name, {**entry, "note": entry["note"] or f"by the encoder of {run.name}"})
+    entries = {name: {**entry, "people": sorted(people.get(name, ()))} for name, entry in entries.items()}
+    (folder / CORPORA).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

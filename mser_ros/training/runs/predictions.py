@@ -1,0 +1,118 @@
+"""Out-of-fold predictions: what a model says of people it has never seen, kept with every run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from itertools import combinations
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+
+from ...errors import SettingsError
+from ...evaluation.metrics import Predictions
+from ...evaluation.resampling import SOURCES
+from ...recognition.posteriors import softmax
+from ...labels import LABELS
+from ...corpora.base import Item
+
+#: Where a run and each of its folds keep what they predicted, from all modalities.
+PREDICTIONS = "predictions.npz"
+
+
+@dataclass(frozen=True, eq=False)
+class OutOfFold:
+    """One row per item: its identity (str arrays), `label`: int64 (N,), `logits`: float32 (N, C).
+
+    `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `affect` and
+    `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not known.
+    """
+
+    source: np.ndarray
+    item_id: np.ndarray
+    person: np.ndarray
+    cluster: np.ndarray
+    fold: np.ndarray
+    label: np.ndarray
+    logits: np.ndarray
+    affect: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    affect_truth: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+
+    def __post_init__(self) -> None:
+        for name in ("affect", "affect_truth"):
+            if not len(getattr(self, name)):
+                object.__setattr__(self, name, np.full((len(self.label), 2), np.nan, np.float32))
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def select(self, rows: np.ndarray) -> OutOfFold:
+        """Some rows, by mask or index."""
+        return OutOfFold(*(getattr(self, item.name)[rows] for item in fields(self)))
+
+    def of(self, source: str) -> OutOfFold:
+        """The rows of one source."""
+        return self.select(self.source == source)
+
+    @property
+    def sources(self) -> list[str]:
+        return sorted(set(self.source.tolist()))
+
+    @property
+    def people(self) -> set[str]:
+        """Everybody who can be heard, read or seen; of synthetic items the source people."""
+        joined = [name for name in self.cluster.tolist() if SOURCES in name]
+        return {person for name in joined for person in name.split(SOURCES)} or set(self.person.tolist())
+
+    def predictions(self, temperature: float = 1.0) -> Predictions:
+        """As the evaluation wants them."""
+        return Predictions(self.label, softmax(self.logits / temperature), self.cluster)
+
+    def save(self, path: Path) -> None:
+        np.savez_compressed(path, **{item.name: getattr(self, item.name) for item in fields(self)})
+
+    @staticmethod
+    def load(path: Path) -> OutOfFold:
+        """Raises `SettingsError` where the file is missing."""
+        if not path.is_file():
+            raise SettingsError(f"there are no predictions {path}: finish the run with 'mser train'")
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return OutOfFold(**{name: stored[name] for name in stored.files})
+        except (ValueError, TypeError, OSError, EOFError, BadZipFile) as error:
+            raise SettingsError(
+                f"{path} is damaged ({error}): delete it and give the 'mser train' command again"
+            ) from None
+
+    @staticmethod
+    def join(parts: list[OutOfFold]) -> OutOfFold:
+        return OutOfFold(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(OutOfFold)))
+
+
+def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every non-empty set of modalities, all of them first."""
+    return [subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size)]
+
+
+def subset_file(subset: Sequence[str], modalities: Sequence[str] = ()) -> str:
+    """Where a run keeps its predictions from these modalities; all of them are meant where the two are equal."""
+    return PREDICTIONS if tuple(subset) == tuple(modalities) else f"predictions_{'+'.join(subset)}.npz"
+
+
+def describe(
+    items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str, affect: np.ndarray | None = None
+) -> OutOfFold:
+    """OutOfFold with the identity of their items. `affect`: (N, 2), if the network estimates it."""
+    truth = [[np.nan if value is None else value for value in (item.valence, item.arousal)] for item in items]
+    return OutOfFold(
+        source=np.array(sources, str),
+        item_id=np.array([item.item_id for item in items], str),
+        person=np.array([item.person for item in items], str),
+        cluster=np.array([item.cluster for item in items], str),
+        fold=np.full(len(items), fold),
+        label=np.array([LABELS.index(item.label) for item in items], np.int64),
+        logits=logits.astype(np.float32),
+        affect=np.full((len(items), 2), np.nan, np.float32) if affect is None else affect.astype(np.float32),
+        affect_truth=np.array(truth, np.float32).reshape(len(items), 2),
+    )

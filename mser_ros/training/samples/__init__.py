@@ -1,0 +1,1 @@
+"""From corpora to batches: samples, augmentation, kept features."""

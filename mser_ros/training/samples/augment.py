@@ -1,0 +1,128 @@
+"""Training samples that differ each time they are seen, in the ways that a robot's input differs from a studio's."""
+
+from __future__ import annotations
+
+import dataclasses
+import string
+
+import numpy as np
+import soxr
+from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
+
+from ...mocap.canonical import JOINTS, MIRRORED
+from ..config.settings import AugmentConfig, MocapAugmentConfig, SpeechAugmentConfig, TextAugmentConfig
+from ..models.front_end import SAMPLE_RATE
+from .inputs import Sample
+
+_LEGS = [index for index, joint in enumerate(JOINTS) if joint.split("_")[-1] in ("knee", "ankle", "foot")]
+_HIPS = [index for index, joint in enumerate(JOINTS) if joint == "pelvis" or joint.endswith("hip")]
+#: Recognisers keep apostrophes and nothing else.
+_PUNCTUATION = str.maketrans({mark: " " for mark in string.punctuation + "…“”‘–—" if mark != "'"} | {"’": "'"})
+
+
+def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator, *, rate_hz: float) -> Sample:
+    """A changed copy; `rng` decides everything, so that the same seed gives the same sample."""
+    if sample.speech is not None:
+        sample = dataclasses.replace(sample, speech=change_speech(sample.speech, config.speech, rng))
+    if sample.text is not None:
+        text, confidence = mishear(change_text(sample.text, config.text, rng), config.text, rng)
+        sample = dataclasses.replace(sample, text=text, confidence=sample.confidence * confidence)
+    if sample.positions is not None and sample.seen is not None:
+        positions, seen = change_motion(sample.positions, sample.seen, config.mocap, rng, rate_hz=rate_hz)
+        sample = dataclasses.replace(sample, positions=positions, seen=seen)
+    return sample
+
+
+def change_speech(samples: np.ndarray, config: SpeechAugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """int16 (samples,) -> int16: part, speed with pitch, frequency response, noise, level."""
+    longest = round(config.crop_s * SAMPLE_RATE)
+    if longest:
+        least = round(config.least_s * SAMPLE_RATE)
+        length = int(rng.integers(least, longest + 1)) if least else longest
+        start = int(rng.integers(0, max(1, len(samples) - length + 1)))
+        samples = samples[start : start + length]
+    wave = samples.astype(np.float32) / 32768
+    if config.speed:
+        factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.speed)))
+        wave = soxr.resample(wave, SAMPLE_RATE * factor, SAMPLE_RATE, quality="QQ")
+    if rng.random() < config.channel:
+        wave = _through_a_channel(wave, config, rng)
+    if config.gain_db:
+        wave = wave * 10 ** (rng.uniform(-1, 1) * config.gain_db / 20)
+    return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
+
+
+def _through_a_channel(wave: np.ndarray, config: SpeechAugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    size = next_fast_len(max(len(wave), 512), real=True)
+    frequencies = rfftfreq(size, 1 / SAMPLE_RATE).astype(np.float32)
+    spectrum = rfft(wave, size)
+    points = np.log(np.array([50, 150, 400, 1000, 2500, 8000.0]) + 20)
+    response_db = np.interp(np.log(frequencies + 20), points, rng.uniform(-1, 1, 6) * config.equaliser_db)
+    spectrum = spectrum * np.exp(response_db * (np.log(10) / 20)).astype(np.float32)
+    colour = (frequencies + 50) ** np.float32(-rng.uniform(0, 1))  # between white and brown
+    noise = rfft(rng.standard_normal(size, np.float32)) * colour
+    level = np.linalg.norm(spectrum) / np.linalg.norm(noise)
+    snr_db = config.noise_db + rng.uniform(0, 25)
+    spectrum = spectrum + noise * np.float32(level * 10 ** (-snr_db / 20))
+    return irfft(spectrum, size)[: len(wave)]
+
+
+def plain_text(text: str) -> str:
+    """As a recogniser writes it: lower case, no punctuation but apostrophes."""
+    return " ".join(text.replace("[NAME]", " ").replace("[RELIGION]", " ").translate(_PUNCTUATION).lower().split())
+
+
+def change_text(text: str, config: TextAugmentConfig, rng: np.random.Generator) -> str:
+    """Never empties a text."""
+    if rng.random() < config.plain:
+        text = plain_text(text) or text
+    if config.drop_word:
+        words = text.split()
+        text = " ".join(word for word in words if rng.random() >= config.drop_word) or text
+    return text
+
+
+def mishear(text: str, config: TextAugmentConfig, rng: np.random.Generator) -> tuple[str, float]:
+    """What a poor recogniser leaves of a text, and about the share that it got right as its confidence."""
+    if not config.poor or rng.random() >= config.poor:
+        return text, 1.0
+    words = text.split()
+    lost = rng.random(len(words)) < rng.random()
+    kept = [word for word, is_lost in zip(words, lost, strict=True) if not is_lost]
+    confidence = float(np.clip(1 - lost.mean() + rng.normal(scale=0.1), 0.05, 1))
+    return " ".join(kept) or text, confidence
+
+
+def change_motion(
+    positions: np.ndarray, seen: np.ndarray, config: MocapAugmentConfig, rng: np.random.Generator, *, rate_hz: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """float32 (T, 15, 3), bool (T, 15) -> the same of another length: part, tempo, mirror, heading, noise, unseen."""
+    if config.least_s:
+        least = min(len(positions), round(config.least_s * rate_hz))
+        length = int(rng.integers(least, len(positions) + 1))
+        start = int(rng.integers(0, len(positions) - length + 1))
+        positions, seen = positions[start : start + length], seen[start : start + length]
+    if config.speed and len(positions) > 2:
+        factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.speed)))
+        at = np.linspace(0, len(positions) - 1, max(2, round(len(positions) / factor)))
+        left = np.minimum(at.astype(int), len(positions) - 2)
+        share = (at - left)[:, None, None].astype(np.float32)
+        positions = positions[left] * (1 - share) + positions[left + 1] * share
+        seen = seen[left] & seen[left + 1]
+    if config.mirror and rng.random() < 0.5:
+        positions = positions[:, list(MIRRORED)] * np.array([1, -1, 1], np.float32)
+        seen = seen[:, list(MIRRORED)]
+    if config.turn_deg:
+        angle = np.deg2rad(rng.uniform(-1, 1) * config.turn_deg)
+        turn = np.array([[np.cos(angle), np.sin(angle), 0], [-np.sin(angle), np.cos(angle), 0], [0, 0, 1]], np.float32)
+        positions = positions @ turn
+    if config.noise:
+        positions = positions + rng.standard_normal(positions.shape).astype(np.float32) * config.noise * rng.random()
+    seen = seen.copy()
+    if rng.random() < config.upper_body:
+        seen[:, _LEGS + (_HIPS if rng.random() < 0.5 else [])] = False
+    if config.joint_dropout:
+        lost = np.asarray(rng.random(seen.shape[1]) < config.joint_dropout)
+        if not lost.all():
+            seen[:, lost] = False
+    return np.where(seen[..., None], positions, 0).astype(np.float32), seen

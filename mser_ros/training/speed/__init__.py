@@ -1,0 +1,1 @@
+"""What networks of full size cost."""
