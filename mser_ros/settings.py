@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, TypeVar
 
 from .errors import SettingsError
+from .types import SAMPLE_RATE
 
 T = TypeVar("T")
 
@@ -140,7 +141,7 @@ class MicrophoneSettings:
 
     device: str = setting("", "Number of the sound device, or a part of its name; empty: the system's default")
     channels: int = setting(1, "Channels to open", low=1, high=64)
-    sample_rate: int = setting(16000, "Rate to open; 0: the device's own", unit="Hz", low=0, high=192000)
+    sample_rate: int = setting(SAMPLE_RATE, "Rate to open; 0: the device's own", unit="Hz", low=0, high=192000)
     block_s: float = setting(0.064, "Length of a block", unit="s", low=0.01, high=1)
     frame_id: str = setting("microphone", "TF frame of the microphone")
 

@@ -6,17 +6,30 @@ A modality that is missing is `None`, never zeros. Arrays are not copied and mus
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
+from itertools import combinations
 
 import numpy as np
 
 NS_PER_S = 1_000_000_000
+#: The one rate of audio behind the speech node, in every corpus and in every bundle [Hz]; a sample lasts `SAMPLE_NS`.
+SAMPLE_RATE = 16_000
+SAMPLE_NS = NS_PER_S // SAMPLE_RATE
+
+#: Some of the modalities, in the order of their bundle or experiment.
+Modalities = tuple[str, ...]
 
 
 def to_ns(seconds: float) -> int:
     """Seconds as whole nanoseconds."""
     return round(seconds * NS_PER_S)
+
+
+def subsets_of(modalities: Sequence[str]) -> list[Modalities]:
+    """Every non-empty set of modalities, the whole one first."""
+    return [subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size)]
 
 
 class UtteranceState(IntEnum):

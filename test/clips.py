@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mser_ros.audio.waveform import RATE, StreamResampler, read_sound_file, to_mono
+from mser_ros.audio.waveform import StreamResampler, read_sound_file, to_mono
+from mser_ros.types import SAMPLE_RATE as RATE
 
 
 def silence(seconds: float) -> np.ndarray:

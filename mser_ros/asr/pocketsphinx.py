@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DependencyError, TranscriberError
-from ..types import Transcript, Word
-from .transcriber import SAMPLE_NS, Pieces, mean_confidence
+from ..types import SAMPLE_NS, Transcript, Word
+from .transcriber import Pieces, mean_confidence
 
 #: A frame of the recogniser's front end.
 _FRAME_NS = 10_000_000

@@ -13,9 +13,6 @@ from ..types import Transcript
 #: Samples that a recogniser is given at once, whatever the caller's pieces: results must not depend on those.
 PIECE = 1024
 
-#: How long a sample lasts.
-SAMPLE_NS = 62_500
-
 
 class Transcriber(Protocol):
     """Reads one utterance after the other: `start`, `accept` as often as audio comes, `finish` (or `reset`).

@@ -9,10 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..errors import DependencyError, TranscriberError
-from ..types import Transcript, Word, to_ns
+from ..types import SAMPLE_RATE, Transcript, Word, to_ns
 from .transcriber import Pieces, mean_confidence
-
-_RATE = 16_000
 
 #: Each line: any one of these files must be there.
 _NEEDED = (
@@ -46,7 +44,7 @@ class VoskTranscriber:
             raise TranscriberError(
                 f"Vosk cannot load the model in '{model_path}' ({error}): unpack it again from its download"
             ) from None
-        self._new_recognizer = lambda: vosk.KaldiRecognizer(self._model, float(_RATE))
+        self._new_recognizer = lambda: vosk.KaldiRecognizer(self._model, float(SAMPLE_RATE))
         self._recognizer: Any = None
         self._start_ns = 0
         self._pieces = Pieces()

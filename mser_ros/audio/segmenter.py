@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..settings import SegmenterSettings
-from ..types import AudioChunk
+from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk
 from .vad import FRAME, SileroVad, VoiceActivityDetector
-from .waveform import RATE, SAMPLE_NS
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,4 +181,4 @@ class Segmenter:
 
 
 def _samples(duration_s: float) -> int:
-    return round(duration_s * RATE)
+    return round(duration_s * SAMPLE_RATE)

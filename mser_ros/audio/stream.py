@@ -8,8 +8,8 @@ import numpy as np
 
 from ..errors import AudioError
 from ..settings import StreamSettings
-from ..types import NS_PER_S, AudioChunk, to_ns
-from .waveform import RATE, SAMPLE_NS, StreamResampler, check_rate, to_mono
+from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, to_ns
+from .waveform import StreamResampler, check_rate, to_mono
 
 #: Stamps that go back further than this are a new run (a bag played in a loop), not a late or repeated block.
 _NEW_RUN_NS = NS_PER_S
@@ -167,7 +167,7 @@ class AudioStream:
             return []
         chunk = AudioChunk(
             samples=samples[:, np.newaxis],
-            sample_rate=RATE,
+            sample_rate=SAMPLE_RATE,
             stamp_ns=run.anchor_ns + run.emitted * SAMPLE_NS,
             first_sample=self._index,
             voice_id=self._template.voice_id,

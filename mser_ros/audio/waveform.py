@@ -9,11 +9,7 @@ import soundfile
 import soxr
 
 from ..errors import AudioError
-from ..types import AudioChunk
-
-#: The one rate behind the speech node [Hz]. A sample lasts exactly `SAMPLE_NS`.
-RATE = 16_000
-SAMPLE_NS = 62_500
+from ..types import SAMPLE_RATE, AudioChunk
 
 #: Rates that sources may have [Hz].
 MIN_RATE, MAX_RATE = 8_000, 192_000
@@ -98,7 +94,9 @@ class StreamResampler:
     """
 
     def __init__(self, sample_rate: int) -> None:
-        self._stream = None if sample_rate == RATE else soxr.ResampleStream(sample_rate, RATE, 1, dtype="float32")
+        self._stream = (
+            None if sample_rate == SAMPLE_RATE else soxr.ResampleStream(sample_rate, SAMPLE_RATE, 1, dtype="float32")
+        )
 
     def push(self, samples: np.ndarray, *, last: bool = False) -> np.ndarray:
         """float32 in -1..1, shape (n,), to int16, shape (m,). After `last` the resampler must not be used again."""

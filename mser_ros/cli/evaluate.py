@@ -17,13 +17,14 @@ from ..corpora import Corpus, corpus_folder, open_corpus, people_of
 from ..corpora.pseudo import SOURCES
 from ..errors import CorpusError, SettingsError
 from ..evaluation import plots
-from ..evaluation.predict import Evaluation, Labelled, Subset
+from ..evaluation.predict import Evaluation, Labelled
 from ..evaluation.predict import evaluate as run_evaluation
 from ..evaluation.report import Report
 from ..recognition.bundle import Bundle, load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import AsrSettings, build
 from ..training.config.files import parse_value
+from ..types import Modalities
 
 #: Width of the tables where they are not written to a terminal.
 _WIDTH = 120
@@ -141,7 +142,7 @@ def _options(name: str, texts: Sequence[str]) -> dict[str, Any]:
     return options
 
 
-def _modalities(bundle: Bundle, corpus: Corpus, text: str, asr: str) -> Subset:
+def _modalities(bundle: Bundle, corpus: Corpus, text: str, asr: str) -> Modalities:
     """In the bundle's order."""
     wanted = _names(text, "--modalities") if text else corpus.modalities
     if unknown := [name for name in wanted if text and name not in bundle.modalities]:
@@ -161,7 +162,7 @@ def _modalities(bundle: Bundle, corpus: Corpus, text: str, asr: str) -> Subset:
     return chosen
 
 
-def _seen_people(bundle: Bundle, corpus: Corpus, chosen: Subset) -> dict[str, list[str]]:
+def _seen_people(bundle: Bundle, corpus: Corpus, chosen: Modalities) -> dict[str, list[str]]:
     """By modality, those of the corpus's people (corpus:name) whom its model was trained on."""
     present = people_of(corpus.items)
     seen = {}
@@ -172,7 +173,7 @@ def _seen_people(bundle: Bundle, corpus: Corpus, chosen: Subset) -> dict[str, li
     return seen
 
 
-def _warnings(bundle: Bundle, corpus: Corpus, chosen: Subset, seen: dict[str, list[str]]) -> list[str]:
+def _warnings(bundle: Bundle, corpus: Corpus, chosen: Modalities, seen: dict[str, list[str]]) -> list[str]:
     warnings = [
         f"the {name} model of {bundle.model_id} was trained on {len(people)} people of this corpus "
         f"({', '.join(people[:8])}{', ...' if len(people) > 8 else ''}): its figures here are too good"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..audio.waveform import RATE, StreamResampler, read_sound_file, to_float, to_mono
+from ..audio.waveform import StreamResampler, read_sound_file, to_float, to_mono
 from ..errors import AudioError
-from ..types import NS_PER_S, SkeletonSequence, Waveform
+from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform
 
 
 def is_usable(path: Path) -> bool:
@@ -24,9 +24,9 @@ def read_sound(path: Path) -> Waveform:
     """A sound file as mono at 16 kHz, converted as on the robot. Raises `AudioError` for an unreadable file."""
     chunk = read_sound_file(path)
     samples = to_mono(chunk.samples)
-    if chunk.sample_rate != RATE:
+    if chunk.sample_rate != SAMPLE_RATE:
         samples = to_float(StreamResampler(chunk.sample_rate).push(samples, last=True))
-    return Waveform(samples, RATE)
+    return Waveform(samples, SAMPLE_RATE)
 
 
 def sound_duration_s(path: Path) -> float:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ..errors import CorpusError
 from ..labels import IEMOCAP
+from ..mocap.layouts import MARKER_BINS, MARKER_LAYOUT
 from ..types import SkeletonSequence, Transcript, Utterance, to_ns
 from .base import Corpus, Item, refuse, require_items
 from .files import read_sound
-from .iemocap_files import BINS, MOCAP, Turn, binned_mocap, mocap_files, read_transcripts, read_turns
+from .iemocap_files import MOCAP, Turn, binned_mocap, mocap_files, read_transcripts, read_turns
 
 #: Which codes count as happy. Merged is usual (5,531 utterances of four classes); paper A takes 'exc' alone (4,936).
 _HAPPY: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -25,7 +26,6 @@ _HAPPY: Mapping[str, frozenset[str]] = MappingProxyType(
 _MARKERS = ("all", "face")
 _SESSIONS = (1, 2, 3, 4, 5)
 #: Layout of the skeleton that an utterance carries: already in paper A's 200 bins.
-LAYOUT = "iemocap200"
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +177,6 @@ def _skeleton(files: tuple[Path | None, ...], start_s: float, end_s: float) -> S
     positions, seen = binned_mocap(files, start_s, end_s)
     if not seen.any():
         return None
-    middles_s = start_s + (np.arange(BINS) + 0.5) * (end_s - start_s) / BINS
+    middles_s = start_s + (np.arange(MARKER_BINS) + 0.5) * (end_s - start_s) / MARKER_BINS
     stamps_ns = np.round(middles_s * 1e9).astype(np.int64)
-    return SkeletonSequence(stamps_ns, positions, seen.astype(np.float32), LAYOUT)
+    return SkeletonSequence(stamps_ns, positions, seen.astype(np.float32), MARKER_LAYOUT)

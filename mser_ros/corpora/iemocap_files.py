@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CorpusError
+from ..mocap.layouts import MARKER_BINS, MARKERS
 
 #: Bins that an utterance is cut into, and markers: 55 of the face, 6 of the hands, 2 triples of the head (its rotation
 #: and its translation).
-BINS, MARKERS = 200, 63
 
 #: Folders of motion capture and their values per frame, in the order of paper A's columns.
 MOCAP: tuple[tuple[str, int], ...] = (("MOCAP_rotated", 165), ("MOCAP_hand", 18), ("MOCAP_head", 6))
@@ -84,17 +84,17 @@ def binned_mocap(files: tuple[Path | None, ...], start_s: float, end_s: float) -
     the head, each in the order of its file; all are 0 where the file is missing.
     """
     parts = [_bins(path, width, start_s, end_s) for path, (_, width) in zip(files, MOCAP, strict=True)]
-    values = np.concatenate(parts, axis=1).reshape(BINS, MARKERS, 3)
+    values = np.concatenate(parts, axis=1).reshape(MARKER_BINS, MARKERS, 3)
     return np.nan_to_num(values, nan=0.0).astype(np.float32), np.isfinite(values).any(axis=2)
 
 
 def _bins(path: Path | None, width: int, start_s: float, end_s: float) -> np.ndarray:
-    binned = np.full((BINS, width), np.nan)
+    binned = np.full((MARKER_BINS, width), np.nan)
     if path is None:
         return binned
     times_s, values = read_mocap(path, width)
     inside = values[(times_s > start_s) & (times_s < end_s)]
-    for number, frames in enumerate(np.array_split(inside, BINS)):
+    for number, frames in enumerate(np.array_split(inside, MARKER_BINS)):
         if len(frames):
             binned[number] = frames.mean(axis=0)
     return binned

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from types import ModuleType
 
 import numpy as np
 
 from ..errors import DependencyError
 from ..recognition.posteriors import FLOOR, log_linear, softmax
+from ..types import subsets_of
 
 #: Temperatures that are considered.
 _LOW, _HIGH = 0.05, 20.0
@@ -76,7 +76,7 @@ def fit_fusion(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, *, prior
     names = list(posteriors)
     if len(names) < 2:
         return FusionFit(dict.fromkeys(names, 1.0), 1.0)
-    subsets = [subset for size in range(2, len(names) + 1) for subset in combinations(names, size)]
+    subsets = [subset for subset in sorted(subsets_of(names), key=len) if len(subset) > 1]
     parts = [_complete(posteriors, subset, truth) for subset in subsets]
     parts = [part for part in parts if len(part[1])]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -12,11 +11,9 @@ import numpy as np
 from ..asr.transcriber import Transcriber
 from ..audio.waveform import to_int16
 from ..recognition.recognizer import EmotionRecognizer
-from ..types import AbstainReason, EmotionEstimate, Transcript, Utterance
+from ..types import AbstainReason, EmotionEstimate, Modalities, Transcript, Utterance, subsets_of
 from .loading import Loadable, load_each
 from .metrics import Predictions
-
-Subset = tuple[str, ...]
 
 
 class Labelled(Loadable, Protocol):
@@ -42,15 +39,10 @@ class Evaluation:
     """`by_subset`: with the corpus's own words. `by_subset_asr`: those with 'text', with recognised words, for the same
     items; empty without a transcriber. `word_errors`, `words`: edits and words of the corpus's transcripts."""
 
-    by_subset: dict[Subset, Outcome]
-    by_subset_asr: dict[Subset, Outcome]
+    by_subset: dict[Modalities, Outcome]
+    by_subset_asr: dict[Modalities, Outcome]
     word_errors: int = 0
     words: int = 0
-
-
-def subsets(modalities: Sequence[str]) -> list[Subset]:
-    """Every non-empty set, the whole one first."""
-    return [chosen for size in range(len(modalities), 0, -1) for chosen in combinations(modalities, size)]
 
 
 def evaluate(
@@ -66,7 +58,7 @@ def evaluate(
     `track` wraps the items, for a progress bar. With a `transcriber` the sets with 'text' are also computed from what
     it hears; where the corpus has no transcript, from that alone. Raises `CorpusError` for items that cannot be loaded.
     """
-    chosen = subsets(modalities)
+    chosen = subsets_of(modalities)
     with_text = [subset for subset in chosen if "text" in subset]
     own: list[list[EmotionEstimate]] = []
     heard: list[list[EmotionEstimate]] = []

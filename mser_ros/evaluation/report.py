@@ -10,9 +10,10 @@ from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 
+from ..types import Modalities
 from .comparison import paired_bootstrap
 from .metrics import LEVEL, Predictions, Scores, Statistics, score
-from .predict import Evaluation, Outcome, Subset
+from .predict import Evaluation, Outcome
 from .resampling import units
 
 #: Below so many clusters each is printed: an interval over a few people says less than the people themselves.
@@ -25,7 +26,7 @@ class Report:
     def __init__(
         self,
         evaluation: Evaluation,
-        main: Subset,
+        main: Modalities,
         *,
         people: np.ndarray,
         cluster_unit: str,
@@ -34,7 +35,7 @@ class Report:
     ) -> None:
         """`people`: str, (items,), who can be heard or seen in each item; `cluster_unit`: what a cluster is."""
 
-        def scored(outcomes: Mapping[Subset, Outcome]) -> dict[Subset, Scores]:
+        def scored(outcomes: Mapping[Modalities, Outcome]) -> dict[Modalities, Scores]:
             return {key: score(item.predictions, resamples=resamples, seed=seed) for key, item in outcomes.items()}
 
         self.main = main

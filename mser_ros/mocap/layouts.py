@@ -36,6 +36,10 @@ JOINTS: tuple[str, ...] = (
     "right_ankle",
 )
 
+#: Paper A's motion capture, which is no body: the layout of IEMOCAP's 63 markers of face, hands and head, in 200 bins.
+MARKER_LAYOUT = "iemocap200"
+MARKER_BINS, MARKERS = 200, 63
+
 #: Metres per unit. Fractions of an image have no size: their unit is the image's height.
 UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "image": 1.0}
 

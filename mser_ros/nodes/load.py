@@ -12,12 +12,11 @@ from mser_msgs.msg import AudioFrame, Emotion, Skeleton, Utterance
 
 from ..messages import conversions
 from ..mocap.layouts import get_layout
-from ..types import AudioChunk, SkeletonFrame, to_ns
+from ..types import SAMPLE_RATE, AudioChunk, SkeletonFrame, to_ns
 from .processes import NodeProcesses
 from .replay import ReplaySession
 
 _CHUNK = 1024
-_RATE = 16000
 
 
 @dataclass(frozen=True)
@@ -50,9 +49,9 @@ def idle_load(session: ReplaySession, nodes: NodeProcesses, seconds: float) -> d
     before = usages(nodes)
     frames = blocks = 0
     while (now_s := time.monotonic() - begin_s) < seconds:
-        while blocks * _CHUNK / _RATE <= now_s:
-            stamp_ns = begin_ns + to_ns(blocks * _CHUNK / _RATE)
-            chunk = AudioChunk(noise[blocks % 64], _RATE, stamp_ns, blocks * _CHUNK)
+        while blocks * _CHUNK / SAMPLE_RATE <= now_s:
+            stamp_ns = begin_ns + to_ns(blocks * _CHUNK / SAMPLE_RATE)
+            chunk = AudioChunk(noise[blocks % 64], SAMPLE_RATE, stamp_ns, blocks * _CHUNK)
             audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
             blocks += 1
         while frames / 30 <= now_s:

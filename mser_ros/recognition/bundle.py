@@ -16,7 +16,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import BundleError
+from ..mocap.layouts import MARKER_LAYOUT
 from ..resources import default_bundle_dir
+from ..types import SAMPLE_RATE
 
 #: The manifest format that this version reads and writes.
 FORMAT = 1
@@ -28,7 +30,7 @@ T = TypeVar("T")
 REPRESENTATIONS: Mapping[str, tuple[str, ...]] = {
     "speech": ("waveform",),
     "text": ("tokens",),
-    "mocap": ("canonical15", "iemocap200"),
+    "mocap": ("canonical15", MARKER_LAYOUT),
 }
 
 
@@ -46,7 +48,7 @@ class ModalitySpec:
     representation: str
     temperature: float = 1.0
     weight: float = 1.0
-    sample_rate: int = 16000
+    sample_rate: int = SAMPLE_RATE
     min_s: float = 0.0
     max_s: float = 15.0
     normalise: bool = False

@@ -11,14 +11,12 @@ from tokenizers import Tokenizer
 
 from ..audio.waveform import clipped_share, level_db
 from ..errors import AudioError, BundleError
-from ..mocap.canonical import JOINTS, canonicalise
+from ..mocap.canonical import canonicalise
+from ..mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
 from ..settings import EmotionSettings
 from ..types import NS_PER_S, AbstainReason, Transcript, Utterance, Waveform
 from .bundle import Bundle, ModalitySpec
 from .graph import Graph
-
-#: Bins and markers of paper A's motion capture.
-_IEMOCAP_SHAPE = (200, 63)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -137,10 +135,10 @@ class MocapReader:
         if sequence is None or len(sequence.stamps_ns) == 0:
             return Reading()
         # Face, hands and head in bins, or a body: neither can be made of the other.
-        if (spec.representation == "iemocap200") != (sequence.layout == "iemocap200"):
+        if (spec.representation == MARKER_LAYOUT) != (sequence.layout == MARKER_LAYOUT):
             return Reading()
         newest_ns = int(sequence.stamps_ns[-1])
-        if spec.representation == "iemocap200":
+        if spec.representation == MARKER_LAYOUT:
             positions = sequence.positions
             mask = (sequence.confidence > 0) & np.isfinite(positions).all(axis=-1)
         else:
@@ -155,7 +153,7 @@ class MocapReader:
     def warm_up(self) -> Mapping[str, np.ndarray]:
         spec = self._spec
         frames = max(1, round(spec.rate_hz * spec.window_s))
-        shape = _IEMOCAP_SHAPE if spec.representation == "iemocap200" else (frames, len(JOINTS))
+        shape = (MARKER_BINS, MARKERS) if spec.representation == MARKER_LAYOUT else (frames, len(JOINTS))
         return self._run(np.zeros((*shape, 3)), np.ones(shape, bool))
 
     def _run(self, positions: np.ndarray, mask: np.ndarray) -> Mapping[str, np.ndarray]:

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ..audio.history import Voices
-from ..audio.waveform import RATE
 from ..errors import AudioError, BundleError
 from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
 from ..types import (
+    SAMPLE_RATE,
     AudioChunk,
     EmotionEstimate,
     EstimateState,
@@ -78,9 +78,10 @@ class EmotionStage:
         clock: Callable[[], int] | None = None,
     ) -> None:
         speech = recognizer.bundle.modalities.get("speech")
-        if speech and speech.sample_rate != RATE:
+        if speech and speech.sample_rate != SAMPLE_RATE:
             raise BundleError(
-                f"bundle {recognizer.bundle.path} wants audio at {speech.sample_rate} Hz, a robot hears at {RATE} Hz: "
+                f"bundle {recognizer.bundle.path} wants audio at {speech.sample_rate} Hz, "
+                f"a robot hears at {SAMPLE_RATE} Hz: "
                 "train one for that rate"
             )
         self.recognizer = recognizer
@@ -102,9 +103,9 @@ class EmotionStage:
 
     def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
         """Take audio as the speech stage gives it. Raises `AudioError` for any other."""
-        if chunk.sample_rate != RATE or chunk.channels != 1:
+        if chunk.sample_rate != SAMPLE_RATE or chunk.channels != 1:
             raise AudioError(
-                f"audio at {chunk.sample_rate} Hz in {chunk.channels} channels, but {RATE} Hz mono is needed: "
+                f"audio at {chunk.sample_rate} Hz in {chunk.channels} channels, but {SAMPLE_RATE} Hz mono is needed: "
                 "take the topic 'voice' that the speech node publishes"
             )
         self._voices.push(chunk)

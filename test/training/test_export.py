@@ -29,13 +29,14 @@ from mser_ros.training.config.settings import EncoderConfig, ExperimentConfig, I
 from mser_ros.training.export.agreement import Agreement, Comparison
 from mser_ros.training.export.bundle import export_bundle, fit_log_linear
 from mser_ros.training.export.fusion_fit import combine, fuse
-from mser_ros.training.export.manifest import modality_entry, open_finished
+from mser_ros.training.export.manifest import modality_entry
 from mser_ros.training.export.quantise import quantise
 from mser_ros.training.export.temperatures import balanced_temperature
-from mser_ros.training.fit.experiment import final_weights, run_experiment
+from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict, restore
 from mser_ros.training.models.encoders import MotionConvolutions, SpeechConvolutions
 from mser_ros.training.models.front_end import FrontEnd
+from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.data import load_data
 from mser_ros.training.samples.inputs import prepare
@@ -60,7 +61,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
 
 
 def test_the_robot_says_what_the_network_says(exported: Exported) -> None:
-    network = restore(exported.config, final_weights(exported.run))
+    network = restore(exported.config, FinishedRun.read(exported.run).final_weights)
     recognizer = EmotionRecognizer(load_bundle(exported.bundle))
     temperature = load_bundle(exported.bundle).modalities["speech"].temperature
     for item in open_corpus("voices", exported.voices).items[::7]:
@@ -112,7 +113,7 @@ def test_a_network_that_quantises_well_ships_as_int8(exported: Exported) -> None
     entry = json.loads((exported.bundle / "manifest.json").read_text(encoding="utf-8"))["modalities"]["speech"]
     assert entry["precision"] == "int8"
     assert int8_weights(exported.bundle / "speech.onnx") > 500
-    network = restore(exported.config, final_weights(exported.run))
+    network = restore(exported.config, FinishedRun.read(exported.run).final_weights)
     samples = load_data(exported.config, say=lambda _text: None).samples
     assert len(samples) == entry["export_check"]["items"] == 48
     found = Comparison(network, exported.config, samples)({"speech": exported.bundle / "speech.onnx"})
@@ -180,7 +181,7 @@ def test_a_run_without_a_final_model_is_told_so(exported: Exported, tmp_path: Pa
 
 
 def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: Path) -> None:
-    run = open_finished(exported.run)
+    run = FinishedRun.read(exported.run)
     sources = {"voices": {**run.corpora["voices"], "synthetic": True}, "parts": run.corpora["voices"]}
     check = Agreement(1, 0.0, 1.0)
     entry = modality_entry(dataclasses.replace(run, corpora=sources), "speech", tmp_path, run.rows, "int8", check)
@@ -192,7 +193,7 @@ def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: 
 
 
 def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Exported, tmp_path: Path) -> None:
-    voices = open_finished(exported.run)
+    voices = FinishedRun.read(exported.run)
     lines = dataclasses.replace(voices, modality="text")
     modalities = {name: {"temperature": 1.0} for name in ("speech", "text")}
     fusion = fit_log_linear([voices, lines], modalities)

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mser_ros.audio.history import AudioHistory
-from mser_ros.audio.waveform import RATE, SAMPLE_NS
-from mser_ros.types import NS_PER_S, AudioChunk, to_ns
+from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, to_ns
+from mser_ros.types import SAMPLE_RATE as RATE
 
 T0 = 1_700_000_000 * NS_PER_S
 

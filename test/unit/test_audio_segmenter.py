@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mser_ros.audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from mser_ros.audio.vad import FRAME
-from mser_ros.audio.waveform import RATE, SAMPLE_NS
 from mser_ros.settings import SegmenterSettings
-from mser_ros.types import NS_PER_S, AudioChunk, to_ns
+from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, to_ns
+from mser_ros.types import SAMPLE_RATE as RATE
 
 START_NS = 5_000_000_000
 

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mser_ros.audio.stream import AudioStream, Discontinuity
-from mser_ros.audio.waveform import RATE, SAMPLE_NS
 from mser_ros.errors import AudioError
 from mser_ros.settings import StreamSettings
-from mser_ros.types import NS_PER_S, AudioChunk
+from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk
+from mser_ros.types import SAMPLE_RATE as RATE
 
 START_NS = 1_700_000_000_000_000_000
 BLOCK = 1024

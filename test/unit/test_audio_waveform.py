@@ -11,8 +11,6 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from mser_ros.audio.waveform import (
-    RATE,
-    SAMPLE_NS,
     StreamResampler,
     check_rate,
     clipped_share,
@@ -24,6 +22,8 @@ from mser_ros.audio.waveform import (
     to_mono,
 )
 from mser_ros.errors import AudioError
+from mser_ros.types import SAMPLE_NS
+from mser_ros.types import SAMPLE_RATE as RATE
 
 
 def test_a_sample_lasts_a_whole_number_of_nanoseconds() -> None:

@@ -14,7 +14,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mocap_poses import pose_of
 
-from mser_ros.audio.waveform import RATE, SAMPLE_NS
 from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import UNKNOWN
 from mser_ros.recognition.bundle import load_bundle
@@ -23,6 +22,7 @@ from mser_ros.settings import EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.types import (
     NS_PER_S,
+    SAMPLE_NS,
     AbstainReason,
     AudioChunk,
     EmotionEstimate,
@@ -33,6 +33,7 @@ from mser_ros.types import (
     UtteranceState,
     to_ns,
 )
+from mser_ros.types import SAMPLE_RATE as RATE
 
 T0 = 1_700_000_000 * NS_PER_S
 STARTED, PARTIAL, ENDED, CANCELLED = UtteranceState

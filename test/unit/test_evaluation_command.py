@@ -13,11 +13,11 @@ from fakes_iemocap import write_iemocap
 
 from mser_ros.cli.main import main
 from mser_ros.corpora import open_corpus
-from mser_ros.evaluation.predict import edits, evaluate, subsets, words_of
+from mser_ros.evaluation.predict import edits, evaluate, words_of
 from mser_ros.labels import LABELS
 from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.types import Transcript
+from mser_ros.types import Transcript, subsets_of
 
 
 @pytest.fixture(scope="module")
@@ -233,8 +233,8 @@ def test_recognised_words_are_measured_on_the_same_items(bundle: Path, corpus: P
 
 
 def test_subsets_are_all_with_the_whole_first() -> None:
-    assert subsets(("a", "b")) == [("a", "b"), ("a",), ("b",)]
-    assert len(subsets(("a", "b", "c"))) == 7
+    assert subsets_of(("a", "b")) == [("a", "b"), ("a",), ("b",)]
+    assert len(subsets_of(("a", "b", "c"))) == 7
 
 
 @pytest.mark.parametrize(

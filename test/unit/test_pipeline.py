@@ -15,7 +15,6 @@ from fakes_bundle import write_tiny_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mser_ros.audio.waveform import RATE
 from mser_ros.errors import AudioError, SkeletonError
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg, skeleton_from_msg
@@ -35,6 +34,7 @@ from mser_ros.types import (
     UtteranceState,
     to_ns,
 )
+from mser_ros.types import SAMPLE_RATE as RATE
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
 T0 = 1_700_000_000 * NS_PER_S

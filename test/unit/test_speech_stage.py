@@ -14,11 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mser_ros.asr.transcriber import NullTranscriber, Transcriber
-from mser_ros.audio.waveform import RATE, SAMPLE_NS
 from mser_ros.errors import AudioError
 from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
-from mser_ros.types import NS_PER_S, AudioChunk, UtteranceEvent, UtteranceState, to_ns
+from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceEvent, UtteranceState, to_ns
+from mser_ros.types import SAMPLE_RATE as RATE
 
 T0 = 1_700_000_000 * NS_PER_S
 STARTED, PARTIAL, ENDED, CANCELLED = UtteranceState

@@ -240,6 +240,11 @@ class ExperimentConfig:
     optimiser: OptimiserConfig = group(OptimiserConfig)
 
     @property
+    def reads_markers(self) -> bool:
+        """Whether the mocap encoder reads IEMOCAP's markers, always 200 bins of them, and not bodies."""
+        return self.model.streams.mocap.kind == "paper_a_mocap"
+
+    @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities that the model has an encoder for."""
         return tuple(item.name for item in fields(StreamsConfig) if getattr(self.model.streams, item.name).kind)

@@ -13,15 +13,15 @@ import numpy as np
 from ...errors import SettingsError
 from ...labels import LABELS
 from ...recognition.bundle import MANIFEST, load_bundle, write_manifest
-from ..fit.experiment import final_weights
 from ..fit.fitting import restore
+from ..runs.finished import FinishedRun
 from ..samples.data import load_data
 from .agreement import CHECKED, Comparison
 from .card import model_card
 from .fusion_fit import combine, fuse, measure
 from .graphs import write_graph
 from .licences import licence_notices
-from .manifest import Run, modality_entry, open_finished
+from .manifest import modality_entry
 from .quantise import shrink
 from .streams import export_streams
 
@@ -37,7 +37,9 @@ def export_bundle(
     `CorpusError` (the data for the check is missing).
     """
     _check_target(out)
-    runs = [open_finished(folder) for folder in folders]
+    runs = [FinishedRun.read(folder) for folder in folders]
+    for run in runs:
+        run.check_exportable()
     names = [run.modality for run in runs]
     several = [run.folder for run in runs if len(run.config.modalities) > 1]
     if several and len(runs) > 1:
@@ -68,23 +70,23 @@ def export_bundle(
     say(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _export_modality(run: Run, folder: Path, *, int8: bool, say: Say) -> dict[str, Any]:
+def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, say: Say) -> dict[str, Any]:
     modality, config = run.modality, run.config
-    network = restore(config, final_weights(run.folder))
+    network = restore(config, run.final_weights)
     graph = folder / f"{modality}.onnx"
     samples = load_data(config, limit=CHECKED, say=lambda _text: None).samples
     write_graph(network, modality, config, graph)
     made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, say=say)
-    return modality_entry(run, modality, folder, run.rows, *made[modality])
+    return modality_entry(run, modality, folder, run.rows(), *made[modality])
 
 
-def fit_log_linear(runs: Sequence[Run], modalities: dict[str, Any]) -> dict[str, Any]:
+def fit_log_linear(runs: Sequence[FinishedRun], modalities: dict[str, Any]) -> dict[str, Any]:
     """The fusion's entry of separately trained modalities; sets `weight` in theirs."""
     prior = np.full(len(LABELS), 1 / len(LABELS))
     fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}
     if len(runs) < 2:
         return fusion
-    rows = {run.modality: run.rows for run in runs}
+    rows = {run.modality: run.rows() for run in runs}
     temperatures = {name: entry["temperature"] for name, entry in modalities.items()}
     fit = fuse(combine(rows, temperatures), prior)
     for name, weight in fit.weights.items():

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -21,6 +20,7 @@ from ...evaluation.metrics import Predictions, score
 from ...evaluation.resampling import SOURCES
 from ...labels import LABELS
 from ...recognition.posteriors import log_linear, softmax
+from ...types import subsets_of
 from ..runs.predictions import OutOfFold
 from .temperatures import balanced_temperature, halves
 
@@ -76,18 +76,17 @@ def measure(rows: Mapping[str, OutOfFold], prior: np.ndarray) -> dict[str, Any]:
     combined = combine(held_out, temperatures, seed=1)
     names = list(rows)
     subsets = {}
-    for size in range(1, len(names) + 1):
-        for chosen in combinations(names, size):
-            posteriors = {name: combined.posteriors[name] for name in chosen}
-            fused = (
-                posteriors[chosen[0]]
-                if size == 1
-                else log_linear(posteriors, fit.weights, prior, temperature=fit.temperature)
-            )
-            columns = [names.index(name) for name in chosen]
-            clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
-            scores = score(Predictions(combined.truth, fused, np.array(clusters)))
-            subsets["+".join(chosen)] = figures(scores)
+    for chosen in sorted(subsets_of(names), key=len):
+        posteriors = {name: combined.posteriors[name] for name in chosen}
+        fused = (
+            posteriors[chosen[0]]
+            if len(chosen) == 1
+            else log_linear(posteriors, fit.weights, prior, temperature=fit.temperature)
+        )
+        columns = [names.index(name) for name in chosen]
+        clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
+        scores = score(Predictions(combined.truth, fused, np.array(clusters)))
+        subsets["+".join(chosen)] = figures(scores)
     told = "temperatures and weights fitted on the other half of the people"
     return {"synthetic": True, "note": NOTE, "judged_by": told, "subsets": subsets}
 

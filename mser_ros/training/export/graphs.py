@@ -11,10 +11,11 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from ...corpora.iemocap_files import BINS, MARKERS
 from ...labels import LABELS
+from ...mocap.layouts import JOINTS, MARKER_BINS, MARKERS
+from ...types import SAMPLE_RATE
 from ..config.settings import ExperimentConfig
-from ..models.front_end import SAMPLE_RATE, FrontEnd
+from ..models.front_end import FrontEnd
 from ..models.fusion import ConcatFusion, FusionNetwork, Stream
 from ..models.pooling import Encoded
 from ..models.pretrained import PretrainedEncoder
@@ -88,25 +89,20 @@ GRAPHS = {"speech": SpeechGraph, "text": TextGraph, "mocap": MocapGraph}
 TIME_AXIS = 1
 
 
-def reads_markers(config: ExperimentConfig) -> bool:
-    """Whether the mocap encoder reads IEMOCAP's markers, always 200 bins of them, and not bodies."""
-    return config.model.streams.mocap.kind == "paper_a_mocap"
-
-
 def example_inputs(modality: str, config: ExperimentConfig) -> dict[str, Tensor]:
     """Inputs of a usual length, by name."""
     if modality == "speech":
         return {"waveform": torch.randn(1, 2 * SAMPLE_RATE) * 0.1}
     if modality == "text":
         return {"input_ids": torch.arange(5, 17)[None], "attention_mask": torch.ones(1, 12, dtype=torch.int64)}
-    frames, joints = (BINS, MARKERS) if reads_markers(config) else (round(2 * config.inputs.rate_hz), 15)
+    frames, joints = (MARKER_BINS, MARKERS) if config.reads_markers else (round(2 * config.inputs.rate_hz), len(JOINTS))
     return {"positions": torch.randn(1, frames, joints, 3), "mask": torch.ones(1, frames, joints)}
 
 
 def write_graph(network: nn.Module, modality: str, config: ExperimentConfig, path: Path) -> None:
     """Export the fp32 network of one modality; time is dynamic, the batch is one utterance."""
     inputs = example_inputs(modality, config)
-    is_free = not (modality == "mocap" and reads_markers(config))
+    is_free = not (modality == "mocap" and config.reads_markers)
     hearing = [m for m in network.modules() if isinstance(m, PretrainedEncoder) and m.modality == modality == "speech"]
     least = max([2, *(encoder.least for encoder in hearing)])
     length = torch.export.Dim("length", min=least)

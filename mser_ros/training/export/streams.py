@@ -10,24 +10,25 @@ import numpy as np
 
 from ...evaluation.concordance import concordance
 from ...evaluation.metrics import score
-from ..fit.experiment import final_weights
+from ...types import subsets_of
 from ..fit.fitting import restore
 from ..models.fusion import FusionNetwork
-from ..runs.predictions import OutOfFold, subset_file, subsets_of
+from ..runs.finished import FinishedRun
+from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
 from .agreement import CHECKED, FUSION, Comparison
 from .fusion_fit import figures
 from .graphs import write_fusion_graph, write_graph
-from .manifest import Run, modality_entry
+from .manifest import modality_entry
 from .quantise import shrink
 from .temperatures import fit_temperatures
 
 
 def export_streams(
-    run: Run, folder: Path, *, int8: bool, say: Callable[[str], None]
+    run: FinishedRun, folder: Path, *, int8: bool, say: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write the graphs into `folder`; the manifest's entries of the modalities and of the fusion."""
-    network = restore(run.config, final_weights(run.folder))
+    network = restore(run.config, run.final_weights)
     assert isinstance(network, FusionNetwork)
     samples = load_data(run.config, limit=CHECKED, say=lambda _text: None).samples
     graphs = {name: folder / f"{name}.onnx" for name in (*network.modalities, FUSION)}
@@ -37,10 +38,7 @@ def export_streams(
     affect = network.affect is not None and any(sample.affect is not None for sample in samples)
     write_fusion_graph(network, graphs[FUSION], affect=affect)
     made = shrink(graphs, Comparison(network, run.config, samples), int8=int8, say=say)
-    rows = {
-        subset: OutOfFold.load(run.folder / subset_file(subset, network.modalities))
-        for subset in subsets_of(network.modalities)
-    }
+    rows = {subset: run.rows(subset) for subset in subsets_of(network.modalities)}
     entries = {
         name: modality_entry(run, name, folder, rows[(name,)] if name in network.heads else None, *made[name])
         for name in network.modalities
@@ -48,8 +46,8 @@ def export_streams(
     precision, agreement = made[FUSION]
     temperatures = fit_temperatures(rows[network.modalities])
     metrics = {
-        "synthetic": run.synthetic(run.rows.sources),
-        "note": "; ".join(["Out of fold", *run.notes(run.rows.sources)]),
+        "synthetic": run.synthetic(run.rows().sources),
+        "note": "; ".join(["Out of fold", *run.notes(run.rows().sources)]),
         "judged_by": temperatures.told,
         "subsets": {
             "+".join(subset): figures(score(temperatures.predictions(found)))
@@ -58,7 +56,7 @@ def export_streams(
         },
     }
     if affect:
-        metrics["ccc"] = _concordance(run.rows)
+        metrics["ccc"] = _concordance(run.rows())
     entry = {
         "kind": "graph",
         "graph": graphs[FUSION].name,

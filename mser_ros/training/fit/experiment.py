@@ -23,11 +23,12 @@ from ...errors import SettingsError
 from ...evaluation.concordance import concordance
 from ...evaluation.metrics import score
 from ...evaluation.plots import confusion_matrix
+from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
 from ..runs.folder import check_run, note_corpora, open_run, read_corpora
-from ..runs.predictions import PREDICTIONS, OutOfFold, describe, subset_file, subsets_of
-from ..runs.warm_start import BEST, People, check_folds, encoder_runs, weights_of, write_fold
+from ..runs.predictions import PREDICTIONS, OutOfFold, describe, subset_file
+from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
 from ..samples.variants import with_variants
@@ -62,7 +63,7 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     epochs = _run_final(config, data, plan, fitted, folder, say) if config.folds.final else 0
     if not leads():
         return {}
-    note_corpora(config, data, _trained_on(config, data, plan), folder)
+    note_corpora(config, data.corpora, data.people(_trained_on(config, data, plan)), folder)
     joined = {name: OutOfFold.join([part[name] for part in parts]) for name in parts[0]}
     for name, rows in joined.items():
         rows.save(folder / name)
@@ -200,11 +201,6 @@ def _trained_on(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]
 def _mark(data: Data, source: str) -> str:
     """What must stand wherever a figure of this source stands."""
     return ", SYNTHETIC" if data.corpora[source.partition(":")[0]].synthetic else ""
-
-
-def final_weights(folder: Path) -> Path:
-    """The weights that a run ends with: those of everybody's model, or of the only fold."""
-    return weights_of(folder, "final")
 
 
 def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any]:

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 
 from ...evaluation.calibration import fit_sum
+from ...types import subsets_of
 from ..models.fusion import FusionNetwork
 from ..runs.checkpoints import read_weights
-from ..runs.predictions import subsets_of
 
 #: Buffers of `FusionNetwork` that are set here.
 WEIGHTS = ("joint_weight", "head_weight", "alone_weight")

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
-
 import torch
 from torch import Tensor, nn
 
 from ...errors import SettingsError
-from ...labels import LABELS
+from ...types import SAMPLE_RATE
 from ..config.settings import EncoderConfig, ExperimentConfig
 from ..runs.warm_start import load_encoder
+from .classifier import Classifier, Inputs, Output
 from .encoders import MarkerConvolutions, MotionConvolutions, SpeechConvolutions
 from .encoding import encode, settle
-from .front_end import SAMPLE_RATE
-from .pooling import Encoded, make_pooling
-
-Inputs = dict[str, dict[str, Tensor]]
-
-
-class Output(NamedTuple):
-    """`logits`: (B, C). `features`: (B, D), what stands before the classifier. `unimodal`: logits (B, C) of a head for
-    each modality, if there are such heads. `affect`: valence and arousal (B, 2), -1..1, if they are estimated."""
-
-    logits: Tensor
-    features: Tensor
-    unimodal: Mapping[str, Tensor] = {}
-    affect: Tensor | None = None
-
-
-class Classifier(nn.Module):
-    """Pooling, an optional dense layer, classes."""
-
-    def __init__(
-        self, pooling: nn.Module, *, hidden: int, dropout: float, first_dropout: bool = True, norm: bool = False
-    ) -> None:
-        super().__init__()
-        self.pooling = pooling
-        width = int(pooling.width)  # type: ignore[arg-type]
-        layers: list[nn.Module] = [nn.BatchNorm1d(width)] if norm else []
-        layers += [nn.Dropout(dropout if first_dropout else 0.0)]
-        if hidden:
-            layers += [nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout)]
-        self.dense = nn.Sequential(*layers)
-        self.classes = nn.Linear(hidden or width, len(LABELS))
-
-    def forward(self, encoded: Encoded) -> Output:
-        """frames (B, T, D), mask (B, T) -> logits (B, C), features (B, H)."""
-        features = self.dense(self.pooling(encoded.frames, encoded.mask))
-        return Output(self.classes(features), features)
+from .fusion import FUSIONS
+from .pooling import make_pooling
 
 
 class UnimodalModel(nn.Module):
@@ -116,8 +80,6 @@ def _make_encoder(modality: str, config: EncoderConfig, experiment: ExperimentCo
 def build_model(config: ExperimentConfig, *, fold: str = "") -> nn.Module:
     """The network that an experiment trains; `fold` as in `build_encoder`."""
     if config.model.fusion.kind:
-        from .fusion import FUSIONS
-
         encoders = {name: build_encoder(name, config, fold=fold) for name in config.modalities}
         return FUSIONS[config.model.fusion.kind](encoders, config, fold=fold)
     modality = config.modalities[0]

@@ -7,8 +7,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from ...types import SAMPLE_RATE
 from ..config.settings import EncoderConfig, InputConfig, SpeechAugmentConfig
-from .front_end import HOP, SAMPLE_RATE, FrontEnd, mask_frames
+from .front_end import HOP, FrontEnd, mask_frames
 from .pooling import Encoded
 
 

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
+from ...types import SAMPLE_RATE
 from .torchaudio_guard import torchaudio
 
-SAMPLE_RATE = 16000
 #: One frame each 16 ms; the window of the spectrum is 32 ms long, that of the pitch 64 ms.
 HOP = 256
 WINDOW = 512

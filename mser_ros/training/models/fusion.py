@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from ...labels import LABELS
 from ..config.settings import EncoderConfig, ExperimentConfig, FusionConfig
 from ..runs.warm_start import load_head
-from .build import Classifier, Inputs, Output
+from .classifier import Classifier, Inputs, Output
 from .cross_modal_attention import CrossModalAttention
 from .encoding import encode, settle
 from .pooling import Encoded, StatisticsPooling, make_pooling

@@ -14,7 +14,7 @@ from ...evaluation.concordance import concordance
 from ...evaluation.metrics import Predictions, score
 from ...evaluation.plots import confusion_matrix, intervals
 from ..progress import track
-from ..runs.finished import Run, read_run
+from ..runs.finished import FinishedRun
 from ..runs.folder import read_environments
 from ..runs.predictions import OutOfFold
 from .published import BARS, PAPERS, Row
@@ -31,7 +31,7 @@ _HEAD = (
 def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) -> None:
     """Write the page, and its pictures into a folder beside it. Every figure is computed here, from stored out-of-fold
     predictions; the published ones are marked as such. Raises `SettingsError` for a folder that is no finished run."""
-    runs = [read_run(folder, resamples=resamples) for folder in folders]
+    runs = [FinishedRun.read(folder, resamples=resamples) for folder in folders]
     names = [run.name for run in runs]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
@@ -61,13 +61,22 @@ def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) 
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _is_of(run: Run, row: Row) -> bool:
+def _is_of(run: FinishedRun, row: Row) -> bool:
     """Whether this is the row's system, trained on the row's modalities."""
     named = run.config.name == row.system or run.config.name.endswith(f"_{row.system}")
     return named and row.modalities in ((), run.config.modalities)
 
 
-def _preface(runs: Sequence[Run]) -> list[str]:
+def _star(run: FinishedRun) -> str:
+    """Marks what was measured on synthetic data."""
+    return "\\*" if run.is_synthetic else ""
+
+
+def _title(run: FinishedRun, source: str) -> str:
+    return f"{run.name} on {source}" + (" (synthetic)" if run.is_synthetic else "")
+
+
+def _preface(runs: Sequence[FinishedRun]) -> list[str]:
     lines = [
         "Written by `mser report`. WA: weighted accuracy, the share of utterances that are right; UA: unweighted",
         "average recall over the classes; both in per cent. Each measured figure is from out-of-fold predictions, with",
@@ -75,7 +84,7 @@ def _preface(runs: Sequence[Run]) -> list[str]:
         "the papers', in brackets that of the last epoch where the authors' notebooks log it, on 4-class IEMOCAP.",
         "",
     ]
-    if any(run.synthetic for run in runs):
+    if any(run.is_synthetic for run in runs):
         lines += [
             "**Synthetic data: measured figures marked \\* are on the pseudo-multimodal corpus**, in which a clip, a",
             "comment and a walk of different people with the same label are put together. They show that the systems",
@@ -87,31 +96,31 @@ def _preface(runs: Sequence[Run]) -> list[str]:
     return [*lines, *(f"- {name}: {value}" for name, value in BARS), ""]
 
 
-def _overview(runs: Sequence[Run], pictures: Path) -> list[str]:
+def _overview(runs: Sequence[FinishedRun], pictures: Path) -> list[str]:
     rows = []
     for run in runs:
         low, high = run.all.scores.intervals["ua"]
-        name = run.name + (" *" if run.synthetic else "")
+        name = run.name + (" *" if run.is_synthetic else "")
         name += " (chosen on the test set)" if run.config.folds.validation == "test" else ""
         rows.append((name, run.all.scores.values["ua"], low, high))
     intervals(rows, pictures / "overview.png", title="Unweighted average recall, out of fold", label="UA")
     return [f"![UA of every run]({quote(pictures.name)}/overview.png)", ""]
 
 
-def _line(row: Row, run: Run) -> str:
+def _line(row: Row, run: FinishedRun) -> str:
     result = run.all
     cells = [row.title, row.published, row.protocol, f"`{run.name}`"]
-    cells += [f"{result.percent(name)}{run.star}" for name in ("wa", "ua")]
+    cells += [f"{result.percent(name)}{_star(run)}" for name in ("wa", "ua")]
     names = ", ".join(result.rows.sources)
     cells += [f"{names}: {len(result.rows)}, {len(result.rows.people)}", _protocol(run)]
     return f"| {' | '.join(cells)} |"
 
 
-def _protocol(run: Run) -> str:
+def _protocol(run: FinishedRun) -> str:
     """The split in words, from the settings of the run."""
     folds, count = run.config.folds, len(set(run.all.rows.fold.tolist()))
     scheme = {"people": "people", "group": "groups", "split": "the corpus' own sets"}[folds.scheme]
-    if run.synthetic and folds.scheme == "group":
+    if run.is_synthetic and folds.scheme == "group":
         scheme = "blocks of people"
     chosen = "separate validation fold"
     if folds.validation == "test":
@@ -122,7 +131,7 @@ def _protocol(run: Run) -> str:
     return words + (f"; {run.config.notes}" if run.config.notes else "")
 
 
-def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
+def _subsets(run: FinishedRun, runs: Sequence[FinishedRun], resamples: int) -> list[str]:
     """What a model that was made for it loses when modalities are missing."""
     lines = [
         f"## `{run.name}` when modalities are missing",
@@ -135,7 +144,7 @@ def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
     ]
     single = [other for other in runs if len(other.config.modalities) == 1 and _same_folds(run, other)]
     for subset, result in run.results.items():
-        cells = [" + ".join(subset), result.percent("ua") + run.star, "–", "–", "–", "–"]
+        cells = [" + ".join(subset), result.percent("ua") + _star(run), "–", "–", "–", "–"]
         rivals = {other.name: _aligned(other.all.rows, result.rows) for other in single if _covers(subset, other)}
         there = {name: (_ua(rival), rival) for name, rival in rivals.items() if rival is not None}
         if there:
@@ -147,25 +156,25 @@ def _subsets(run: Run, runs: Sequence[Run], resamples: int) -> list[str]:
     return [*lines, ""]
 
 
-def _affect(runs: Sequence[Run], resamples: int) -> list[str]:
+def _affect(runs: Sequence[FinishedRun], resamples: int) -> list[str]:
     lines = []
     for run in runs:
         rows = run.all.rows
         if np.isfinite(rows.affect).any():
             found = concordance(rows.affect_truth, rows.affect, rows.cluster, resamples=resamples)
             cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in found]
-            lines.append(f"| `{run.name}`{run.star} | {' | '.join(cells)} |")
+            lines.append(f"| `{run.name}`{_star(run)} | {' | '.join(cells)} |")
     if not lines:
         return []
     head = ["## Valence and arousal", "", "Concordance correlation coefficient (Lin 1989), out of fold.", ""]
     return [*head, "| run | valence | arousal |", "|---|---|---|", *lines, ""]
 
 
-def _covers(subset: Sequence[str], other: Run) -> bool:
+def _covers(subset: Sequence[str], other: FinishedRun) -> bool:
     return other.config.modalities[0] in subset
 
 
-def _same_folds(run: Run, other: Run) -> bool:
+def _same_folds(run: FinishedRun, other: FinishedRun) -> bool:
     """Another split would be another test."""
     one, two = (
         dict(zip(rows.item_id.tolist(), rows.fold.tolist(), strict=True)) for rows in (run.all.rows, other.all.rows)
@@ -195,19 +204,19 @@ def _ua(predictions: Predictions) -> float:
     return score(predictions, resamples=0).values["ua"]
 
 
-def _code(runs: Sequence[Run]) -> list[str]:
+def _code(runs: Sequence[FinishedRun]) -> list[str]:
     """With what each run can be made again."""
     lines = ["## Code", "", "| run | revision that began it |", "|---|---|"]
     lines += [f"| `{run.name}` | {read_environments(run.folder)[0].get('revision') or 'not known'} |" for run in runs]
     return [*lines, ""]
 
 
-def _matrices(runs: Sequence[Run], pictures: Path) -> list[str]:
+def _matrices(runs: Sequence[FinishedRun], pictures: Path) -> list[str]:
     lines = ["## Confusion matrices", "", "Share of each true class, out of fold.", ""]
     for run in runs:
         for source in run.all.rows.sources:
             rows = run.all.rows.of(source)
             name = f"{run.name}_{source.replace(':', '_')}.png"
-            confusion_matrix(score(rows.predictions(), resamples=0), pictures / name, title=run.title(source))
-            lines.append(f"![{run.title(source)}]({quote(f'{pictures.name}/{name}')})")
+            confusion_matrix(score(rows.predictions(), resamples=0), pictures / name, title=_title(run, source))
+            lines.append(f"![{_title(run, source)}]({quote(f'{pictures.name}/{name}')})")
     return lines

@@ -1,16 +1,24 @@
-"""What a finished run found, read from its folder."""
+"""What a finished run found and left, read from its folder: the one reader of every command that uses runs."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from ...errors import SettingsError
 from ...evaluation.metrics import Scores, score
-from ..config.settings import ExperimentConfig
+from ...types import Modalities, subsets_of
 from ..config.files import read_config
-from .predictions import OutOfFold, subset_file, subsets_of
+from ..config.settings import ExperimentConfig
 from .folder import read_corpora
+from .predictions import OutOfFold, subset_file
+from .warm_start import weights_of
+
+#: Resamples of the bootstrap behind an interval.
+_RESAMPLES = 1000
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,13 +38,26 @@ class Result:
 
 
 @dataclass(frozen=True, eq=False)
-class Run:
-    """A finished run: its settings, and its results by set of modalities (all of them first)."""
+class FinishedRun:
+    """A finished run: its settings, what was predicted by set of modalities (all of them first), and the `corpora`
+    behind its weights by name (see `folder.note_corpora`)."""
 
     folder: Path
     config: ExperimentConfig
-    results: dict[tuple[str, ...], Result]
-    synthetic: bool
+    results: Mapping[Modalities, Result]
+    corpora: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def read(cls, folder: Path, *, resamples: int = _RESAMPLES) -> FinishedRun:
+        """Raises `SettingsError` for a folder that is no finished run."""
+        config = read_config(folder)
+        corpora = read_corpora(folder)
+        results = {}
+        for subset in subsets_of(config.modalities):
+            path = folder / subset_file(subset, config.modalities)
+            if path.is_file() or subset == config.modalities:
+                results[subset] = Result(OutOfFold.load(path), resamples)
+        return cls(folder, config, results, corpora)
 
     @property
     def name(self) -> str:
@@ -44,24 +65,52 @@ class Run:
         return self.folder.resolve().name
 
     @property
-    def star(self) -> str:
-        """Marks what was measured on synthetic data."""
-        return "\\*" if self.synthetic else ""
-
-    def title(self, source: str) -> str:
-        return f"{self.name} on {source}" + (" (synthetic)" if self.synthetic else "")
+    def modality(self) -> str:
+        """Its only one, or the first."""
+        return self.config.modalities[0]
 
     @property
     def all(self) -> Result:
+        """What all of its modalities say together."""
         return self.results[self.config.modalities]
 
+    def rows(self, subset: Modalities = ()) -> OutOfFold:
+        """Predictions from these modalities, or from all. Raises `SettingsError` where the run has none of them."""
+        subset = subset or self.config.modalities
+        if subset not in self.results:
+            return OutOfFold.load(self.folder / subset_file(subset, self.config.modalities))
+        return self.results[subset].rows
 
-def read_run(folder: Path, *, resamples: int) -> Run:
-    """Raises `SettingsError` for a folder that is no finished run."""
-    config = read_config(folder)
-    results = {}
-    for subset in subsets_of(config.modalities):
-        path = folder / subset_file(subset, config.modalities)
-        if path.is_file() or subset == config.modalities:
-            results[subset] = Result(OutOfFold.load(path), resamples)
-    return Run(folder, config, results, any(entry["synthetic"] for entry in read_corpora(folder).values()))
+    @property
+    def final_weights(self) -> Path:
+        """The weights that the run ends with: those of everybody's model, or of the only fold."""
+        return weights_of(self.folder, "final")
+
+    @property
+    def is_synthetic(self) -> bool:
+        return any(entry["synthetic"] for entry in self.corpora.values())
+
+    def synthetic(self, sources: Iterable[str]) -> bool:
+        """Whether figures of these sources are."""
+        return any(entry["synthetic"] for entry in self._tested(sources))
+
+    def notes(self, sources: Iterable[str]) -> list[str]:
+        """What a reader of figures of these sources must know."""
+        return [entry["note"] for entry in self._tested(sources) if entry["note"]]
+
+    def check_exportable(self) -> None:
+        """Raise `SettingsError` where the run has no final model, or must not be given away."""
+        folds = set(self.rows().fold.tolist())
+        if not self.config.folds.final and len(folds) > 1:
+            raise SettingsError(
+                f"the run in {self.folder} has no final model, because folds.final is false: train it with "
+                "folds.final=true in another folder (--run)"
+            )
+        barred = [name for name, entry in self.corpora.items() if entry["evaluation_only"]]
+        if barred:
+            raise SettingsError(
+                f"the run in {self.folder} was trained on {', '.join(barred)}, which is for evaluation only"
+            )
+
+    def _tested(self, sources: Iterable[str]) -> list[Mapping[str, Any]]:
+        return [self.corpora[name] for name in dict.fromkeys(source.split(":")[0] for source in sources)]

@@ -13,7 +13,7 @@ import yaml
 from ...errors import SettingsError
 from ..config.settings import ExperimentConfig
 from ..config.files import CONFIG, config_tree, read_config
-from ..samples.data import Data
+from ...corpora import Corpus
 from .environment import describe_environment
 from .warm_start import encoder_runs
 
@@ -75,11 +75,14 @@ def read_corpora(folder: Path) -> dict[str, dict[str, Any]]:
         raise SettingsError(f"{path} is damaged ({error}): give the same 'mser train' command again") from None
 
 
-def note_corpora(config: ExperimentConfig, data: Data, trained: Iterable[int], folder: Path) -> None:
+def note_corpora(
+    config: ExperimentConfig, corpora: Mapping[str, Corpus], trained: Iterable[tuple[str, str]], folder: Path
+) -> None:
     """Write down every corpus behind the run's weights with its conditions and people: its own, the sources of
-    synthetic ones, and those of the runs that its encoders come from. `trained`: indices of the items it learned."""
+    synthetic ones, and those of the runs that its encoders come from. `trained`: (corpus, person) of everybody in the
+    items that it learned."""
     people: dict[str, set[str]] = {}
-    for name, person in data.people(trained):
+    for name, person in trained:
         people.setdefault(name, set()).add(person)
     entries = {
         name: {
@@ -89,9 +92,9 @@ def note_corpora(config: ExperimentConfig, data: Data, trained: Iterable[int], f
             "evaluation_only": corpus.evaluation_only,
             "note": corpus.note,
         }
-        for name, corpus in data.corpora.items()
+        for name, corpus in corpora.items()
     }
-    for whole in data.corpora.values():
+    for whole in corpora.values():
         part = {**entries[whole.name], "synthetic": False, "note": f"part of {whole.name}"}
         for name in sorted({source.corpus for item in whole.items for source in item.sources}):
             entries.setdefault(name, part)

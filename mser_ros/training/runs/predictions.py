@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from itertools import combinations
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -88,11 +87,6 @@ class OutOfFold:
     @staticmethod
     def join(parts: list[OutOfFold]) -> OutOfFold:
         return OutOfFold(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(OutOfFold)))
-
-
-def subsets_of(modalities: Sequence[str]) -> list[tuple[str, ...]]:
-    """Every non-empty set of modalities, all of them first."""
-    return [subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size)]
 
 
 def subset_file(subset: Sequence[str], modalities: Sequence[str] = ()) -> str:

@@ -10,8 +10,8 @@ import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
 from ...mocap.canonical import JOINTS, MIRRORED
+from ...types import SAMPLE_RATE
 from ..config.settings import AugmentConfig, MocapAugmentConfig, SpeechAugmentConfig, TextAugmentConfig
-from ..models.front_end import SAMPLE_RATE
 from .inputs import Sample
 
 _LEGS = [index for index, joint in enumerate(JOINTS) if joint.split("_")[-1] in ("knee", "ankle", "foot")]

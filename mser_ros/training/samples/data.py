@@ -46,7 +46,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
 
     Raises `CorpusError` that lists what is missing.
     """
-    inputs, markers = config.inputs, config.model.streams.mocap.kind == "paper_a_mocap"
+    inputs, markers = config.inputs, config.reads_markers
     corpora = [
         (entry, open_corpus(entry.name, corpus_folder(entry.name, entry.path), **entry.options))
         for entry in config.corpora

@@ -12,14 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...corpora.iemocap import LAYOUT as MARKERS
-from ...corpora.iemocap_files import BINS
-from ...corpora.iemocap_files import MARKERS as JOINTS
 from ...errors import CorpusError, SettingsError
 from ...mocap.canonical import canonicalise
-from ...types import Utterance
+from ...mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
+from ...types import SAMPLE_RATE, Utterance
 from ..config.settings import ExperimentConfig, InputConfig
-from ..models.front_end import SAMPLE_RATE
 
 #: Files that a tokenizer can be read from.
 _TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "*.model", "*.spm", "*.bpe")
@@ -61,7 +58,9 @@ def prepare(
     if "speech" in modalities and utterance.audio is not None:
         audio = utterance.audio
         if audio.sample_rate != SAMPLE_RATE:
-            raise CorpusError(f"{utterance.utterance_id} has {audio.sample_rate} Hz, not 16000: resample the corpus")
+            raise CorpusError(
+                f"{utterance.utterance_id} has {audio.sample_rate} Hz, not {SAMPLE_RATE}: resample the corpus"
+            )
         samples = audio.samples[-round(inputs.max_s * SAMPLE_RATE) :]
         speech = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
         sample = dataclasses.replace(sample, speech=speech)
@@ -71,7 +70,7 @@ def prepare(
             sample, text=utterance.transcript.text, confidence=1.0 if confidence is None else confidence
         )
     skeleton = utterance.skeleton if "mocap" in modalities else None
-    if skeleton is None or not len(skeleton.stamps_ns) or (skeleton.layout == MARKERS) != markers:
+    if skeleton is None or not len(skeleton.stamps_ns) or (skeleton.layout == MARKER_LAYOUT) != markers:
         return sample
     if markers:
         sample = dataclasses.replace(sample, positions=skeleton.positions, seen=skeleton.confidence > 0)
@@ -113,7 +112,7 @@ class Collator:
     def __init__(self, config: ExperimentConfig) -> None:
         self.modalities = config.modalities
         self.inputs = config.inputs
-        self.markers = config.model.streams.mocap.kind == "paper_a_mocap"
+        self.markers = config.reads_markers
         self.tokenizer = load_tokenizer(config) if "text" in self.modalities else None
 
     def __call__(self, samples: Sequence[tuple[int, Sample]]) -> Batch:
@@ -165,9 +164,9 @@ class Collator:
 
     def _mocap(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
         frames = max([1] + [len(s.positions) for s in samples if s.positions is not None])
-        joints = 15
+        joints = len(JOINTS)
         if self.markers:
-            frames, joints = BINS, JOINTS
+            frames, joints = MARKER_BINS, MARKERS
         positions = np.zeros((len(samples), frames, joints, 3), np.float32)
         seen = np.zeros((len(samples), frames, joints), np.float32)
         for row, sample in enumerate(samples):

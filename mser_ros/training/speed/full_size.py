@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from ...corpora.iemocap_files import BINS, MARKERS
 from ...labels import LABELS
+from ...mocap.layouts import JOINTS, MARKER_BINS, MARKERS
 from ...recognition.bundle import write_manifest
+from ...types import SAMPLE_RATE
 from ..config.files import load_config
 from ..config.settings import ExperimentConfig
-from ..export.graphs import reads_markers, write_fusion_graph, write_graph
+from ..export.graphs import write_fusion_graph, write_graph
 from ..export.manifest import representation
 from ..export.quantise import quantise
 from ..fit.fitting import fit
 from ..models.build import build_model
-from ..models.front_end import SAMPLE_RATE
 from ..models.fusion import FusionNetwork
 from ..models.pretrained import PACKAGED
 from ..progress import track
@@ -107,7 +107,9 @@ def _made_up(config: ExperimentConfig, folder: Path, count: int, mean_s: float) 
     rng = np.random.default_rng(0)
     sigma = 0.6
     lengths_s = rng.lognormal(np.log(mean_s) - sigma**2 / 2, sigma, count).clip(0.6, config.inputs.max_s)
-    frames, joints = (BINS, MARKERS) if reads_markers(config) else (round(mean_s * config.inputs.rate_hz), 15)
+    frames, joints = (
+        (MARKER_BINS, MARKERS) if config.reads_markers else (round(mean_s * config.inputs.rate_hz), len(JOINTS))
+    )
     motion = rng.normal(size=(frames, joints, 3)).astype(np.float32)
     noise = rng.integers(-3000, 3000, round(config.inputs.max_s * SAMPLE_RATE)).astype(np.int16)
     kept = [name for name in kept_modalities(config) if getattr(config.model.streams, name).kind == "pretrained"]

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError
+from ...types import SAMPLE_RATE
 
 _TEXT = "i really did not expect to see you here today so please sit down and tell me all about it"
 WORDS = tuple(_TEXT.split())
@@ -31,7 +32,7 @@ def sentence(seconds: float) -> str:
 
 def utterance(seconds: float) -> tuple[np.ndarray, str]:
     """A voice float32 (samples,) at 16 kHz and about as many words as fit: what they are does not change the time."""
-    samples = np.random.default_rng(0).normal(scale=0.1, size=round(seconds * 16000)).astype(np.float32)
+    samples = np.random.default_rng(0).normal(scale=0.1, size=round(seconds * SAMPLE_RATE)).astype(np.float32)
     return samples, sentence(seconds)
 
 
@@ -68,7 +69,7 @@ def _bundle(folder: Path, seconds: float) -> Callable[[], object]:
     from ...types import Transcript, Utterance, Waveform, to_ns
 
     samples, text = utterance(seconds)
-    said = Utterance("speed", 0, to_ns(seconds), audio=Waveform(samples, 16000), transcript=Transcript(text))
+    said = Utterance("speed", 0, to_ns(seconds), audio=Waveform(samples, SAMPLE_RATE), transcript=Transcript(text))
     recognizer = EmotionRecognizer(load_bundle(folder))
     return lambda: recognizer.recognize(said)
 
@@ -83,7 +84,7 @@ def _transformers(folder: Path, seconds: float) -> Callable[[], object]:
     samples, text = utterance(seconds)
     hear = pipeline("audio-classification", model=str(folder / "speech"), device="cpu")
     read = pipeline("text-classification", model=str(folder / "text"), device="cpu")
-    return lambda: (hear({"raw": samples, "sampling_rate": 16000}), read(text))
+    return lambda: (hear({"raw": samples, "sampling_rate": SAMPLE_RATE}), read(text))
 
 
 def main(kind: str, folder: str, seconds: str, rounds: str) -> None:
