@@ -1,4 +1,8 @@
-"""What each modality makes of an utterance: the graphs of a bundle, fed with what was heard, read and seen."""
+"""What each modality makes of an utterance: the graphs of a bundle, fed with what was heard, read and seen.
+
+Training prepares its samples with the functions of this module, and checks exported graphs through its readers: what a
+network is fed with is written once.
+"""
 
 from __future__ import annotations
 
@@ -54,6 +58,27 @@ def create_reader(name: str, bundle: Bundle, settings: EmotionSettings) -> Reade
     return MocapReader(spec, graph)
 
 
+def last_seconds(samples: np.ndarray, max_s: float, sample_rate: int) -> np.ndarray:
+    """The end of a waveform, (samples,), as far as it counts."""
+    return samples[-round(max_s * sample_rate) :]
+
+
+def normalise(samples: np.ndarray) -> np.ndarray:
+    """A waveform of zero mean and unit variance, as wav2vec 2.0 wants."""
+    return (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
+
+
+def make_tokenizer(text: str, max_tokens: int) -> Tokenizer:
+    """A tokenizer from its JSON, for one transcript at a time. Raises `ValueError` for what is no tokenizer."""
+    try:
+        tokenizer = Tokenizer.from_str(text)
+    except Exception as error:  # a bare Exception is all that this library raises
+        raise ValueError(str(error)) from None
+    tokenizer.no_padding()
+    tokenizer.enable_truncation(max_tokens)
+    return tokenizer
+
+
 class SpeechReader:
     """The voice, unless it is too short, too quiet or clipped."""
 
@@ -73,10 +98,12 @@ class SpeechReader:
         reason = self._unusable(audio)
         if reason is not AbstainReason.NONE:
             return Reading(reason=reason)
-        samples = audio.samples[-round(spec.max_s * spec.sample_rate) :].astype(np.float32, copy=False)
-        if spec.normalise:
-            samples = (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
-        return Reading(self._graph(waveform=samples[None]))
+        return Reading(self.run(audio.samples))
+
+    def run(self, samples: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The graph's outputs for a waveform, float32 (samples,) in -1..1."""
+        samples = last_seconds(samples, self._spec.max_s, self._spec.sample_rate).astype(np.float32, copy=False)
+        return self._graph(waveform=(normalise(samples) if self._spec.normalise else samples)[None])
 
     def warm_up(self) -> Mapping[str, np.ndarray]:
         return self._graph(waveform=np.zeros((1, self._spec.sample_rate), np.float32))
@@ -104,15 +131,17 @@ class TextReader:
         if transcript is None or not self._understands(transcript):
             return Reading()
         gate = 1.0 if transcript.confidence is None else float(np.clip(transcript.confidence, 0.0, 1.0))
-        ids = self._tokenizer.encode(transcript.text).ids if transcript.text.strip() else []
-        if not ids or not gate > 0:
-            return Reading()
-        return Reading(self._run(np.array([ids], np.int64)), gate=gate)
+        return Reading(self.run(transcript.text), gate=gate) if gate > 0 else Reading()
+
+    def run(self, text: str) -> Mapping[str, np.ndarray]:
+        """The graph's outputs for a transcript; none where it holds no token."""
+        ids = self._tokenizer.encode(text).ids if text.strip() else []
+        return self._feed(np.array([ids], np.int64)) if ids else {}
 
     def warm_up(self) -> Mapping[str, np.ndarray]:
-        return self._run(np.ones((1, 4), np.int64))
+        return self._feed(np.ones((1, 4), np.int64))
 
-    def _run(self, tokens: np.ndarray) -> Mapping[str, np.ndarray]:
+    def _feed(self, tokens: np.ndarray) -> Mapping[str, np.ndarray]:
         return self._graph(input_ids=tokens, attention_mask=np.ones_like(tokens))
 
     def _understands(self, transcript: Transcript) -> bool:
@@ -148,15 +177,16 @@ class MocapReader:
             if motion is None:
                 return Reading()
             positions, mask = motion.positions, motion.mask
-        return Reading(self._run(positions, mask), age_s=max(0, utterance.end_ns - newest_ns) / NS_PER_S)
+        return Reading(self.run(positions, mask), age_s=max(0, utterance.end_ns - newest_ns) / NS_PER_S)
 
     def warm_up(self) -> Mapping[str, np.ndarray]:
         spec = self._spec
         frames = max(1, round(spec.rate_hz * spec.window_s))
         shape = (MARKER_BINS, MARKERS) if spec.representation == MARKER_LAYOUT else (frames, len(JOINTS))
-        return self._run(np.zeros((*shape, 3)), np.ones(shape, bool))
+        return self.run(np.zeros((*shape, 3)), np.ones(shape, bool))
 
-    def _run(self, positions: np.ndarray, mask: np.ndarray) -> Mapping[str, np.ndarray]:
+    def run(self, positions: np.ndarray, mask: np.ndarray) -> Mapping[str, np.ndarray]:
+        """The graph's outputs for motion, (T, J, 3) with its mask (T, J): what is not seen counts as 0."""
         return self._graph(
             positions=np.where(mask[..., None], positions, 0).astype(np.float32)[None],
             mask=mask.astype(np.float32)[None],
@@ -165,11 +195,8 @@ class MocapReader:
 
 def _load_tokenizer(bundle: Bundle, spec: ModalitySpec) -> Tokenizer:
     try:
-        tokenizer = Tokenizer.from_file(str(bundle.file(spec.tokenizer)))
-    except Exception as error:  # a bare Exception is all that this library raises
+        return make_tokenizer(bundle.file(spec.tokenizer).read_text(encoding="utf-8"), spec.max_tokens)
+    except ValueError as error:
         raise BundleError(
             f"the tokenizer of bundle {bundle.path} cannot be loaded ({error}): export the bundle again"
         ) from None
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(spec.max_tokens)
-    return tokenizer

@@ -12,6 +12,7 @@ from ..labels import UNKNOWN, valence_arousal
 from ..settings import EmotionSettings
 from ..types import AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence, Utterance
 from .bundle import Bundle
+from .fusion import FusionGraph
 from .graph import Graph
 from .posteriors import log_linear, softmax
 from .readers import Reading, create_reader
@@ -40,9 +41,10 @@ class EmotionRecognizer:
         self.bundle = bundle
         self.settings = settings or EmotionSettings()
         self._readers = {name: create_reader(name, bundle, self.settings) for name in bundle.modalities}
-        self._fusion: Graph | None = None
+        self._fusion: FusionGraph | None = None
         if bundle.fusion.kind == "graph":
-            self._fusion = Graph(bundle.file(bundle.fusion.graph), threads=self.settings.threads)
+            graph = Graph(bundle.file(bundle.fusion.graph), threads=self.settings.threads)
+            self._fusion = FusionGraph(graph, bundle.fusion.modalities)
         self._warm_up()
 
     def recognize(
@@ -121,17 +123,8 @@ class EmotionRecognizer:
 
     def _run_fusion(self, present: Mapping[str, Reading]) -> dict[str, np.ndarray]:
         assert self._fusion is not None
-        feeds: dict[str, np.ndarray] = {}
-        for name, shape in self._fusion.inputs.items():
-            if name == "present":
-                feeds[name] = np.array([[float(item in present) for item in self.bundle.fusion.modalities]], np.float32)
-            elif name == "text_confidence":
-                feeds[name] = np.array([[present["text"].gate if "text" in present else 0.0]], np.float32)
-            elif (modality := name.removesuffix("_logits")) in present:
-                feeds[name] = present[modality].outputs["features" if name == modality else "logits"]
-            else:  # a place holder: `present` masks it out
-                feeds[name] = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
-        return self._fusion(**feeds)
+        outputs = {name: reading.outputs for name, reading in present.items()}
+        return self._fusion(outputs, text_confidence=present["text"].gate if "text" in present else 0.0)
 
     def _estimate(
         self, utterance: Utterance, state: EstimateState, readings: Mapping[str, Reading], decision: _Decision

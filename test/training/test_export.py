@@ -184,20 +184,20 @@ def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: 
     run = FinishedRun.read(exported.run)
     sources = {"voices": {**run.corpora["voices"], "synthetic": True}, "parts": run.corpora["voices"]}
     check = Agreement(1, 0.0, 1.0)
-    entry = modality_entry(dataclasses.replace(run, corpora=sources), "speech", tmp_path, run.rows, "int8", check)
+    entry = modality_entry(dataclasses.replace(run, corpora=sources), "speech", tmp_path, run.rows(), "int8", check)
     assert entry["metrics"]["voices"]["synthetic"]
     swapped = {"voices": run.corpora["voices"], "parts": sources["voices"]}
-    entry = modality_entry(dataclasses.replace(run, corpora=swapped), "speech", tmp_path, run.rows, "int8", check)
+    entry = modality_entry(dataclasses.replace(run, corpora=swapped), "speech", tmp_path, run.rows(), "int8", check)
     assert not entry["metrics"]["voices"]["synthetic"], "what an encoder came of is not what was tested"
     assert entry["trained_on"] == ["parts", "voices"]
 
 
 def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Exported, tmp_path: Path) -> None:
     voices = FinishedRun.read(exported.run)
-    lines = dataclasses.replace(voices, modality="text")
+    rows = dict.fromkeys(("speech", "text"), voices.rows())
     modalities = {name: {"temperature": 1.0} for name in ("speech", "text")}
-    fusion = fit_log_linear([voices, lines], modalities)
-    fit = fuse(combine(dict.fromkeys(modalities, voices.rows), dict.fromkeys(modalities, 1.0)), np.full(4, 0.25))
+    fusion = fit_log_linear(rows, modalities)
+    fit = fuse(combine(rows, dict.fromkeys(modalities, 1.0)), np.full(4, 0.25))
     assert {name: entry["weight"] for name, entry in modalities.items()} == {
         name: round(weight, 4) for name, weight in fit.weights.items()
     }

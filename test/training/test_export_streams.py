@@ -99,7 +99,7 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
     ]
     network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
     temperature = exported.recognizer.bundle.fusion.temperature
-    for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT), strict=True):
+    for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT).logits, strict=True):
         found = [exported.recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
         np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=0.08, err_msg=str(subset))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from ...labels import LABELS
 from ...recognition.bundle import MANIFEST, load_bundle, write_manifest
 from ..fit.fitting import restore
 from ..runs.finished import FinishedRun
+from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
 from .agreement import CHECKED, Comparison
 from .card import model_card
@@ -53,7 +54,7 @@ def export_bundle(
             modalities, fusion = export_streams(runs[0], folder, int8=int8, say=say)
         else:
             modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
-            fusion = fit_log_linear(runs, modalities)
+            fusion = fit_log_linear({run.modality: run.rows() for run in runs}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
@@ -80,13 +81,12 @@ def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, say: Say) ->
     return modality_entry(run, modality, folder, run.rows(), *made[modality])
 
 
-def fit_log_linear(runs: Sequence[FinishedRun], modalities: dict[str, Any]) -> dict[str, Any]:
-    """The fusion's entry of separately trained modalities; sets `weight` in theirs."""
+def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) -> dict[str, Any]:
+    """The fusion's entry of separately trained modalities; sets `weight` in theirs. `rows`: what each predicted."""
     prior = np.full(len(LABELS), 1 / len(LABELS))
     fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}
-    if len(runs) < 2:
+    if len(rows) < 2:
         return fusion
-    rows = {run.modality: run.rows() for run in runs}
     temperatures = {name: entry["temperature"] for name, entry in modalities.items()}
     fit = fuse(combine(rows, temperatures), prior)
     for name, weight in fit.weights.items():

@@ -6,13 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from ...evaluation.metrics import score
-from ...mocap.layouts import MARKER_LAYOUT
-from ...types import SAMPLE_RATE
 from ..config.settings import ExperimentConfig
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
 from ..runs.warm_start import encoder_runs
-from ..samples.inputs import tokenizer_json
+from ..samples.inputs import how_fed, tokenizer_json
 from .agreement import Agreement
 from .fusion_fit import figures
 from .licences import weights_licence
@@ -53,14 +51,7 @@ def modality_entry(
 
 def representation(config: ExperimentConfig, modality: str, folder: Path) -> dict[str, Any]:
     """How the recogniser feeds a modality's graph, for its entry; writes the tokenizer into `folder`."""
-    inputs = config.inputs
-    if modality == "speech":
-        fed = {"sample_rate": SAMPLE_RATE, "max_s": inputs.max_s, "normalise": inputs.normalise}
-        return {"representation": "waveform", **fed}
-    if modality == "mocap":
-        if config.reads_markers:
-            return {"representation": MARKER_LAYOUT}
-        fed = {"rate_hz": inputs.rate_hz, "window_s": inputs.window_s, "min_s": inputs.min_s}
-        return {"representation": "canonical15", **fed}
-    (folder / "tokenizer.json").write_text(tokenizer_json(config), encoding="utf-8")
-    return {"representation": "tokens", "tokenizer": "tokenizer.json", "max_tokens": inputs.max_tokens}
+    entry = how_fed(config, modality)
+    if modality == "text":
+        (folder / entry["tokenizer"]).write_text(tokenizer_json(config), encoding="utf-8")
+    return entry

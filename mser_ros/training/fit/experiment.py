@@ -32,7 +32,7 @@ from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fol
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
 from ..samples.variants import with_variants
-from .fitting import FITTED, Fitted, fit, leads, predict_affect, predict_subsets
+from .fitting import FITTED, Fitted, fit, leads, predict_subsets
 
 Say = Callable[[str], None]
 
@@ -137,14 +137,13 @@ def _run_fold(
         title=title,
     )
     tested = [data.samples[index] for index in fold.test]
-    logits = predict_subsets(config, network, tested, list(subsets.values()))
-    affect = predict_affect(config, network, tested)
+    predicted = predict_subsets(config, network, tested, list(subsets.values()))
     items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
     out = {}
-    for name, found in reversed(list(zip(subsets, logits, strict=True))):
+    for name, found in reversed(list(zip(subsets, predicted.logits, strict=True))):
         there = np.isfinite(found).all(1)
-        everything = affect if name == PREDICTIONS else None
-        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, everything).select(there)
+        affect = predicted.affect if name == PREDICTIONS else None
+        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, affect).select(there)
         if leads():
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]

@@ -9,8 +9,8 @@ import signal
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import lightning
 import numpy as np
@@ -24,6 +24,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from ...labels import LABELS
+from ...types import Modalities
 from ..config.settings import ExperimentConfig
 from ..models.build import build_model
 from ..models.fusion import FusionNetwork
@@ -145,7 +146,7 @@ def fit(
     if isinstance(network, FusionNetwork) and network.heads:
         if validation is not None:
             truth = np.array([sample.label for sample in validation])
-            fit_weights(network, truth, partial(predict_subsets, config, network, validation))
+            fit_weights(network, truth, lambda subsets: predict_subsets(config, network, validation, subsets).logits)
         elif folds:
             mean_weights(network, folds)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
@@ -159,50 +160,49 @@ def fit(
     return network, fitted
 
 
+class Predicted(NamedTuple):
+    """`logits`: (N, C) for each set of modalities, NaN where a sample has nothing of the set. `affect`: valence and
+    arousal (N, 2) in -1..1 from all that is there, or None where the network estimates none."""
+
+    logits: list[np.ndarray]
+    affect: np.ndarray | None = None
+
+
 def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
     """Logits (N, C), in the order of `samples`, in full precision."""
-    return predict_subsets(config, network, samples, [config.modalities])[0]
+    return predict_subsets(config, network, samples, [config.modalities]).logits[0]
 
 
 def predict_subsets(
-    config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample], subsets: Sequence[Sequence[str]]
-) -> list[np.ndarray]:
-    """As `predict`, for each set of modalities; encoders run once. NaN where a sample has nothing of a set."""
+    config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample], subsets: Sequence[Modalities]
+) -> Predicted:
+    """As `predict`, for each set of modalities; encoders run once for all of them."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network.eval().to(device)
+    fused = isinstance(network, FusionNetwork)
     logits = [np.full((len(samples), len(LABELS)), np.nan, np.float32) for _ in subsets]
+    affect = np.full((len(samples), 2), np.nan, np.float32) if fused and network.affect is not None else None
     with torch.inference_mode():
         for batch in loader(samples, config, training=False):
             rows = batch.index.numpy()
             inputs, present, confidence = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
             if not isinstance(network, FusionNetwork):
-                logits[0][rows] = network(inputs).logits.float().cpu().numpy()
+                logits[0][rows] = _array(network(inputs).logits)
                 continue
             streams = {name: network.stream(name, inputs[name]) for name in network.modalities}
             for subset, out in zip(subsets, logits, strict=True):
                 chosen = present * torch.tensor([float(name in subset) for name in config.modalities], device=device)
-                found = network.fuse(streams, chosen, confidence).logits.float().cpu().numpy()
+                output = network.fuse(streams, chosen, confidence)
                 there = chosen.cpu().numpy().any(1)
-                out[rows[there]] = found[there]
+                out[rows[there]] = _array(output.logits)[there]
+                if affect is not None and output.affect is not None and tuple(subset) == config.modalities:
+                    affect[rows] = _array(output.affect)
     network.cpu()
-    return logits
+    return Predicted(logits, affect)
 
 
-def predict_affect(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray | None:
-    """Valence and arousal (N, 2) in -1..1 from all modalities that are there; None where the network has none."""
-    if not isinstance(network, FusionNetwork) or network.affect is None:
-        return None
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.eval().to(device)
-    out = np.full((len(samples), 2), np.nan, np.float32)
-    with torch.inference_mode():
-        for batch in loader(samples, config, training=False):
-            fed = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
-            affect = network(*fed).affect
-            assert affect is not None
-            out[batch.index.numpy()] = affect.float().cpu().numpy()
-    network.cpu()
-    return out
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
 
 
 def restore(config: ExperimentConfig, path: Path) -> nn.Module:

@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch import Tensor
 
+from ...audio.waveform import to_float, to_int16
 from ...errors import CorpusError, SettingsError
 from ...mocap.canonical import canonicalise
 from ...mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
+from ...recognition.readers import last_seconds, make_tokenizer, normalise
 from ...types import SAMPLE_RATE, Utterance
 from ..config.settings import ExperimentConfig, InputConfig
 
@@ -61,8 +64,7 @@ def prepare(
             raise CorpusError(
                 f"{utterance.utterance_id} has {audio.sample_rate} Hz, not {SAMPLE_RATE}: resample the corpus"
             )
-        samples = audio.samples[-round(inputs.max_s * SAMPLE_RATE) :]
-        speech = np.clip(np.round(samples * 32768), -32768, 32767).astype(np.int16)
+        speech = to_int16(last_seconds(audio.samples, inputs.max_s, SAMPLE_RATE))
         sample = dataclasses.replace(sample, speech=speech)
     if "text" in modalities and utterance.transcript is not None and utterance.transcript.text.strip():
         confidence = utterance.transcript.confidence
@@ -99,11 +101,6 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.labels)
-
-
-def normalise(samples: np.ndarray) -> np.ndarray:
-    """Zero mean, unit variance over the utterance, as wav2vec 2.0 wants and the recogniser does."""
-    return (samples - samples.mean()) / np.sqrt(samples.var() + 1e-7)
 
 
 class Collator:
@@ -144,7 +141,7 @@ class Collator:
         if any(sample.heard for sample in samples):
             frames, mask = stack_rows([sample.heard[0] if sample.heard else None for sample in samples])
             return {"heard": frames, "mask": mask}
-        waves = [np.zeros(1) if s.speech is None else s.speech.astype(np.float32) / 32768 for s in samples]
+        waves = [np.zeros(1, np.float32) if s.speech is None else to_float(s.speech) for s in samples]
         if self.inputs.normalise:
             waves = [normalise(wave) for wave in waves]
         lengths = [len(wave) for wave in waves]
@@ -189,6 +186,20 @@ def stack_rows(parts: Sequence[np.ndarray | None]) -> tuple[Tensor, Tensor]:
     return torch.from_numpy(frames), torch.from_numpy(mask)
 
 
+def how_fed(config: ExperimentConfig, modality: str) -> dict[str, Any]:
+    """How the recogniser must feed a modality's graph, as the fields of `ModalitySpec`."""
+    inputs = config.inputs
+    if modality == "speech":
+        fed = {"sample_rate": SAMPLE_RATE, "max_s": inputs.max_s, "normalise": inputs.normalise}
+        return {"representation": "waveform", **fed}
+    if modality == "text":
+        return {"representation": "tokens", "tokenizer": "tokenizer.json", "max_tokens": inputs.max_tokens}
+    if config.reads_markers:
+        return {"representation": MARKER_LAYOUT}
+    fed = {"rate_hz": inputs.rate_hz, "window_s": inputs.window_s, "min_s": inputs.min_s}
+    return {"representation": "canonical15", **fed}
+
+
 def tokenizer_json(config: ExperimentConfig) -> str:
     """The text encoder's tokenizer as the JSON that the bundle carries.
 
@@ -221,15 +232,9 @@ def _no_tokenizer(source: str, reason: str) -> SettingsError:
     )
 
 
-def load_tokenizer(config: ExperimentConfig) -> Any:
+def load_tokenizer(config: ExperimentConfig) -> Tokenizer:
     """The tokenizer as the recogniser sets it up. Raises `SettingsError` where there is none that can be used."""
-    from tokenizers import Tokenizer
-
-    text = tokenizer_json(config)
     try:
-        tokenizer = Tokenizer.from_str(text)
-    except Exception as error:  # the package raises this very class for a file that it does not understand
+        return make_tokenizer(tokenizer_json(config), config.inputs.max_tokens)
+    except ValueError as error:
         raise _no_tokenizer(config.model.streams.text.source, str(error)) from None
-    tokenizer.no_padding()
-    tokenizer.enable_truncation(config.inputs.max_tokens)
-    return tokenizer
