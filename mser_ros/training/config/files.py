@@ -31,8 +31,8 @@ def load_config(
     `dotted.key=value`, values in YAML. `data`: folders of corpora by name.
 
     A file may name others as its `base`, relative to its own folder: what it does not say is as in the last of them
-    that says it. Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range, settings
-    that do not fit together.
+    that says it. Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range,
+    settings that do not fit together.
     """
     path = find_config(source)
     tree = _read_with_base(path, ())
