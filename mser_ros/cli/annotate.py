@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from .. import conversions
 from ..bag_writer import copy_with_topic
 from ..bundle import load_bundle
-from ..errors import BagError, MserError
+from ..errors import BagError, MserError, SettingsError
 from ..pipeline import EmotionPipeline
 from ..recognizer import EmotionRecognizer
 from ..records import emotion_record, write_csv, write_jsonl
@@ -59,6 +59,8 @@ def annotate(
     copy = out / "annotated"
     if copy.resolve() in (source.resolve(), *source.resolve().parents):
         raise BagError(f"the results would overwrite {source}: name another folder with -o")
+    if backend == "vosk" and not asr_model:
+        raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
     items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
