@@ -9,6 +9,8 @@ from setuptools import find_packages, setup
 package_name = "mser_ros"
 
 ROBOT = [
+    "apsw>=3.40",
+    "backports.zstd>=1.0; python_version < '3.14'",
     "click>=8.0",
     "matplotlib>=3.5",
     "numpy>=1.21",
@@ -31,6 +33,7 @@ TRAIN = [
     "onnxscript>=0.5",
     "safetensors>=0.4",
     "scikit-learn>=1.4",
+    "scipy>=1.11",
     "tensorboard>=2.15",
     "torch>=2.6",
     "torchaudio>=2.6",

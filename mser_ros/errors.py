@@ -66,7 +66,7 @@ def not_installed(module: str) -> DependencyError:
             "with '--base-paths src src/mser_ros/interfaces' in a workspace above it) and source install/setup.bash, "
             "or call 'make setup' in the source folder"
         )
-    elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "onnx", "safetensors"):
+    elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "scipy", "onnx", "safetensors"):
         cure = "install the training packages: pip install 'mser_ros[train]'"
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
