@@ -184,6 +184,13 @@ def test_without_any_argument_all_nodes_start(launched, world, tmp_path):
     assert parameter(world, "/speech", "asr.backend") == "pocketsphinx"
 
 
+def test_a_device_that_is_a_number_reaches_its_node_as_text(launched, world):
+    launched("emotion", "device:=3", "autostart:=false")
+    world.wait(lambda: all(f"/{name}" in world.diagnostics for name in NODES), "diagnostics of every node")
+    assert parameter(world, "/microphone", "device") == "3"
+    assert {world.diagnostics[f"/{name}"]["message"] for name in NODES} == {"unconfigured"}
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
