@@ -64,7 +64,8 @@ def find_device(wanted: str, devices: list[Device]) -> Device:
     """
     if not devices:
         raise AudioError(
-            "there is no microphone: plug one in, or turn the microphone off and publish audio from another node"
+            "there is no microphone: plug one in and start the node again, or publish audio from another node and turn "
+            "this one off (microphone:=false with ros2 launch, --no-microphone with mser run)"
         )
     choice = ", ".join(str(device) for device in devices)
     if not wanted:
@@ -204,5 +205,7 @@ def _sounddevice() -> Any:
     except ImportError:
         raise DependencyError("sounddevice is not installed: pip install sounddevice") from None
     except OSError:
-        raise AudioError("PortAudio is missing: sudo apt install libportaudio2") from None
+        raise AudioError(
+            "PortAudio is missing: sudo apt install libportaudio2, then start the microphone node again"
+        ) from None
     return sounddevice

@@ -40,6 +40,7 @@ class InputTopic:
         self._message_class = message_class
         self._callback = callback
         self._depth = depth
+        self._has_announced = False
         self.topic = topic
         self.received = 0
         self._reliability = ReliabilityPolicy.RELIABLE
@@ -61,6 +62,7 @@ class InputTopic:
             self._reliability = wanted
             self._node.destroy_subscription(self._subscription)
             self._subscription = self._subscribe()
+            self._announce_best_effort([item.node_name for item in fitting])
         wrong = sorted({item.topic_type for item in publishers} - {self._type})
         if wrong and not fitting:
             return (
@@ -68,6 +70,15 @@ class InputTopic:
                 f"{self._type}: remap '{self.topic}' to a topic of that type"
             )
         return ""
+
+    def _announce_best_effort(self, publishers: list[str]) -> None:
+        """Once, however often publishers come and go."""
+        if self._reliability is ReliabilityPolicy.BEST_EFFORT and not self._has_announced:
+            self._has_announced = True
+            self._node.get_logger().warning(
+                f"{self._subscription.topic_name} is published at best effort by {', '.join(sorted(set(publishers)))}: "
+                "listening likewise, so messages may get lost; make the publisher reliable if they do"
+            )
 
     def _subscribe(self) -> Any:
         qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=DurabilityPolicy.VOLATILE)

@@ -10,6 +10,7 @@ import pytest
 from ros_world import (
     AudioFrame,
     Emotion,
+    Log,
     ReliabilityPolicy,
     Skeleton,
     String,
@@ -111,7 +112,7 @@ def test_a_bundle_that_cannot_be_run_is_one_sentence(world, tiny_bundle, tmp_pat
         ({"asr__backend": "vosk"}, ("asr.backend 'vosk' needs asr.model_path",)),
         ({"asr__backend": "vosk", "asr__model_path": "/nowhere"}, ("/nowhere",)),
         ({"segmenter__end_threshold": 0.9}, ("segmenter.end_threshold must not lie above",)),
-        ({"autostart": "yes"}, ("autostart must be a true or false", "'yes'")),
+        ({"autostart": "yes"}, ("autostart must be true or false", "'yes'")),
     ],
 )
 def test_a_parameter_that_cannot_be_is_one_sentence_and_the_node_lives(world, given, parts):
@@ -212,6 +213,26 @@ def test_a_best_effort_publisher_is_heard_and_a_reliable_one_after_it(world):
     before = int(tested.value("received audio"))
     publisher.publish(audio_message(audio[0]))
     world.wait(lambda: int(tested.value("received audio")) > before, "audio of a reliable publisher")
+
+
+def test_listening_at_best_effort_is_told_once(world):
+    told = world.listen(Log, "/rosout")
+    tested = world.node("speech", asr__backend="none")
+    (topic,) = tested.node._inputs
+    for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE) * 2:
+        publisher = world.publisher(AudioFrame, "audio", linked=False, reliability=reliability)
+        world.wait(lambda wanted=reliability: topic._reliability == wanted, "a subscription that fits")
+        world.peer.destroy_publisher(publisher)
+    tested.node.get_logger().warning("the last word")
+    world.wait(lambda: any(item.msg == "the last word" for item in told), "the log")
+    (line,) = [item.msg for item in told if "best effort" in item.msg]
+    assert line.startswith("/audio is published at best effort by peer: listening likewise")
+
+
+def test_use_sim_time_that_is_none_is_refused(world):
+    tested = world.node("mocap", arguments=["-p", "use_sim_time:=treu"])
+    tested.wait_for_problem("use_sim_time must be true or false, not 'treu'", "in the parameters of node mocap")
+    assert tested.state == "unconfigured"
 
 
 def test_diagnostics_tell_what_is_linked_received_and_dropped(world, own):

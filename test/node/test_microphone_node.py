@@ -92,10 +92,19 @@ def test_a_device_that_cannot_be_opened_is_one_sentence_and_can_be_corrected(wor
 def test_no_microphone_at_all_is_one_sentence_and_it_may_come_later(world, sound):
     devices, sound.devices = sound.devices, []
     tested = world.node("microphone")
-    tested.wait_for_problem("there is no microphone", "plug one in")
+    tested.wait_for_problem("there is no microphone", "plug one in", "microphone:=false", "--no-microphone")
     assert tested.state == "inactive"
     sound.devices = devices
     assert tested.activate()
+
+
+def test_without_portaudio_it_is_told_what_to_install_and_what_to_do_then(world, monkeypatch, tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    tested = world.node("microphone")
+    tested.wait_for_problem("sudo apt install libportaudio2, then start the microphone node again")
+    assert tested.state == "inactive"
 
 
 def test_a_microphone_that_is_unplugged_is_one_sentence(world, sound):
