@@ -81,7 +81,9 @@ class EmotionStage:
         *,
         clock: Callable[[], int] | None = None,
         on_failure: Callable[[Exception], None] = log_failure,
+        closed: dict[str, int] | None = None,
     ) -> None:
+        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place."""
         speech = recognizer.bundle.modalities.get("speech")
         if speech and speech.sample_rate != RATE:
             raise BundleError(
@@ -97,7 +99,7 @@ class EmotionStage:
         self._newest_ns = 0
         self._voices = Voices(_HISTORY_S, limit=_VOICES)
         self._pending: dict[str, _Pending] = {}
-        self._closed: dict[str, int] = {}  # how far their voice had been heard
+        self._closed = {} if closed is None else closed  # how far their voice had been heard
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
 

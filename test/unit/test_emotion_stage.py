@@ -600,6 +600,18 @@ def test_a_provisional_estimate_that_fails_is_left_out_and_the_final_one_comes(r
     assert robot.stage.counters.provisional == 0
 
 
+def test_a_stage_in_the_place_of_another_gives_no_second_final(robot: Robot, recognizer: EmotionRecognizer) -> None:
+    closed: dict[str, int] = {}
+    robot.stage = EmotionStage(recognizer, clock=lambda: robot.now_ns, closed=closed)
+    robot.give(*voice(0, 2), U.started)
+    robot.flush()
+    robot.stage = EmotionStage(recognizer, clock=lambda: robot.now_ns, closed=closed)
+    robot.give(*voice(2, 3.2), U.ended, U.final)
+    robot.wait(60)
+    check_lives(robot.said, ["u"])
+    assert robot.stage.counters.late_events == 2
+
+
 def test_a_retraction_needs_no_recognition(recognizer: EmotionRecognizer) -> None:
     stage = EmotionStage(Failing(recognizer, lambda *_: True))  # type: ignore[arg-type]
     given = [U.started, U.cancelled]
