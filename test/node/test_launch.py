@@ -31,7 +31,7 @@ def arguments(description: LaunchDescription) -> dict[str, DeclareLaunchArgument
 
 def test_the_launch_file_has_every_promised_argument_with_a_description():
     found = arguments(load("emotion"))
-    promised = {"bundle", "asr_backend", "use_sim_time", "microphone", "namespace", "log_level"}
+    promised = {"bundle", "asr_backend", "use_sim_time", "microphone", "namespace", "log_level", "respawn"}
     assert promised | TOPICS <= set(found)
     assert all(item.description and "no description" not in item.description.lower() for item in found.values())
 
