@@ -17,6 +17,7 @@ ARGUMENTS = {
     "use_sim_time": ("false", "Follow /clock, as for a bag that is played with --clock"),
     "log_level": ("info", "debug, info, warn, error or fatal"),
     "autostart": ("true", "Configure and activate the nodes at start"),
+    "respawn": ("false", "Start a node anew two seconds after its process has ended"),
     "microphone": ("true", "Run the microphone node; false: audio comes from elsewhere"),
     "device": ("", "Number of the sound device, or a part of its name"),
     "bundle": ("", "Folder of the model bundle; empty: the default one"),
@@ -58,6 +59,8 @@ def node(name, parameters=None, **arguments):
         arguments=["--ros-args", "--log-level", LaunchConfiguration("log_level")],
         output="screen",
         emulate_tty=True,
+        respawn=LaunchConfiguration("respawn"),
+        respawn_delay=2.0,
         **arguments,
     )
 
