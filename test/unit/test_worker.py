@@ -45,7 +45,8 @@ def test_what_is_not_begun_in_time_is_left_undone_and_counted(worker: Worker) ->
     undone: list[int] = []
     stopping = threading.Thread(target=lambda: undone.append(worker.stop(within_s=0.0)))
     stopping.start()
-    while worker.backlog != 2:  # what was begun, and the order to stop
+    deadline_s = time.monotonic() + 60
+    while worker.backlog != 2 and time.monotonic() < deadline_s:  # what was begun, and the order to stop
         time.sleep(0.001)
     go_on.set()
     stopping.join()
