@@ -18,6 +18,8 @@ and exits with 1. Anything else that escapes is a bug of ours and keeps its trac
 
 from __future__ import annotations
 
+import logging
+
 
 class MserError(Exception):
     """A mistake that the user can mend; the message is one sentence that names the cure."""
@@ -71,3 +73,8 @@ def not_installed(module: str) -> DependencyError:
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
     return DependencyError(f"{module} is not installed: {cure}")
+
+
+def log_failure(error: Exception) -> None:
+    """To Python's log, with its traceback: an error that cost one utterance, where nobody else is told of it."""
+    logging.getLogger(__package__).error("an utterance was not understood: %s", error, exc_info=error)

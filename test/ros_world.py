@@ -24,7 +24,7 @@ mser_msgs = pytest.importorskip(
 )
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.msg import Transition, TransitionEvent  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance, Word  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
@@ -42,7 +42,7 @@ from mser_ros.messages.bags import Bag  # noqa: E402
 from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
-__all__ = ["Emotion", "Log", "ModalityEvidence", "ReliabilityPolicy", "String"]
+__all__ = ["ChangeState", "Emotion", "Log", "ModalityEvidence", "ReliabilityPolicy", "String", "TransitionEvent"]
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
 T0 = 1_700_000_000 * NS_PER_S

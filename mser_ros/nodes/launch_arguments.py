@@ -44,6 +44,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "use_sim_time": ("", f"true or false: follow /clock, as for a bag that is played with --clock{_FILE}"),
     "log_level": ("info", ", ".join(LOG_LEVELS)),
     "autostart": ("", f"true or false: configure and activate the nodes at start{_FILE}"),
+    "respawn": ("false", "true or false: start a node anew two seconds after its process has ended"),
     "microphone": ("true", "true or false: run the microphone node; false: audio comes from elsewhere"),
     "device": ("", f"Number of the sound device, or a part of its name{_FILE}"),
     "bundle": ("", f"Folder of the model bundle{_FILE}"),
@@ -61,7 +62,7 @@ REPLAY_ARGUMENTS: Mapping[str, tuple[str, str]] = {
 
 def check(given: Mapping[str, str]) -> None:
     """Raise `SettingsError`, naming the argument, for a value that cannot be meant. `given`: all of `ARGUMENTS`."""
-    for name in ("microphone", *(item.name for item in COMMON)):
+    for name in ("microphone", "respawn", *(item.name for item in COMMON)):
         if given[name]:
             _flag(name, given[name])
     if given["log_level"].rpartition(":=")[2].lower() not in LOG_LEVELS:
@@ -87,6 +88,11 @@ def check(given: Mapping[str, str]) -> None:
 def nodes_to_start(given: Mapping[str, str]) -> list[str]:
     """The nodes to start."""
     return [name for name in NODES if name != "microphone" or _flag("microphone", given["microphone"])]
+
+
+def respawns(given: Mapping[str, str]) -> bool:
+    """Whether a node whose process has ended is started anew."""
+    return _flag("respawn", given["respawn"])
 
 
 def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str, Any]]:

@@ -11,6 +11,7 @@ from rclpy.parameter import Parameter
 
 from ..errors import SettingsError
 from ..settings import AUTOSTART, Setting, build_parameters, flatten
+from .diagnostics import as_sentence
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
                     if not is_editable():
                         raise SettingsError(f"{parameter.name} is read at configure: call deactivate and cleanup first")
         except SettingsError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=as_sentence(error))
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(check)

@@ -38,7 +38,7 @@ def arguments(description: LaunchDescription) -> dict[str, DeclareLaunchArgument
 def test_the_launch_file_has_every_promised_argument_with_a_description():
     found = arguments(load("emotion"))
     promised = {"bundle", "asr_backend", "asr_model", "device", "params_file", "use_sim_time", "microphone"}
-    assert promised | TOPICS | {"namespace", "log_level", "autostart"} == set(found)
+    assert promised | TOPICS | {"namespace", "log_level", "autostart", "respawn"} == set(found)
     assert all(item.description and "no description" not in item.description.lower() for item in found.values())
 
 
