@@ -58,8 +58,11 @@ class Domain:
     def __enter__(self) -> int:
         for _ in range(101):
             Domain._next = number = Domain._next % 101 + 1
+            path = Path(tempfile.gettempdir()) / f"mser_test_domain_{number}.lock"
             try:
-                self._lock = open(Path(tempfile.gettempdir()) / f"mser_test_domain_{number}.lock", "w")
+                if not path.exists():
+                    path.touch()
+                self._lock = path.open()  # for reading: it may be another user's
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
