@@ -5,7 +5,15 @@ from launch.actions import DeclareLaunchArgument, OpaqueFunction
 from launch.logging import get_logger
 from launch_ros.actions import Node
 
-from mser_ros.nodes.launch_arguments import ARGUMENTS, check, misspelt, node_parameters, nodes_to_start, remappings
+from mser_ros.nodes.launch_arguments import (
+    ARGUMENTS,
+    check,
+    flag_of,
+    misspelt,
+    node_parameters,
+    nodes_to_start,
+    remappings,
+)
 
 
 def nodes(context):
@@ -25,6 +33,8 @@ def nodes(context):
             arguments=["--ros-args", "--log-level", given["log_level"]],
             output="screen",
             emulate_tty=True,
+            respawn=flag_of("respawn", given),
+            respawn_delay=2.0,
         )
         for name in nodes_to_start(given)
     ]
