@@ -8,11 +8,11 @@ from launch_ros.actions import Node
 from mser_ros.nodes.launch_arguments import (
     ARGUMENTS,
     check,
+    flag_of,
     misspelt,
     node_parameters,
     nodes_to_start,
     remappings,
-    respawns,
 )
 
 
@@ -33,7 +33,7 @@ def nodes(context):
             arguments=["--ros-args", "--log-level", given["log_level"]],
             output="screen",
             emulate_tty=True,
-            respawn=respawns(given),
+            respawn=flag_of("respawn", given),
             respawn_delay=2.0,
         )
         for name in nodes_to_start(given)

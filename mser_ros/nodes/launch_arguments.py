@@ -62,9 +62,8 @@ REPLAY_ARGUMENTS: Mapping[str, tuple[str, str]] = {
 
 def check(given: Mapping[str, str]) -> None:
     """Raise `SettingsError`, naming the argument, for a value that cannot be meant. `given`: all of `ARGUMENTS`."""
-    for name in ("microphone", "respawn", *(item.name for item in COMMON)):
-        if given[name]:
-            _flag(name, given[name])
+    for name in ("microphone", "respawn", *(item.name for item in COMMON if given[item.name])):
+        flag_of(name, given)
     if given["log_level"].rpartition(":=")[2].lower() not in LOG_LEVELS:
         raise _wrong("log_level", f"be one of {', '.join(LOG_LEVELS)}", given["log_level"])
     if not re.fullmatch(r"/?|/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", given["namespace"], re.ASCII):
@@ -87,17 +86,12 @@ def check(given: Mapping[str, str]) -> None:
 
 def nodes_to_start(given: Mapping[str, str]) -> list[str]:
     """The nodes to start."""
-    return [name for name in NODES if name != "microphone" or _flag("microphone", given["microphone"])]
-
-
-def respawns(given: Mapping[str, str]) -> bool:
-    """Whether a node whose process has ended is started anew."""
-    return _flag("respawn", given["respawn"])
+    return [name for name in NODES if name != "microphone" or flag_of("microphone", given)]
 
 
 def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str, Any]]:
     """What one node gets: the parameter file, and what was given beside it."""
-    values: dict[str, Any] = {item.name: _flag(item.name, given[item.name]) for item in COMMON if given[item.name]}
+    values: dict[str, Any] = {item.name: flag_of(item.name, given) for item in COMMON if given[item.name]}
     values |= {name: given[argument] for argument, (its, name) in SETS.items() if its == node and given[argument]}
     return [given["params_file"] or str(config_file()), *([values] if values else [])]
 
@@ -105,6 +99,14 @@ def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str,
 def remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
     """The topics that go by another name."""
     return [(topic, given[topic]) for topic in TOPICS if given[topic] != topic]
+
+
+def flag_of(name: str, given: Mapping[str, str]) -> bool:
+    """What an argument that is true or false says, in any of the ways in which launch writes it."""
+    flags = {"true": True, "1": True, "false": False, "0": False}
+    if given[name].lower() not in flags:
+        raise _wrong(name, "be true or false", given[name])
+    return flags[given[name].lower()]
 
 
 def misspelt(command_line: Sequence[str]) -> Iterator[str]:
@@ -149,13 +151,6 @@ def has_ros2_bag() -> bool:
 
 def _setting(node: str, name: str) -> Setting:
     return next(item for item in flatten(NODES[node]) if item.name == name)
-
-
-def _flag(name: str, text: str) -> bool:
-    flags = {"true": True, "1": True, "false": False, "0": False}
-    if text.lower() not in flags:
-        raise _wrong(name, "be true or false", text)
-    return flags[text.lower()]
 
 
 def _wrong(name: str, wanted: str, text: str) -> SettingsError:

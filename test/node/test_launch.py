@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -209,6 +210,17 @@ def test_a_wrong_argument_is_named_and_nothing_is_started(launched, tmp_path, gi
     assert sentence in said
     assert "process started" not in said
     assert "Traceback" not in said
+
+
+def test_a_node_that_was_killed_is_started_anew_where_that_is_wanted(launched, world, tmp_path):
+    launched("emotion", "respawn:=true", "autostart:=false", "microphone:=false")
+    world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the node")
+    log = tmp_path / "launch.log"
+    (number,) = re.findall(r"\[mocap_node-\d\]: process started with pid \[(\d+)\]", log.read_text())
+    os.kill(int(number), signal.SIGKILL)
+    world.wait(lambda: len(re.findall(r"mocap_node-\d\]: process started", log.read_text())) == 2, "a second start")
+    del world.diagnostics["/mocap"]
+    world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the new node")
 
 
 def test_a_misspelt_argument_is_told(launched, world, tiny_bundle, tmp_path):
