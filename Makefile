@@ -65,14 +65,14 @@ lint: setup-dev ## ruff, mypy, and ament's linters where they are installed
 	  if command -v $$linter >/dev/null; then $$linter . || exit 1; else echo "$$linter: not installed, skipped"; fi; done
 
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
-	@for name in speech text mocap; do $(BIN)/mser train config/train/default_$$name.yaml || exit 1; done
+	@for name in speech text mocap; do $(BIN)/mser train default_$$name || exit 1; done
 	@$(BIN)/mser export runs/default_speech runs/default_text runs/default_mocap -o models/default
 
 PAPERS = a_speech a_text a_mocap b_audio b_text a_fusion b_fusion ours
 papers: setup-dev ## train stand-ins of both papers on the synthetic corpus (two hours on two cores) and write docs/pseudo_multimodal.md
-	@for name in $(PAPERS); do $(BIN)/mser train config/train/pseudo_$$name.yaml || exit 1; done
-	@$(BIN)/mser train config/train/pseudo_a_fusion.yaml "model.streams.mocap.kind=''" --run runs/pseudo_a_fusion_speech_text
-	@$(BIN)/mser train config/train/pseudo_a_fusion.yaml "model.streams.speech.kind=''" --run runs/pseudo_a_fusion_text_mocap
+	@for name in $(PAPERS); do $(BIN)/mser train pseudo_$$name || exit 1; done
+	@$(BIN)/mser train pseudo_a_fusion "model.streams.mocap.kind=''" --run runs/pseudo_a_fusion_speech_text
+	@$(BIN)/mser train pseudo_a_fusion "model.streams.speech.kind=''" --run runs/pseudo_a_fusion_text_mocap
 	@$(BIN)/mser report runs/pseudo_* -o docs/pseudo_multimodal.md
 
 bench: setup ## measure latency, idle load and memory of the live nodes

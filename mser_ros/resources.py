@@ -40,6 +40,11 @@ def skeletons_dir() -> Path:
     return share_dir() / "config" / "skeletons"
 
 
+def train_dir() -> Path:
+    """The folder of experiments that can be trained."""
+    return share_dir() / "config" / "train"
+
+
 def default_bundle_dir() -> Path:
     """The model bundle that ships with the package."""
     return share_dir() / "models" / "default"

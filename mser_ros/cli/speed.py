@@ -40,13 +40,11 @@ def serving(bundle: Path | None, models: Path | None, seconds: float, rounds: in
         from ..training.speed.serving import compare
     except ImportError as error:
         raise _lacking(error) from None
-    from ..resources import share_dir
-
     with tempfile.TemporaryDirectory() as scratch:
         if bundle is None or models is None:
             click.echo("making wav2vec2-base and BERT-base with random weights, and a bundle of them", err=True)
             models, bundle = write_sources(Path(scratch) / "models"), Path(scratch) / "bundle"
-            write_bundle(full_size_config(share_dir() / "config" / "train" / "paper_b_fusion.yaml", models), bundle)
+            write_bundle(full_size_config("paper_b_fusion", models), bundle)
         found = compare(bundle, models, seconds=seconds, rounds=rounds)
     for name in ("bundle", "transformers"):
         part = found[name]
@@ -58,15 +56,15 @@ def serving(bundle: Path | None, models: Path | None, seconds: float, rounds: in
 
 
 @speed.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option(
     "--utterances", type=click.IntRange(1, 1_000_000), default=5531, show_default=True, help="As many as IEMOCAP has."
 )
 @click.option("--seconds", type=click.FloatRange(0.6, 60), default=4.6, show_default=True, help="Their mean length.")
 @_JSON
-def training(config: Path, overrides: tuple[str, ...], utterances: int, seconds: float, json_path: Path | None) -> None:
-    """Time one epoch of CONFIG (a file of config/train) on made-up utterances.
+def training(config: str, overrides: tuple[str, ...], utterances: int, seconds: float, json_path: Path | None) -> None:
+    """Time one epoch of CONFIG, the name or the file of an experiment, on made-up utterances.
 
     Hugging Face ids stand for wav2vec2-base and BERT-base with random weights, so that nothing is downloaded; what a
     frozen one gives is read from disk, as in an experiment after its first fold.

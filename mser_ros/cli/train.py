@@ -5,17 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+import yaml
 
 from ..errors import DependencyError, SettingsError
 
 
 @click.command()
-@click.argument("config", type=click.Path(path_type=Path))
+@click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
+@click.option("--print", "shows", is_flag=True, help="Print all settings, bases and overrides resolved; train nothing.")
 @click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Run folder; runs/NAME if not given.")
-def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: Path | None) -> None:
-    """Train CONFIG (a file of config/train) over its folds, then on everybody.
+def train(config: str, overrides: tuple[str, ...], data: tuple[str, ...], shows: bool, run: Path | None) -> None:
+    """Train CONFIG, the name or the file of an experiment (see config/train), over its folds, then on everybody.
 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
@@ -28,11 +30,14 @@ def train(config: Path, overrides: tuple[str, ...], data: tuple[str, ...], run: 
             raise SettingsError(f"--data gives two folders of '{name}': choose one")
         folders[name] = place
     try:
-        from ..training.config.files import check_encoders, load_config
+        from ..training.config.files import check_encoders, config_tree, load_config
         from ..training.fit.experiment import run_experiment
     except ImportError as error:
         raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
     experiment = load_config(config, overrides=overrides, data=folders)
+    if shows:
+        click.echo(yaml.safe_dump(config_tree(experiment), sort_keys=False, allow_unicode=True), nl=False)
+        return
     check_encoders(experiment)
     folder = run or Path("runs") / experiment.name
     summary = run_experiment(experiment, folder, say=click.echo)

@@ -90,8 +90,8 @@ def test_retraining_names_the_runs_that_the_bundle_was_made_of() -> None:
     speech = modality("speech", "kitchen", run="kitchen_voices")
     commands = model_card(bundle(speech=speech, text=modality("text", "goemotions"))).split("```")[1].splitlines()
     assert commands[2:] == [
-        "mser train config/train/kitchen_voices.yaml",
-        "mser train config/train/mine_text.yaml",
+        "mser train kitchen_voices",
+        "mser train mine_text",
         "mser export runs/kitchen_voices runs/mine_text -o models/mine",
     ]
 
@@ -99,8 +99,8 @@ def test_retraining_names_the_runs_that_the_bundle_was_made_of() -> None:
 def test_runs_whose_encoders_a_bundle_starts_from_come_first() -> None:
     commands = iemocap().split("```")[1].splitlines()
     assert commands[2:] == [
-        "mser train config/train/paper_b_audio.yaml",
-        "mser train config/train/ours.yaml",
+        "mser train paper_b_audio",
+        "mser train ours",
         "mser export runs/ours -o models/mine",
     ]
 

@@ -162,7 +162,7 @@ def test_the_manifest_tells_figures_people_and_the_run(exported: Exported) -> No
     assert not found["fusion"]["metrics"]["synthetic"]
     assert found["speech"]["people"]["iemocap"] == ["Ses03F", "Ses03M", "Ses04F", "Ses04M", "Ses05F", "Ses05M"]
     card = (exported.path / "MODEL_CARD.md").read_text(encoding="utf-8")
-    assert f"mser train config/train/{exported.config.name}.yaml" in card
+    assert f"mser train {exported.config.name}" in card
     assert "| fusion.onnx | int8" in card
     assert "ten actors in pairs" in card
 

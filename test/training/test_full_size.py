@@ -22,15 +22,13 @@ from mser_ros.training.speed.full_size import full_size_config, time_epoch, writ
 from mser_ros.training.speed.serving import sentence
 from mser_ros.types import Transcript, Utterance, Waveform, to_ns
 
-CONFIGS = Path(__file__).parents[2] / "config" / "train"
-
 
 class FullSize:
     """Paper B's fusion as a network and as a bundle."""
 
     def __init__(self, root: Path) -> None:
         self.sources = write_sources(root / "models")
-        self.config: ExperimentConfig = full_size_config(CONFIGS / "paper_b_fusion.yaml", self.sources)
+        self.config: ExperimentConfig = full_size_config("paper_b_fusion", self.sources)
         self.path = root / "bundle"
         self.network: FusionNetwork = write_bundle(self.config, self.path)
 
@@ -54,7 +52,7 @@ def test_int8_is_a_third_of_the_size(full_size: FullSize) -> None:
 
 
 def test_paper_a_has_as_many_parameters_as_published(full_size: FullSize) -> None:
-    network = build_model(full_size_config(CONFIGS / "paper_a_fusion.yaml", full_size.sources))
+    network = build_model(full_size_config("paper_a_fusion", full_size.sources))
     # BERT's pooler (0.6 million) is not used here.
     assert sum(weight.numel() for weight in network.parameters()) == pytest.approx(280.5e6, rel=5e-4)
 
@@ -92,7 +90,7 @@ def test_an_epoch_is_timed_with_features_from_disk_where_encoders_are_frozen(
 ) -> None:
     wanted = [setting for setting in tiny if name != "paper_b_audio" or "speech" in setting]
     made = ["threads=1", "inputs.max_s=1.0", "optimiser.batch=4", *wanted]
-    config = full_size_config(CONFIGS / f"{name}.yaml", tmp_path, made)
+    config = full_size_config(name, tmp_path, made)
     found = time_epoch(config, tmp_path, utterances=10, mean_s=0.8)
     assert found["epoch_s"] == pytest.approx(10 / found["utterances_per_s"], abs=0.1)
     assert sorted({file.name.rstrip("0123456789.npy") for file in tmp_path.glob("features/*")}) == kept

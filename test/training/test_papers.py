@@ -9,21 +9,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 from fakes_iemocap import write_iemocap
 from fakes_transformers import write_bert, write_wav2vec2
 
 from mser_ros.cli.main import main
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
-from mser_ros.training.config.files import load_config
+from mser_ros.training.config.files import load_config, shipped_configs
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit.experiment import make_folds, run_experiment
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.data import load_data
 from mser_ros.training.samples.features import kept_modalities, with_features
 
-CONFIGS = Path(__file__).parents[2] / "config" / "train"
 #: In the order in which they need each other.
 PAPERS = (
     "paper_a_speech",
@@ -47,17 +45,17 @@ class Workshop:
         self.sources = {"speech": write_wav2vec2(root / "wav2vec2"), "text": write_bert(root / "bert")}
 
     def config(self, name: str, *overrides: str) -> ExperimentConfig:
-        path = CONFIGS / f"{name}.yaml"
-        tree = yaml.safe_load(path.read_text())
+        shipped = load_config(name)
         made = ["optimiser.epochs=1", "optimiser.batch=16", "threads=1", "inputs.max_s=0.5"]
-        if "fixed_s" in tree.get("inputs", {}):
+        if shipped.inputs.fixed_s:
             made.append("inputs.fixed_s=0.5")
-        for modality, stream in tree["model"]["streams"].items():
-            if "source" in stream:
+        for modality in shipped.modalities:
+            stream = getattr(shipped.model.streams, modality)
+            if stream.source:
                 made.append(f"model.streams.{modality}.source={self.sources[modality]}")
-            if "weights" in stream:
-                made.append(f"model.streams.{modality}.weights={self.root / stream['weights']}")
-        return load_config(path, overrides=[*made, *overrides], data={"iemocap": str(self.release)})
+            if stream.weights:
+                made.append(f"model.streams.{modality}.weights={self.root / stream.weights}")
+        return load_config(name, overrides=[*made, *overrides], data={"iemocap": str(self.release)})
 
     def run(self, name: str, *overrides: str, folder: str = "") -> dict[str, Any]:
         return run_experiment(
@@ -204,9 +202,9 @@ def test_a_changing_input_is_never_taken_from_kept_features(workshop: Workshop) 
     assert kept_modalities(workshop.config("paper_b_audio")) == ()
 
 
-@pytest.mark.parametrize("name", sorted(file.stem for file in CONFIGS.glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(shipped_configs()))
 def test_every_shipped_configuration_is_valid(name: str) -> None:
-    config = load_config(CONFIGS / f"{name}.yaml")
+    config = load_config(name)
     assert config.name == name
     assert (config.folds.validation == "test") == name.startswith("paper_a_protocol")
     if config.corpora[0].name == "iemocap":

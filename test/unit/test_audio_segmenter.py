@@ -5,13 +5,13 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from clips import noise, silence, spoken
-from fakes import FakeVad
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mser_ros.audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from mser_ros.audio.vad import FRAME
 from mser_ros.settings import SegmenterSettings
+from mser_ros.testing import FakeVad
 from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, to_ns
 from mser_ros.types import SAMPLE_RATE as RATE
 

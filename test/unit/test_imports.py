@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Collection, Iterator
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -18,28 +19,27 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "mser_ros"
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in path.parts)
 
-BASE = {"types", "labels", "settings", "errors", "resources"}
-STAGES = {"speech_stage", "emotion_stage"}
-CORE = BASE | {"audio", "asr", "mocap", "bundle", "inference", "evidence", "recognizer"}
-FILES = {"conversions", "records", "bags", "bag_writer", "timeline"}
-#: What each part of the package may import of the rest of it; itself always.
-ALLOWED: dict[str, set[str]] = {
-    **{part: set() for part in ("types", "labels", "errors")},
-    **{part: {"errors"} for part in ("resources", "settings")},
-    **dict.fromkeys(("audio", "asr", "mocap", "bundle", "inference", "records", "bags"), BASE),
-    "evidence": BASE | {"audio", "mocap", "bundle", "inference"},
-    "recognizer": BASE | {"bundle", "inference", "evidence"},
-    "speech_stage": BASE | {"audio", "asr"},
-    "emotion_stage": BASE | {"audio", "mocap", "recognizer"},
-    "pipeline": BASE | STAGES | {"recognizer"},
-    "conversions": BASE | {"audio"},
-    "bag_writer": BASE | {"bags"},
-    "timeline": BASE | {"records"},
-    "evaluation": CORE | STAGES | FILES | {"pipeline"},
-    "training": CORE | FILES | {"evaluation"},  # its metrics and calibration, not the pipeline
-    "nodes": CORE | STAGES | FILES | {"pipeline"},
-    "cli": CORE | STAGES | FILES | {"pipeline", "nodes", "training", "evaluation", "cli"},
+#: The house, ground floor first: each part imports only what lies on a floor below its own, and itself.
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("types", "errors"),
+    ("labels", "settings", "resources"),
+    ("audio", "asr", "mocap"),
+    ("recognition",),
+    ("messages", "corpora"),
+    ("stages",),
+    ("evaluation",),
+    ("nodes", "training", "testing"),
+    ("cli",),
+)
+#: What must not know each other although one lies below the other: the package for robots works without the rest.
+STRANGERS: dict[str, set[str]] = {
+    "corpora": {"recognition"},
+    "evaluation": {"stages"},
+    "nodes": {"corpora", "evaluation"},
+    "training": {"asr", "messages", "stages"},
 }
+#: The rooms of training, each of which imports only those before it.
+ROOMS = ("progress", "config", "runs", "models", "samples", "fit", "export", "report", "speed")
 TRAINING_ONLY = {"torch", "torchaudio", "transformers", "lightning", "onnx", "onnxscript", "safetensors", "tensorboard"}
 ROS = {
     "rclpy", "mser_msgs", "std_msgs", "diagnostic_msgs", "rcl_interfaces", "lifecycle_msgs", "rosgraph_msgs",
@@ -51,8 +51,13 @@ def part_of(path: Path) -> str:
     return path.relative_to(PACKAGE).with_suffix("").parts[0]
 
 
+def name_of(path: Path) -> str:
+    """The dotted name below the package, of a folder for its __init__."""
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts).removesuffix("__init__").removesuffix(".")
+
+
 def imports(path: Path) -> Iterator[tuple[str, str]]:
-    """Every import anywhere in a file: ('own', part of this package) or ('other', top-level package)."""
+    """Every import anywhere in a file: ('own', module of this package) or ('other', top-level package)."""
     package = ("mser_ros", *path.relative_to(PACKAGE).parent.parts)
     for node in ast.walk(ast.parse(path.read_text())):
         names: list[str] = []
@@ -61,27 +66,65 @@ def imports(path: Path) -> Iterator[tuple[str, str]]:
         elif isinstance(node, ast.ImportFrom):
             base = package[: len(package) - node.level + 1] if node.level else ()
             start = ".".join([*base, *([node.module] if node.module else [])])
-            names = [f"{start}.{alias.name}" for alias in node.names] if start == "mser_ros" else [start]
+            names = [f"{start}.{alias.name}" for alias in node.names]
         for name in names:
             top, _, rest = name.partition(".")
-            yield ("own", rest.split(".")[0]) if top == "mser_ros" else ("other", top)
+            if top != "mser_ros":
+                yield "other", top
+            elif module := module_of(rest):
+                yield "own", module
+
+
+def module_of(name: str) -> str:
+    """The module that holds a dotted name; '' for one of the package itself."""
+    parts = name.split(".")
+    while parts and not ((PACKAGE / Path(*parts)).is_dir() or (PACKAGE / Path(*parts)).with_suffix(".py").is_file()):
+        parts.pop()
+    return ".".join(parts)
+
+
+#: Who imports whom, by module; the package itself only offers names.
+ARROWS = {
+    name_of(path): {name for kind, name in imports(path) if kind == "own"} - {name_of(path)}
+    for path in MODULES
+    if name_of(path)
+}
+
+
+def floor_of(part: str) -> int:
+    return next(number for number, parts in enumerate(FLOORS) if part in parts)
 
 
 @pytest.mark.parametrize("part", sorted({part_of(path) for path in MODULES} - {"__init__"}))
 def test_each_part_imports_only_what_lies_below_it(part: str) -> None:
-    assert part in ALLOWED, f"say in this test what '{part}' may import"
-    for path in MODULES:
-        if part_of(path) == part:
-            own = {name for kind, name in imports(path) if kind == "own"} - {"", "__version__", part}
-            assert own <= ALLOWED[part], f"{path.relative_to(ROOT)} imports {sorted(own - ALLOWED[part])}"
+    assert any(part in parts for parts in FLOORS), f"say in this test on which floor '{part}' lies"
+    below = {name for parts in FLOORS[: floor_of(part)] for name in parts} - STRANGERS.get(part, set())
+    for module, targets in ARROWS.items():
+        if module.split(".")[0] == part:
+            found = {target.split(".")[0] for target in targets} - {part}
+            assert found <= below, f"{module} imports {sorted(found - below)}"
 
 
-def test_nothing_imports_nodes_training_or_evaluation_but_the_command_line() -> None:
-    for path in MODULES:
-        for kind, name in imports(path):
-            if kind == "own" and name in ("nodes", "training", "evaluation", "cli"):
-                measures = (part_of(path), name) == ("training", "evaluation")
-                assert part_of(path) in (name, "cli") or measures, path
+def test_each_room_of_training_imports_only_those_before_it() -> None:
+    """And so few arrows lead from room to room that they can be drawn."""
+    arrows = set()
+    for module, targets in ARROWS.items():
+        part, _, rest = module.partition(".")
+        if part != "training" or not rest:
+            continue
+        room = rest.split(".")[0]
+        for target in targets:
+            if target.startswith("training.") and (other := target.split(".")[1]) != room:
+                assert ROOMS.index(other) < ROOMS.index(room), f"{module} imports {target}"
+                arrows.add((room, other))
+    assert len(arrows) < 30
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    try:
+        TopologicalSorter(ARROWS).prepare()
+    except CycleError as error:
+        pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
 def test_torch_is_imported_by_training_alone() -> None:
@@ -130,7 +173,7 @@ IMPORT_ALL = "from importlib import import_module\nfor name in sys.argv[1:]: imp
 
 def test_the_core_imports_without_torch_and_without_ros() -> None:
     blocked = TRAINING_ONLY | ROS | {"sklearn"}
-    parts = set(ALLOWED) - {"nodes", "training", "evaluation", "cli"}
+    parts = {part for parts in FLOORS for part in parts} - {"nodes", "training", "evaluation", "cli"}
     needs_nothing = ["main", "params", "annotate", "inputs", "lines", "doctor", "bundle"]
     names = names_of(parts) + [f"mser_ros.cli.{name}" for name in needs_nothing]
     done = run_without(blocked, IMPORT_ALL, *names)
@@ -147,12 +190,9 @@ def test_the_nodes_import_without_torch() -> None:
 def test_recognising_loads_neither_torch_nor_ros(tiny_bundle: Path) -> None:
     code = """
 import numpy as np
-from mser_ros.bundle import load_bundle
-from mser_ros.pipeline import EmotionPipeline
-from mser_ros.recognizer import EmotionRecognizer
-from mser_ros.types import AudioChunk
-pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(sys.argv[1])))
-print(list(pipeline.push_audio(AudioChunk(np.zeros((16000, 1), np.int16), 16000, 0))), list(pipeline.flush()))
+import mser_ros as mser
+pipeline = mser.EmotionPipeline.create(mser.EmotionRecognizer(mser.load_bundle(sys.argv[1])))
+print(list(pipeline.push_audio(mser.AudioChunk(np.zeros((16000, 1), np.int16), 16000, 0))), list(pipeline.flush()))
 """
     done = run_without(TRAINING_ONLY | ROS | {"sklearn", "matplotlib"}, code, str(tiny_bundle))
     assert (done.returncode, done.stdout.strip()) == (0, "[] []"), done.stderr

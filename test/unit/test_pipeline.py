@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fakes import FakeTranscriber, FakeVad
 from fakes_bundle import write_tiny_bundle
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.stages.speech import SpeechStage
+from mser_ros.testing import FakeTranscriber, FakeVad
 from mser_ros.types import (
     NS_PER_S,
     AudioChunk,

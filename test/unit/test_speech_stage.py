@@ -9,7 +9,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from fakes import FakeTranscriber, FakeVad
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +16,7 @@ from mser_ros.asr.transcriber import NullTranscriber, Transcriber
 from mser_ros.errors import AudioError
 from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
+from mser_ros.testing import FakeTranscriber, FakeVad
 from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceEvent, UtteranceState, to_ns
 from mser_ros.types import SAMPLE_RATE as RATE
 
@@ -175,7 +175,7 @@ def test_a_sound_too_short_for_speech_is_cancelled() -> None:
     transcriber = FakeTranscriber()
     _, events = run(stage(transcriber), chunks(scene(1, 0.15, 1)))
     assert [event.state for event in events if event.state is not PARTIAL] == [STARTED, CANCELLED]
-    assert transcriber.heard == [], "nothing was read"
+    assert transcriber.received == [], "nothing was read"
     assert transcriber.partial().text == "", "and nothing is kept"
 
 
@@ -259,8 +259,8 @@ def test_each_utterance_is_read_from_its_own_audio_alone() -> None:
     finals = [event for event in events if event.transcript.is_final]
     spans = [(event.end_ns - event.start_ns) // SAMPLE_NS for event in finals]
     hangover = round(SegmenterSettings().hangover_s * RATE)
-    assert len(transcriber.heard) == 2
-    for heard, span in zip(transcriber.heard, spans, strict=True):
+    assert len(transcriber.received) == 2
+    for heard, span in zip(transcriber.received, spans, strict=True):
         assert span <= heard <= span + hangover
 
 

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from ...errors import SettingsError
+from ...resources import train_dir
 from ...settings import Setting
 from .settings import ExperimentConfig
 
@@ -24,14 +25,17 @@ _KINDS = {"speech": ("log_mel", "pretrained"), "text": ("pretrained",), "mocap":
 
 
 def load_config(
-    path: Path, *, overrides: Sequence[str] = (), data: Mapping[str, str] | None = None
+    source: Path | str, *, overrides: Sequence[str] = (), data: Mapping[str, str] | None = None
 ) -> ExperimentConfig:
-    """Read an experiment. `overrides`: `dotted.key=value`, values in YAML. `data`: folders of corpora by name.
+    """Read an experiment. `source`: a file, or the `name` of one that ships in `config/train`. `overrides`:
+    `dotted.key=value`, values in YAML. `data`: folders of corpora by name.
 
-    Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range, settings that do not
-    fit together.
+    A file may name others as its `base`, relative to its own folder: what it does not say is as in the last of them
+    that says it. Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range,
+    settings that do not fit together.
     """
-    tree = _read(path, "name a file of config/train")
+    path = find_config(source)
+    tree = _read_with_base(path, ())
     for text in overrides:
         name, equals, value = text.partition("=")
         if not equals:
@@ -46,6 +50,28 @@ def load_config(
         dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
     )
     return dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
+
+
+def find_config(source: Path | str) -> Path:
+    """The file of an experiment, given by its path or by the name of one that ships with the package.
+
+    Raises `SettingsError`, with the nearest names, where there is neither.
+    """
+    path = Path(source)
+    if path.suffix or path.is_file() or len(path.parts) > 1:
+        return path
+    known = shipped_configs()
+    if path.name not in known:
+        near = get_close_matches(path.name, known, 1)
+        hint = f"did you mean '{near[0]}'?" if near else f"these are {', '.join(known)}"
+        raise SettingsError(f"no experiment is called '{path.name}', and there is no such file: {hint}")
+    return known[path.name]
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The experiments of `config/train` by name; what only serves others as a base has none."""
+    trees = ((path, _read(path, "restore it")) for path in sorted(train_dir().rglob("*.yaml")))
+    return {tree["name"]: path for path, tree in trees if "name" in tree}
 
 
 def build_config(tree: Mapping[str, Any], *, where: str = "") -> ExperimentConfig:
@@ -91,6 +117,32 @@ def config_tree(config: Any) -> Any:
     if is_dataclass(config):
         return {item.name: config_tree(getattr(config, item.name)) for item in fields(config)}
     return [config_tree(item) for item in config] if isinstance(config, tuple) else config
+
+
+def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:
+    """The file's settings on top of those of its bases. `above`: the files that led here."""
+    if path.resolve() in above:
+        raise SettingsError(f"{path} is a base of itself: take one of the 'base' lines out")
+    tree = _read(path, f"correct 'base' in {above[-1].name}" if above else "name a file of config/train")
+    bases = tree.pop("base", [])
+    bases = [bases] if isinstance(bases, str) else bases
+    if not isinstance(bases, list) or not all(isinstance(base, str) for base in bases):
+        raise SettingsError(f"base in {path.name} must be a file or a list of files, not {bases!r}")
+    whole: dict[str, Any] = {}
+    for base in bases:
+        below = _read_with_base(path.parent / base, (*above, path.resolve()))
+        below.pop("name", None)  # two experiments must not share a run folder
+        whole = _on_top(whole, below)
+    return _on_top(whole, tree)
+
+
+def _on_top(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Groups are merged, everything else is replaced, lists too."""
+    out = dict(below)
+    for key, value in above.items():
+        both = isinstance(value, Mapping) and isinstance(out.get(key), Mapping)
+        out[key] = _on_top(out[key], value) if both else value
+    return out
 
 
 def _read(path: Path, cure: str) -> dict[str, Any]:

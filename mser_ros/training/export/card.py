@@ -193,7 +193,7 @@ def _retraining(manifest: Mapping[str, Any]) -> list[str]:
         "",
         "```",
         "export MSER_DATA_DIR=FOLDER_OF_CORPORA",
-        *(f"mser train config/train/{shlex.quote(name)}.yaml" for name in dict.fromkeys([*before, *runs])),
+        *(f"mser train {shlex.quote(name)}" for name in dict.fromkeys([*before, *runs])),
         f"mser export {folders} -o models/{shlex.quote(manifest['name'])}",
         "```",
         "",

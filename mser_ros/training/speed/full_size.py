@@ -60,16 +60,16 @@ def write_sources(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def full_size_config(path: Path, sources: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
+def full_size_config(source: Path | str, sources: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
     """An experiment that starts from nothing: `sources` stand for what it would download, earlier runs are left out."""
-    config = load_config(path, overrides=overrides)
+    config = load_config(source, overrides=overrides)
     own = []
     for name in config.modalities:
-        source = getattr(config.model.streams, name).source
+        encoder = getattr(config.model.streams, name).source
         own.append(f"model.streams.{name}.weights=''")
-        if source and source not in PACKAGED and not Path(source).expanduser().is_dir():
+        if encoder and encoder not in PACKAGED and not Path(encoder).expanduser().is_dir():
             own.append(f"model.streams.{name}.source={sources / name}")
-    return load_config(path, overrides=[*overrides, *own])
+    return load_config(source, overrides=[*overrides, *own])
 
 
 def write_bundle(config: ExperimentConfig, folder: Path) -> FusionNetwork:

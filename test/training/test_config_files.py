@@ -1,0 +1,104 @@
+"""Experiments as files: bases, names, and what ships in `config/train`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mser_ros.cli.main import main
+from mser_ros.errors import SettingsError
+from mser_ros.resources import train_dir
+from mser_ros.training.config import files
+from mser_ros.training.config.files import build_config, config_tree, load_config, shipped_configs
+
+SHIPPED = shipped_configs()
+
+
+def write(folder: Path, **texts: str) -> Path:
+    """Files by name; the folder."""
+    for name, text in texts.items():
+        (folder / f"{name}.yaml").write_text(text)
+    return folder
+
+
+def leaves(tree: Mapping[str, Any], prefix: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_what_ships_is_valid_and_found_by_its_name(name: str) -> None:
+    config = load_config(name)
+    assert config.name == name
+    assert build_config(config_tree(config)) == config
+
+
+@pytest.mark.parametrize("path", sorted(train_dir().rglob("*.yaml")), ids=lambda path: path.stem)
+def test_a_file_says_only_what_differs_from_its_bases_and_the_defaults(path: Path) -> None:
+    tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    own = {key: value for key, value in tree.items() if key not in ("base", "name")}
+    bases = tree.get("base", [])
+    # What has no name is laid on top of others as well, and may say a default again.
+    below: dict[str, Any] = config_tree(files.ExperimentConfig()) if "name" in tree else {}
+    for base in [bases] if isinstance(bases, str) else bases:
+        below = files._on_top(below, files._read_with_base(path.parent / base, ()))
+    known = dict(leaves(below))
+    assert [key for key, value in leaves(own) if key in known and known[key] == value] == []
+
+
+def test_a_base_is_merged_by_group_and_lists_are_replaced(tmp_path: Path) -> None:
+    write(
+        tmp_path,
+        one="name: first\ncorpora: [{name: a}, {name: b}]\nmodel: {streams: {speech: {kind: log_mel, width: 32}}}\n",
+        two="optimiser: {epochs: 3, batch: 4}\nmodel: {hidden: 16}\n",
+        mine="base: [one.yaml, two.yaml]\ncorpora: [{name: c}]\noptimiser: {batch: 5}\n"
+        "model: {streams: {speech: {width: 8}}}\n",
+    )
+    config = load_config(tmp_path / "mine.yaml", overrides=["optimiser.epochs=7"])
+    speech = config.model.streams.speech
+    assert (speech.kind, speech.width, config.model.hidden) == ("log_mel", 8, 16)
+    assert (config.optimiser.epochs, config.optimiser.batch) == (7, 5)
+    assert [corpus.name for corpus in config.corpora] == ["c"]
+    assert config.name == "mine", "a base's name is its own"
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ({"mine": "base: mine.yaml\n"}, "is a base of itself: take one of the 'base' lines out"),
+        ({"mine": "base: other.yaml\n", "other": "base: mine.yaml\n"}, "is a base of itself"),
+        ({"mine": "base: nowhere.yaml\n"}, r"nowhere\.yaml cannot be read .*: correct 'base' in mine\.yaml"),
+        ({"mine": "base: 3\n"}, "must be a file or a list of files, not 3"),
+        ({"mine": "base: [3]\n"}, "must be a file or a list of files"),
+    ],
+)
+def test_a_wrong_base_is_one_sentence(tmp_path: Path, texts: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message) as error:
+        load_config(write(tmp_path, **texts) / "mine.yaml")
+    assert "\n" not in str(error.value)
+
+
+def test_a_name_that_nothing_has_names_the_nearest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SettingsError, match="did you mean 'paper_b_audio'"):
+        load_config("paper_b_adio")
+    write(tmp_path, paper_b_adio="corpora: [{name: x}]\nmodel: {streams: {speech: {kind: log_mel}}}\n")
+    assert load_config("paper_b_adio.yaml").name == "paper_b_adio"
+
+
+def test_an_experiment_can_be_printed_as_it_would_be_trained(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "ours", "optimiser.epochs=2", "--print"]) == 0
+    shown = build_config(yaml.safe_load(capsys.readouterr().out))
+    assert shown == load_config("ours", overrides=["optimiser.epochs=2"])
+    assert shown.model.streams.speech.weights == "runs/paper_b_audio", "from its base"
+    assert list(tmp_path.iterdir()) == [], "nothing was trained"
