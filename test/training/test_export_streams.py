@@ -17,6 +17,7 @@ from fakes_iemocap import write_iemocap
 from fakes_networks import decide_run
 from fakes_transformers import write_bert, write_wav2vec2
 from onnx import TensorProto, numpy_helper
+from test_train import small, write_voices
 
 from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
@@ -26,16 +27,17 @@ from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.training.config.files import build_config
+from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
-from mser_ros.training.export import quantise
-from mser_ros.training.export import streams as export_streams
+from mser_ros.training.export import quantise, streams
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.export.graphs import write_fusion_graph
+from mser_ros.training.export.streams import export_streams
 from mser_ros.training.export.temperatures import balanced_temperature, halves
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict_subsets, restore
 from mser_ros.training.models.fusion import FusionNetwork
+from mser_ros.training.runs.finished import FinishedRun, Result
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.inputs import Collator, prepare
 from mser_ros.types import Transcript, Utterance
@@ -274,6 +276,56 @@ def test_a_regression_that_was_told_nothing_is_left_out(exported: Exported, tmp_
     assert isinstance(network, FusionNetwork)
     write_fusion_graph(network, tmp_path / "fusion.onnx", affect=False)
     assert "affect" not in Graph(tmp_path / "fusion.onnx").outputs
+
+
+@pytest.mark.parametrize("corpus", ["one rated", "none rated", "one rated, never trained on"])
+def test_whether_a_regression_has_learned_is_a_matter_of_the_run_and_not_of_the_utterances_that_are_checked(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voices = write_voices(tmp_path / "voices", clips=1)
+    first, *rows = (voices / "manifest.tsv").read_text(encoding="utf-8").splitlines()
+    table = [f"{first}\tvalence\tarousal", *(f"{row}\t\t" for row in rows)]
+    if corpus.startswith("one"):
+        table[2] = f"{rows[1]}\t0.5\t-0.5"
+    (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    tree = config_tree(small(voices, epochs=1))
+    tree["folds"]["only"] = 1
+    tree["model"]["fusion"].update(kind="concat", width=8, affect=1.0)
+    if corpus.endswith("never trained on"):
+        tree["corpora"].append(
+            {**tree["corpora"][0], "name": "others", "path": str(shutil.copytree(voices, tmp_path / "o"))}
+        )
+        (voices / "manifest.tsv").write_text("\n".join([first, *rows]) + "\n", encoding="utf-8")
+        tree["corpora"][1].update(repeat=0, test=False)
+    run_experiment(build_config(tree), tmp_path / "run", say=quiet)
+    run, found = FinishedRun.read(tmp_path / "run"), []
+
+    class Done(BaseException):
+        pass
+
+    def note(*_args: object, affect: bool) -> None:
+        found.append(affect)
+        raise Done
+
+    monkeypatch.setattr(streams, "CHECKED", 4)
+    monkeypatch.setattr(streams, "write_graph", lambda *_: None)
+    monkeypatch.setattr(streams, "write_fusion_graph", note)
+    with pytest.raises(Done):
+        export_streams(run, tmp_path, int8=False, say=quiet)
+    assert found == [corpus == "one rated"]
+
+
+def test_a_run_that_did_not_note_what_it_learned_is_judged_by_whom_it_tested(tmp_path: Path) -> None:
+    truth = np.full((3, 2), np.nan, np.float32)
+    rows = OutOfFold(*[np.array(["x"] * 3)] * 5, np.zeros(3, int), np.zeros((3, 4)), truth, truth)
+    config, entry = (
+        build_config({"corpora": [{"name": "x"}], "model": {"streams": {"speech": {"kind": "log_mel"}}}}),
+        {},
+    )
+    run = FinishedRun(tmp_path, config, {("speech",): Result(rows, 0)}, {"x": entry})
+    assert not run.learned_affect
+    truth[1] = 0.5
+    assert run.learned_affect
 
 
 def test_a_run_of_several_streams_is_exported_alone(exported: Exported, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import soundfile
 import torch
 import yaml
 from fakes_transformers import write_bert
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
@@ -34,7 +34,9 @@ from mser_ros.training.runs.checkpoints import SafeCheckpoints
 from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.batches import LengthBuckets, SampleSet
+from mser_ros.training.samples.data import load_data
 from mser_ros.training.samples.inputs import Sample
+from mser_ros.training.samples.origin import origin_of
 
 PITCH_HZ = {"angry": 330.0, "happy": 240.0, "sad": 110.0, "neutral": 160.0}
 
@@ -206,6 +208,104 @@ def test_a_wrong_path_leaves_no_run_behind_and_moved_data_goes_on(run: Path, voi
     copy = shutil.copytree(run, tmp_path / "copy")
     run_experiment(small(moved), copy, say=lambda _text: None)
     assert read_config(copy) == small(voices)
+
+
+def test_a_run_does_not_go_on_with_other_data_than_it_was_begun_with(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def die(*_args: object, **_settings: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(experiment, "fit", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_experiment(small(voices), folder, say=lambda _text: None)
+    monkeypatch.setattr(experiment, "fit", lambda *_args, **_settings: pytest.fail("it goes on"))
+    first, *rows = manifest_lines(voices)
+    changes = {
+        "labels of voices": [rows[0].replace("\tangry", "\tsad"), *rows[1:]],
+        "people of voices": [rows[0].replace("\tp0", "\tp1"), *rows[1:]],
+        "items of voices": rows[1:],
+    }
+    for number, (named, table) in enumerate(changes.items()):
+        copy = shutil.copytree(voices, tmp_path / f"{number}" / "voices")
+        (copy / "manifest.tsv").write_text("\n".join([first, *table]) + "\n", encoding="utf-8")
+        sentence = rf"begun with other {named} than there are now: restore them, or name another folder with --run"
+        with pytest.raises(SettingsError, match=sentence):
+            run_experiment(small(copy), folder, say=lambda _text: None)
+    samples, rate = soundfile.read(copy / "0-happy-0.wav")
+    soundfile.write(copy / "0-happy-0.wav", samples[:-100], rate)
+    shutil.copy(voices / "manifest.tsv", copy)
+    with pytest.raises(SettingsError, match="begun with other recordings of voices than"):
+        run_experiment(small(copy), folder, say=lambda _text: None)
+
+
+def test_a_finished_run_of_other_data_is_not_taken_for_this_one(run: Path, voices: Path, tmp_path: Path) -> None:
+    copy, mine = shutil.copytree(voices, tmp_path / "voices"), shutil.copytree(run, tmp_path / "run")
+    first, *rows = manifest_lines(voices)
+    (copy / "manifest.tsv").write_text("\n".join([first, *rows[1:]]) + "\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="begun with other items of voices"):
+        run_experiment(small(copy), mine, say=lambda _text: None)
+    (mine / "origin.json").write_text("{", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"origin\.json is damaged .*: name another folder"):
+        run_experiment(small(copy), mine, say=lambda _text: None)
+
+
+def test_a_run_of_an_earlier_version_goes_on(run: Path, voices: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(run, tmp_path / "run")
+    (mine / "origin.json").unlink()
+    assert run_experiment(small(voices), mine, say=lambda _text: None)["voices"]["items"] == 24
+    assert not (mine / "origin.json").exists(), "with what it was begun is not known"
+
+
+def test_a_run_does_not_go_on_with_an_encoder_that_was_trained_again(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shutil.copytree(run, tmp_path / "first")
+    tree = config_tree(small(voices, epochs=1))
+    tree["model"]["streams"]["speech"].update(weights=str(first), train="none")
+    config, folder = build_config(tree), tmp_path / "run"
+
+    def die(*_args: object, **_settings: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(experiment, "fit", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_experiment(config, folder, say=lambda _text: None)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_experiment(config, folder, say=lambda _text: None)  # nothing has changed
+    weights = load_file(first / "final" / "best.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, first / "final" / "best.safetensors")
+    with pytest.raises(SettingsError, match=rf"begun with other weights of final of {first} than there are now"):
+        run_experiment(config, folder, say=lambda _text: None)
+
+
+def test_words_and_models_belong_to_what_a_run_is_begun_with(tmp_path: Path) -> None:
+    voices = write_voices(tmp_path / "voices", people=3, clips=1)
+    rows = manifest_lines(voices)
+    text = {"kind": "pretrained", "source": str(write_bert(tmp_path / "bert"))}
+    config = build_config({"corpora": [{"name": "voices", "path": str(voices)}], "model": {"streams": {"text": text}}})
+
+    def origin(words: str) -> dict[str, Any]:
+        table = [f"{rows[0]}\ttext", *(f"{row}\t{words}" for row in rows[1:])]
+        (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        return dict(origin_of(config, load_data(config, say=lambda _text: None), ()))
+
+    def changed(one: dict[str, Any], other: dict[str, Any]) -> set[tuple[str, str]]:
+        return {(what, name) for what in one for name in one[what] if one[what][name] != other[what][name]}
+
+    before, model = origin("go away"), text["source"]
+    assert set(before) == {"voices", model}
+    assert origin("go away") == before
+    assert changed(before, origin("how lovely")) == {("voices", "transcripts")}
+    write_bert(tmp_path / "bert", seed=1)
+    assert changed(before, origin("go away")) == {(model, "weights")}
+    write_bert(tmp_path / "bert")
+    (tmp_path / "bert" / "tokenizer.json").write_text(
+        (tmp_path / "bert" / "tokenizer.json").read_text().replace('"lovely"', '"awful"'), encoding="utf-8"
+    )
+    assert changed(before, origin("go away")) == {(model, "tokenizer")}
 
 
 def test_people_and_corpora_of_an_encoder_come_with_it(run: Path, tmp_path: Path) -> None:

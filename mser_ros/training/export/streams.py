@@ -34,8 +34,7 @@ def export_streams(
     graphs = {name: folder / f"{name}.onnx" for name in (*network.modalities, FUSION)}
     for name in network.modalities:
         write_graph(network, name, run.config, graphs[name])
-    # Without one known valence its regression has learned nothing.
-    affect = network.affect is not None and any(sample.affect is not None for sample in samples)
+    affect = network.affect is not None and run.learned_affect
     write_fusion_graph(network, graphs[FUSION], affect=affect)
     made = shrink(graphs, Comparison(network, run.config, samples), int8=int8, say=say)
     rows = {subset: run.rows(subset) for subset in subsets_of(network.modalities)}

@@ -3,6 +3,7 @@
 ::
 
     RUN/config.yaml environment.json corpora.json      what was run, on what, whom the final model has seen
+        origin.json                                    hashes of the data and encoders that it was begun with
         fold0/ … final/                                metrics.csv, TensorBoard events, best and last .safetensors
         predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
         predictions_speech+text.npz …                  the same with these modalities alone, if there are several
@@ -26,11 +27,12 @@ from ...evaluation.plots import confusion_matrix
 from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
-from ..runs.folder import check_run, note_corpora, open_run, read_corpora
+from ..runs.folder import check_origin, check_run, note_corpora, open_run, read_corpora
 from ..runs.predictions import PREDICTIONS, OutOfFold, describe, subset_file
 from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
+from ..samples.origin import origin_of
 from ..samples.variants import with_variants
 from .fitting import FITTED, Fitted, fit, leads, predict_subsets
 
@@ -40,7 +42,8 @@ Say = Callable[[str], None]
 def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) -> dict[str, Any]:
     """Train every fold and the final model; what is already in `folder` is kept. Returns the summary.
 
-    Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment.
+    Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment, or one that was begun
+    with other data or encoders.
     """
     if not leads():
         say = _silent
@@ -49,12 +52,14 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     for run in encoder_runs(config):
         read_corpora(run)
     data = load_data(config, say=say)
-    data = replace(data, samples=with_variants(config, data.samples))
     plan = make_folds(config.folds, data, config.seed)
     for number, fold in enumerate(plan):
         check_folds(config, f"fold{number}", _sides(data, fold))
+    origin = origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
+    check_origin(origin, folder)
     if leads():
-        open_run(config, folder)
+        open_run(config, origin, folder)
+    data = replace(data, samples=with_variants(config, data.samples))
     parts, fitted = [], []
     for number, fold in enumerate(plan):
         part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
@@ -63,7 +68,8 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) 
     epochs = _run_final(config, data, plan, fitted, folder, say) if config.folds.final else 0
     if not leads():
         return {}
-    note_corpora(config, data.corpora, data.people(_trained_on(config, data, plan)), folder)
+    trained = _trained_on(config, data, plan)
+    note_corpora(config, data.corpora, data.people(trained), folder, rated=data.rated(trained))
     joined = {name: OutOfFold.join([part[name] for part in parts]) for name in parts[0]}
     for name, rows in joined.items():
         rows.save(folder / name)

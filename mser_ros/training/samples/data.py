@@ -40,6 +40,11 @@ class Data:
         """(corpus, person) of everybody who can be heard, read or seen in these items."""
         return people_of(self.items[index] for index in indices)
 
+    def rated(self, indices: Iterable[int]) -> set[str]:
+        """The corpora of those of these items that are trained on and whose valence and arousal are known."""
+        learned = (index for index in indices if self.entries[index].repeat)
+        return {self.items[index].corpus for index in learned if self.samples[index].affect is not None}
+
 
 def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:
     """Open every corpus, then load every item, or about `limit` that are spread evenly over all.

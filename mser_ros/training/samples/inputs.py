@@ -117,7 +117,7 @@ class Collator:
         parts = [sample for _, sample in samples]
         unknown = (float("nan"), float("nan"))
         return Batch(
-            inputs={modality: self._stack(modality, parts) for modality in self.modalities},
+            inputs={modality: self.stack(modality, parts) for modality in self.modalities},
             present=torch.tensor([[float(part.has(modality)) for modality in self.modalities] for part in parts]),
             confidence=torch.tensor([part.confidence for part in parts], dtype=torch.float32),
             affect=torch.tensor([part.affect or unknown for part in parts], dtype=torch.float32),
@@ -125,7 +125,8 @@ class Collator:
             index=torch.tensor([index for index, _ in samples]),
         )
 
-    def _stack(self, modality: str, samples: Sequence[Sample]) -> dict[str, Tensor]:
+    def stack(self, modality: str, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """What the encoder of one modality is fed with, by name."""
         if any(modality in sample.frames for sample in samples):
             files = [sample.frames.get(modality) for sample in samples]
             frames, mask = stack_rows([None if file is None else np.load(file) for file in files])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -21,18 +22,29 @@ def with_variants(config: ExperimentConfig, samples: Sequence[Sample]) -> tuple[
     if settings.kind != "log_mel" or not settings.variants:
         return tuple(samples)
     front_end = FrontEnd(settings.mels).eval()
-    torch.set_num_threads(1)  # one utterance is too little work to share; training sets its own number
     out = []
-    for index, sample in enumerate(track(samples, "hearing")):
-        if sample.speech is None:
-            out.append(sample)
-            continue
-        voices = [sample.speech]
-        for variant in range(1, settings.variants + 1):
-            rng = np.random.default_rng((config.seed, index, variant))
-            voices.append(change_speech(sample.speech, config.augment.speech, rng))
-        out.append(dataclasses.replace(sample, heard=tuple(_hear(front_end, voice) for voice in voices)))
+    with _one_thread():
+        for index, sample in enumerate(track(samples, "hearing")):
+            if sample.speech is None:
+                out.append(sample)
+                continue
+            voices = [sample.speech]
+            for variant in range(1, settings.variants + 1):
+                rng = np.random.default_rng((config.seed, index, variant))
+                voices.append(change_speech(sample.speech, config.augment.speech, rng))
+            out.append(dataclasses.replace(sample, heard=tuple(_hear(front_end, voice) for voice in voices)))
     return tuple(out)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """One utterance is too little work to share; what the process computes afterwards is not."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _hear(front_end: FrontEnd, voice: np.ndarray) -> np.ndarray:
