@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-# The same examples in every run, and no verdict that depends on how busy the machine is.
+# Workers of pytest share the cores, so each and its children compute on one; numpy and torch read this when they load.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+# The same examples in every run, and no verdict that depends on how busy the machine is. Others, and other ones in
+# every run: --hypothesis-profile random.
+settings.register_profile("random", deadline=None)
 settings.register_profile("reproducible", deadline=None, derandomize=True)
 settings.load_profile("reproducible")
 
@@ -20,7 +26,7 @@ if TYPE_CHECKING:
 
 # ROS reads these when it is first loaded: tests talk to nobody outside this machine and leave no logs at home.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), "mser_test_ros_log")
+os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_log_{os.getuid()}")
 
 
 @pytest.fixture(scope="session")

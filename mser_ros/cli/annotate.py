@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..errors import BagError, MserError
+from ..errors import BagError, MserError, SettingsError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_writer import copy_with_topic
@@ -59,6 +59,8 @@ def annotate(
     copy = out / "annotated"
     if copy.resolve() in (source.resolve(), *source.resolve().parents):
         raise BagError(f"the results would overwrite {source}: name another folder with -o")
+    if backend == "vosk" and not asr_model:
+        raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
     items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)

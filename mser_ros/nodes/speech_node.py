@@ -15,6 +15,7 @@ from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent
 from .base import PerceptionNode
 from .run import run_nodes
+from .subscriptions import Flow
 
 _AUDIO_DEPTH = 256
 #: Ticks of the watch within `stall_s`.
@@ -32,13 +33,14 @@ class SpeechNode(PerceptionNode):
         self._watch: Any = None
 
     def setup(self) -> None:
-        self._stage = SpeechStage(self.settings)
+        self._stage = SpeechStage(self.settings, on_failure=self.contain)
         self._silent_ticks = _STALL_TICKS + 1
         self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.offer(Utterance, "utterance", depth=64)
 
     def connect(self) -> None:
-        self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH)
+        source = "the microphone node or another source"
+        self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH, flow=Flow.STEADY, source=source)
         self._watch = self.create_timer(self.settings.stall_s / _STALL_TICKS, self._flush_when_stalled)
 
     def finish(self) -> None:
@@ -54,7 +56,10 @@ class SpeechNode(PerceptionNode):
             self._watch = None
 
     def counters(self) -> Mapping[str, Any]:
-        return asdict(self._stage.stream.counters) | {"utterances": self._stage.utterances}
+        return asdict(self._stage.stream.counters) | {
+            "utterances": self._stage.utterances,
+            "unread": self._stage.unread,
+        }
 
     def _receive(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from typing import TypeVar
+
+import numpy as np
 
 from ..asr.transcriber import Transcriber, create_transcriber
 from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
+from ..errors import log_failure
 from ..settings import SpeechSettings
 from ..types import AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
+
+T = TypeVar("T")
 
 
 class SpeechStage:
     """Hears and reads: audio of any kind in, audio of one kind (16 kHz mono) and utterance events out.
 
     An utterance gives STARTED, PARTIAL while it lasts, ENDED at once when it is over, and ENDED with the final text
-    when the recogniser has caught up; or CANCELLED.
+    when the recogniser has caught up; or CANCELLED. A recogniser that fails is told to `on_failure` and costs the words
+    of that utterance only; `unread` counts them.
     """
 
     def __init__(
@@ -26,15 +33,21 @@ class SpeechStage:
         *,
         vad: VoiceActivityDetector | None = None,
         transcriber: Transcriber | None = None,
+        on_failure: Callable[[Exception], None] = log_failure,
     ) -> None:
         self.settings = settings or SpeechSettings()
         self.stream = AudioStream(self.settings.stream)
         self._segmenter = Segmenter(self.settings.segmenter, vad)
-        self._transcriber = transcriber or create_transcriber(self.settings.asr)
+        self._transcriber = _Contained(transcriber or create_transcriber(self.settings.asr), on_failure)
         self._open: UtteranceEvent | None = None
         self._source: AudioChunk | None = None
         self._next_partial_ns = 0
         self.utterances = 0
+
+    @property
+    def unread(self) -> int:
+        """Utterances whose words an error of the recogniser has cost."""
+        return self._transcriber.failures
 
     def push(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
         """Take the next chunk. Raises `AudioError` for one that cannot be used; what was heard before stays."""
@@ -119,3 +132,47 @@ class SpeechStage:
 
     def _nothing_yet(self) -> Transcript:
         return Transcript("", language=self._transcriber.language, is_final=False)
+
+
+class _Contained:
+    """A transcriber whose errors end the reading of one utterance: it then hears nothing until the next one starts."""
+
+    def __init__(self, transcriber: Transcriber, on_failure: Callable[[Exception], None]) -> None:
+        self._transcriber = transcriber
+        self._on_failure = on_failure
+        self._has_failed = False
+        self.failures = 0
+
+    @property
+    def language(self) -> str:
+        return self._transcriber.language
+
+    def start(self, start_ns: int) -> None:
+        self._has_failed = False
+        self._try(lambda: self._transcriber.start(start_ns), None)
+
+    def accept(self, samples: np.ndarray) -> None:
+        self._try(lambda: self._transcriber.accept(samples), None)
+
+    def partial(self) -> Transcript:
+        return self._try(self._transcriber.partial, Transcript("", language=self.language, is_final=False))
+
+    def finish(self) -> Transcript:
+        return self._try(self._transcriber.finish, Transcript("", language=self.language))
+
+    def reset(self) -> None:
+        self._try(self._transcriber.reset, None)
+
+    def close(self) -> None:
+        self._transcriber.close()
+
+    def _try(self, call: Callable[[], T], otherwise: T) -> T:
+        if self._has_failed:
+            return otherwise
+        try:
+            return call()
+        except Exception as error:
+            self._has_failed = True
+            self.failures += 1
+            self._on_failure(error)
+            return otherwise

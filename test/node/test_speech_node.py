@@ -54,13 +54,14 @@ def reference(audio):
 
 
 class Ear:
-    """The node under test with what surrounds it."""
+    """The node under test with what surrounds it. Its clock stands still until a test sets it."""
 
     def __init__(self, world, **parameters):
         self.world = world
         self.voice: list[AudioFrame] = world.listen(AudioFrame, "voice")
         self.utterances: list[Utterance] = world.listen(Utterance, "utterance")
-        self.node = world.node("speech", **({"asr__backend": "none", "stall_s": 30.0} | parameters))
+        own = {"asr__backend": "none", "stall_s": 30.0, "use_sim_time": True}
+        self.node = world.node("speech", **(own | parameters))
         self._audio = world.publisher(AudioFrame, "audio", linked=False)
         self.link()
 

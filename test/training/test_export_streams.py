@@ -14,6 +14,7 @@ import onnx
 import pytest
 import torch
 from fakes_iemocap import write_iemocap
+from fakes_networks import decide_run
 from fakes_transformers import write_bert, write_wav2vec2
 from onnx import TensorProto, numpy_helper
 from test_train import small, write_voices
@@ -49,7 +50,7 @@ def quiet(_text: str) -> None:
 
 
 class Exported:
-    """A run of three streams and its bundle."""
+    """A run of three streams whose answers were decided by hand, and its bundles: `path`, and `whole` in fp32."""
 
     def __init__(self, root: Path, kind: str) -> None:
         self.release = write_iemocap(root)
@@ -73,15 +74,29 @@ class Exported:
                     "hidden": 16,
                     "dropout": 0.0,
                 },
-                "optimiser": {"epochs": 2, "batch": 16, "learning_rate": 1e-2, "encoder_learning_rate": 1e-4},
+                "optimiser": {"epochs": 1, "batch": 16, "precision": "fp32"},
             },
             where="test",
         )
         self.run = root / "run"
         run_experiment(self.config, self.run, say=quiet)
-        self.path = root / "bundle"
-        export_bundle([self.run], self.path, say=quiet)
+        decide_run(self.config, self.run)
+        self.whole, self.path = root / "whole", root / "bundle"
+        export_bundle([self.run], self.whole, int8=False, say=quiet)
+        with pytest.MonkeyPatch.context() as patch:
+            self.export_no_graph_anew(patch)
+            export_bundle([self.run], self.path, say=quiet)
         self.recognizer = EmotionRecognizer(load_bundle(self.path))
+
+    def export_no_graph_anew(self, patch: pytest.MonkeyPatch) -> None:
+        """Let an export begin from the fp32 graphs that are there."""
+
+        def copy(*arguments: Any, **_settings: Any) -> None:
+            path = arguments[-1]
+            shutil.copy(self.whole / path.name, path)
+
+        for name in ("write_graph", "write_fusion_graph"):
+            patch.setattr(export_streams, name, copy)
 
 
 @pytest.fixture(scope="module", params=["cross_attention", "concat"])
@@ -102,10 +117,11 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
         prepare(one, 0, modalities=modalities, inputs=exported.config.inputs, markers=True) for one in utterances
     ]
     network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
-    temperature = exported.recognizer.bundle.fusion.temperature
+    recognizer = EmotionRecognizer(load_bundle(exported.whole))
+    temperature = recognizer.bundle.fusion.temperature
     for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT).logits, strict=True):
-        found = [exported.recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
-        np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=0.08, err_msg=str(subset))
+        found = [recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
+        np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=1e-3, err_msg=str(subset))
 
 
 def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
@@ -118,16 +134,21 @@ def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
 def test_a_doubtful_transcript_counts_less_where_the_network_gates_it(exported: Exported) -> None:
     whole = marked(exported)[0]
     assert whole.transcript is not None
+    recognizer = EmotionRecognizer(load_bundle(exported.whole))
 
-    def with_confidence(confidence: float) -> np.ndarray:
+    def log_odds(confidence: float) -> float:
+        """Of 'neutral' against 'angry', between which the text alone tells a difference."""
         transcript = Transcript(whole.transcript.text, confidence=confidence)
-        return exported.recognizer.recognize(dataclasses.replace(whole, transcript=transcript)).probabilities
+        estimate = recognizer.recognize(dataclasses.replace(whole, transcript=transcript))
+        angry, *_, neutral = np.log(estimate.probabilities) * recognizer.bundle.fusion.temperature
+        return float(neutral - angry)
 
     if exported.config.model.fusion.gate_text:
-        without = exported.recognizer.recognize(dataclasses.replace(whole, transcript=None)).probabilities
-        assert np.abs(with_confidence(0.01) - without).max() < np.abs(with_confidence(1.0) - without).max()
+        for confidence in (0.01, 0.3, 0.7):  # with two other modalities its weight is its confidence
+            assert log_odds(confidence) == pytest.approx(confidence * log_odds(1.0), abs=1e-3)
+        assert log_odds(1.0) > 1
     else:
-        np.testing.assert_array_equal(with_confidence(0.01), with_confidence(1.0))
+        assert log_odds(0.01) == log_odds(1.0)
 
 
 def entries(bundle: Path) -> dict[str, dict[str, Any]]:
@@ -153,9 +174,9 @@ def test_networks_that_quantise_well_ship_as_int8_in_all_their_graphs(exported: 
         assert entry["precision"] in ("int8", "int8 in blocks"), name
         small = weights(exported.path / entry["graph"])
         assert small.get(TensorProto.INT8, 0) + small.get(TensorProto.UINT8, 0) > 100, name
-        # Of a pair of int8 and fp32 graphs these would be the same utterances and labels, but other probabilities.
         assert entry["export_check"]["items"] == len(open_corpus("iemocap", exported.release).items)
-        assert 0 < entry["export_check"]["largest_probability_difference"] < 0.1
+        assert entry["export_check"]["label_agreement"] == 1
+        assert entry["export_check"]["largest_probability_difference"] < 0.1
 
 
 def test_the_manifest_tells_figures_people_and_the_run(exported: Exported) -> None:
@@ -190,15 +211,14 @@ def test_calibration_of_the_fusion_is_told_from_people_that_its_temperature_neve
 def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_not(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Channels spoil the fusion and the text here; blocks the text alone."""
+    """Channels spoil the fusion and the text here, by their signs; blocks the text alone."""
 
     def spoiling(names: tuple[str, ...], method: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
         def spoil(source: Path, target: Path) -> None:
             model = onnx.load(source)
             for item in model.graph.initializer if source.stem in names else ():
-                if item.data_type == TensorProto.FLOAT and len(item.dims) == 2:
-                    noise = np.random.default_rng(0).normal(scale=30.0, size=tuple(item.dims))
-                    item.CopyFrom(numpy_helper.from_array(noise.astype(np.float32), item.name))
+                if item.data_type == TensorProto.FLOAT and len(item.dims) == 2 and min(item.dims) > 1:
+                    item.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(item), item.name))
             onnx.save(model, target)
             method(target, target)
 
@@ -207,6 +227,7 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     spoiled = {"quantise": ("fusion", "text"), "quantise_in_blocks": ("text",)}
     for name, names in spoiled.items():
         monkeypatch.setattr(quantise, name, spoiling(names, getattr(quantise, name)))
+    exported.export_no_graph_anew(monkeypatch)
     export_bundle([exported.run], tmp_path / "out", say=quiet)
     found = entries(tmp_path / "out")
     in_blocks = exported.config.model.fusion.kind == "cross_attention"  # concatenation has no product but Gemm
@@ -222,24 +243,26 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     assert f"| fusion.onnx | {expected} |" in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
     recognizer = EmotionRecognizer(load_bundle(tmp_path / "out"))
     for utterance in marked(exported):
-        both = [one.recognize(utterance).probabilities for one in (recognizer, exported.recognizer)]
-        np.testing.assert_allclose(*both, atol=0.05)
+        both = [one.recognize(utterance) for one in (recognizer, EmotionRecognizer(load_bundle(exported.whole)))]
+        assert [one.label for one in both] == ["happy", "happy"]
+        np.testing.assert_allclose(*[one.probabilities for one in both], atol=0.1)
 
 
 def test_valence_and_arousal_are_those_that_the_network_has_learned(exported: Exported) -> None:
     utterances = marked(exported)
     network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
     assert isinstance(network, FusionNetwork)
+    recognizer = EmotionRecognizer(load_bundle(exported.whole))
     collate = Collator(exported.config)
     for one in utterances:
         sample = prepare(one, 0, modalities=exported.config.modalities, inputs=exported.config.inputs, markers=True)
         batch = collate([(0, sample)])
-        estimate = exported.recognizer.recognize(one)
+        estimate = recognizer.recognize(one)
         with torch.inference_mode():
             affect = network(batch.inputs, batch.present, batch.confidence).affect
         centroid = np.array(valence_arousal(LABELS, estimate.probabilities))
         expected = centroid if affect is None else affect[0].numpy()
-        np.testing.assert_allclose([estimate.valence, estimate.arousal], expected, atol=0.02)
+        np.testing.assert_allclose([estimate.valence, estimate.arousal], expected, atol=1e-3)
     has_regression = exported.config.model.fusion.kind == "cross_attention"
     assert ("affect" in Graph(exported.path / "fusion.onnx").outputs) == has_regression
     measured = json.loads((exported.run / "summary.json").read_text(encoding="utf-8"))["iemocap"].get("ccc")

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from clips import noise, silence, spoken
+from clips import noise, recorded, silence, spoken
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -199,8 +200,9 @@ def test_memory_is_bounded_while_nobody_speaks() -> None:
     assert sum(len(piece) for piece in segmenter._pending) < FRAME
 
 
-def test_real_speech_is_found_where_it_is() -> None:
-    first, second = spoken(0), spoken(1)
+@pytest.mark.parametrize("say", [spoken, recorded])
+def test_real_speech_is_found_where_it_is(say: Callable[[int], np.ndarray]) -> None:
+    first, second = say(0), say(1)
     samples = np.concatenate([silence(1.5), first, silence(1.5), second, silence(1.5)])
     samples += noise(len(samples) / RATE, 20)
     events = run(Segmenter(), samples)

@@ -282,7 +282,7 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
     ),
     "vosk without a model": (
         lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--asr", "vosk")),
-        "needs asr.model_path",
+        "--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model",
     ),
 }
 

@@ -264,6 +264,60 @@ def test_each_utterance_is_read_from_its_own_audio_alone() -> None:
         assert span <= heard <= span + hangover
 
 
+class Failing(FakeTranscriber):
+    """A transcriber of which one call, named by its method, raises the first time."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self._call = call
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "_call" or name != self._call:
+            return super().__getattribute__(name)
+        self._call = ""
+
+        def fail(*_: object) -> None:
+            raise ValueError("injected")
+
+        return fail
+
+
+@pytest.mark.parametrize("call", ["start", "accept", "partial", "finish"])
+def test_a_recogniser_that_fails_costs_the_words_of_one_utterance_only(call: str) -> None:
+    told: list[Exception] = []
+    tested = SpeechStage(vad=FakeVad(), transcriber=Failing(call), on_failure=told.append)
+    given = chunks(scene(1, 2, 1, 2, 1))
+    voice, events = run(tested, given)
+    check_lives(events)
+    assert sum(chunk.frames for chunk in voice) == sum(chunk.frames for chunk in given), "all is passed on"
+    first, second = [event for event in events if event.transcript.is_final]
+    assert (first.state, first.transcript.text, first.transcript.language) == (ENDED, "", "en")
+    assert second.transcript.text == "word word word word word"
+    expected = run(stage(), given)[1]
+    assert [(event.state, event.start_ns, event.end_ns) for event in events] == [
+        (event.state, event.start_ns, event.end_ns) for event in expected
+    ]
+    assert [str(error) for error in told] == ["injected"]
+    assert tested.unread == 1
+
+
+def test_a_recogniser_that_fails_to_forget_a_noise_hears_the_next_utterance() -> None:
+    told: list[Exception] = []
+    tested = SpeechStage(vad=FakeVad(), transcriber=Failing("reset"), on_failure=told.append)
+    _, events = run(tested, chunks(scene(1, 0.15, 1, 2, 1)))
+    check_lives(events)
+    assert [event.state for event in events if event.state is not PARTIAL] == [
+        *(STARTED, CANCELLED), *(STARTED, ENDED, ENDED)
+    ]  # fmt: skip
+    assert events[-1].transcript.text == "word word word word word"
+    assert len(told) == 1
+
+
+def test_where_nobody_is_told_of_a_failing_recogniser_pythons_log_is(caplog: pytest.LogCaptureFixture) -> None:
+    run(stage(Failing("finish")), chunks(scene(1, 1, 1)))
+    assert "ValueError: injected" in caplog.text
+
+
 def test_closing_frees_the_recogniser() -> None:
     transcriber = FakeTranscriber()
     stage(transcriber).close()
