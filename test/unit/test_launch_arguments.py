@@ -101,6 +101,7 @@ def test_log_levels_of_ros_are_taken(level: str) -> None:
     [
         ({"use_sim_time": "treu"}, "launch argument use_sim_time must be true or false, not 'treu'"),
         ({"autostart": "ja"}, "launch argument autostart must be true or false, not 'ja'"),
+        ({"respawn": "often"}, "launch argument respawn must be true or false, not 'often'"),
         ({"microphone": "off"}, "launch argument microphone must be true or false, not 'off'"),
         ({"asr_backend": "siri"}, "launch argument asr_backend must be one of pocketsphinx, vosk, none, not 'siri'"),
         ({"asr_model": "/no/model"}, "launch argument asr_model: there is no folder /no/model: name an unpacked model"),
@@ -239,8 +240,10 @@ def test_the_launch_file_hands_on_what_was_given(noted: dict[str, type[Noted]], 
     nodes = visit("emotion", f"params_file:={mine}", "namespace:=robot", "audio:=/mic", "bundle:=/", "bundel:=/")
     assert [node.executable for node in nodes] == [f"{name}_node" for name in NODES]
     assert {node.namespace for node in nodes} == {"robot"}
+    assert not any(node.respawn for node in nodes)
     assert all(node.remappings == [("audio", "/mic")] for node in nodes)
     assert [node.parameters for node in nodes] == [[str(mine)], [str(mine)], [str(mine)], [str(mine), {"bundle": "/"}]]
+    assert all(node.respawn is True for node in visit("emotion", "respawn:=true"))
     assert len(SAID) == 1
     assert "did you mean bundle?" in SAID[0]
 
