@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -121,6 +121,17 @@ def test_ctrl_c_ends_all_nodes_in_one_process_even_if_it_is_pressed_twice(world:
         for _ in range(2):
             os.killpg(processes["run"].pid, signal.SIGINT)
         assert_ended_cleanly(processes["run"], tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_again_until_the_process_is_gone_changes_nothing(world: World, tmp_path, number):
+    with running(tmp_path, mocap=node_command("mocap")) as processes:
+        world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the node")
+        while processes["mocap"].poll() is None:
+            processes["mocap"].send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                processes["mocap"].wait(0.001)
+        assert_ended_cleanly(processes["mocap"], tmp_path / "mocap")
 
 
 def test_mistakes_on_the_command_line_of_run_are_one_sentence(tmp_path):
