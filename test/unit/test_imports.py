@@ -127,6 +127,10 @@ def test_no_modules_import_each_other_in_a_circle() -> None:
         pytest.fail(f"a circle: {' -> '.join(error.args[1])}")
 
 
+def test_every_folder_of_modules_is_a_package_that_gets_installed() -> None:
+    assert {path.parent for path in MODULES} == {path.parent for path in MODULES if path.name == "__init__.py"}
+
+
 def test_torch_is_imported_by_training_alone() -> None:
     for path in MODULES:
         found = {name for kind, name in imports(path) if kind == "other"} & TRAINING_ONLY

@@ -94,7 +94,7 @@ class FinishedRun:
 
     @property
     def learned_affect(self) -> bool:
-        """Whether anything that it learned was rated in valence and arousal: else its regression has learned nothing."""
+        """Whether anything it learned was rated in valence and arousal: else its regression has learned nothing."""
         noted = [entry["affect"] for entry in self.corpora.values() if "affect" in entry]
         # Runs of earlier versions do not note it, but keep what was known of everybody they tested.
         return any(noted) if noted else bool(np.isfinite(self.rows().affect_truth).all(1).any())

@@ -10,10 +10,10 @@ from typing import Any
 
 import yaml
 
-from ...errors import SettingsError
-from ..config.settings import ExperimentConfig
-from ..config.files import CONFIG, config_tree, read_config
 from ...corpora import Corpus
+from ...errors import SettingsError
+from ..config.files import CONFIG, config_tree, read_config
+from ..config.settings import ExperimentConfig
 from .environment import describe_environment
 from .warm_start import encoder_runs
 
