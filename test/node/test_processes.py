@@ -268,6 +268,24 @@ def test_a_node_that_is_told_to_end_while_it_loads_a_large_model_does_not_load_i
         assert_ended_cleanly(processes["emotion"], tmp_path / "emotion")
 
 
+def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_named_in_the_diagnostics(
+    talk: Talk, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
+    hasty = ["-p", "emotion:text_timeout_s:=0.5"]
+    commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "emotion")}
+    world = talk.world
+    with running(tmp_path, **commands) as processes:
+        name = talk.begin()
+        processes["speech"].kill()
+        assert talk.last(name).state == Emotion.FINAL
+        world.wait(lambda: world.diagnostics["/emotion"]["level"] == "1", "a warning of the emotion node")
+        assert "nothing received on /voice for" in world.diagnostics["/emotion"]["message"]
+        assert "the speech node" in world.diagnostics["/emotion"]["message"]
+        assert world.diagnostics["/emotion"]["given_up"] == "1"
+        assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
+
+
 def replay(session: ReplaySession) -> None:
     """Play the demo's audio into the nodes; each of its utterances gets one last emotion."""
     assert session.wait_for_links(("speech", "emotion"), timeout_s=PATIENCE_S), session.diagnostics
