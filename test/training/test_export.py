@@ -57,14 +57,14 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     root = tmp_path_factory.mktemp("export")
     voices = write_voices(root / "voices")
     config = small(voices, epochs=1)
-    run_experiment(config, root / "run", say=lambda _text: None)
+    run_experiment(config, root / "run", log=lambda _text: None)
     decide_run(config, root / "run")
-    export_bundle([root / "run"], root / "bundle", name="tiny", say=lambda _text: None)
+    export_bundle([root / "run"], root / "bundle", name="tiny", log=lambda _text: None)
     return Exported(config, root / "run", root / "bundle", voices)
 
 
 def test_the_robot_says_what_the_network_says(exported: Exported, tmp_path: Path) -> None:
-    export_bundle([exported.run], tmp_path / "fp32", int8=False, say=lambda _text: None)
+    export_bundle([exported.run], tmp_path / "fp32", int8=False, log=lambda _text: None)
     network = restore(exported.config, FinishedRun.read(exported.run).final_weights)
     recognizer = EmotionRecognizer(load_bundle(tmp_path / "fp32"))
     temperature = recognizer.bundle.modalities["speech"].temperature
@@ -128,7 +128,7 @@ def test_a_network_that_quantises_well_ships_as_int8(exported: Exported) -> None
     assert entry["precision"] == "int8"
     assert int8_weights(exported.bundle / "speech.onnx") > 500
     network = restore(exported.config, FinishedRun.read(exported.run).final_weights)
-    samples = load_data(exported.config, say=lambda _text: None).samples
+    samples = load_data(exported.config, log=lambda _text: None).samples
     assert len(samples) == entry["export_check"]["items"] == 48
     found = Comparison(network, exported.config, samples)({"speech": exported.bundle / "speech.onnx"})
     assert found.as_json() == pytest.approx(entry["export_check"], abs=1e-4)
@@ -149,7 +149,7 @@ def test_a_network_that_int8_spoils_ships_as_fp32_and_says_so(
     for name in ("quantise", "quantise_in_blocks"):
         monkeypatch.setattr(f"mser_ros.training.export.quantise.{name}", spoiled)
     told: list[str] = []
-    export_bundle([exported.run], tmp_path / "out", say=told.append)
+    export_bundle([exported.run], tmp_path / "out", log=told.append)
     bundle = load_bundle(tmp_path / "out")
     assert bundle.modalities["speech"].precision == "fp32"
     assert bundle.manifest["modalities"]["speech"]["export_check"]["label_agreement"] == 1
@@ -177,7 +177,7 @@ def test_a_folder_that_is_no_bundle_is_refused_before_any_work(
     thesis.write_text("dear", encoding="utf-8")
     for target, why in ((tmp_path, "not empty and not a bundle"), (thesis, "is a file")):
         with pytest.raises(SettingsError, match=why):
-            export_bundle([exported.run], target, say=lambda _text: None)
+            export_bundle([exported.run], target, log=lambda _text: None)
     assert thesis.read_text(encoding="utf-8") == "dear"
 
 
@@ -189,10 +189,10 @@ def test_a_run_without_a_final_model_is_told_so(exported: Exported, tmp_path: Pa
     config = dataclasses.replace(exported.config, folds=dataclasses.replace(exported.config.folds, final=False))
     (run / "config.yaml").write_text(yaml.safe_dump(config_tree(config)), encoding="utf-8")
     with pytest.raises(SettingsError, match=r"has no final model, because folds\.final is false: train it with"):
-        export_bundle([run], tmp_path / "out", say=lambda _text: None)
+        export_bundle([run], tmp_path / "out", log=lambda _text: None)
     (run / "corpora.json").unlink()
     with pytest.raises(SettingsError, match="is not finished: give the same"):
-        export_bundle([run], tmp_path / "out", say=lambda _text: None)
+        export_bundle([run], tmp_path / "out", log=lambda _text: None)
 
 
 def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: Path) -> None:
@@ -223,9 +223,9 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
 
 def test_an_unfinished_run_and_two_of_one_modality_are_refused(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no config\.yaml"):
-        export_bundle([tmp_path], tmp_path / "out", say=lambda _text: None)
+        export_bundle([tmp_path], tmp_path / "out", log=lambda _text: None)
     with pytest.raises(SettingsError, match="same modality"):
-        export_bundle([exported.run, exported.run], tmp_path / "out", say=lambda _text: None)
+        export_bundle([exported.run, exported.run], tmp_path / "out", log=lambda _text: None)
 
 
 def voice(seconds: float, seed: int = 0) -> torch.Tensor:

@@ -79,13 +79,13 @@ class Exported:
             where="test",
         )
         self.run = root / "run"
-        run_experiment(self.config, self.run, say=quiet)
+        run_experiment(self.config, self.run, log=quiet)
         decide_run(self.config, self.run)
         self.whole, self.path = root / "whole", root / "bundle"
-        export_bundle([self.run], self.whole, int8=False, say=quiet)
+        export_bundle([self.run], self.whole, int8=False, log=quiet)
         with pytest.MonkeyPatch.context() as patch:
             self.export_no_graph_anew(patch)
-            export_bundle([self.run], self.path, say=quiet)
+            export_bundle([self.run], self.path, log=quiet)
         self.recognizer = EmotionRecognizer(load_bundle(self.path))
 
     def export_no_graph_anew(self, patch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ class Exported:
             shutil.copy(self.whole / path.name, path)
 
         for name in ("write_graph", "write_fusion_graph"):
-            patch.setattr(export_streams, name, copy)
+            patch.setattr(streams, name, copy)
 
 
 @pytest.fixture(scope="module", params=["cross_attention", "concat"])
@@ -228,7 +228,7 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     for name, names in spoiled.items():
         monkeypatch.setattr(quantise, name, spoiling(names, getattr(quantise, name)))
     exported.export_no_graph_anew(monkeypatch)
-    export_bundle([exported.run], tmp_path / "out", say=quiet)
+    export_bundle([exported.run], tmp_path / "out", log=quiet)
     found = entries(tmp_path / "out")
     in_blocks = exported.config.model.fusion.kind == "cross_attention"  # concatenation has no product but Gemm
     expected = "int8 in blocks" if in_blocks else "fp32"
@@ -297,7 +297,7 @@ def test_whether_a_regression_has_learned_is_a_matter_of_the_run_and_not_of_the_
         )
         (voices / "manifest.tsv").write_text("\n".join([first, *rows]) + "\n", encoding="utf-8")
         tree["corpora"][1].update(repeat=0, test=False)
-    run_experiment(build_config(tree), tmp_path / "run", say=quiet)
+    run_experiment(build_config(tree), tmp_path / "run", log=quiet)
     run, found = FinishedRun.read(tmp_path / "run"), []
 
     class Done(BaseException):
@@ -311,7 +311,7 @@ def test_whether_a_regression_has_learned_is_a_matter_of_the_run_and_not_of_the_
     monkeypatch.setattr(streams, "write_graph", lambda *_: None)
     monkeypatch.setattr(streams, "write_fusion_graph", note)
     with pytest.raises(Done):
-        export_streams(run, tmp_path, int8=False, say=quiet)
+        export_streams(run, tmp_path, int8=False, log=quiet)
     assert found == [corpus == "one rated"]
 
 
@@ -330,4 +330,4 @@ def test_a_run_that_did_not_note_what_it_learned_is_judged_by_whom_it_tested(tmp
 
 def test_a_run_of_several_streams_is_exported_alone(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="has several modalities: export it alone"):
-        export_bundle([exported.run, exported.run], tmp_path / "two", say=quiet)
+        export_bundle([exported.run, exported.run], tmp_path / "two", log=quiet)

@@ -60,7 +60,7 @@ class Workshop:
 
     def run(self, name: str, *overrides: str, folder: str = "") -> dict[str, Any]:
         return run_experiment(
-            self.config(name, *overrides), self.root / "runs" / (folder or name), say=lambda _text: None
+            self.config(name, *overrides), self.root / "runs" / (folder or name), log=lambda _text: None
         )
 
 
@@ -77,7 +77,7 @@ def test_every_configuration_tests_each_session_once_with_another_one_to_validat
     workshop: Workshop, name: str
 ) -> None:
     config = workshop.config(name)
-    data = load_data(config, say=lambda _text: None)
+    data = load_data(config, log=lambda _text: None)
     plan = make_folds(config.folds, data, config.seed)
     assert sorted(index for fold in plan for index in fold.test) == list(range(len(data.items)))
     for fold in plan:
@@ -107,7 +107,7 @@ def test_a_fusion_run_keeps_predictions_of_every_set_of_modalities(workshop: Wor
     assert np.isfinite(found.affect_truth).any()
     assert set(json.loads((folder / "summary.json").read_text())["iemocap"]["ccc"]) == {"valence", "arousal"}
     config = workshop.config("ours", "folds.only=2")
-    data = load_data(config, say=lambda _text: None)
+    data = load_data(config, log=lambda _text: None)
     tested = make_folds(config.folds, data, config.seed)[0].test
     network = restore(config, folder / "fold0" / "best.safetensors")
     (logits,) = predict_subsets(config, network, [data.samples[index] for index in tested], [("text",)])
@@ -142,7 +142,7 @@ def test_the_sub_modules_of_the_fair_protocol_do_not_fit_that_of_paper_a(worksho
 def test_long_utterances_can_be_dropped_before_the_split(workshop: Workshop) -> None:
     config = workshop.config("paper_a_protocol", "corpora=[{name: iemocap, longest_s: 0.5}]")
     with pytest.raises(Exception, match="no item"):
-        load_data(config, say=lambda _text: None)
+        load_data(config, log=lambda _text: None)
 
 
 def test_a_fusion_starts_from_the_encoder_of_the_same_fold(workshop: Workshop) -> None:
@@ -184,7 +184,7 @@ def test_features_of_a_frozen_encoder_are_computed_once_and_change_nothing(works
 
     config = workshop.config("paper_b_fusion")
     assert kept_modalities(config) == ("speech", "text")
-    samples = load_data(config, say=lambda _text: None).samples[:12]
+    samples = load_data(config, log=lambda _text: None).samples[:12]
     kept = with_features(config, samples, fold="fold0", cache=tmp_path)
     files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}
     assert len(list(tmp_path.iterdir())) == 2

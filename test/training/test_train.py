@@ -80,7 +80,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "small"
-    run_experiment(small(voices), folder, say=lambda _text: None)
+    run_experiment(small(voices), folder, log=lambda _text: None)
     return folder
 
 
@@ -115,13 +115,13 @@ def test_no_file_of_a_run_can_run_code(run: Path) -> None:
 
 def test_a_finished_run_is_not_trained_again(run: Path, voices: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")}
-    run_experiment(small(voices), run, say=lambda _text: None)
+    run_experiment(small(voices), run, log=lambda _text: None)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")} == before
 
 
 def test_a_run_folder_of_another_experiment_is_refused(run: Path, voices: Path) -> None:
     with pytest.raises(SettingsError, match=r"other settings \(optimiser\.epochs=6\): name another folder"):
-        run_experiment(small(voices, epochs=7), run, say=lambda _text: None)
+        run_experiment(small(voices, epochs=7), run, log=lambda _text: None)
 
 
 def test_a_killed_run_resumes_to_the_same_result(
@@ -140,10 +140,10 @@ def test_a_killed_run_resumes_to_the_same_result(
 
     monkeypatch.setattr(SafeCheckpoints, "save_checkpoint", save_until_the_kill)
     with pytest.raises(Killed):
-        run_experiment(small(voices), tmp_path / "run", say=lambda _text: None)
+        run_experiment(small(voices), tmp_path / "run", log=lambda _text: None)
     assert (tmp_path / "run" / "fold0" / "last.safetensors").is_file()
     monkeypatch.undo()
-    run_experiment(small(voices), tmp_path / "run", say=lambda _text: None)
+    run_experiment(small(voices), tmp_path / "run", log=lambda _text: None)
     one, other = OutOfFold.load(run / "predictions.npz"), OutOfFold.load(tmp_path / "run" / "predictions.npz")
     np.testing.assert_array_equal(one.item_id, other.item_id)
     np.testing.assert_array_equal(one.logits, other.logits)
@@ -164,10 +164,10 @@ def test_a_run_that_is_killed_while_it_predicts_is_not_trained_again(
 
     monkeypatch.setattr(experiment, "predict_subsets", die)
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(config, folder, say=lambda _text: None)
+        run_experiment(config, folder, log=lambda _text: None)
     monkeypatch.undo()
     before = (folder / "fold0" / "best.safetensors").stat().st_mtime_ns
-    run_experiment(config, folder, say=lambda _text: None)
+    run_experiment(config, folder, log=lambda _text: None)
     assert (folder / "fold0" / "best.safetensors").stat().st_mtime_ns == before
     assert len(OutOfFold.load(folder / "predictions.npz")) == 24
 
@@ -189,7 +189,7 @@ def test_bf16_computes_in_half_precision_about_what_fp32_does_and_keeps_whole_we
     for precision in losses:
         config = small(voices, precision=precision, epochs=1)
         config = dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, final=False))
-        run_experiment(config, tmp_path / precision, say=lambda _text: None)
+        run_experiment(config, tmp_path / precision, log=lambda _text: None)
     for precision, told in losses.items():
         assert len(told) > 2
         assert {halves for halves, _ in told} == {precision == "bf16"}
@@ -202,11 +202,11 @@ def test_bf16_computes_in_half_precision_about_what_fp32_does_and_keeps_whole_we
 def test_a_wrong_path_leaves_no_run_behind_and_moved_data_goes_on(run: Path, voices: Path, tmp_path: Path) -> None:
     config = small(tmp_path / "nowhere")
     with pytest.raises(CorpusError, match="no folder"):
-        run_experiment(config, tmp_path / "run", say=lambda _text: None)
+        run_experiment(config, tmp_path / "run", log=lambda _text: None)
     assert not (tmp_path / "run").exists()
     moved = shutil.copytree(voices, tmp_path / "moved" / "voices")
     copy = shutil.copytree(run, tmp_path / "copy")
-    run_experiment(small(moved), copy, say=lambda _text: None)
+    run_experiment(small(moved), copy, log=lambda _text: None)
     assert read_config(copy) == small(voices)
 
 
@@ -220,7 +220,7 @@ def test_a_run_does_not_go_on_with_other_data_than_it_was_begun_with(
 
     monkeypatch.setattr(experiment, "fit", die)
     with pytest.raises(RuntimeError, match="killed"):
-        run_experiment(small(voices), folder, say=lambda _text: None)
+        run_experiment(small(voices), folder, log=lambda _text: None)
     monkeypatch.setattr(experiment, "fit", lambda *_args, **_settings: pytest.fail("it goes on"))
     first, *rows = manifest_lines(voices)
     changes = {
@@ -233,12 +233,12 @@ def test_a_run_does_not_go_on_with_other_data_than_it_was_begun_with(
         (copy / "manifest.tsv").write_text("\n".join([first, *table]) + "\n", encoding="utf-8")
         sentence = rf"begun with other {named} than there are now: restore them, or name another folder with --run"
         with pytest.raises(SettingsError, match=sentence):
-            run_experiment(small(copy), folder, say=lambda _text: None)
+            run_experiment(small(copy), folder, log=lambda _text: None)
     samples, rate = soundfile.read(copy / "0-happy-0.wav")
     soundfile.write(copy / "0-happy-0.wav", samples[:-100], rate)
     shutil.copy(voices / "manifest.tsv", copy)
     with pytest.raises(SettingsError, match="begun with other recordings of voices than"):
-        run_experiment(small(copy), folder, say=lambda _text: None)
+        run_experiment(small(copy), folder, log=lambda _text: None)
 
 
 def test_a_finished_run_of_other_data_is_not_taken_for_this_one(run: Path, voices: Path, tmp_path: Path) -> None:
@@ -246,16 +246,16 @@ def test_a_finished_run_of_other_data_is_not_taken_for_this_one(run: Path, voice
     first, *rows = manifest_lines(voices)
     (copy / "manifest.tsv").write_text("\n".join([first, *rows[1:]]) + "\n", encoding="utf-8")
     with pytest.raises(SettingsError, match="begun with other items of voices"):
-        run_experiment(small(copy), mine, say=lambda _text: None)
+        run_experiment(small(copy), mine, log=lambda _text: None)
     (mine / "origin.json").write_text("{", encoding="utf-8")
     with pytest.raises(SettingsError, match=r"origin\.json is damaged .*: name another folder"):
-        run_experiment(small(copy), mine, say=lambda _text: None)
+        run_experiment(small(copy), mine, log=lambda _text: None)
 
 
 def test_a_run_of_an_earlier_version_goes_on(run: Path, voices: Path, tmp_path: Path) -> None:
     mine = shutil.copytree(run, tmp_path / "run")
     (mine / "origin.json").unlink()
-    assert run_experiment(small(voices), mine, say=lambda _text: None)["voices"]["items"] == 24
+    assert run_experiment(small(voices), mine, log=lambda _text: None)["voices"]["items"] == 24
     assert not (mine / "origin.json").exists(), "with what it was begun is not known"
 
 
@@ -272,13 +272,13 @@ def test_a_run_does_not_go_on_with_an_encoder_that_was_trained_again(
 
     monkeypatch.setattr(experiment, "fit", die)
     with pytest.raises(RuntimeError, match="killed"):
-        run_experiment(config, folder, say=lambda _text: None)
+        run_experiment(config, folder, log=lambda _text: None)
     with pytest.raises(RuntimeError, match="killed"):
-        run_experiment(config, folder, say=lambda _text: None)  # nothing has changed
+        run_experiment(config, folder, log=lambda _text: None)  # nothing has changed
     weights = load_file(first / "final" / "best.safetensors")
     save_file({name: value + 1 for name, value in weights.items()}, first / "final" / "best.safetensors")
     with pytest.raises(SettingsError, match=rf"begun with other weights of final of {first} than there are now"):
-        run_experiment(config, folder, say=lambda _text: None)
+        run_experiment(config, folder, log=lambda _text: None)
 
 
 def test_words_and_models_belong_to_what_a_run_is_begun_with(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_words_and_models_belong_to_what_a_run_is_begun_with(tmp_path: Path) -> 
     def origin(words: str) -> dict[str, Any]:
         table = [f"{rows[0]}\ttext", *(f"{row}\t{words}" for row in rows[1:])]
         (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
-        return dict(origin_of(config, load_data(config, say=lambda _text: None), ()))
+        return dict(origin_of(config, load_data(config, log=lambda _text: None), ()))
 
     def changed(one: dict[str, Any], other: dict[str, Any]) -> set[tuple[str, str]]:
         return {(what, name) for what in one for name in one[what] if one[what][name] != other[what][name]}
@@ -314,7 +314,7 @@ def test_people_and_corpora_of_an_encoder_come_with_it(run: Path, tmp_path: Path
     tree["corpora"][0]["name"] = "others"
     tree["model"]["streams"]["speech"].update(weights=str(run), train="none")
     tree["folds"]["only"] = 1
-    run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+    run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
     corpora = json.loads((tmp_path / "run" / "corpora.json").read_text(encoding="utf-8"))
     assert corpora["voices"]["people"] == ["p0", "p1", "p2", "p3"]
     assert set(corpora) == {"voices", "others"}
@@ -340,14 +340,14 @@ def test_a_transformer_has_dropout_in_training_and_what_is_frozen_has_none(
     copy = shutil.copytree(voices, tmp_path / "voices")
     (copy / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     first = small(copy, epochs=1)
-    run_experiment(first, tmp_path / "first", say=lambda _text: None)
+    run_experiment(first, tmp_path / "first", log=lambda _text: None)
     tree = config_tree(first)
     tree["model"]["streams"]["speech"].update(weights=str(tmp_path / "first"), train="none")
     tree["model"]["streams"]["text"].update(kind="pretrained", source=str(write_bert(tmp_path / "bert")), dropout=0.2)
     tree["model"]["fusion"].update(kind="cross_attention", width=8, heads=2, auxiliary=1.0)
     tree["folds"]["only"] = 1
     monkeypatch.setattr(Learner, "on_train_batch_start", note)
-    run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+    run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
     assert set(seen) == {(False, True, 0.2)}
     theirs, mine = (load_file(tmp_path / name / "fold0" / "best.safetensors") for name in ("first", "run"))
     for name, value in theirs.items():
@@ -401,7 +401,7 @@ def test_a_modality_that_nothing_has_is_refused(voices: Path, tmp_path: Path) ->
     tree["model"]["streams"]["mocap"].update(kind="motion", width=8)
     tree["model"]["fusion"].update(kind="concat", width=8)
     with pytest.raises(CorpusError, match=r"has mocap: give the missing data, or leave the stream out"):
-        run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+        run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
 
 
 def test_with_kept_hearing_words_and_motion_still_change() -> None:
@@ -413,13 +413,13 @@ def test_with_kept_hearing_words_and_motion_still_change() -> None:
         },
         "augment": {"text": {"drop_word": 0.5}},
     }
-    heard = tuple(np.full((4, 67), number, np.float16) for number in range(3))
-    sample = Sample(0, speech=np.ones(1600, np.int16), text="one two three four five six", heard=heard)
+    spectra = tuple(np.full((4, 67), number, np.float16) for number in range(3))
+    sample = Sample(0, speech=np.ones(1600, np.int16), text="one two three four five six", spectra=spectra)
     samples = SampleSet([sample], build_config(tree), training=True)
     found = [samples[epoch, 0][1] for epoch in range(20)]
     assert len({one.text for one in found}) > 5
-    assert {float(one.heard[0][0, 0]) for one in found} == {0.0, 1.0, 2.0}
-    assert all(one.has("speech") and len(one.heard) == 1 for one in found)
+    assert {float(one.spectra[0][0, 0]) for one in found} == {0.0, 1.0, 2.0}
+    assert all(one.has("speech") and len(one.spectra) == 1 for one in found)
 
 
 def test_a_checkpoint_gives_back_nested_state(tmp_path: Path) -> None:
@@ -435,7 +435,7 @@ def test_broken_data_is_told_before_training_starts(voices: Path, tmp_path: Path
     copy = write_voices(tmp_path / "voices", people=3, clips=1)
     (copy / "1-sad-0.wav").unlink()
     with pytest.raises(CorpusError, match=r"1-sad-0\.wav"):
-        run_experiment(small(copy), tmp_path / "run", say=lambda _text: None)
+        run_experiment(small(copy), tmp_path / "run", log=lambda _text: None)
     assert not (tmp_path / "run" / "fold0").exists()
 
 

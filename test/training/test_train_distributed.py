@@ -38,7 +38,7 @@ def train_here(root: Path, run: str, *overrides: str, config: str = "paper_b_fus
     path = ROOT / "config" / "train" / f"{config}.yaml"
     data = {"iemocap": str(root / "IEMOCAP_full_release")}
     experiment = load_config(path, overrides=settings(root, config, overrides), data=data)
-    run_experiment(experiment, root / "runs" / run, say=lambda _text: None)
+    run_experiment(experiment, root / "runs" / run, log=lambda _text: None)
 
 
 def train(root: Path, run: str, *overrides: str, config: str = "paper_b_fusion") -> str:

@@ -40,7 +40,7 @@ def test_one_thread_hears_and_the_process_keeps_its_number(
 
     monkeypatch.setattr(FrontEnd, "forward", note)
     (sample,) = with_variants(config, [VOICE])
-    assert len(sample.heard) == 3
+    assert len(sample.spectra) == 3
     assert found == [1, 1, 1]
     assert torch.get_num_threads() == 3
 

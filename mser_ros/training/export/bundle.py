@@ -25,11 +25,11 @@ from .quantise import shrink
 from .streams import export_streams
 from .target import check_target, replacing
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def export_bundle(
-    folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, say: Say = print
+    folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, log: Log = print
 ) -> None:
     """Write a bundle of one run per modality, or of one run of several, which replaces `out` as a whole once all has
     worked (see `target.replacing`).
@@ -49,9 +49,9 @@ def export_bundle(
         raise SettingsError("two of these runs are of the same modality: name one of each")
     with replacing(out) as folder:
         if several:
-            modalities, fusion = export_streams(runs[0], folder, int8=int8, say=say)
+            modalities, fusion = export_streams(runs[0], folder, int8=int8, log=log)
         else:
-            modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
+            modalities = {run.modality: _export_modality(run, folder, int8=int8, log=log) for run in runs}
             fusion = fit_log_linear({run.modality: run.rows() for run in runs}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
@@ -65,16 +65,16 @@ def export_bundle(
             (folder / file).write_text(text, encoding="utf-8")
         write_manifest(folder, manifest)
         bundle = load_bundle(folder)
-    say(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
+    log(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, say: Say) -> dict[str, Any]:
+def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, log: Log) -> dict[str, Any]:
     modality, config = run.modality, run.config
     network = restore(config, run.final_weights)
     graph = folder / f"{modality}.onnx"
-    samples = load_data(config, limit=CHECKED, say=lambda _text: None).samples
+    samples = load_data(config, limit=CHECKED, log=lambda _text: None).samples
     write_graph(network, modality, config, graph)
-    made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, say=say)
+    made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, log=log)
     return modality_entry(run, modality, folder, run.rows(), *made[modality])
 
 

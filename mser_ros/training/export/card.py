@@ -107,11 +107,11 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
 
 def _calibration(manifest: Mapping[str, Any]) -> list[str]:
     """How the calibration error was measured, by what was judged so."""
-    told: dict[str, list[str]] = {}
+    methods: dict[str, list[str]] = {}
     for name, entry in manifest["modalities"].items():
-        told.setdefault(entry.get("judged_by", ""), []).append(name)
-    told.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
-    parts = [f"{', '.join(names)} with {how}" for how, names in told.items() if how]
+        methods.setdefault(entry.get("judged_by", ""), []).append(name)
+    methods.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
+    parts = [f"{', '.join(names)} with {how}" for how, names in methods.items() if how]
     return [f"ECE is measured of {'; of '.join(parts)}. What ships is fitted on all of these predictions.", ""]
 
 
@@ -127,9 +127,9 @@ def _row(figures: Mapping[str, Any]) -> str:
 def _export_check(manifest: Mapping[str, Any]) -> list[str]:
     entries, fusion = list(manifest["modalities"].values()), manifest["fusion"]
     flattered = "on real utterances, most of which it was trained on, which flatters the agreement."
-    told = f"Each graph against the network that it was exported from, {flattered}"
+    intro = f"Each graph against the network that it was exported from, {flattered}"
     if fusion["kind"] == "graph":
-        told = (
+        intro = (
             f"All graphs together against the network that they were exported from, {flattered} A line is with the "
             f"graphs down to it as they ship and those below it in fp32; that of {fusion['graph']} is of what ships."
         )
@@ -137,7 +137,7 @@ def _export_check(manifest: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Export",
         "",
-        told,
+        intro,
         "",
         "| graph | precision | utterances | same label | largest difference of a probability |",
         "|---|---|---|---|---|",

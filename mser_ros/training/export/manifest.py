@@ -39,7 +39,7 @@ def modality_entry(
         "metrics": {},
     }
     if rows is not None and temperatures is not None:
-        entry["judged_by"] = temperatures.told
+        entry["judged_by"] = temperatures.method
         entry["metrics"] = {
             source: {"synthetic": run.synthetic([source]), **figures(score(temperatures.predictions(rows.of(source))))}
             for source in rows.sources

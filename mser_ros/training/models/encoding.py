@@ -23,7 +23,7 @@ def is_frozen(encoder: nn.Module) -> bool:
     return not any(weight.requires_grad for weight in encoder.parameters())
 
 
-def settle(encoder: nn.Module) -> None:
+def hold_frozen(encoder: nn.Module) -> None:
     """A frozen encoder has no dropout and keeps its statistics, in training too."""
     if is_frozen(encoder):
         encoder.eval()

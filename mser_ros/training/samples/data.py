@@ -46,7 +46,7 @@ class Data:
         return {self.items[index].corpus for index in learned if self.samples[index].affect is not None}
 
 
-def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:
+def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], None] = print) -> Data:
     """Open every corpus, then load every item, or about `limit` that are spread evenly over all.
 
     Raises `CorpusError` that lists what is missing.
@@ -64,7 +64,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         items += chosen
         entries += [Entry(source, entry.repeat, entry.test)] * len(chosen)
         synthetic = ", synthetic" if corpus.synthetic else ""
-        say(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
+        log(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1
     items, entries = items[::step], entries[::step]
     samples = [
@@ -83,7 +83,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         raise CorpusError(f"no item of these corpora has {' or '.join(lacking)}: {cure}")
     if any(not samples[index].has(name) for index in kept for name in config.modalities) or len(kept) < len(items):
         counts = (f"{name} {sum(samples[index].has(name) for index in kept)}" for name in config.modalities)
-        say(f"{len(kept)} of {len(items)} items can be used; with {', '.join(counts)}")
+        log(f"{len(kept)} of {len(items)} items can be used; with {', '.join(counts)}")
     return Data(
         tuple(items[i] for i in kept),
         tuple(entries[i] for i in kept),

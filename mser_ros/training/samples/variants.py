@@ -17,7 +17,7 @@ from .inputs import Sample
 
 
 def with_variants(config: ExperimentConfig, samples: Sequence[Sample]) -> tuple[Sample, ...]:
-    """The samples with `heard` in the place of their waveforms, where the experiment asks for variants."""
+    """The samples with `spectra` in the place of their waveforms, where the experiment asks for variants."""
     settings = config.model.streams.speech
     if settings.kind != "log_mel" or not settings.variants:
         return tuple(samples)
@@ -32,7 +32,7 @@ def with_variants(config: ExperimentConfig, samples: Sequence[Sample]) -> tuple[
             for variant in range(1, settings.variants + 1):
                 rng = np.random.default_rng((config.seed, index, variant))
                 voices.append(change_speech(sample.speech, config.augment.speech, rng))
-            out.append(dataclasses.replace(sample, heard=tuple(_hear(front_end, voice) for voice in voices)))
+            out.append(dataclasses.replace(sample, spectra=tuple(_spectrum(front_end, voice) for voice in voices)))
     return tuple(out)
 
 
@@ -47,7 +47,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _hear(front_end: FrontEnd, voice: np.ndarray) -> np.ndarray:
+def _spectrum(front_end: FrontEnd, voice: np.ndarray) -> np.ndarray:
     with torch.inference_mode():
         frames, mask = front_end(torch.from_numpy(voice.astype(np.float32) / 32768)[None])
     return frames[0][mask[0]].numpy().astype(np.float16)
