@@ -24,7 +24,7 @@ from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.resources import default_bundle_dir
-from mser_ros.training.config.files import config_tree
+from mser_ros.training.config.files import config_tree, load_config
 from mser_ros.training.config.settings import EncoderConfig, ExperimentConfig, InputConfig, SpeechAugmentConfig
 from mser_ros.training.export.agreement import Agreement, Comparison
 from mser_ros.training.export.bundle import export_bundle, fit_log_linear
@@ -205,6 +205,27 @@ def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: 
     entry = modality_entry(dataclasses.replace(run, corpora=swapped), "speech", tmp_path, run.rows(), "int8", check)
     assert not entry["metrics"]["voices"]["synthetic"], "what an encoder came of is not what was tested"
     assert entry["trained_on"] == ["parts", "voices"]
+
+
+def test_a_run_that_was_set_otherwise_than_the_file_of_its_name_says_how(exported: Exported, tmp_path: Path) -> None:
+    def overrides(config: ExperimentConfig) -> dict[str, list[str]]:
+        run = dataclasses.replace(FinishedRun.read(exported.run), config=config)
+        return modality_entry(run, "speech", tmp_path, None, "int8", Agreement(1, 0.0, 1.0))["overrides"]
+
+    assert overrides(exported.config) == {}, "no experiment ships under its name"
+    assert overrides(load_config("paper_b_audio")) == {"paper_b_audio": []}
+    given = ["optimiser.epochs=3", "model.dropout=0.5"]
+    first = tmp_path / "paper_b_audio"
+    first.mkdir()
+    (first / "config.yaml").write_text(
+        yaml.safe_dump(config_tree(load_config("paper_b_audio", overrides=given))), encoding="utf-8"
+    )
+    config = load_config("paper_b_fusion", overrides=["seed=5", f"model.streams.speech.weights={first}"])
+    found = overrides(config)
+    assert {name: sorted(values) for name, values in found.items()} == {
+        "paper_b_fusion": ["seed=5"],
+        "paper_b_audio": sorted(given),
+    }
 
 
 def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Exported, tmp_path: Path) -> None:

@@ -187,16 +187,19 @@ def _retraining(manifest: Mapping[str, Any]) -> list[str]:
     modalities = manifest["modalities"]
     runs = list(_each(modalities, "run"))
     before = [name for names in _each(modalities, "starts_from") for name in names if name not in runs]
+    given = {name: values for known in _each(modalities, "overrides") for name, values in known.items() if values}
+    otherwise = "What stands behind a name was set otherwise than in its file, which alone trains another model."
     folders = " ".join(f"runs/{shlex.quote(name)}" for name in runs)
     return [
         "## Retraining",
         "",
         "```",
         "export MSER_DATA_DIR=FOLDER_OF_CORPORA",
-        *(f"mser train {shlex.quote(name)}" for name in dict.fromkeys([*before, *runs])),
+        *(shlex.join(["mser", "train", name, *given.get(name, [])]) for name in dict.fromkeys([*before, *runs])),
         f"mser export {folders} -o models/{shlex.quote(manifest['name'])}",
         "```",
         "",
+        *([otherwise, ""] if given else []),
         "A configuration that `config/train` does not hold is of whoever exported this. With your own recordings: a "
         "folder with a `manifest.tsv` (columns label, speaker, and file, text or skeleton), named under `corpora` of a "
         "copied configuration.",

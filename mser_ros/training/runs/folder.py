@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ import yaml
 
 from ...corpora import Corpus
 from ...errors import SettingsError
-from ..config.files import CONFIG, config_tree, read_config
+from ..config.files import CONFIG, config_tree, read_config, what_matters
 from ..config.settings import ExperimentConfig
 from .environment import describe_environment
 from .warm_start import encoder_runs
@@ -28,7 +27,7 @@ def check_run(config: ExperimentConfig, folder: Path) -> None:
     """Raise `SettingsError` where the run folder holds another experiment."""
     if not (folder / CONFIG).is_file():
         return
-    old, new = (_flat(config_tree(_what_matters(one))) for one in (read_config(folder), config))
+    old, new = (what_matters(one) for one in (read_config(folder), config))
     other = [f"{name}={old.get(name)}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     if other:
         raise SettingsError(
@@ -85,19 +84,6 @@ def read_environments(folder: Path) -> list[dict[str, Any]]:
 
 def _some(names: Sequence[str]) -> str:
     return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in tree.items():
-        out.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
-    return out
-
-
-def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
-    """Without the settings that say where things lie and how the work is done: a run may go on with other ones."""
-    corpora = tuple(replace(entry, path="") for entry in config.corpora)
-    return replace(config, corpora=corpora, threads=1, devices=1, cache="")
 
 
 def read_corpora(folder: Path) -> dict[str, dict[str, Any]]:
