@@ -1,0 +1,49 @@
+"""What the pages of docs/ and the README say of the code is true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from test_imports import FLOORS, ROOMS
+
+ROOT = Path(__file__).parents[2]
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_floors_on_the_page_are_those_that_hold() -> None:
+    rows = re.findall(r"^\| (\d+) \| (.*?) \|", ARCHITECTURE, flags=re.MULTILINE)
+    floors = tuple(tuple(re.findall(r"`(\w+)`", parts)) for _, parts in rows)
+    assert floors == FLOORS
+    assert ", ".join(ROOMS) in " ".join(ARCHITECTURE.split())
+
+
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([\w./]+\.(?:py|yaml)|[\w./]+/)`", ARCHITECTURE))))
+def test_every_file_that_the_page_names_is_there(name: str) -> None:
+    places = [ROOT / name, ROOT / "mser_ros" / name, ROOT / "config" / "skeletons" / name]
+    assert any(place.exists() for place in places), name
+
+
+@pytest.mark.parametrize(
+    "name", sorted(set(re.findall(r"`(_?[A-Za-z_]+(?:\.(?!py|tsv|yaml)\w+)?)`", ARCHITECTURE.split("## Where")[1])))
+)
+def test_every_name_of_the_recipes_is_in_the_code(name: str) -> None:
+    code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "mser_ros").rglob("*.py"))
+    owner, _, member = name.partition(".")
+    assert re.search(rf"\b{owner}\b", code), name
+    assert not member or re.search(rf"class {owner}\b(.|\n)*?\b{member}\b", code), name
+
+
+def test_the_example_without_ros_in_the_readme_runs(tmp_path: Path) -> None:
+    """As it stands there, with a recording of a moment's silence in the place of the user's."""
+    (code,) = re.findall(r"```python\n(import mser_ros as mser\n.*?)```", README, flags=re.DOTALL)
+    assert code.count("\n") <= 12
+    soundfile.write(tmp_path / "talk.wav", np.zeros(16000, np.int16), 16000)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
