@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -33,6 +33,7 @@ class SpeechNode(PerceptionNode):
 
     def setup(self) -> None:
         self._stage = SpeechStage(self.settings)
+        self.get_logger().info(f"words are read by {self._stage.recogniser}")
         self._silent_ticks = _STALL_TICKS + 1
         self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.offer(Utterance, "utterance", depth=64)
@@ -54,7 +55,7 @@ class SpeechNode(PerceptionNode):
             self._watch = None
 
     def counters(self) -> Mapping[str, Any]:
-        return asdict(self._stage.stream.counters) | {"utterances": self._stage.utterances}
+        return {**self._stage.counters, "recogniser": self._stage.recogniser}
 
     def _receive(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 
-from ..asr.transcriber import Transcriber, create_transcriber
+from ..asr.registry import choose, create_transcriber
+from ..asr.transcriber import Transcriber
 from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
@@ -30,11 +31,16 @@ class SpeechStage:
         self.settings = settings or SpeechSettings()
         self.stream = AudioStream(self.settings.stream)
         self._segmenter = Segmenter(self.settings.segmenter, vad)
-        self._transcriber = transcriber or create_transcriber(self.settings.asr)
+        self._transcriber, self.recogniser = self._recogniser(transcriber)
         self._open: UtteranceEvent | None = None
         self._source: AudioChunk | None = None
         self._next_partial_ns = 0
         self.utterances = 0
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What was heard and read, and what was not, since the stage was made."""
+        return asdict(self.stream.counters) | {"utterances": self.utterances} | dict(self._transcriber.counters)
 
     def push(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
         """Take the next chunk. Raises `AudioError` for one that cannot be used; what was heard before stays."""
@@ -55,6 +61,13 @@ class SpeechStage:
     def close(self) -> None:
         """Free the recogniser."""
         self._transcriber.close()
+
+    def _recogniser(self, transcriber: Transcriber | None) -> tuple[Transcriber, str]:
+        """The recogniser, and in words which one it is and why."""
+        if transcriber is not None:
+            return transcriber, type(transcriber).__name__
+        choice = choose(self.settings.asr)
+        return create_transcriber(self.settings.asr, choice), str(choice)
 
     def _hear(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
         self._source = chunk
