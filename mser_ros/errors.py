@@ -7,6 +7,7 @@
     ├── AudioError            audio that cannot be used: format, rate, channels, an unreadable sound file, no microphone
     ├── SkeletonError         a skeleton that cannot be used: joint count, layout, an unreadable motion file
     ├── TranscriberError      the speech recogniser or its model cannot be used
+    ├── ModelError            a model of the store is missing or damaged, or cannot be had
     ├── BundleError           a model bundle is missing, damaged, tampered with or of another format
     ├── BagError              a bag that cannot be read, or lacks what is needed
     ├── CorpusError           a corpus is missing or broken
@@ -39,6 +40,10 @@ class SkeletonError(MserError):
 
 class TranscriberError(MserError):
     """The speech recogniser or its model cannot be used."""
+
+
+class ModelError(MserError):
+    """A model of the store that is missing or damaged, or cannot be had."""
 
 
 class BundleError(MserError):

@@ -77,12 +77,16 @@ class AsrSettings:
     """Reading the words."""
 
     backend: str = setting(
-        "pocketsphinx",
-        "Speech recogniser: pocketsphinx (built in, English), vosk (needs model_path), or none",
-        choices=("pocketsphinx", "vosk", "none"),
+        "auto",
+        "Speech recogniser; auto: that of the model in model_path, else whisper if its model is here, or pocketsphinx",
+        choices=("auto", "whisper", "vosk", "pocketsphinx", "none"),
     )
-    model_path: str = setting("", "Folder of the recogniser's model; empty: the built-in one (pocketsphinx only)")
-    language: str = setting("en", "BCP 47 tag of the language that the model understands")
+    model_path: str = setting(
+        "", "Folder of the recogniser's model; empty: whisper-base from 'mser models', or pocketsphinx's own"
+    )
+    language: str = setting("en", "BCP 47 tag of the language that is spoken, or auto (whisper only)")
+    translate: bool = setting(False, "Also translate what is said into English (whisper only)")
+    threads: int = setting(1, "Threads of the recogniser (whisper only)", low=1, high=16)
     partial_period_s: float = setting(
         0.5, "Time between provisional transcripts while a person speaks; 0: none", unit="s", low=0, high=10
     )
@@ -272,3 +276,10 @@ def validate(settings: Any) -> None:
             "asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model (asr_model:=FOLDER where "
             "ros2 launch starts the node)"
         )
+    if isinstance(settings, AsrSettings) and settings.backend in ("vosk", "pocketsphinx"):
+        if settings.language == "auto":
+            raise SettingsError(
+                f"asr.backend '{settings.backend}' finds out no language: set asr.language to its model's"
+            )
+        if settings.translate:
+            raise SettingsError(f"asr.backend '{settings.backend}' does not translate: set asr.translate to false")

@@ -5,6 +5,7 @@ They are injected where the real parts go: ``SpeechStage(vad=FakeVad(), transcri
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,7 @@ class FakeTranscriber:
     """Hears one word, `word`, in every half second of audio; remembers what it was given in `received`."""
 
     language = "en"
+    counters: Mapping[str, int] = {}
 
     def __init__(self, word: str = "word", confidence: float = 0.8) -> None:
         self.word = word

@@ -119,13 +119,18 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """What was said; `confidence` is 0..1, or None where the recogniser gives none."""
+    """What was said; `confidence` is 0..1, or None where the recogniser gives none.
+
+    `language`: BCP 47 tag; 'und' where it is not known yet. `translation`: the same in English, where that was asked
+    for and `text` is in another language.
+    """
 
     text: str
     confidence: float | None = None
     words: tuple[Word, ...] = ()
     language: str = ""
     is_final: bool = True
+    translation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,17 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def whisper_base() -> Path:
+    """The real Whisper base; tests that need it are skipped where it cannot be had."""
+    from mser_ros.model_store.store import ModelStore
+
+    found = ModelStore().find("whisper-base")
+    if found is None:
+        pytest.skip("the model whisper-base is missing: call 'mser models get whisper-base'")
+    return found
+
+
 @pytest.fixture
 def ros(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """A ROS domain of the test's own, for nodes in this process and in others."""

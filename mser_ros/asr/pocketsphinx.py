@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ class PocketsphinxTranscriber:
 
     A word's confidence is its posterior in the word lattice.
     """
+
+    counters: Mapping[str, int] = {}
 
     def __init__(self, model_path: str = "", *, language: str = "en") -> None:
         """Raises `DependencyError` without pocketsphinx, `TranscriberError` for a folder without a model."""

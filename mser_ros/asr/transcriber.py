@@ -1,13 +1,12 @@
-"""What every speech recogniser of this package can do, and how to get one from settings."""
+"""What every speech recogniser of this package can do."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 import numpy as np
 
-from ..settings import AsrSettings
 from ..types import Transcript
 
 #: Samples that a recogniser is given at once, whatever the caller's pieces: results must not depend on those.
@@ -23,7 +22,11 @@ class Transcriber(Protocol):
 
     @property
     def language(self) -> str:
-        """BCP 47 tag of the transcripts, '' where none are given."""
+        """BCP 47 tag of the transcripts, 'und' where it is not known yet, '' where none are given."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """What the diagnostics show of this recogniser: counts since it was made, by their names."""
 
     def start(self, start_ns: int) -> None:
         """A new utterance whose first sample has this time; an open one is forgotten."""
@@ -48,6 +51,7 @@ class NullTranscriber:
     """Reads nothing: the backend 'none'."""
 
     language = ""
+    counters: Mapping[str, int] = {}
 
     def start(self, start_ns: int) -> None:
         pass
@@ -66,22 +70,6 @@ class NullTranscriber:
 
     def close(self) -> None:
         pass
-
-
-def create_transcriber(settings: AsrSettings) -> Transcriber:
-    """The recogniser that the settings name, its model loaded.
-
-    Raises `TranscriberError` for a model that cannot be used, `DependencyError` for a recogniser not installed.
-    """
-    if settings.backend == "pocketsphinx":
-        from .pocketsphinx import PocketsphinxTranscriber
-
-        return PocketsphinxTranscriber(settings.model_path, language=settings.language)
-    if settings.backend == "vosk":
-        from .vosk import VoskTranscriber
-
-        return VoskTranscriber(settings.model_path, language=settings.language)
-    return NullTranscriber()
 
 
 class Pieces:

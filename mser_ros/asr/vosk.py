@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ class VoskTranscriber:
     Each utterance gets a recogniser of its own, because Vosk's reset keeps the speaker adaptation of what it heard
     before. A word's confidence is that of Kaldi's minimum Bayes risk decoding.
     """
+
+    counters: Mapping[str, int] = {}
 
     def __init__(self, model_path: str, *, language: str = "en") -> None:
         """Raises `DependencyError` without Vosk, `TranscriberError` for a folder that is not a Vosk model."""

@@ -173,7 +173,7 @@ def _bundle(path: str) -> str:
 
 
 def _recognisers(model: str) -> Iterator[Finding]:
-    from ..asr.transcriber import create_transcriber
+    from ..asr.registry import create_transcriber
     from ..settings import AsrSettings
 
     def load(backend: str, path: str = "") -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..asr.transcriber import create_transcriber
+from ..asr.registry import create_transcriber
 from ..corpora import Corpus, corpus_folder, open_corpus, people_of
 from ..corpora.pseudo import SOURCES
 from ..errors import CorpusError, SettingsError

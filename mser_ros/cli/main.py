@@ -19,6 +19,7 @@ COMMANDS = {
     "doctor": ("doctor", "Tell what is installed, what is missing and how to mend it."),
     "params": ("params", "Print every parameter of every node, as YAML or Markdown."),
     "bench": ("bench", "Measure latency, load and memory of the live nodes."),
+    "models": ("models", "Get pre-trained models, such as the speech recogniser's, and check them."),
     "bundle": ("bundle", "Show or verify a model bundle."),
     "train": ("train", "Train a model from a configuration."),
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),

@@ -48,7 +48,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "microphone": ("true", "true or false: run the microphone node; false: audio comes from elsewhere"),
     "device": ("", f"Number of the sound device, or a part of its name{_FILE}"),
     "bundle": ("", f"Folder of the model bundle{_FILE}"),
-    "asr_backend": ("", f"pocketsphinx, vosk or none{_FILE}"),
+    "asr_backend": ("", f"auto, whisper, vosk, pocketsphinx or none{_FILE}"),
     "asr_model": ("", f"Folder of the recogniser's model, which vosk needs{_FILE}"),
     **{topic: (topic, f"Topic of {what}") for topic, what in TOPICS.items()},
 }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -34,6 +33,7 @@ class SpeechNode(PerceptionNode):
 
     def setup(self) -> None:
         self._stage = SpeechStage(self.settings, on_failure=self.contain)
+        self.get_logger().info(f"words are read by {self._stage.recogniser}")
         self._silent_ticks = _STALL_TICKS + 1
         self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.offer(Utterance, "utterance", depth=64)
@@ -56,10 +56,7 @@ class SpeechNode(PerceptionNode):
             self._watch = None
 
     def counters(self) -> Mapping[str, Any]:
-        return asdict(self._stage.stream.counters) | {
-            "utterances": self._stage.utterances,
-            "unread": self._stage.unread,
-        }
+        return {**self._stage.counters, "recogniser": self._stage.recogniser}
 
     def _receive(self, message: AudioFrame) -> None:
         arrival_ns = self.get_clock().now().nanoseconds

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import TypeVar
 
 import numpy as np
 
-from ..asr.transcriber import Transcriber, create_transcriber
+from ..asr.registry import choose, create_transcriber
+from ..asr.transcriber import Transcriber
 from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
@@ -38,16 +39,17 @@ class SpeechStage:
         self.settings = settings or SpeechSettings()
         self.stream = AudioStream(self.settings.stream)
         self._segmenter = Segmenter(self.settings.segmenter, vad)
-        self._transcriber = _Contained(transcriber or create_transcriber(self.settings.asr), on_failure)
+        reads, self.recogniser = self._recogniser(transcriber)
+        self._transcriber = _Contained(reads, on_failure)
         self._open: UtteranceEvent | None = None
         self._source: AudioChunk | None = None
         self._next_partial_ns = 0
         self.utterances = 0
 
     @property
-    def unread(self) -> int:
-        """Utterances whose words an error of the recogniser has cost."""
-        return self._transcriber.failures
+    def counters(self) -> Mapping[str, int]:
+        """What was heard and read, and what was not, since the stage was made."""
+        return asdict(self.stream.counters) | {"utterances": self.utterances} | dict(self._transcriber.counters)
 
     def push(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[AudioChunk | UtteranceEvent]:
         """Take the next chunk, which was received at `arrival_ns` on the clock of the stamps: the time of audio that
@@ -73,6 +75,13 @@ class SpeechStage:
                 self._source = item
                 yield item
                 yield from self._segment(self._segmenter.push(item))
+
+    def _recogniser(self, transcriber: Transcriber | None) -> tuple[Transcriber, str]:
+        """The recogniser, and in words which one it is and why."""
+        if transcriber is not None:
+            return transcriber, type(transcriber).__name__
+        choice = choose(self.settings.asr)
+        return create_transcriber(self.settings.asr, choice), str(choice)
 
     def _segment(self, events: Iterable[SegmentEvent]) -> Iterator[UtteranceEvent]:
         for event in events:
@@ -142,11 +151,16 @@ class _Contained:
         self._transcriber = transcriber
         self._on_failure = on_failure
         self._has_failed = False
-        self.failures = 0
+        self._failures = 0
 
     @property
     def language(self) -> str:
         return self._transcriber.language
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Those of the transcriber, and the utterances whose words its errors have cost."""
+        return {**self._transcriber.counters, "unread": self._failures}
 
     def start(self, start_ns: int) -> None:
         self._has_failed = False
@@ -174,6 +188,6 @@ class _Contained:
             return call()
         except Exception as error:
             self._has_failed = True
-            self.failures += 1
+            self._failures += 1
             self._on_failure(error)
             return otherwise

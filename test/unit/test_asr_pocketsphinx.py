@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from clips import noise, silence, spoken
 
-from mser_ros.asr.transcriber import Transcriber, create_transcriber
+from mser_ros.asr.registry import create_transcriber
+from mser_ros.asr.transcriber import Transcriber
 from mser_ros.errors import TranscriberError
 from mser_ros.settings import AsrSettings
 from mser_ros.types import NS_PER_S, Transcript

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mser_ros.asr.transcriber import PIECE, NullTranscriber, Pieces, create_transcriber, mean_confidence
+from mser_ros.asr.registry import create_transcriber
+from mser_ros.asr.transcriber import PIECE, NullTranscriber, Pieces, mean_confidence
 from mser_ros.settings import AsrSettings
 from mser_ros.types import Transcript
 

@@ -332,7 +332,7 @@ def test_a_recogniser_that_fails_costs_the_words_of_one_utterance_only(call: str
         (event.state, event.start_ns, event.end_ns) for event in expected
     ]
     assert [str(error) for error in told] == ["injected"]
-    assert tested.unread == 1
+    assert tested.counters["unread"] == 1
 
 
 def test_a_recogniser_that_fails_to_forget_a_noise_hears_the_next_utterance() -> None:

@@ -1,0 +1,276 @@
+"""Whisper as a recogniser of utterances: words, times, confidences, partial texts, a guard against invented text."""
+
+from __future__ import annotations
+
+import math
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import takewhile
+
+import numpy as np
+
+from ..errors import TranscriberError
+from ..types import SAMPLE_RATE, Transcript, Word, to_ns
+from .transcriber import mean_confidence
+from .whisper_model import LONGEST, Decoded, Encoded, WhisperModel
+
+#: Languages that are written without spaces between words.
+_UNSPACED = frozenset({"zh", "yue", "ja", "th", "lo", "my", "km", "bo"})
+#: What a character looks like whose bytes are not all there.
+_UNFINISHED = "\ufffd"
+#: Shorter audio holds no word [samples].
+_SHORTEST = SAMPLE_RATE // 10
+#: Longer audio than can be encoded at once is cut where it is quietest over this length, in the last part [samples].
+_QUIET, _CUT_FROM = SAMPLE_RATE // 10, LONGEST * 2 // 3
+#: How much less likely a token becomes when a text that went round in circles is read again.
+_PENALTY = 1.2
+#: Partial texts may take this part of the time.
+_PARTIAL_SHARE = 0.5
+
+
+@dataclass(frozen=True)
+class Guard:
+    """When a text counts as invented, which Whisper's are in noise, music and silence.
+
+    `log_probability`: a text whose tokens have less in the mean is guessed; `silent_log_probability`: the same where
+    nobody speaks with a probability above `no_speech`. `repetition`: a text that zlib makes shorter by this factor says
+    the same again and again. `tokens_per_s`: nobody can say more. The first, the third and the fourth value are those
+    of Whisper's own transcription.
+    """
+
+    log_probability: float = -1.0
+    silent_log_probability: float = -0.7
+    no_speech: float = 0.6
+    repetition: float = 2.4
+    tokens_per_s: float = 15.0
+
+    def refuses(self, decoded: Decoded, text: str, duration_s: float) -> bool:
+        """`text`: what the tokens spell."""
+        if not decoded.tokens:
+            return False
+        least = self.silent_log_probability if decoded.no_speech > self.no_speech else self.log_probability
+        return (
+            not any(letter.isalnum() for letter in text)
+            or float(np.mean(decoded.log_probabilities)) < least
+            or repetition(text) > self.repetition
+            or len(decoded.tokens) > self.tokens_per_s * max(duration_s, 1.0)
+        )
+
+
+def repetition(text: str) -> float:
+    """How much shorter zlib makes a text."""
+    content = text.encode()
+    return len(content) / len(zlib.compress(content))
+
+
+class WhisperTranscriber:
+    """Reads each utterance as a whole when it is over.
+
+    Partial texts come from reading what there is so far every `partial_period_s`: what two readings in a row agree on
+    is told, and never taken back (local agreement, Macháček et al. 2023). They are left out where they would take more
+    than half of the time.
+
+    A word's confidence is the probability of its tokens, each given those before. It is not calibrated.
+    """
+
+    def __init__(
+        self,
+        model: WhisperModel,
+        *,
+        language: str = "en",
+        translate: bool = False,
+        partial_period_s: float = 0.5,
+        guard: Guard | None = None,
+    ) -> None:
+        """`language`: a BCP 47 tag, or 'auto'. Raises `TranscriberError` for one that the model does not know."""
+        code = language.split("-")[0].lower()
+        if code != "auto" and code not in model.languages:
+            raise TranscriberError(
+                f"this Whisper model does not know the language '{language}': set asr.language to 'auto' or one of "
+                f"{', '.join(model.languages)}"
+            )
+        self._model = model
+        self._fixed = "" if code == "auto" else code
+        self._tag = "und" if code == "auto" else language
+        self._translate = translate
+        self._period = round(partial_period_s * SAMPLE_RATE)
+        self._guard = guard or Guard()
+        self._rejected = self._skipped = 0
+        self._open: _Utterance | None = None
+
+    @property
+    def language(self) -> str:
+        return self._open.language if self._open else self._tag
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        return {"rejected_texts": self._rejected, "skipped_partials": self._skipped}
+
+    def start(self, start_ns: int) -> None:
+        self._open = _Utterance(start_ns, self._tag)
+
+    def accept(self, samples: np.ndarray) -> None:
+        if self._open:
+            self._open.pieces.append(samples)
+            self._open.samples += len(samples)
+
+    def partial(self) -> Transcript:
+        heard = self._open
+        if heard is None:
+            return Transcript("", language=self.language, is_final=False)
+        if self._period and heard.samples - heard.asked_at >= self._period:
+            heard.asked_at = heard.samples
+            if (heard.samples - heard.read_at) / SAMPLE_RATE * _PARTIAL_SHARE < heard.cost_s:
+                self._skipped += 1
+            else:
+                began_s = time.perf_counter()
+                heard.agree([word.text for word in self._transcribe(heard, is_final=False).words])
+                heard.cost_s = time.perf_counter() - began_s
+                heard.read_at = heard.samples
+        return Transcript(self._joined(heard.agreed, heard.language), language=heard.language, is_final=False)
+
+    def finish(self) -> Transcript:
+        transcript = Transcript("", language=self.language)
+        if self._open:
+            transcript = self._transcribe(self._open, is_final=True)
+        self.reset()
+        return transcript
+
+    def reset(self) -> None:
+        self._open = None
+
+    def close(self) -> None:
+        self.reset()
+        self._model.close()
+
+    def _transcribe(self, heard: _Utterance, *, is_final: bool) -> Transcript:
+        """Read all that was heard; word times and a translation only in the end."""
+        words: list[Word] = []
+        translations = []
+        for first, clip in _cut(np.concatenate([*heard.pieces, np.zeros(0, np.int16)])):
+            if len(clip) < _SHORTEST:
+                continue
+            encoded = self._model.encode(clip)
+            if not self._fixed and not words:
+                heard.language = self._model.detect_language(encoded)
+            language = self._fixed or heard.language
+            decoded = self._read(encoded, language, "transcribe")
+            if decoded is None:
+                self._rejected += is_final
+            elif is_final:
+                words += self._timed(encoded, decoded, language, clip, heard.start_ns + to_ns(first / SAMPLE_RATE))
+                if self._translate and language != "en":
+                    english = self._read(encoded, language, "translate")
+                    translations += [self._model.text(english.tokens).strip()] if english else []
+            else:
+                words += [Word(text, 0, 0) for text, _, _ in self._groups(decoded.tokens, language)]
+        return Transcript(
+            text=self._joined([word.text for word in words], heard.language),
+            confidence=mean_confidence([word.confidence for word in words if word.confidence is not None]),
+            words=tuple(words),
+            language=heard.language,
+            is_final=is_final,
+            translation=" ".join(translations),
+        )
+
+    def _read(self, encoded: Encoded, language: str, task: str) -> Decoded | None:
+        """What is said in a clip, None for what seems invented. A loop is read again, with a penalty on it."""
+        decoded = self._model.decode(encoded, language, task=task)
+        if repetition(self._model.text(decoded.tokens)) > self._guard.repetition:
+            decoded = self._model.decode(encoded, language, task=task, repetition_penalty=_PENALTY)
+        text = self._model.text(decoded.tokens)
+        return None if self._guard.refuses(decoded, text, encoded.duration_s) else decoded
+
+    def _timed(
+        self, encoded: Encoded, decoded: Decoded, language: str, clip: np.ndarray, offset_ns: int
+    ) -> Iterator[Word]:
+        """Words with times, which lie where the clip is not quiet, and confidences."""
+        spans = self._model.token_spans(encoded, language, decoded.tokens)
+        begin_s, end_s = _voiced(clip)
+        for text, first, last in self._groups(decoded.tokens, language):
+            start = min(max(spans[first][0], begin_s), end_s)
+            begin_s = min(max(spans[last - 1][1], start), end_s)
+            yield Word(
+                text, offset_ns + to_ns(start), offset_ns + to_ns(begin_s), self._confidence(decoded, first, last)
+            )
+
+    def _confidence(self, decoded: Decoded, first: int, last: int) -> float:
+        """Of the tokens first to last as a word; its punctuation does not matter."""
+        spelled = [
+            value
+            for token, value in zip(decoded.tokens[first:last], decoded.log_probabilities[first:last], strict=True)
+            if any(letter.isalnum() or letter == _UNFINISHED for letter in self._model.text((token,)))
+        ]
+        return math.exp(min(0.0, sum(spelled)))
+
+    def _groups(self, tokens: Sequence[int], language: str) -> list[tuple[str, int, int]]:
+        """Words with the tokens they are made of: (text, first, one past the last)."""
+        groups: list[tuple[str, int, int]] = []
+        first = 0
+        for last in range(1, len(tokens) + 1):
+            piece = self._model.text(tuple(tokens[first:last]))
+            if _UNFINISHED in piece and last < len(tokens):
+                continue  # a character in the middle of its bytes
+            opens = language in _UNSPACED or piece.startswith(" ") or not groups
+            if opens and (any(letter.isalnum() for letter in piece) or not groups):
+                groups.append((piece.strip(), first, last))
+            else:
+                text, begin, _ = groups[-1]
+                groups[-1] = (text + piece.rstrip(), begin, last)
+            first = last
+        return groups
+
+    def _joined(self, words: Sequence[str], language: str) -> str:
+        return ("" if language.split("-")[0] in _UNSPACED else " ").join(words)
+
+
+@dataclass
+class _Utterance:
+    """What was heard of an utterance, and how far partial texts have come. Counts are of samples."""
+
+    start_ns: int
+    language: str
+    pieces: list[np.ndarray] = field(default_factory=list)
+    samples: int = 0
+    asked_at: int = 0
+    read_at: int = 0
+    cost_s: float = 0.0
+    newest: list[str] = field(default_factory=list)
+    agreed: list[str] = field(default_factory=list)
+
+    def agree(self, words: list[str]) -> None:
+        """Two readings in a row that say the same are believed; what was told once stays."""
+        pairs = zip(self.newest, words, strict=False)
+        common = sum(1 for _ in takewhile(lambda pair: _bare(pair[0]) == _bare(pair[1]), pairs))
+        self.agreed += words[len(self.agreed) : common]
+        self.newest = words
+
+
+def _bare(word: str) -> str:
+    """A word without case and punctuation, which change from one reading to the next."""
+    return "".join(letter for letter in word.lower() if letter.isalnum())
+
+
+def _cut(samples: np.ndarray) -> list[tuple[int, np.ndarray]]:
+    """Pieces that can be encoded at once, each with the index of its first sample."""
+    pieces, first = [], 0
+    while len(samples) - first > LONGEST:
+        tail = samples[first + _CUT_FROM : first + LONGEST].astype(np.float32)
+        level = np.add.reduceat(tail**2, np.arange(0, len(tail), _QUIET))
+        length = _CUT_FROM + int(np.argmin(level)) * _QUIET + _QUIET // 2
+        pieces.append((first, samples[first : first + length]))
+        first += length
+    return [*pieces, (first, samples[first:])]
+
+
+def _voiced(samples: np.ndarray) -> tuple[float, float]:
+    """Where the first and the last sound is that is not much quieter than the loudest [s]."""
+    size = SAMPLE_RATE // 50
+    padded = np.pad(samples.astype(np.float32), (0, -len(samples) % size))
+    level = np.sqrt((padded.reshape(-1, size) ** 2).mean(axis=1))
+    loud = np.flatnonzero(level > 0.05 * level.max())
+    if not len(loud):
+        return 0.0, len(samples) / SAMPLE_RATE
+    return float(loud[0]) * size / SAMPLE_RATE, min((loud[-1] + 1) * size, len(samples)) / SAMPLE_RATE

