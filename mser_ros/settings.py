@@ -50,8 +50,8 @@ class StreamSettings:
         high=5,
     )
     stamp_tolerance_s: float = setting(
-        0.1,
-        "Stamps that stray further from the count of samples set the clock anew",
+        0.4,
+        "Lateness up to this is jitter; stamps that stay further from the count of samples set the clock anew",
         unit="s",
         low=0.001,
         high=5,

@@ -65,6 +65,7 @@ def annotate(
     items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
     recording = Recording()
+    pipeline.on_audio = recording.add
     found: list[tuple[int, EmotionEstimate]] = []
     rejected: dict[str, int] = {}
 
@@ -75,9 +76,7 @@ def annotate(
         for item in progress.track(items, total=count, description=source.name):
             log_ns = item.log_ns
             try:
-                data = item.load()
-                recording.add(data)
-                found += [(log_ns, estimate) for estimate in _push(pipeline, data)]
+                found += [(log_ns, estimate) for estimate in _push(pipeline, item.load(), log_ns, recording)]
             except MserError as error:
                 rejected[str(error)] = rejected.get(str(error), 0) + 1
         found += [(log_ns, estimate) for estimate in pipeline.flush()]
@@ -106,5 +105,10 @@ def annotate(
     return 0
 
 
-def _push(pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame) -> Iterator[EmotionEstimate]:
-    return pipeline.push_audio(data) if isinstance(data, AudioChunk) else pipeline.push_skeleton(data)
+def _push(
+    pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame, log_ns: int, recording: Recording
+) -> Iterator[EmotionEstimate]:
+    if isinstance(data, AudioChunk):
+        return pipeline.push_audio(data, log_ns)
+    recording.add(data)
+    return pipeline.push_skeleton(data)

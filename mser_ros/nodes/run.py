@@ -23,7 +23,7 @@ from .spinner import Spinner, on_signals
 #: A node that is told to end does so within two seconds. It may go on loading a model for so long,
 _LOADING_S = 1.5
 #: or working at what it has heard already for so long, and then give its last estimates;
-_ENDING_S = 0.8
+_ENDING_S = 0.5
 #: and its subscribers have so long to take them in: of a process that is gone DDS forgets what was under way.
 _DELIVERY_S = 0.3
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -62,12 +62,10 @@ class SpeechNode(PerceptionNode):
         }
 
     def _receive(self, message: AudioFrame) -> None:
+        arrival_ns = self.get_clock().now().nanoseconds
         chunk = conversions.audio_from_msg(message)
-        if chunk.stamp_ns == 0:
-            # A source without a clock: its first block sets one by its arrival, from then on the stream counts samples.
-            chunk = replace(chunk, stamp_ns=self.get_clock().now().nanoseconds - chunk.end_ns)
         self._silent_ticks = 0
-        self.submit(lambda: self._publish(self._stage.push(chunk)))
+        self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns)))
 
     def _flush_when_stalled(self) -> None:
         """Audio that stops in mid-utterance is not followed by the silence that would end it.

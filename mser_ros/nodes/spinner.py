@@ -70,6 +70,8 @@ def on_signals(numbers: Collection[signal.Signals], callback: Callable[[], None]
     try:
         yield
     finally:
+        for number in numbers:  # a function would be taken away before the interpreter has ended
+            signal.signal(number, signal.SIG_IGN)
         signal.set_wakeup_fd(before)
         writer.close()
         listener.join()

@@ -49,30 +49,30 @@ class SpeechStage:
         """Utterances whose words an error of the recogniser has cost."""
         return self._transcriber.failures
 
-    def push(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
-        """Take the next chunk. Raises `AudioError` for one that cannot be used; what was heard before stays."""
+    def push(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[AudioChunk | UtteranceEvent]:
+        """Take the next chunk, which was received at `arrival_ns` on the clock of the stamps: the time of audio that
+        has no stamp (0). Raises `AudioError` for one that cannot be used; what was heard before stays."""
         if not chunk.voice_id:
             chunk = replace(chunk, voice_id=self.settings.voice_id)
-        for item in self.stream.push(chunk):
-            if isinstance(item, Discontinuity):
-                yield from self._segment(self._segmenter.flush())
-            else:
-                yield from self._hear(item)
+        yield from self._take(self.stream.push(chunk, arrival_ns))
 
     def flush(self) -> Iterator[AudioChunk | UtteranceEvent]:
         """The input is over, or rests: end an open utterance."""
-        for item in self.stream.flush():
-            yield from self._hear(item)
+        yield from self._take(self.stream.flush())
         yield from self._segment(self._segmenter.flush())
 
     def close(self) -> None:
         """Free the recogniser."""
         self._transcriber.close()
 
-    def _hear(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
-        self._source = chunk
-        yield chunk
-        yield from self._segment(self._segmenter.push(chunk))
+    def _take(self, items: Iterable[AudioChunk | Discontinuity]) -> Iterator[AudioChunk | UtteranceEvent]:
+        for item in items:
+            if isinstance(item, Discontinuity):
+                yield from self._segment(self._segmenter.flush())
+            else:
+                self._source = item
+                yield item
+                yield from self._segment(self._segmenter.push(item))
 
     def _segment(self, events: Iterable[SegmentEvent]) -> Iterator[UtteranceEvent]:
         for event in events:
@@ -128,6 +128,7 @@ class SpeechStage:
 
     def _news(self, state: UtteranceState, end_ns: int, transcript: Transcript) -> UtteranceEvent:
         assert self._open is not None
+        end_ns = max(end_ns, self._open.start_ns)  # the start was told by a clock that may have been moved back since
         return replace(self._open, state=state, stamp_ns=end_ns, end_ns=end_ns, transcript=transcript)
 
     def _nothing_yet(self) -> Transcript:

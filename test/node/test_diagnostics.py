@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from emotion_robot import scene
@@ -62,6 +63,12 @@ def caught(error: Exception) -> Exception:
         raise error
     except Exception as raised:
         return raised
+
+
+def test_the_readme_tells_how_long_a_problem_is_shown_and_what_silence_is():
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    assert f"shows it as WARN for {LASTS_S:.0f} s" in readme
+    assert f"An input that is silent for {subscriptions.SILENCE_S:.0f} s" in readme
 
 
 # -- the health of a node

@@ -134,7 +134,13 @@ def log_of(process: subprocess.Popen, folder: Path) -> str:
     return (folder / "launch.log").read_text()
 
 
-def write_file(folder: Path, bundle: Path, **speech: str) -> Path:
+def started(folder: Path, name: str = r"\w+") -> list[int]:
+    """Process numbers of all nodes, or those of one name, in the order in which they were started."""
+    lines = re.findall(rf"\[{name}_node-\d\]: process started with pid \[(\d+)\]", (folder / "launch.log").read_text())
+    return [int(number) for number in lines]
+
+
+def write_file(folder: Path, bundle: Path) -> Path:
     path = folder / "mine.yaml"
     path.write_text(
         f"/**/emotion: {{ros__parameters: {{bundle: '{bundle}', threads: 2}}}}\n"
@@ -215,12 +221,23 @@ def test_a_wrong_argument_is_named_and_nothing_is_started(launched, tmp_path, gi
 def test_a_node_that_was_killed_is_started_anew_where_that_is_wanted(launched, world, tmp_path):
     launched("emotion", "respawn:=true", "autostart:=false", "microphone:=false")
     world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the node")
-    log = tmp_path / "launch.log"
-    (number,) = re.findall(r"\[mocap_node-\d\]: process started with pid \[(\d+)\]", log.read_text())
-    os.kill(int(number), signal.SIGKILL)
-    world.wait(lambda: len(re.findall(r"mocap_node-\d\]: process started", log.read_text())) == 2, "a second start")
+    world.wait(lambda: len(started(tmp_path, "mocap")) == 1, "its number")
+    os.kill(*started(tmp_path, "mocap"), signal.SIGKILL)
+    world.wait(lambda: len(started(tmp_path, "mocap")) == 2, "a second start")
     del world.diagnostics["/mocap"]
     world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the new node")
+
+
+def test_ctrl_c_that_comes_twice_ends_every_node_cleanly(launched, world, tiny_bundle, tmp_path):
+    process = launched("emotion", f"bundle:={tiny_bundle}", "microphone:=false", "asr_backend:=none")
+    wait_for_nodes(world, "/speech", "/mocap", "/emotion")
+    world.wait(lambda: len(started(tmp_path)) == 3, "their numbers")
+    for number in started(tmp_path):  # a terminal signals everybody, and launch passes its own on
+        os.kill(number, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    said = log_of(process, tmp_path)
+    assert said.count("process has finished cleanly") == 3, said
+    assert "Traceback" not in said
 
 
 def test_a_misspelt_argument_is_told(launched, world, tiny_bundle, tmp_path):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -121,6 +121,17 @@ def test_ctrl_c_ends_all_nodes_in_one_process_even_if_it_is_pressed_twice(world:
         for _ in range(2):
             os.killpg(processes["run"].pid, signal.SIGINT)
         assert_ended_cleanly(processes["run"], tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_again_until_the_process_is_gone_changes_nothing(world: World, tmp_path, number):
+    with running(tmp_path, mocap=node_command("mocap")) as processes:
+        world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the node")
+        while processes["mocap"].poll() is None:
+            processes["mocap"].send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                processes["mocap"].wait(0.001)
+        assert_ended_cleanly(processes["mocap"], tmp_path / "mocap")
 
 
 def test_mistakes_on_the_command_line_of_run_are_one_sentence(tmp_path):
@@ -255,6 +266,24 @@ def test_a_node_that_is_told_to_end_while_it_loads_a_large_model_does_not_load_i
         world.wait(lambda: "loading" in (tmp_path / "emotion").read_text(), "the loading")
         processes["emotion"].send_signal(number)
         assert_ended_cleanly(processes["emotion"], tmp_path / "emotion")
+
+
+def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_named_in_the_diagnostics(
+    talk: Talk, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
+    hasty = ["-p", "emotion:text_timeout_s:=0.5"]
+    commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "emotion")}
+    world = talk.world
+    with running(tmp_path, **commands) as processes:
+        name = talk.begin()
+        processes["speech"].kill()
+        assert talk.last(name).state == Emotion.FINAL
+        world.wait(lambda: world.diagnostics["/emotion"]["level"] == "1", "a warning of the emotion node")
+        assert "nothing received on /voice for" in world.diagnostics["/emotion"]["message"]
+        assert "the speech node" in world.diagnostics["/emotion"]["message"]
+        assert world.diagnostics["/emotion"]["given_up"] == "1"
+        assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
 
 
 def replay(session: ReplaySession) -> None:

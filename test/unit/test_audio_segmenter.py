@@ -43,6 +43,18 @@ def of(kind: type, events: list[SegmentEvent]) -> list:  # type: ignore[type-arg
     return [event for event in events if isinstance(event, kind)]
 
 
+def test_times_are_those_of_the_newest_chunk() -> None:
+    samples = np.concatenate([silence(1), voice(1), silence(1)])
+    segmenter, events = Segmenter(vad=FakeVad()), []
+    for number, piece in enumerate(np.split(samples, 30)):  # the clock is moved by 1 ms with each chunk of a tenth
+        chunk = AudioChunk(piece[:, None], RATE, START_NS + number * to_ns(0.101), number * len(piece))
+        events += segmenter.push(chunk)
+    started, ended = of(Started, events)[0], of(Ended, events)[0]
+    exact = run(Segmenter(vad=FakeVad()), samples)
+    assert to_ns(0.010) <= started.start_ns - of(Started, exact)[0].start_ns <= to_ns(0.012)
+    assert to_ns(0.024) <= ended.end_ns - of(Ended, exact)[0].end_ns <= to_ns(0.026)
+
+
 def at(seconds: float) -> int:
     return START_NS + to_ns(seconds)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,12 +151,21 @@ def test_the_terminal_shows_a_line_for_each_utterance_and_a_summary(
     assert err == ""
 
 
-def write_bag(path: Path, samples: np.ndarray, topics: tuple[str, ...] = ("/audio",), rate: int = 16000) -> Path:
+def write_bag(
+    path: Path,
+    samples: np.ndarray,
+    topics: tuple[str, ...] = ("/audio",),
+    rate: int = 16000,
+    *,
+    stamps: bool = True,
+    counts: bool = True,
+) -> Path:
     with BagWriter(path) as writer:
         for first in range(0, len(samples), 1024):
             chunk = AudioChunk(samples[first : first + 1024, None], rate, first * 10**9 // rate + 10**9, first)
+            given = replace(chunk, stamp_ns=chunk.stamp_ns * stamps, first_sample=first * counts)
             for topic in topics:
-                writer.write(topic, AUDIO, audio_to_fields(chunk), chunk.end_ns)
+                writer.write(topic, AUDIO, audio_to_fields(given), chunk.end_ns)
     return path
 
 
@@ -163,6 +173,18 @@ def test_a_bag_of_sound_alone_is_annotated(annotate: Annotate, tmp_path: Path, s
     assert annotate(write_bag(tmp_path / "bag", speech), out=tmp_path / "out") == 0
     (final,) = finals_of(tmp_path / "out")
     assert [item["available"] for item in final["evidence"]] == [True, False, False]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+def test_audio_without_stamps_has_those_of_its_receipt(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, counts: bool
+) -> None:
+    for name, stamps in (("stamped", True), ("unstamped", False)):
+        bag = write_bag(tmp_path / name / "bag", speech, stamps=stamps, counts=counts)
+        assert annotate(bag, out=tmp_path / name / "out") == 0
+    for file in ("emotions.jsonl", "emotions.csv", "timeline.png"):
+        stamped, unstamped = (tmp_path / name / "out" / file for name in ("stamped", "unstamped"))
+        assert unstamped.read_bytes() == stamped.read_bytes()
 
 
 def test_of_several_topics_one_is_to_be_chosen(

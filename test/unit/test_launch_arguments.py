@@ -102,6 +102,7 @@ def test_log_levels_of_ros_are_taken(level: str) -> None:
         ({"use_sim_time": "treu"}, "launch argument use_sim_time must be true or false, not 'treu'"),
         ({"autostart": "ja"}, "launch argument autostart must be true or false, not 'ja'"),
         ({"respawn": ""}, "launch argument respawn must be true or false, not ''"),
+        ({"respawn": "often"}, "launch argument respawn must be true or false, not 'often'"),
         ({"microphone": "off"}, "launch argument microphone must be true or false, not 'off'"),
         ({"asr_backend": "siri"}, "launch argument asr_backend must be one of pocketsphinx, vosk, none, not 'siri'"),
         ({"asr_model": "/no/model"}, "launch argument asr_model: there is no folder /no/model: name an unpacked model"),

@@ -224,6 +224,40 @@ def test_lost_audio_ends_an_utterance_with_what_was_heard() -> None:
     assert finals[1].start_ns == T0 + to_ns(4)
 
 
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("stamps", [True, False])
+@pytest.mark.parametrize("most_s", [0.15, 0.3])
+def test_two_utterances_stay_two_however_late_the_blocks_come(counts: bool, stamps: bool, most_s: float) -> None:
+    samples = scene(1, 2, 1.5, 2, 1)
+    exact = chunks(samples)
+    late_ns = np.random.default_rng(2).uniform(0, to_ns(most_s), len(exact)).astype(np.int64)
+    tested = stage()
+    items: list[AudioChunk | UtteranceEvent] = []
+    for chunk, late in zip(exact, late_ns, strict=True):
+        first, stamp_ns = chunk.first_sample * counts, (chunk.stamp_ns + int(late)) * stamps
+        items += tested.push(replace(chunk, first_sample=first, stamp_ns=stamp_ns), chunk.end_ns + int(late))
+    items += tested.flush()
+    voice = [item for item in items if isinstance(item, AudioChunk)]
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in voice]), samples)
+    events = [item for item in items if isinstance(item, UtteranceEvent)]
+    check_lives(events)
+    finals = [event for event in events if event.transcript.is_final]
+    expected = [event for event in run(stage(), exact)[1] if event.transcript.is_final]
+    assert [event.transcript.text for event in finals] == [event.transcript.text for event in expected]
+    for event, right in zip(finals, expected, strict=True):
+        assert 0 <= event.start_ns - right.start_ns <= to_ns(most_s)
+        assert 0 <= event.end_ns - right.end_ns <= to_ns(most_s)
+
+
+def test_an_utterance_never_ends_before_it_starts_although_the_clock_is_moved_back() -> None:
+    tested = stage(segmenter=SegmenterSettings(start_s=0.032, min_speech_s=0.0, pre_roll_s=0.0, post_roll_s=0.0))
+    voice, silence = np.full((1024, 1), 5000, np.int16), np.zeros((RATE, 1), np.int16)
+    items = [*tested.push(AudioChunk(voice, RATE, 0), T0), *tested.push(AudioChunk(silence, RATE, 0), T0)]
+    events = [item for item in [*items, *tested.flush()] if isinstance(item, UtteranceEvent)]
+    check_lives(events)
+    assert events[-1].end_ns == events[-1].start_ns
+
+
 def test_a_chunk_that_cannot_be_used_takes_nothing_from_what_was_heard() -> None:
     tested = stage()
     given = chunks(scene(1, 2, 1))
