@@ -21,6 +21,7 @@ import yaml
 from fakes_transformers import write_bert
 from safetensors.torch import load_file, save_file
 
+from mser_ros.corpora import open_corpus
 from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
 from mser_ros.training.config.files import build_config, config_tree, load_config, read_config
@@ -402,6 +403,23 @@ def test_a_modality_that_nothing_has_is_refused(voices: Path, tmp_path: Path) ->
     tree["model"]["fusion"].update(kind="concat", width=8)
     with pytest.raises(CorpusError, match=r"has mocap: give the missing data, or leave the stream out"):
         run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
+
+
+def test_a_rare_modality_is_among_the_few_items_that_an_export_is_checked_on(tmp_path: Path) -> None:
+    voices = write_voices(tmp_path / "voices", clips=1)
+    first, *rows = manifest_lines(voices)
+    table = [f"{first}\ttext", *(f"{row}\t{'go away' if index == 5 else ''}" for index, row in enumerate(rows))]
+    (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    tree = config_tree(small(voices))
+    tree["model"]["streams"]["text"].update(kind="pretrained", source="x")
+    tree["model"]["fusion"].update(kind="concat")
+    data = load_data(build_config(tree), limit=4, log=lambda _text: None)
+    items = open_corpus("voices", voices).items
+    expected = [items[index].item_id for index in (0, 4, 8, 12, 1, 5, 9, 13)]
+    assert [item.item_id for item in data.items] == expected
+    assert [sample.text for sample in data.samples] == [None] * 5 + ["go away"] + [None] * 2
+    few = load_data(small(voices), limit=4, log=lambda _text: None)
+    assert [item.item_id for item in few.items] == expected[:4]
 
 
 def test_with_kept_hearing_words_and_motion_still_change() -> None:

@@ -47,7 +47,8 @@ class Data:
 
 
 def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], None] = print) -> Data:
-    """Open every corpus, then load every item, or about `limit` that are spread evenly over all.
+    """Open every corpus, then load every item, or about `limit` that are spread evenly over all, and more only where
+    these lack a modality.
 
     Raises `CorpusError` that lists what is missing.
     """
@@ -66,14 +67,18 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], 
         synthetic = ", synthetic" if corpus.synthetic else ""
         log(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1
-    items, entries = items[::step], entries[::step]
-    samples = [
-        _with_affect(
-            prepare(utterance, LABELS.index(item.label), modalities=config.modalities, inputs=inputs, markers=markers),
-            item,
-        )
-        for item, utterance in load_each(track(items, "loading"))
-    ]
+    samples: list[Sample] = []
+    order: list[int] = []
+    for first in range(step):
+        part = range(first, len(items), step)
+        order += part
+        for item, utterance in load_each(track([items[index] for index in part], "loading")):
+            label = LABELS.index(item.label)
+            sample = prepare(utterance, label, modalities=config.modalities, inputs=inputs, markers=markers)
+            samples.append(_with_affect(sample, item))
+        if all(any(sample.has(name) for sample in samples) for name in config.modalities):
+            break
+    items, entries = [items[index] for index in order], [entries[index] for index in order]
     kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
     if not kept:
         raise CorpusError(f"no item of these corpora has {' or '.join(config.modalities)}: name another corpus")
