@@ -15,10 +15,10 @@ from hypothesis import settings
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
-# The same examples in every run, and no verdict that depends on how busy the machine is. Others, and other ones in
-# every run: --hypothesis-profile random.
-settings.register_profile("random", deadline=None)
-settings.register_profile("reproducible", deadline=None, derandomize=True)
+# The same examples in every run, and no verdict that depends on how busy the machine is. More, and other ones in every
+# run: --hypothesis-profile random.
+settings.register_profile("random", deadline=None, max_examples=200)
+settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("reproducible")
 
 if TYPE_CHECKING:

@@ -34,7 +34,8 @@ def expected(transcriber: Transcriber) -> Transcript:
 
 
 def utterance(number: int = 0) -> np.ndarray:
-    return np.concatenate([silence(0.2), spoken(number), silence(0.5)])
+    """The first words of a sentence, between silence: 1.7 s."""
+    return np.concatenate([silence(0.2), spoken(number)[:19_200], silence(0.3)])
 
 
 def read(transcriber: Transcriber, samples: np.ndarray, size: int = 512) -> Transcript:
@@ -46,7 +47,7 @@ def read(transcriber: Transcriber, samples: np.ndarray, size: int = 512) -> Tran
 
 def test_words_have_times_in_order_and_confidences(transcriber: Transcriber, expected: Transcript) -> None:
     samples, transcript = utterance(), expected
-    assert {"feel", "sad", "and", "lonely"} & set(transcript.text.split())
+    assert {"feel", "sad"} & set(transcript.text.split())
     assert transcript.is_final
     assert transcript.language == transcriber.language == "en"
     assert transcript.text == " ".join(word.text for word in transcript.words)
@@ -73,14 +74,14 @@ def test_the_text_does_not_depend_on_what_was_heard_before(
     transcriber: Transcriber, expected: Transcript, before: str
 ) -> None:
     if before == "noise":
-        read(transcriber, noise(3.0, 8_000))
+        read(transcriber, noise(1.0, 8_000))
     elif before == "speech":
         read(transcriber, utterance(1))
     elif before == "silence":
-        read(transcriber, silence(2.0))
+        read(transcriber, silence(1.0))
     elif before == "a reset in the middle":
         transcriber.start(0)
-        transcriber.accept(utterance(1)[:30_000])
+        transcriber.accept(utterance(1)[:15_000])
         transcriber.reset()
     else:
         transcriber.start(0)
@@ -101,14 +102,14 @@ def test_asking_for_partials_changes_nothing_and_they_grow(transcriber: Transcri
     assert not any(partial.is_final or partial.words for partial in partials)
 
 
-@pytest.mark.parametrize("samples", [silence(0), silence(0.00007), silence(0.5), silence(3), noise(3, 3_000)])
+@pytest.mark.parametrize("samples", [silence(0), silence(0.00007), silence(0.5), silence(2), noise(2, 3_000)])
 def test_without_speech_there_are_few_words_and_no_failure(transcriber: Transcriber, samples: np.ndarray) -> None:
     assert len(read(transcriber, samples).words) <= 3
 
 
 def test_speech_cut_anywhere_still_gives_what_was_heard(transcriber: Transcriber) -> None:
     samples = utterance()
-    for length in range(17_000, 30_000, 2_600):
+    for length in range(9_000, 25_000, 4_000):
         transcriber.start(START_NS)
         transcriber.accept(samples[:length])
         partial = transcriber.partial().text
