@@ -110,7 +110,7 @@ def test_a_fusion_run_keeps_predictions_of_every_set_of_modalities(workshop: Wor
     data = load_data(config, log=lambda _text: None)
     tested = make_folds(config.folds, data, config.seed)[0].test
     network = restore(config, folder / "fold0" / "best.safetensors")
-    (logits,) = predict_subsets(config, network, [data.samples[index] for index in tested], [("text",)])
+    (logits,) = predict_subsets(config, network, [data.samples[index] for index in tested], [("text",)]).logits
     text = OutOfFold.load(folder / "fold0" / "predictions_text.npz")
     assert text.item_id.tolist() == [data.items[index].item_id for index in tested]
     np.testing.assert_allclose(text.logits, logits, atol=1e-4)

@@ -35,15 +35,14 @@ def settings(root: Path, config: str, overrides: tuple[str, ...]) -> list[str]:
 
 def train_here(root: Path, run: str, *overrides: str, config: str = "paper_b_fusion") -> None:
     """Train in this process."""
-    path = ROOT / "config" / "train" / f"{config}.yaml"
     data = {"iemocap": str(root / "IEMOCAP_full_release")}
-    experiment = load_config(path, overrides=settings(root, config, overrides), data=data)
+    experiment = load_config(config, overrides=settings(root, config, overrides), data=data)
     run_experiment(experiment, root / "runs" / run, log=lambda _text: None)
 
 
 def train(root: Path, run: str, *overrides: str, config: str = "paper_b_fusion") -> str:
     """Train in two processes of their own; what they print."""
-    command = [sys.executable, "-m", "mser_ros.cli.main", "train", str(ROOT / "config" / "train" / f"{config}.yaml")]
+    command = [sys.executable, "-m", "mser_ros.cli.main", "train", config]
     command += ["--data", f"iemocap={root / 'IEMOCAP_full_release'}", "--run", str(root / "runs" / run)]
     command += [*settings(root, config, overrides), "devices=2"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("LOCAL_", "MASTER_"))}
