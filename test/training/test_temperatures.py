@@ -38,7 +38,7 @@ def test_a_fold_is_judged_by_a_temperature_that_never_saw_its_labels() -> None:
     rows = rows_of(folds=3)
     mine = rows.fold == "fold1"
     honest, spoiled = (fit_temperatures(one) for one in (rows, with_wrong_labels(rows, mine)))
-    assert honest.told == "a temperature fitted on the other folds"
+    assert honest.method == "a temperature fitted on the other folds"
     before, after = (one.predictions(rows).probabilities for one in (honest, spoiled))
     np.testing.assert_array_equal(before[mine], after[mine])
     assert not np.allclose(before[~mine], after[~mine])
@@ -58,7 +58,7 @@ def test_people_of_a_single_fold_are_judged_by_the_other_half_of_them() -> None:
     assert sorted(map(len, people)) == [3, 4]
     assert not people[0] & people[1]
     found = fit_temperatures(rows)
-    assert found.told == "a temperature fitted on the other half of the people"
+    assert found.method == "a temperature fitted on the other half of the people"
     expected = softmax(rows.logits[half == 1] / balanced_temperature(rows.select(half == 0)))
     np.testing.assert_allclose(found.predictions(rows).probabilities[half == 1], expected, rtol=1e-5)
 
@@ -82,7 +82,7 @@ def test_one_block_of_synthetic_items_is_halved_by_the_people_behind_it() -> Non
 
 def test_one_person_alone_cannot_be_judged_and_that_is_told() -> None:
     found = fit_temperatures(rows_of(people=1))
-    assert "too good" in found.told
+    assert "too good" in found.method
     assert set(found.held_out.values()) == {found.shipped}
 
 

@@ -53,7 +53,7 @@ def test_a_parameter_file_is_merged_and_what_it_changes_is_seen(
     assert "    stall_s: 2.0  # Audio that stays away" in out
     assert out.count("(default ") == 3
     assert '      backend: "none"  # ' in out
-    assert '(default "pocketsphinx")\n' in out
+    assert '(default "auto")\n' in out
     assert yaml.safe_load(out)["/**/speech"]["ros__parameters"]["segmenter"]["hangover_s"] == 0.5
 
 
