@@ -21,6 +21,8 @@ from .worker import Worker
 
 #: How often the log repeats that an input is missing.
 _REMINDER_S = 60.0
+#: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
+DELIVERY_S = 0.3
 
 
 class PerceptionNode(LifecycleNode):
@@ -103,6 +105,7 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.ERROR if self.has_failed else result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.deliver(time.monotonic() + DELIVERY_S)
         return self._attempt(self._free)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -110,6 +113,8 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.stop()
+        self.deliver(time.monotonic() + DELIVERY_S)
         self.close()
         return TransitionCallbackReturn.SUCCESS
 

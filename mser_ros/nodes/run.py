@@ -15,17 +15,15 @@ from rclpy.lifecycle import TransitionCallbackReturn
 from rclpy.signals import SignalHandlerOptions
 
 from ..errors import MserError
-from .base import PerceptionNode
+from .base import DELIVERY_S, PerceptionNode
 from .diagnostics import UNTIL_CLEARED
 from .parameters import autostarts
 from .spinner import Spinner, on_signals
 
 #: A node that is told to end does so within two seconds. It may go on loading a model for so long,
 _LOADING_S = 1.5
-#: or working at what it has heard already for so long, and then give its last estimates;
+#: or working at what it has received already for so long; its last estimates then have `DELIVERY_S` to arrive.
 _ENDING_S = 0.5
-#: and its subscribers have so long to take them in: of a process that is gone DDS forgets what was under way.
-_DELIVERY_S = 0.3
 
 #: Class of each node by its name, as `module:class` so that a process loads only what it runs.
 NODES = {
@@ -99,7 +97,7 @@ def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> i
             has_loaded.set()
             for node in nodes:
                 node.stop(within_s=_ENDING_S)
-            until_s = time.monotonic() + _DELIVERY_S
+            until_s = time.monotonic() + DELIVERY_S
             for node in nodes:
                 node.deliver(until_s)
                 node.close()
