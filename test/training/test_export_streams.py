@@ -36,6 +36,7 @@ from mser_ros.training.export.streams import export_streams
 from mser_ros.training.export.temperatures import balanced_temperature, halves
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict_subsets, restore
+from mser_ros.training.models.build import build_model
 from mser_ros.training.models.fusion import FusionNetwork
 from mser_ros.training.runs.finished import FinishedRun, Result
 from mser_ros.training.runs.predictions import OutOfFold
@@ -271,11 +272,14 @@ def test_valence_and_arousal_are_those_that_the_network_has_learned(exported: Ex
     assert ("Valence and arousal are estimated by the fusion graph" in card) == has_regression
 
 
-def test_a_regression_that_was_told_nothing_is_left_out(exported: Exported, tmp_path: Path) -> None:
-    network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
+@pytest.mark.parametrize("affect", [True, False])
+def test_a_regression_that_was_told_nothing_is_left_out(tmp_path: Path, affect: bool) -> None:
+    streams = {"speech": {"kind": "log_mel", "width": 8}, "mocap": {"kind": "motion", "width": 8}}
+    model = {"streams": streams, "fusion": {"kind": "concat", "width": 8, "affect": 0.5}, "hidden": 8}
+    network = build_model(build_config({"corpora": [{"name": "x"}], "model": model}))
     assert isinstance(network, FusionNetwork)
-    write_fusion_graph(network, tmp_path / "fusion.onnx", affect=False)
-    assert "affect" not in Graph(tmp_path / "fusion.onnx").outputs
+    write_fusion_graph(network, tmp_path / "fusion.onnx", affect=affect)
+    assert ("affect" in Graph(tmp_path / "fusion.onnx").outputs) == affect
 
 
 @pytest.mark.parametrize("corpus", ["one rated", "none rated", "one rated, never trained on"])

@@ -183,7 +183,7 @@ def test_bf16_computes_in_half_precision_about_what_fp32_does_and_keeps_whole_we
         loss = step(self, batch, index)
         kind = self.device.type
         halves = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) is torch.bfloat16
-        losses[self.config.optimiser.precision].append((halves, float(loss)))
+        losses[self.config.optimiser.precision].append((halves, float(loss.detach())))
         return loss
 
     monkeypatch.setattr(Learner, "training_step", note)
