@@ -9,6 +9,7 @@ package_name = "mser_ros"
 
 ROBOT = [
     "click>=8.0",
+    "ctranslate2>=4.5",
     "matplotlib>=3.5",
     "numpy>=1.21",
     "onnxruntime>=1.22",

@@ -20,7 +20,7 @@ ARGUMENTS = {
     "microphone": ("true", "Run the microphone node; false: audio comes from elsewhere"),
     "device": ("", "Number of the sound device, or a part of its name"),
     "bundle": ("", "Folder of the model bundle; empty: the default one"),
-    "asr_backend": ("pocketsphinx", "pocketsphinx, vosk or none"),
+    "asr_backend": ("auto", "auto, whisper, vosk, pocketsphinx or none"),
     "asr_model": ("", "Folder of the recogniser's model, which vosk needs"),
     "audio": ("audio", "Topic of the microphone's audio (mser_msgs/AudioFrame)"),
     "voice": ("voice", "Topic of the converted audio (mser_msgs/AudioFrame)"),

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from mser_ros.model_store.store import ModelStore, models_dir
+
 # The same examples in every run, and no verdict that depends on how busy the machine is.
 settings.register_profile("reproducible", deadline=None, derandomize=True)
 settings.load_profile("reproducible")
@@ -32,12 +34,15 @@ def data_dir() -> Path:
     return Path(folder)
 
 
+#: Which recogniser 'auto' means in a test must not depend on what this machine has: tests that want a model name it.
+_MODELS = models_dir()
+os.environ["MSER_MODELS"] = os.path.join(tempfile.gettempdir(), "mser_test_no_models")
+
+
 @pytest.fixture(scope="session")
 def whisper_base() -> Path:
     """The real Whisper base; tests that need it are skipped where it cannot be had."""
-    from mser_ros.model_store.store import ModelStore
-
-    found = ModelStore().find("whisper-base")
+    found = ModelStore(_MODELS).find("whisper-base")
     if found is None:
         pytest.skip("the model whisper-base is missing: call 'mser models get whisper-base'")
     return found

@@ -107,7 +107,7 @@ def test_a_bundle_that_cannot_be_run_is_one_sentence(world, tiny_bundle, tmp_pat
         ({"stall_s": 99.0}, ("stall_s must lie in 0.2 to 30 s", "99")),
         ({"stall_s": [1.0, 2.0]}, ("stall_s must be a number",)),
         ({"voice_id": 7}, ("voice_id must be a text", "7")),
-        ({"asr__backend": "whisper"}, ("asr.backend must be one of pocketsphinx, vosk, none", "'whisper'")),
+        ({"asr__backend": "siri"}, ("asr.backend must be one of auto, whisper, vosk, pocketsphinx, none", "'siri'")),
         ({"asr__backend": "vosk"}, ("asr.backend 'vosk' needs asr.model_path",)),
         ({"asr__backend": "vosk", "asr__model_path": "/nowhere"}, ("/nowhere",)),
         ({"segmenter__end_threshold": 0.9}, ("segmenter.end_threshold must not lie above",)),

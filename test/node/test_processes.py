@@ -120,7 +120,7 @@ def test_ros_arguments_that_are_none_are_one_sentence(command):
 
 
 def test_a_bad_parameter_leaves_the_other_nodes_running(world: World, tiny_bundle, tmp_path):
-    arguments = ["-p", f"emotion:bundle:={tiny_bundle}", "-p", "speech:asr.backend:=whisper"]
+    arguments = ["-p", f"emotion:bundle:={tiny_bundle}", "-p", "speech:asr.backend:=siri"]
     with running(tmp_path, run=run_command("--no-microphone", "--ros-args", *arguments)) as processes:
         world.wait(lambda: {"/speech", "/mocap", "/emotion"} <= set(world.diagnostics), "diagnostics of every node")
         assert "asr.backend must be one of" in world.diagnostics["/speech"]["message"]
