@@ -62,12 +62,10 @@ test: setup-dev ## run every test
 	@$(BIN)/mser models get whisper-base || echo "Going on without it: its tests are skipped."
 	$(BIN)/python -m pytest
 
-lint: setup-dev ## ruff, mypy, and ament's linters where they are installed
+lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mser_ros
-	@for linter in ament_copyright ament_flake8 ament_pep257 ament_xmllint; do \
-	  if command -v $$linter >/dev/null; then $$linter . || exit 1; else echo "$$linter: not installed, skipped"; fi; done
 
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
 	@for name in speech text mocap; do $(BIN)/mser train default_$$name || exit 1; done

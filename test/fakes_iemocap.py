@@ -93,8 +93,9 @@ def _mocap(path: Path, names: list[str], axes: list[str], length_s: float, rng: 
     frames = round(length_s * RATE_HZ)
     values = rng.normal(scale=10.0, size=(frames, len(names) * len(axes)))
     values[: frames // 10, :3] = np.nan
-    cells = np.char.replace(np.char.mod("%.3f", values), "nan", "NaN")
-    rows = [f"{n + 1} {n / RATE_HZ:.5f} {' '.join(row)}" for n, row in enumerate(cells.tolist())]
+    cells = " ".join(["%.3f"] * values.shape[1])
+    rows = [f"{n + 1} {n / RATE_HZ:.5f} {cells % tuple(row)}" for n, row in enumerate(values.tolist())]
+    rows = [row.replace("nan", "NaN") for row in rows]
     header = ["Frame# Time " + " ".join(names), " ".join(axes * len(names))]
     _write(path, [*header, *rows, ""])
 

@@ -24,9 +24,10 @@ mser_msgs = pytest.importorskip(
 )
 
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
-from lifecycle_msgs.msg import Transition  # noqa: E402
+from lifecycle_msgs.msg import Transition, TransitionEvent  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
 from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance, Word  # noqa: E402
+from rcl_interfaces.msg import Log  # noqa: E402
 from rcl_interfaces.msg import Parameter as ParameterMsg  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.context import Context  # noqa: E402
@@ -41,7 +42,7 @@ from mser_ros.messages.bags import Bag  # noqa: E402
 from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
-__all__ = ["Emotion", "ModalityEvidence", "ReliabilityPolicy", "String"]
+__all__ = ["ChangeState", "Emotion", "Log", "ModalityEvidence", "ReliabilityPolicy", "String", "TransitionEvent"]
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
 T0 = 1_700_000_000 * NS_PER_S
@@ -57,8 +58,11 @@ class Domain:
     def __enter__(self) -> int:
         for _ in range(101):
             Domain._next = number = Domain._next % 101 + 1
+            path = Path(tempfile.gettempdir()) / f"mser_test_domain_{number}.lock"
             try:
-                self._lock = open(Path(tempfile.gettempdir()) / f"mser_test_domain_{number}.lock", "w")
+                if not path.exists():
+                    path.touch()
+                self._lock = path.open()  # for reading: it may be another user's
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue

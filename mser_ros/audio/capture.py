@@ -64,7 +64,8 @@ def find_device(wanted: str, devices: list[Device]) -> Device:
     """
     if not devices:
         raise AudioError(
-            "there is no microphone: plug one in, or turn the microphone off and publish audio from another node"
+            "there is no microphone: plug one in and start the node again, or publish audio from another node and turn "
+            "this one off (microphone:=false with ros2 launch, --no-microphone with mser run)"
         )
     choice = ", ".join(str(device) for device in devices)
     if not wanted:
@@ -119,7 +120,7 @@ class DeviceClock:
 
 
 class MicrophoneCapture:
-    """An open microphone. Iterate over it, or call `read`.
+    """An open microphone. Iterate over it, or call `read`; both raise what ended PortAudio's thread, which is a bug.
 
     The stamp of a block is the time of its first sample, as the device gives it, on the clock that is given.
     """
@@ -135,6 +136,8 @@ class MicrophoneCapture:
         self._now_ns = now_ns
         self._blocks: queue.Queue[AudioChunk] = queue.Queue(_QUEUE)
         self._clock = DeviceClock(self.sample_rate)
+        self._device_error = sounddevice.PortAudioError
+        self._failure: Exception | None = None
         if settings.channels > self.device.channels:
             raise AudioError(
                 f"microphone {self.device} lacks {settings.channels} channels: open {self.device.channels}"
@@ -158,10 +161,15 @@ class MicrophoneCapture:
     @property
     def active(self) -> bool:
         """False once the device is gone or closed."""
-        return bool(self._stream.active)
+        try:
+            return bool(self._stream.active)
+        except self._device_error:
+            return False
 
     def read(self, timeout_s: float = 1.0) -> AudioChunk | None:
         """The next block, or None if none came in time."""
+        if self._failure is not None:
+            raise self._failure
         try:
             return self._blocks.get(timeout=timeout_s)
         except queue.Empty:
@@ -177,7 +185,13 @@ class MicrophoneCapture:
         self._stream.close()
 
     def _on_block(self, samples: np.ndarray, frames: int, time: Any, status: Any) -> None:
-        """On PortAudio's thread: must neither block nor raise."""
+        """On PortAudio's thread: must neither block nor raise, which looks as if the device had been unplugged."""
+        try:
+            self._take_in(samples, frames, time, status)
+        except Exception as error:
+            self._failure = error
+
+    def _take_in(self, samples: np.ndarray, frames: int, time: Any, status: Any) -> None:
         if status.input_overflow:
             self.overflows += 1
         age_s = time.currentTime - time.inputBufferAdcTime
@@ -204,5 +218,7 @@ def _sounddevice() -> Any:
     except ImportError:
         raise DependencyError("sounddevice is not installed: pip install sounddevice") from None
     except OSError:
-        raise AudioError("PortAudio is missing: sudo apt install libportaudio2") from None
+        raise AudioError(
+            "PortAudio is missing: sudo apt install libportaudio2, then start the microphone node again"
+        ) from None
     return sounddevice

@@ -26,8 +26,11 @@ class AudioHistory:
         return self._chunks[-1].end_ns if self._chunks else None
 
     def push(self, chunk: AudioChunk) -> None:
-        """Append a chunk. One that lies in the past replaces all from its stamp on: the source's clock was set back."""
-        while self._chunks:
+        """Append a chunk. One that lies in the past replaces all from its stamp on: the source's clock was set back.
+
+        A chunk that follows by its count only seems to overlap: the clock is being moved back slowly.
+        """
+        while self._chunks and not _follows(chunk, self._chunks[-1]):
             last = self._chunks[-1]
             kept = _samples(chunk.stamp_ns - last.stamp_ns, last.sample_rate)
             if kept >= last.frames:
@@ -81,6 +84,10 @@ class Voices:
     def cut(self, voice_id: str, start_ns: int, end_ns: int) -> Waveform | None:
         """The audio of a voice, as `AudioHistory.cut` gives it."""
         return self._histories[voice_id].cut(start_ns, end_ns) if voice_id in self._histories else None
+
+
+def _follows(chunk: AudioChunk, last: AudioChunk) -> bool:
+    return chunk.first_sample == last.first_sample + last.frames and chunk.stamp_ns > last.stamp_ns
 
 
 def _samples(duration_ns: int, sample_rate: int) -> int:

@@ -59,8 +59,8 @@ class Segmenter:
     """Finds the segments of speech in 16 kHz mono audio that has no holes.
 
     The audio is judged in frames of 32 ms, counted from the first sample after a reset, so the segments do not depend
-    on how it is cut into chunks. All times are exact to the sample. It remembers no more than the pre-roll and the
-    frames that wait for confirmation.
+    on how it is cut into chunks. All times are exact to the sample, on the clock of the newest chunk. It remembers no
+    more than the pre-roll and the frames that wait for confirmation.
     """
 
     def __init__(self, settings: SegmenterSettings | None = None, vad: VoiceActivityDetector | None = None) -> None:
@@ -92,8 +92,8 @@ class Segmenter:
 
     def push(self, chunk: AudioChunk) -> Iterator[SegmentEvent]:
         """Judge a chunk (int16, shape (n, 1), 16 kHz) that follows the one before without a gap."""
-        if self._anchor_ns is None:
-            self._anchor_ns = chunk.stamp_ns
+        # The clock of the stream may have been moved a little since the last chunk.
+        self._anchor_ns = chunk.stamp_ns - (self._now + self._pending_samples) * SAMPLE_NS
         samples = chunk.samples[:, 0]
         self._pending.append(samples)
         self._pending_samples += len(samples)

@@ -10,7 +10,7 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..errors import BagError, MserError
+from ..errors import BagError, MserError, SettingsError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_writer import copy_with_topic
@@ -59,10 +59,13 @@ def annotate(
     copy = out / "annotated"
     if copy.resolve() in (source.resolve(), *source.resolve().parents):
         raise BagError(f"the results would overwrite {source}: name another folder with -o")
+    if backend == "vosk" and not asr_model:
+        raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
     items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
     recording = Recording()
+    pipeline.on_audio = recording.add
     found: list[tuple[int, EmotionEstimate]] = []
     rejected: dict[str, int] = {}
 
@@ -73,9 +76,7 @@ def annotate(
         for item in progress.track(items, total=count, description=source.name):
             log_ns = item.log_ns
             try:
-                data = item.load()
-                recording.add(data)
-                found += [(log_ns, estimate) for estimate in _push(pipeline, data)]
+                found += [(log_ns, estimate) for estimate in _push(pipeline, item.load(), log_ns, recording)]
             except MserError as error:
                 rejected[str(error)] = rejected.get(str(error), 0) + 1
         found += [(log_ns, estimate) for estimate in pipeline.flush()]
@@ -104,5 +105,10 @@ def annotate(
     return 0
 
 
-def _push(pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame) -> Iterator[EmotionEstimate]:
-    return pipeline.push_audio(data) if isinstance(data, AudioChunk) else pipeline.push_skeleton(data)
+def _push(
+    pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame, log_ns: int, recording: Recording
+) -> Iterator[EmotionEstimate]:
+    if isinstance(data, AudioChunk):
+        return pipeline.push_audio(data, log_ns)
+    recording.add(data)
+    return pipeline.push_skeleton(data)

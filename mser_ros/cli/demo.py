@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 from rich.console import Console
 
+from ..audio.stream import AudioStream
 from ..errors import DependencyError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
@@ -19,7 +20,7 @@ from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
-from ..types import NS_PER_S
+from ..types import NS_PER_S, AudioChunk
 from .lines import LEGEND, emotion_line
 
 NODES = ("speech", "mocap", "emotion")
@@ -86,10 +87,14 @@ def isolate() -> None:
 
 def _write(out: Path, records: list[Record], bag: Path, topics: Collection[str]) -> None:
     write_jsonl(out / "emotions.jsonl", records)
-    recording = Recording()
+    recording, stream = Recording(), AudioStream()
     with Bag(bag) as source:
         for message in source.messages(topics):
-            convert = conversions.audio_from_msg if message.topic == "/audio" else conversions.skeleton_from_msg
             with suppress(MserError):  # the nodes have said it
-                recording.add(convert(message.decode()))
+                if message.topic == "/audio":
+                    for item in stream.push(conversions.audio_from_msg(message.decode()), message.log_ns):
+                        if isinstance(item, AudioChunk):
+                            recording.add(item)
+                else:
+                    recording.add(conversions.skeleton_from_msg(message.decode()))
     draw_timeline(records, recording, out / "timeline.png", title=f"mser_ros: {bag.name}, through the live nodes")

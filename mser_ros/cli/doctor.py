@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import MserError
+from ..errors import MserError, not_installed
+from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
 
 
 class Verdict(Enum):
@@ -122,9 +123,9 @@ def _version(name: str) -> str:
 def _ros() -> Iterator[Finding]:
     source = "source /opt/ros/<distribution>/setup.bash, or call 'make setup' in the source folder"
     yield _try("ROS 2 (rclpy)", _rclpy, source)
-    build = "colcon build in the source folder and source install/setup.bash, or call 'make setup'"
-    yield _try("interfaces (mser_msgs)", _mser_msgs, build)
+    yield _try("interfaces (mser_msgs)", _mser_msgs, str(not_installed("mser_msgs")).partition(": ")[2])
     yield _try("ros2 launch", _launch, "use 'mser run' instead, or install ROS 2 with launch_ros", needed=False)
+    yield _try("ros2 bag", _bag, "", needed=False)
 
 
 def _rclpy() -> str:
@@ -148,6 +149,12 @@ def _mser_msgs() -> str:
 def _launch() -> str:
     import_module("launch_ros")
     return shutil.which("ros2") or "launch_ros, but no ros2 command"
+
+
+def _bag() -> str:
+    if not has_ros2_bag():
+        raise MserError(f"no command 'ros2 bag', which replay.launch.py needs: {GET_ROS2_BAG}")
+    return "for replay.launch.py"
 
 
 def _data_files() -> str:

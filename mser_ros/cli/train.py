@@ -40,7 +40,7 @@ def train(config: str, overrides: tuple[str, ...], data: tuple[str, ...], shows:
         return
     check_encoders(experiment)
     folder = run or Path("runs") / experiment.name
-    summary = run_experiment(experiment, folder, say=click.echo)
+    summary = run_experiment(experiment, folder, log=click.echo)
     if not summary:
         return  # one of several processes, and not the first
     parts = {"": summary, **{f" from {name} alone": part for name, part in summary.get("subsets", {}).items()}}

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..audio.waveform import check_rate, deinterleave
-from ..errors import AudioError, SkeletonError
+from ..errors import AudioError, MserError, SkeletonError
 from ..types import (
     NS_PER_S,
     AudioChunk,
@@ -25,6 +25,16 @@ from ..types import (
     UtteranceState,
     Word,
 )
+
+#: Bounds of what is taken from a message [characters], so that a broken publisher fills neither memory nor log: names
+#: and tags; ids of utterances, which are a voice's name, a time and a count; the text of an utterance, of which a fast
+#: speaker needs 2,000 in the longest one that settings allow.
+MAX_NAME = 256
+MAX_ID = 320
+MAX_TEXT = 10_000
+#: Words of an utterance, and joints of a body: several times what any recogniser or tracker is known to give.
+MAX_WORDS = 1_000
+MAX_JOINTS = 2_000
 
 Fields = dict[str, Any]
 M = TypeVar("M")
@@ -80,8 +90,17 @@ def to_fields(message: Any) -> Any:
     return message
 
 
+def _check_lengths(error: type[MserError], what: str, limit: int, **fields: Any) -> None:
+    """Raise `error` where one of these fields is longer than `limit`."""
+    for name, value in fields.items():
+        if len(value) > limit:
+            unit = "characters" if isinstance(value, str) else "entries"
+            raise error(f"{what} whose {name} has {len(value)} {unit}: send at most {limit}")
+
+
 def audio_from_msg(message: Any) -> AudioChunk:
-    """Raises `AudioError` when rate, channels and samples do not fit together."""
+    """Raises `AudioError` when rate, channels and samples do not fit together, or a name is too long."""
+    _check_lengths(AudioError, "audio", MAX_NAME, voice_id=message.voice_id, frame_id=message.header.frame_id)
     check_rate(message.sample_rate)
     return AudioChunk(
         samples=deinterleave(np.asarray(message.samples, np.int16), int(message.channels)),
@@ -106,7 +125,11 @@ def audio_to_fields(chunk: AudioChunk) -> Fields:
 
 
 def skeleton_from_msg(message: Any) -> SkeletonFrame:
-    """Raises `SkeletonError` when dimensions, positions and confidence do not fit together."""
+    """Raises `SkeletonError` when dimensions, positions and confidence do not fit together, or one is too long."""
+    names = {"body_id": message.body_id, "layout": message.layout, "frame_id": message.header.frame_id}
+    _check_lengths(SkeletonError, "a skeleton", MAX_NAME, **names)
+    _check_lengths(SkeletonError, "a skeleton", 3 * MAX_JOINTS, positions=message.positions)
+    _check_lengths(SkeletonError, "a skeleton", MAX_JOINTS, confidence=message.confidence)
     positions = np.asarray(message.positions, np.float32)
     dimensions = int(message.dimensions)
     if dimensions not in (2, 3):
@@ -153,7 +176,14 @@ def _confidence_in(confidence: float) -> float | None:
 
 
 def utterance_from_msg(message: Any) -> UtteranceEvent:
-    """Raises `AudioError` for a state that does not exist or a span that ends before it starts."""
+    """Raises `AudioError` for a state that does not exist, a span that ends before it starts, or what is too long."""
+    names = {"voice_id": message.voice_id, "language": message.language, "frame_id": message.header.frame_id}
+    _check_lengths(AudioError, "an utterance", MAX_NAME, **names)
+    _check_lengths(AudioError, "an utterance", MAX_ID, utterance_id=message.utterance_id)
+    _check_lengths(AudioError, "an utterance", MAX_TEXT, text=message.text)
+    _check_lengths(AudioError, "an utterance", MAX_WORDS, words=message.words)
+    for word in message.words:
+        _check_lengths(AudioError, "a word", MAX_NAME, text=word.text)
     start_ns, end_ns = time_to_ns(message.start), time_to_ns(message.end)
     if message.state not in iter(UtteranceState) or end_ns < start_ns or not message.utterance_id:
         raise AudioError(

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import re
+import contextlib
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.clock import Clock, ClockType
+from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
+from .diagnostics import UNTIL_CLEARED, Health, Problem, build_status
 from .parameters import declare_settings, read_settings
-from .subscriptions import InputTopic, opening
+from .subscriptions import Flow, InputTopic, opening
 from .worker import Worker
 
-#: One log line per kind of problem and this many seconds, however often it occurs.
-_THROTTLE_S = 5.0
-#: Kinds of problems that are told apart.
-_KINDS = 64
+#: How often the log repeats that an input is missing.
+_REMINDER_S = 60.0
 
 
 class PerceptionNode(LifecycleNode):
@@ -30,20 +29,23 @@ class PerceptionNode(LifecycleNode):
     A subclass says what it does in `setup` (configure: load and check; raises `MserError`), `connect` (activate:
     subscribe), `tick` (now and then while `is_waiting`), `finish` (deactivate: flush) and `teardown` (cleanup: free the
     memory), and counts in `counters`. Callbacks hand their data to `submit`; the worker alone touches the core.
+
+    An `MserError` costs the message that caused it. Any other exception is a bug: where a subclass knows that it costs
+    one utterance only, it hands it to `contain`; else the node finishes what is open and goes to the error state of its
+    life cycle, from there to 'unconfigured', and works again after configure and activate.
     """
 
     def __init__(self, name: str, settings_class: type, **arguments: Any) -> None:
         super().__init__(name, automatically_declare_parameters_from_overrides=True, **arguments)
         self.settings: Any = None
         self.is_configured = False
-        self.rejected = 0
-        self.dropped = 0
+        self.has_failed = False
+        self.health = Health(self.get_logger())
         self._settings_class = settings_class
-        self._last_problem = ""
-        self._said_at: dict[str, float] = {}
         self._inputs: list[InputTopic] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
+        self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
         self._heartbeat = self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -62,7 +64,7 @@ class PerceptionNode(LifecycleNode):
         """Do what is due without new data; called from the worker while `is_waiting`."""
 
     def finish(self) -> None:
-        """Finish what is open; called from the worker as its last work."""
+        """Finish what is open; called when the worker has ended."""
 
     def teardown(self) -> None:
         """Free what `setup` made."""
@@ -78,50 +80,30 @@ class PerceptionNode(LifecycleNode):
     # -- life cycle
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.rejected = self.dropped = 0
-        self._last_problem = ""
-        self._said_at.clear()
-        try:
-            self.settings = read_settings(self, self._settings_class)
-            self.setup()
-        except MserError as error:
-            self.complain(error)
-            self._free()
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:  # a bug of ours, which rclpy would swallow
-            self._on_bug(error)
-            raise
-        self.is_configured = True
-        return TransitionCallbackReturn.SUCCESS
+        self.has_failed = False
+        self.health.clear()
+        result = self._attempt(self._configure)
+        self.is_configured = result == TransitionCallbackReturn.SUCCESS
+        if not self.is_configured:
+            self._destroy_outputs()
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        result = super().on_activate(state)
-        self._worker = Worker(
-            f"{self.get_name()}-worker",
-            tick=lambda: self.guard(self.tick),
-            is_waiting=lambda: self.is_waiting,
-            on_bug=self._on_bug,
-        )
-        try:
-            self.connect()
-        except MserError as error:
-            self.complain(error)
-            self.on_deactivate(state)
-            return TransitionCallbackReturn.FAILURE
-        except Exception as error:  # a bug of ours, which rclpy would swallow
-            self._on_bug(error)
-            raise
-        self.get_logger().info("active")
+        self.health.clear()
+        super().on_activate(state)
+        result = self._attempt(self._activate)
+        if result != TransitionCallbackReturn.SUCCESS:
+            self._attempt(self._stop)
+            super().on_deactivate(state)
         return result
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.disconnect()
-        self._stop_worker()
-        return super().on_deactivate(state)
+        result = self._attempt(self._stop)
+        super().on_deactivate(state)
+        return TransitionCallbackReturn.ERROR if self.has_failed else result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self._free()
-        return TransitionCallbackReturn.SUCCESS
+        return self._attempt(self._free)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.close()
@@ -131,24 +113,70 @@ class PerceptionNode(LifecycleNode):
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
-    def close(self) -> None:
-        """Stop the worker and free everything; safe to call twice."""
-        self.disconnect()
-        self._stop_worker()
-        self._free()
+    def stop(self, *, within_s: float | None = None) -> None:
+        """Finish and publish what is open. Messages that are not worked off within this time are dropped."""
+        self._attempt(lambda: self._stop(within_s))
 
-    def _stop_worker(self) -> None:
+    def deliver(self, until_s: float) -> None:
+        """Wait until subscribers have confirmed what was published, but not beyond this time of the steady clock."""
+        for publisher in self._outputs.values():
+            with contextlib.suppress(RuntimeError):  # not every middleware can tell
+                publisher.wait_for_all_acked(Duration(seconds=max(0.0, until_s - time.monotonic())))
+
+    def close(self) -> None:
+        """Finish what is open and free everything; safe to call twice."""
+        self.stop()
+        self._attempt(self._free)
+
+    def _configure(self) -> None:
+        self.settings = read_settings(self, self._settings_class)
+        self.setup()
+
+    def _activate(self) -> None:
+        self._worker = Worker(
+            f"{self.get_name()}-worker",
+            tick=lambda: self.guard(self.tick),
+            is_waiting=lambda: self.is_waiting,
+            on_bug=self.fail,
+        )
+        self.connect()
+        self.get_logger().info("active")
+
+    def _stop(self, within_s: float | None = None) -> None:
+        self.disconnect()
         worker, self._worker = self._worker, None
-        if worker is not None:
-            worker.submit(lambda: self.guard(self.finish))
-            worker.stop()
+        if worker is None:
+            return
+        undone = worker.stop(within_s=within_s)
+        if undone:
+            self.health.drop(undone, f"ended before {undone} messages were worked off: give the node a faster core")
+        self.guard(self.finish)
 
     def _free(self) -> None:
         if self.is_configured:
             self.is_configured = False
             self.teardown()
+        self._destroy_outputs()
+
+    def _destroy_outputs(self) -> None:
         while self._outputs:
             self.destroy_lifecycle_publisher(self._outputs.popitem()[1])
+
+    def _attempt(self, transition: Callable[[], None]) -> TransitionCallbackReturn:
+        """What came of a transition; rclpy would swallow the exceptions."""
+        try:
+            transition()
+        except MserError as error:
+            self.health.warn(error, lasts_s=UNTIL_CLEARED)
+            return TransitionCallbackReturn.FAILURE
+        except Exception as error:
+            self.fail(error)
+            return TransitionCallbackReturn.ERROR
+        return TransitionCallbackReturn.SUCCESS
+
+    def _enter_error_state(self) -> None:
+        if self.has_failed and self._worker is not None:
+            self.trigger_deactivate()  # the only way that leads from 'active' to the error state
 
     def _survive_impossible_transitions(self) -> None:
         """Answer 'no' to a transition that the state does not allow, for which rclpy would end the process."""
@@ -167,13 +195,28 @@ class PerceptionNode(LifecycleNode):
 
     # -- data
 
-    def listen(self, message_class: type, topic: str, callback: Callable[[Any], None], *, depth: int) -> None:
-        """Subscribe to `topic` until the node is deactivated; `callback` runs in the executor and may raise."""
+    def listen(
+        self,
+        message_class: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        *,
+        depth: int,
+        flow: Flow,
+        source: str,
+    ) -> None:
+        """Subscribe to `topic` until the node is deactivated; `callback` runs in the executor and may raise.
+
+        `flow` and `source`: what is expected of it, and whom a user is to start or restart where it does not come.
+        """
 
         def receive(message: Any) -> None:
-            self.guard(lambda: callback(message))
+            try:
+                self.guard(lambda: callback(message))
+            except Exception as error:
+                self.fail(error)
 
-        self._inputs.append(InputTopic(self, message_class, topic, receive, depth=depth))
+        self._inputs.append(InputTopic(self, message_class, topic, receive, depth=depth, flow=flow, source=source))
 
     def offer(self, message_class: type, topic: str, *, depth: int) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive."""
@@ -189,55 +232,72 @@ class PerceptionNode(LifecycleNode):
 
     def submit(self, work: Callable[[], None]) -> None:
         """Have the worker do it."""
-        if self._worker is not None and not self._worker.submit(lambda: self.guard(work)):
-            self.dropped += 1
-            self.complain("the worker is too slow, its oldest input is dropped: give the node a faster core")
+        if self._worker is None:
+            return
+        if self._worker.has_died:  # which has been said, and is no question of speed
+            self.health.drop(1)
+        elif not self._worker.submit(lambda: self.guard(work)):
+            self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
 
     def guard(self, work: Callable[[], None]) -> None:
         """Run `work`; what is wrong with its data is counted and logged, and the node lives on."""
         try:
             work()
         except MserError as error:
-            self.rejected += 1
-            self.complain(error)
+            self.contain(error)
 
-    def complain(self, problem: object) -> None:
-        """Log a problem, but each kind not more often than people can read."""
-        self._last_problem = str(problem)
-        kind, now_s = re.sub(r"[\d.]+", "0", self._last_problem), time.monotonic()
-        if now_s - self._said_at.get(kind, -_THROTTLE_S) < _THROTTLE_S:
-            return
-        if len(self._said_at) >= _KINDS:
-            self._said_at.clear()
-        self._said_at[kind] = now_s
-        self.get_logger().warning(self._last_problem)
+    def contain(self, error: Exception) -> None:
+        """An error that cost one message or one utterance: say it, count it, and go on. From any thread."""
+        if isinstance(error, MserError):
+            self.health.reject(error)
+        else:
+            self.health.bug(error)
 
-    def _on_bug(self, error: Exception) -> None:
-        """What nobody foresaw: say it where people look, unless ROS was shut down under a thread that still worked."""
-        if self.context.ok():
-            self._last_problem = f"a bug, please report it with the log: {error!r}"
-            self.get_logger().fatal("".join(traceback.format_exception(error)))
+    def fail(self, error: Exception) -> None:
+        """A bug that leaves the node in a state that nobody foresaw: leave for the error state. From any thread."""
+        if self.context.ok():  # else it is one of the many things that rclpy raises when ROS ends under a thread
+            self.has_failed = True
+            self.health.bug(error, lasts_s=UNTIL_CLEARED)
+            self._alarm.trigger()
+
+    # -- diagnostics
 
     def _report(self) -> None:
-        for item in self._inputs:
-            if problem := item.check():
-                self.complain(problem)
+        try:
+            self._publish_report()
+        except Exception as error:
+            if self.context.ok():
+                self.health.bug(error)
+
+    def _publish_report(self) -> None:
+        missing = [problem for item in list(self._inputs) if (problem := self._check(item))]
+        problem = self.health.current()
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
             **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
             **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,
-            "dropped": self.dropped,
-            "rejected": self.rejected,
-            "last problem": self._last_problem,
+            "dropped": self.health.dropped,
+            "rejected": self.health.rejected,
+            "bugs": self.health.bugs,
+            "last problem": problem.sentence if problem else "",
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
-        status = DiagnosticStatus(
-            level=DiagnosticStatus.WARN if self._last_problem else DiagnosticStatus.OK,
-            name=self.get_fully_qualified_name(),
-            message=self._last_problem or state,
-            values=[KeyValue(key=key, value=str(value)) for key, value in values.items()],
-        )
-        report = DiagnosticArray(status=[status])
+        worst = max([*filter(None, [problem]), *missing], key=lambda item: item.level, default=None)
+        report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), state, worst, values)])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)
+
+    def _check(self, item: InputTopic) -> Problem | None:
+        """Adapt an input to its publishers; what it lacks."""
+        try:
+            if mismatch := item.check():
+                self.health.warn(mismatch)
+        except MserError as error:
+            self.health.warn(error)
+        except Exception as error:  # of the middleware, about an endpoint that is foreign to it
+            self.health.bug(error)
+        missing = item.missing()
+        if missing:
+            self.health.remind(missing.sentence, _REMINDER_S)
+        return missing

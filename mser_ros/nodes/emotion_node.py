@@ -17,6 +17,7 @@ from ..stages.emotion import EmotionStage
 from ..types import NS_PER_S, EmotionEstimate
 from .base import PerceptionNode
 from .run import run_nodes
+from .subscriptions import Flow
 
 
 class EmotionNode(PerceptionNode):
@@ -27,20 +28,24 @@ class EmotionNode(PerceptionNode):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("emotion", EmotionSettings, **arguments)
+        self._closed: dict[str, int] = {}
 
     def setup(self) -> None:
         bundle = load_bundle(self.settings.bundle)
         recognizer = EmotionRecognizer(bundle, self.settings)
         # The mocap node has sorted out the joints already, by settings of its own.
         checked = MocapSettings(min_confidence=0.0)
-        self._stage = EmotionStage(recognizer, checked, clock=lambda: self.get_clock().now().nanoseconds)
+        self._stage = EmotionStage(
+            recognizer, checked, clock=self._now_ns, on_failure=self.contain, closed=self._closed
+        )
         self._emotion = self.offer(Emotion, "emotion", depth=64)
         self.get_logger().info(f"bundle {bundle.model_id}: {', '.join(bundle.modalities)}")
 
     def connect(self) -> None:
-        self.listen(AudioFrame, "voice", self._hear, depth=256)
-        self.listen(Utterance, "utterance", self._read, depth=64)
-        self.listen(Skeleton, "skeleton", self._see, depth=128)
+        speech, mocap = "the speech node", "the mocap node"
+        self.listen(AudioFrame, "voice", self._hear, depth=256, flow=Flow.STEADY, source=speech)
+        self.listen(Utterance, "utterance", self._read, depth=64, flow=Flow.AT_TIMES, source=speech)
+        self.listen(Skeleton, "skeleton", self._see, depth=128, flow=Flow.OPTIONAL, source=mocap)
 
     @property
     def is_waiting(self) -> bool:
@@ -72,9 +77,12 @@ class EmotionNode(PerceptionNode):
 
     def _publish(self, estimates: Iterable[EmotionEstimate]) -> None:
         for estimate in estimates:
-            latency_s = (self.get_clock().now().nanoseconds - estimate.stamp_ns) / NS_PER_S
+            latency_s = (self._now_ns() - estimate.stamp_ns) / NS_PER_S
             fields = conversions.emotion_to_fields(replace(estimate, latency_s=latency_s))
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
 
 
 def main() -> int:

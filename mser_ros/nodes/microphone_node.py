@@ -13,6 +13,7 @@ from ..audio.capture import MicrophoneCapture
 from ..messages import conversions
 from ..settings import MicrophoneSettings
 from .base import PerceptionNode
+from .diagnostics import UNTIL_CLEARED, Level
 from .run import run_nodes
 
 
@@ -51,10 +52,12 @@ class MicrophoneNode(PerceptionNode):
         try:
             for chunk in capture:
                 self._audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
-        except Exception as error:
-            self._on_bug(error)
+        except Exception as error:  # not the device's fault: that only ends the blocks
+            self.fail(error)
+            return
         if self._capture is capture:
-            self.complain(f"microphone {capture.device} is gone: plug it in, then deactivate and activate this node")
+            gone = f"microphone {capture.device} is gone: plug it in, then deactivate and activate this node"
+            self.health.warn(gone, level=Level.ERROR, lasts_s=UNTIL_CLEARED)
 
 
 def main() -> int:

@@ -14,6 +14,7 @@ from ..mocap.layouts import get_layout
 from ..settings import MocapSettings
 from .base import PerceptionNode
 from .run import run_nodes
+from .subscriptions import Flow
 
 _DEPTH = 128
 
@@ -33,7 +34,8 @@ class MocapNode(PerceptionNode):
         self._skeleton = self.offer(Skeleton, "skeleton", depth=_DEPTH)
 
     def connect(self) -> None:
-        self.listen(Skeleton, "skeleton_in", self._receive, depth=_DEPTH)
+        source = "the tracker"
+        self.listen(Skeleton, "skeleton_in", self._receive, depth=_DEPTH, flow=Flow.AT_TIMES, source=source)
 
     def _receive(self, message: Skeleton) -> None:
         frame = check_frame(conversions.skeleton_from_msg(message), self.settings)

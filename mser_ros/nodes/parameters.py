@@ -10,12 +10,10 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..errors import SettingsError
-from ..settings import Setting, build, flatten
+from ..settings import AUTOSTART, Setting, build_parameters, flatten
+from .diagnostics import as_sentence
 
 T = TypeVar("T")
-
-#: Parameters that nodes have beside their settings.
-AUTOSTART = Setting("autostart", True, "Configure and activate at start, without a manager", "", None, None, ())
 
 
 def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[[], bool]) -> None:
@@ -45,7 +43,7 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
                     if not is_editable():
                         raise SettingsError(f"{parameter.name} is read at configure: call deactivate and cleanup first")
         except SettingsError as error:
-            return SetParametersResult(successful=False, reason=str(error))
+            return SetParametersResult(successful=False, reason=as_sentence(error))
         return SetParametersResult(successful=True)
 
     node.add_on_set_parameters_callback(check)
@@ -54,21 +52,13 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
 def read_settings(node: Node, settings_class: type[T]) -> T:
     """The node's parameters as settings. Raises `SettingsError` for an unknown name, a wrong type or range."""
     parameters: dict[str, Any] = node.get_parameters_by_prefix("")
-    values = {
-        name: parameter.value
-        for name, parameter in parameters.items()
-        if name not in _OWN and not name.startswith(_ROS)
-    }
-    return build(settings_class, values, where=f"the parameters of node {node.get_name()}")
+    values = {name: parameter.value for name, parameter in parameters.items()}
+    return build_parameters(settings_class, values, where=f"the parameters of node {node.get_name()}")
 
 
 def autostarts(node: Node) -> bool:
     """Whether the node configures and activates itself. Raises `SettingsError` where the parameter is no boolean."""
     return AUTOSTART.check(node.get_parameter(AUTOSTART.name).value)
-
-
-_OWN = {AUTOSTART.name, "use_sim_time", "start_type_description_service"}
-_ROS = ("qos_overrides.",)
 
 
 def _descriptor(item: Setting) -> ParameterDescriptor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -16,13 +15,13 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from mser_msgs.msg import Emotion, Utterance
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
 from ..errors import BagError
 from ..messages.bags import Bag
 from ..types import NS_PER_S
+from .spinner import Spinner
 
 #: What must be connected before a bag may start, by the keys that the nodes show in their diagnostics.
 LINKS: Mapping[str, tuple[str, ...]] = {
@@ -66,9 +65,9 @@ class ReplaySession:
         self.node.create_subscription(Emotion, "emotion", self._note_emotion, _qos(1000))
         self.node.create_subscription(Utterance, "utterance", self._note_utterance, _qos(1000))
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._note_diagnostics, 100)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, name="replay", daemon=True)
+        self._spinner = Spinner(self._context)
+        self._spinner.add(self.node)
+        self._thread = threading.Thread(target=self._spinner.spin, name="replay", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> ReplaySession:
@@ -77,8 +76,9 @@ class ReplaySession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._executor.shutdown()
+        self._spinner.stop()
         self._thread.join()
+        self._spinner.close()
         self.node.destroy_node()
         self._context.try_shutdown()
 
@@ -188,10 +188,6 @@ class ReplaySession:
         clock = Clock()
         clock.clock.sec, clock.clock.nanosec = divmod(now_ns, NS_PER_S)
         self._clock.publish(clock)
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
 
     def _note_emotion(self, message: Emotion) -> None:
         with self._changed:

@@ -2,18 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import threading
+import time
 from collections.abc import Sequence
 from importlib import import_module
 
 import rclpy
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.lifecycle import TransitionCallbackReturn
+from rclpy.signals import SignalHandlerOptions
 
 from ..errors import MserError
 from .base import PerceptionNode
+from .diagnostics import UNTIL_CLEARED
 from .parameters import autostarts
+from .spinner import Spinner, on_signals
+
+#: A node that is told to end does so within two seconds. It may go on loading a model for so long,
+_LOADING_S = 1.5
+#: or working at what it has heard already for so long, and then give its last estimates;
+_ENDING_S = 0.5
+#: and its subscribers have so long to take them in: of a process that is gone DDS forgets what was under way.
+_DELIVERY_S = 0.3
 
 #: Class of each node by its name, as `module:class` so that a process loads only what it runs.
 NODES = {
@@ -36,7 +48,7 @@ def start(node: PerceptionNode) -> bool:
         if not autostarts(node):
             return True
     except MserError as error:
-        node.complain(error)
+        node.health.warn(error, lasts_s=UNTIL_CLEARED)
         return False
     for trigger, transition in ((node.trigger_configure, "configure"), (node.trigger_activate, "activate")):
         if trigger() != TransitionCallbackReturn.SUCCESS:
@@ -47,39 +59,53 @@ def start(node: PerceptionNode) -> bool:
 
 
 def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> int:
-    """Run nodes until SIGINT or SIGTERM; the exit code. `arguments`: the command line, with `--ros-args`."""
-    # rclpy ends the context at SIGINT and SIGTERM; Python's own answer to SIGINT would break into that anywhere.
-    interrupts: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
-    try:
-        rclpy.init(args=sys.argv if arguments is None else [sys.argv[0], *arguments])
-    except RuntimeError as error:
-        print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    nodes: list[PerceptionNode] = []
-    executor: SingleThreadedExecutor | None = None
-    try:
-        executor = SingleThreadedExecutor()
-        for name in names:
-            if interrupts:
-                break
-            nodes.append(create_node(name))
-            executor.add_node(nodes[-1])
-            start(nodes[-1])
-        else:
-            executor.spin()
-    except ExternalShutdownException:
-        pass
-    except Exception:
-        if rclpy.ok():  # else it is one of the many things that rclpy raises when the context ends under its feet
-            raise
-    finally:
-        for node in nodes:
-            node.close()
-        if executor:
-            executor.shutdown()
-        for node in nodes:
-            node.destroy_node()
-        rclpy.try_shutdown()
-        signal.signal(signal.SIGINT, before)
-    return 0
+    """Run nodes until SIGINT or SIGTERM, then finish and publish what is open; the exit code.
+
+    `arguments`: the command line, with `--ros-args`. The code is 1 where ROS cannot understand them, or a node was left
+    in the error that a bug of ours led to.
+    """
+    spinner: Spinner | None = None
+    is_ending, has_loaded = threading.Event(), threading.Event()
+
+    def end() -> None:
+        is_ending.set()
+        if spinner is not None:
+            spinner.stop()
+        if not has_loaded.wait(_LOADING_S):  # no callback has run yet: there is nothing to finish
+            os._exit(0)
+
+    # rclpy's own handlers would end the context, so that what is open could not be published any more.
+    with on_signals((signal.SIGINT, signal.SIGTERM), end):
+        try:
+            rclpy.init(
+                args=sys.argv if arguments is None else [sys.argv[0], *arguments],
+                signal_handler_options=SignalHandlerOptions.NO,
+            )
+        except RuntimeError as error:
+            print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
+            return 1
+        nodes: list[PerceptionNode] = []
+        try:
+            spinner = Spinner()
+            for name in names:
+                if not is_ending.is_set():
+                    nodes.append(create_node(name))
+                    spinner.add(nodes[-1])
+                    start(nodes[-1])
+            has_loaded.set()
+            if not is_ending.is_set():
+                spinner.spin()
+        finally:
+            has_loaded.set()
+            for node in nodes:
+                node.stop(within_s=_ENDING_S)
+            until_s = time.monotonic() + _DELIVERY_S
+            for node in nodes:
+                node.deliver(until_s)
+                node.close()
+            if spinner is not None:
+                spinner.close()
+            for node in nodes:
+                node.destroy_node()
+            rclpy.try_shutdown()
+    return int(any(node.has_failed for node in nodes))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -15,6 +14,7 @@ from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent
 from .base import PerceptionNode
 from .run import run_nodes
+from .subscriptions import Flow
 
 _AUDIO_DEPTH = 256
 #: Ticks of the watch within `stall_s`.
@@ -32,14 +32,15 @@ class SpeechNode(PerceptionNode):
         self._watch: Any = None
 
     def setup(self) -> None:
-        self._stage = SpeechStage(self.settings)
+        self._stage = SpeechStage(self.settings, on_failure=self.contain)
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
         self._silent_ticks = _STALL_TICKS + 1
         self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.offer(Utterance, "utterance", depth=64)
 
     def connect(self) -> None:
-        self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH)
+        source = "the microphone node or another source"
+        self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH, flow=Flow.STEADY, source=source)
         self._watch = self.create_timer(self.settings.stall_s / _STALL_TICKS, self._flush_when_stalled)
 
     def finish(self) -> None:
@@ -58,12 +59,10 @@ class SpeechNode(PerceptionNode):
         return {**self._stage.counters, "recogniser": self._stage.recogniser}
 
     def _receive(self, message: AudioFrame) -> None:
+        arrival_ns = self.get_clock().now().nanoseconds
         chunk = conversions.audio_from_msg(message)
-        if chunk.stamp_ns == 0:
-            # A source without a clock: its first block sets one by its arrival, from then on the stream counts samples.
-            chunk = replace(chunk, stamp_ns=self.get_clock().now().nanoseconds - chunk.end_ns)
         self._silent_ticks = 0
-        self.submit(lambda: self._publish(self._stage.push(chunk)))
+        self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns)))
 
     def _flush_when_stalled(self) -> None:
         """Audio that stops in mid-utterance is not followed by the silence that would end it.

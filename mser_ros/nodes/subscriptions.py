@@ -1,15 +1,29 @@
-"""A subscription that fits the publisher it finds, and says so when it cannot."""
+"""A subscription that fits the publisher it finds, and says so when it cannot, or when nothing comes."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from enum import Enum
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import SettingsError
+from .diagnostics import Level, Problem
+
+#: Silence of an input that is a problem: longer than any pause that a source makes at its start or between two bags.
+SILENCE_S = 6.0
+
+
+class Flow(Enum):
+    """What is expected of an input while all is well."""
+
+    STEADY = "messages come all the time"
+    AT_TIMES = "somebody publishes; messages come when there is news"
+    OPTIONAL = "nobody need publish, but who does must not vanish"
 
 
 @contextmanager
@@ -29,38 +43,63 @@ def opening(node: Node, topic: str) -> Iterator[None]:
 class InputTopic:
     """Listens to a topic reliably, or at best effort where one of its publishers offers no more.
 
-    `check` is to be called once a second: it adapts to publishers that came or went, and returns a sentence when the
-    topic carries another type than the node expects.
+    `check` is to be called once a second: it adapts to publishers that came or went. `source` tells a user who should
+    publish. `clock`: steady seconds, so that a paused or absent simulation clock hides no silence.
     """
 
     def __init__(
-        self, node: Node, message_class: type, topic: str, callback: Callable[[Any], None], *, depth: int
+        self,
+        node: Node,
+        message_class: type,
+        topic: str,
+        callback: Callable[[Any], None],
+        *,
+        depth: int,
+        flow: Flow,
+        source: str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
         self._message_class = message_class
         self._callback = callback
         self._depth = depth
+        self._has_announced = False
+        self._flow = flow
+        self._source = source
+        self._clock = clock
         self.topic = topic
         self.received = 0
         self._reliability = ReliabilityPolicy.RELIABLE
         self._subscription = self._subscribe()
         self._type = f"{message_class.__module__.split('.')[0]}/msg/{message_class.__name__}"
+        self._received_s = self._published_s = clock()
+        self._was_published = False
 
     def close(self) -> None:
         self._node.destroy_subscription(self._subscription)
 
     def check(self) -> str:
-        """Adapt to the publishers; a sentence that names the cure where they do not fit, else ''."""
+        """Adapt to the publishers; a sentence that names the cure where they do not fit, else ''.
+
+        Raises `SettingsError` where the topic cannot be opened anew; it then listens as before.
+        """
         publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
         fitting = [item for item in publishers if item.topic_type == self._type]
+        if fitting:
+            self._was_published, self._published_s = True, self._clock()
         offered = {item.qos_profile.reliability for item in fitting}
         wanted = ReliabilityPolicy.RELIABLE
         if ReliabilityPolicy.BEST_EFFORT in offered:
             wanted = ReliabilityPolicy.BEST_EFFORT
         if fitting and wanted != self._reliability:
-            self._reliability = wanted
-            self._node.destroy_subscription(self._subscription)
-            self._subscription = self._subscribe()
+            before, self._reliability = (self._reliability, self._subscription), wanted
+            try:
+                self._subscription = self._subscribe()
+            except SettingsError:
+                self._reliability = before[0]
+                raise
+            self._node.destroy_subscription(before[1])
+            self._announce_best_effort([item.node_name for item in fitting])
         wrong = sorted({item.topic_type for item in publishers} - {self._type})
         if wrong and not fitting:
             return (
@@ -69,6 +108,30 @@ class InputTopic:
             )
         return ""
 
+    def _announce_best_effort(self, publishers: list[str]) -> None:
+        """Once, however often publishers come and go."""
+        if self._reliability is ReliabilityPolicy.BEST_EFFORT and not self._has_announced:
+            self._has_announced = True
+            self._node.get_logger().warning(
+                f"{self._subscription.topic_name} is published at best effort by {', '.join(sorted(set(publishers)))}: "
+                "listening likewise, so messages may get lost; make the publisher reliable if they do"
+            )
+
+    def missing(self) -> Problem | None:
+        """What is expected and does not come, as far as `check` has seen."""
+        name, now_s = self._subscription.topic_name, self._clock()
+        silent_s, unpublished_s = now_s - self._received_s, now_s - self._published_s
+        if unpublished_s >= SILENCE_S and self._was_published:
+            return Problem(f"nobody publishes {name} any more: restart {self._source}", Level.ERROR)
+        if unpublished_s >= SILENCE_S and self._flow is Flow.AT_TIMES:
+            return Problem(f"nobody publishes {name}: start {self._source}, or remap '{self.topic}' to its topic")
+        if silent_s >= SILENCE_S and self._flow is Flow.STEADY:
+            return Problem(
+                f"nothing received on {name} for {silent_s:.0f} s: start or activate {self._source}, or remap "
+                f"'{self.topic}' to its topic"
+            )
+        return None
+
     def _subscribe(self) -> Any:
         qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=DurabilityPolicy.VOLATILE)
         with opening(self._node, self.topic):
@@ -76,4 +139,5 @@ class InputTopic:
 
     def _receive(self, message: Any) -> None:
         self.received += 1
+        self._received_s = self._clock()
         self._callback(message)

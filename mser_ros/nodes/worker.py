@@ -16,10 +16,10 @@ _TICK_S = 0.05
 
 
 class Worker:
-    """Does what it is given, in that order, until it is stopped.
+    """Does what it is given, in that order, until it is stopped, or until an exception ends it.
 
-    `tick` is work for when there is none, done now and then while `is_waiting`. `on_bug` is told of an exception that
-    ended the thread.
+    `tick` is work for when there is none, done now and then while `is_waiting`. `on_bug` is told of the exception that
+    ended the thread; nothing is done any more after it.
     """
 
     def __init__(
@@ -29,6 +29,7 @@ class Worker:
         self._is_waiting = is_waiting
         self._on_bug = on_bug
         self._queue: queue.Queue[Work | None] = queue.Queue()
+        self.has_died = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -41,16 +42,30 @@ class Worker:
         """Have it done. False where the worker is so far behind that the oldest work was dropped."""
         is_full = self._queue.qsize() >= _LONGEST
         if is_full:
-            with contextlib.suppress(queue.Empty):
-                self._queue.get_nowait()
-                self._queue.task_done()
+            self._take()
         self._queue.put(work)
         return not is_full
 
-    def stop(self) -> None:
-        """Return when all is done that was submitted."""
+    def stop(self, *, within_s: float | None = None) -> int:
+        """Return when all is done that was submitted, or `within_s` seconds have passed and the present work is done.
+
+        How much was left undone.
+        """
         self._queue.put(None)
+        self._thread.join(within_s)
+        undone = 0
+        while not self._queue.empty():
+            undone += self._take() is not None
+        self._queue.put(None)  # the first one may be among what was taken
         self._thread.join()
+        return undone
+
+    def _take(self) -> Work | None:
+        with contextlib.suppress(queue.Empty):
+            work = self._queue.get_nowait()
+            self._queue.task_done()
+            return work
+        return None
 
     def _run(self) -> None:
         try:
@@ -65,4 +80,5 @@ class Worker:
                 work()
                 self._queue.task_done()
         except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
+            self.has_died = True
             self._on_bug(error)

@@ -83,6 +83,14 @@ class EmotionRecognizer:
             estimates.append(self._estimate(utterance, state, chosen, self._decide(chosen)))
         return estimates
 
+    def abstain(
+        self, utterance: Utterance, reason: AbstainReason, *, state: EstimateState = EstimateState.FINAL
+    ) -> EmotionEstimate:
+        """The estimate 'unknown' for this reason, without looking at any evidence."""
+        return self._estimate(
+            utterance, state, dict.fromkeys(self.bundle.modalities, Reading()), _Decision(reason=reason)
+        )
+
     def _decide(self, readings: Mapping[str, Reading]) -> _Decision:
         present = {name: reading for name, reading in readings.items() if reading.outputs}
         if present:

@@ -6,12 +6,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 from ..audio.history import Voices
-from ..errors import AudioError, BundleError
+from ..errors import AudioError, BundleError, log_failure
 from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
 from ..types import (
     SAMPLE_RATE,
+    AbstainReason,
     AudioChunk,
     EmotionEstimate,
     EstimateState,
@@ -49,7 +50,7 @@ class EmotionCounters:
     """What the fusing stage counts: estimates by state, and what befell their utterances.
 
     `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `timed_out`:
-    evidence did not come in time. `given_up`: the end itself did not come.
+    evidence did not come in time. `given_up`: the end itself did not come. `failed`: the recognition ended by an error.
     """
 
     final: int = 0
@@ -59,6 +60,7 @@ class EmotionCounters:
     without_audio: int = 0
     timed_out: int = 0
     given_up: int = 0
+    failed: int = 0
 
 
 class EmotionStage:
@@ -67,6 +69,8 @@ class EmotionStage:
     A final estimate is due when the utterance has ended, its text is final, and audio and skeletons have been received
     up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, the newest stamp serves,
     which suits data that is read from a file. A voice has one open utterance at a time: the next one ends it.
+    Each utterance gets exactly one FINAL or RETRACTED. A recognition that ends by an error, whichever, is told to
+    `on_failure` and becomes a FINAL 'unknown' with the reason FAILED; a provisional estimate is left out.
     Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
     """
 
@@ -76,7 +80,10 @@ class EmotionStage:
         mocap: MocapSettings | None = None,
         *,
         clock: Callable[[], int] | None = None,
+        on_failure: Callable[[Exception], None] = log_failure,
+        closed: dict[str, int] | None = None,
     ) -> None:
+        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place."""
         speech = recognizer.bundle.modalities.get("speech")
         if speech and speech.sample_rate != SAMPLE_RATE:
             raise BundleError(
@@ -89,10 +96,11 @@ class EmotionStage:
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
         self.counters = EmotionCounters()
         self._clock = clock
+        self._on_failure = on_failure
         self._newest_ns = 0
         self._voices = Voices(_HISTORY_S, limit=_VOICES)
         self._pending: dict[str, _Pending] = {}
-        self._closed: dict[str, int] = {}  # how far their voice had been heard
+        self._closed = {} if closed is None else closed  # how far their voice had been heard
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
 
@@ -214,8 +222,10 @@ class EmotionStage:
         period_ns = to_ns(self.settings.provisional_period_s)
         end_ns = heard_ns - (heard_ns - pending.next_provisional_ns) % period_ns
         pending.next_provisional_ns = end_ns + period_ns
-        self.counters.provisional += 1
-        yield self._estimate(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
+        estimate = self._recognize(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
+        if estimate is not None:
+            self.counters.provisional += 1
+            yield estimate
 
     def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
         del self._pending[event.utterance_id]
@@ -224,27 +234,40 @@ class EmotionStage:
             del self._closed[next(iter(self._closed))]
         self.counters.final += state is EstimateState.FINAL
         self.counters.retracted += state is EstimateState.RETRACTED
-        return self._estimate(event, state)
-
-    def _estimate(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
-        utterance = self._gather(event)
         if state is EstimateState.RETRACTED:
-            utterance = replace(utterance, audio=None, transcript=None, skeleton=None)
-        elif utterance.audio is None:
-            self.counters.without_audio += 1
-        return self.recognizer.recognize(utterance, state=state)
+            return self.recognizer.abstain(_bare(event), AbstainReason.NO_EVIDENCE, state=state)
+        estimate = self._recognize(event, state)
+        return estimate or self.recognizer.abstain(_bare(event), AbstainReason.FAILED, state=state)
+
+    def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
+        """The estimate, None where it failed: an error in one utterance must cost no other."""
+        try:
+            utterance = self._gather(event)
+            self.counters.without_audio += utterance.audio is None
+            return self.recognizer.recognize(utterance, state=state)
+        except Exception as error:
+            self.counters.failed += 1
+            self._on_failure(error)
+            return None
 
     def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
         skeleton = self.skeletons.window(start_ns, event.end_ns)
-        return Utterance(
-            utterance_id=event.utterance_id,
-            start_ns=event.start_ns,
-            end_ns=event.end_ns,
+        return replace(
+            _bare(event),
             audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
-            voice_id=event.voice_id,
             body_id=skeleton.body_id if skeleton else "",
-            frame_id=event.frame_id,
         )
+
+
+def _bare(event: UtteranceEvent) -> Utterance:
+    """The utterance without any evidence."""
+    return Utterance(
+        utterance_id=event.utterance_id,
+        start_ns=event.start_ns,
+        end_ns=event.end_ns,
+        voice_id=event.voice_id,
+        frame_id=event.frame_id,
+    )

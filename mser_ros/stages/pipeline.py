@@ -21,12 +21,14 @@ from .speech import SpeechStage
 class EmotionPipeline:
     """Speech and emotion stage in one: what offline annotation, evaluation and tests run.
 
-    `on_event` sees every utterance event. Feed data in the order of its stamps, then call `flush`.
+    `on_event` sees every utterance event, `on_audio` the audio as the speech stage puts it in order. Feed data in the
+    order of its stamps, then call `flush`.
     """
 
     speech: SpeechStage
     emotion: EmotionStage
     on_event: Callable[[UtteranceEvent], None] = field(default=lambda event: None)
+    on_audio: Callable[[AudioChunk], None] = field(default=lambda chunk: None)
 
     @classmethod
     def create(
@@ -39,8 +41,9 @@ class EmotionPipeline:
         """A pipeline from settings, with the recogniser of words that they name; `recognizer` brings its own."""
         return cls(SpeechStage(speech), EmotionStage(recognizer, mocap))
 
-    def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
-        yield from self._fuse(self.speech.push(chunk))
+    def push_audio(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[EmotionEstimate]:
+        """Take a chunk of any source. `arrival_ns`: when it was received, which stands for a stamp that is 0."""
+        yield from self._fuse(self.speech.push(chunk, arrival_ns))
 
     def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
         yield from self.emotion.push_skeleton(frame)
@@ -56,4 +59,5 @@ class EmotionPipeline:
                 self.on_event(item)
                 yield from self.emotion.push_event(item)
             else:
+                self.on_audio(item)
                 yield from self.emotion.push_audio(item)

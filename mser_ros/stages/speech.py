@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
+from typing import TypeVar
+
+import numpy as np
 
 from ..asr.registry import choose, create_transcriber
 from ..asr.transcriber import Transcriber
 from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
+from ..errors import log_failure
 from ..settings import SpeechSettings
 from ..types import AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
+
+T = TypeVar("T")
 
 
 class SpeechStage:
     """Hears and reads: audio of any kind in, audio of one kind (16 kHz mono) and utterance events out.
 
     An utterance gives STARTED, PARTIAL while it lasts, ENDED at once when it is over, and ENDED with the final text
-    when the recogniser has caught up; or CANCELLED.
+    when the recogniser has caught up; or CANCELLED. A recogniser that fails is told to `on_failure` and costs the words
+    of that utterance only; `unread` counts them.
     """
 
     def __init__(
@@ -27,11 +34,13 @@ class SpeechStage:
         *,
         vad: VoiceActivityDetector | None = None,
         transcriber: Transcriber | None = None,
+        on_failure: Callable[[Exception], None] = log_failure,
     ) -> None:
         self.settings = settings or SpeechSettings()
         self.stream = AudioStream(self.settings.stream)
         self._segmenter = Segmenter(self.settings.segmenter, vad)
-        self._transcriber, self.recogniser = self._recogniser(transcriber)
+        reads, self.recogniser = self._recogniser(transcriber)
+        self._transcriber = _Contained(reads, on_failure)
         self._open: UtteranceEvent | None = None
         self._source: AudioChunk | None = None
         self._next_partial_ns = 0
@@ -42,25 +51,30 @@ class SpeechStage:
         """What was heard and read, and what was not, since the stage was made."""
         return asdict(self.stream.counters) | {"utterances": self.utterances} | dict(self._transcriber.counters)
 
-    def push(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
-        """Take the next chunk. Raises `AudioError` for one that cannot be used; what was heard before stays."""
+    def push(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[AudioChunk | UtteranceEvent]:
+        """Take the next chunk, which was received at `arrival_ns` on the clock of the stamps: the time of audio that
+        has no stamp (0). Raises `AudioError` for one that cannot be used; what was heard before stays."""
         if not chunk.voice_id:
             chunk = replace(chunk, voice_id=self.settings.voice_id)
-        for item in self.stream.push(chunk):
-            if isinstance(item, Discontinuity):
-                yield from self._segment(self._segmenter.flush())
-            else:
-                yield from self._hear(item)
+        yield from self._take(self.stream.push(chunk, arrival_ns))
 
     def flush(self) -> Iterator[AudioChunk | UtteranceEvent]:
         """The input is over, or rests: end an open utterance."""
-        for item in self.stream.flush():
-            yield from self._hear(item)
+        yield from self._take(self.stream.flush())
         yield from self._segment(self._segmenter.flush())
 
     def close(self) -> None:
         """Free the recogniser."""
         self._transcriber.close()
+
+    def _take(self, items: Iterable[AudioChunk | Discontinuity]) -> Iterator[AudioChunk | UtteranceEvent]:
+        for item in items:
+            if isinstance(item, Discontinuity):
+                yield from self._segment(self._segmenter.flush())
+            else:
+                self._source = item
+                yield item
+                yield from self._segment(self._segmenter.push(item))
 
     def _recogniser(self, transcriber: Transcriber | None) -> tuple[Transcriber, str]:
         """The recogniser, and in words which one it is and why."""
@@ -68,11 +82,6 @@ class SpeechStage:
             return transcriber, type(transcriber).__name__
         choice = choose(self.settings.asr)
         return create_transcriber(self.settings.asr, choice), str(choice)
-
-    def _hear(self, chunk: AudioChunk) -> Iterator[AudioChunk | UtteranceEvent]:
-        self._source = chunk
-        yield chunk
-        yield from self._segment(self._segmenter.push(chunk))
 
     def _segment(self, events: Iterable[SegmentEvent]) -> Iterator[UtteranceEvent]:
         for event in events:
@@ -128,7 +137,57 @@ class SpeechStage:
 
     def _news(self, state: UtteranceState, end_ns: int, transcript: Transcript) -> UtteranceEvent:
         assert self._open is not None
+        end_ns = max(end_ns, self._open.start_ns)  # the start was told by a clock that may have been moved back since
         return replace(self._open, state=state, stamp_ns=end_ns, end_ns=end_ns, transcript=transcript)
 
     def _nothing_yet(self) -> Transcript:
         return Transcript("", language=self._transcriber.language, is_final=False)
+
+
+class _Contained:
+    """A transcriber whose errors end the reading of one utterance: it then hears nothing until the next one starts."""
+
+    def __init__(self, transcriber: Transcriber, on_failure: Callable[[Exception], None]) -> None:
+        self._transcriber = transcriber
+        self._on_failure = on_failure
+        self._has_failed = False
+        self._failures = 0
+
+    @property
+    def language(self) -> str:
+        return self._transcriber.language
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Those of the transcriber, and the utterances whose words its errors have cost."""
+        return {**self._transcriber.counters, "unread": self._failures}
+
+    def start(self, start_ns: int) -> None:
+        self._has_failed = False
+        self._try(lambda: self._transcriber.start(start_ns), None)
+
+    def accept(self, samples: np.ndarray) -> None:
+        self._try(lambda: self._transcriber.accept(samples), None)
+
+    def partial(self) -> Transcript:
+        return self._try(self._transcriber.partial, Transcript("", language=self.language, is_final=False))
+
+    def finish(self) -> Transcript:
+        return self._try(self._transcriber.finish, Transcript("", language=self.language))
+
+    def reset(self) -> None:
+        self._try(self._transcriber.reset, None)
+
+    def close(self) -> None:
+        self._transcriber.close()
+
+    def _try(self, call: Callable[[], T], otherwise: T) -> T:
+        if self._has_failed:
+            return otherwise
+        try:
+            return call()
+        except Exception as error:
+            self._has_failed = True
+            self._failures += 1
+            self._on_failure(error)
+            return otherwise

@@ -58,8 +58,8 @@ class ProgressBar(Callback):
     def on_train_epoch_end(self, trainer: Any, _module: Any) -> None:
         if self._progress is not None and self._task is not None:
             score = trainer.callback_metrics.get("val_ua")
-            told = "" if score is None else f", validation UA {float(score):.3f}"
-            self._progress.update(self._task, note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{told}")
+            result = "" if score is None else f", validation UA {float(score):.3f}"
+            self._progress.update(self._task, note=f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}{result}")
 
     def on_train_end(self, *_args: Any) -> None:
         self._close()

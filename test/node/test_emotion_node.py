@@ -75,7 +75,14 @@ def test_voice_words_and_body_become_one_final_emotion(robot, offline):
     assert message.confidence == pytest.approx(max(message.probabilities))
     assert sum(message.probabilities) == pytest.approx(1, abs=1e-5)
     assert sum(item.weight for item in message.evidence) == pytest.approx(1, abs=1e-5)
-    assert message.latency_s > 0
+
+
+def test_the_time_from_the_end_of_speech_to_the_emotion_is_told(world, tiny_bundle):
+    robot = Robot(world, tiny_bundle)
+    item = scene(1)
+    world.set_clock(item.events[-1].end_ns + to_ns(0.5), robot.node)
+    robot.give(item)
+    assert robot.last(item.name).latency_s == pytest.approx(0.5, abs=1e-6)
 
 
 def test_provisional_emotions_come_while_the_person_speaks(robot):
@@ -197,7 +204,7 @@ def test_an_utterance_of_which_only_the_end_was_heard_counts(robot, offline):
 
 
 def test_an_utterance_without_audio_is_judged_by_words_and_body(world, tiny_bundle, offline):
-    robot = Robot(world, tiny_bundle, evidence_timeout_s=0.1)
+    robot = Robot(world, tiny_bundle, use_sim_time=False, evidence_timeout_s=0.1)
     robot.give(scene(1))
     item = scene(2)
     mute = Scene([], item.events, item.skeletons)
@@ -209,7 +216,7 @@ def test_an_utterance_without_audio_is_judged_by_words_and_body(world, tiny_bund
 
 
 def test_an_utterance_without_any_evidence_abstains(world, tiny_bundle):
-    robot = Robot(world, tiny_bundle, evidence_timeout_s=0.1)
+    robot = Robot(world, tiny_bundle, use_sim_time=False, evidence_timeout_s=0.1)
     item = scene(1, text="")
     robot.give(*item.events)
     message = robot.last(item.name)

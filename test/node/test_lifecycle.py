@@ -5,19 +5,26 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from types import SimpleNamespace
 
 import pytest
+from emotion_robot import scene
 from ros_world import (
     AudioFrame,
     Emotion,
+    Log,
     ReliabilityPolicy,
     Skeleton,
     String,
+    TransitionEvent,
+    Utterance,
     audio_message,
     demo_values,
     skeleton_message,
+    utterance_message,
 )
 
+from mser_ros.errors import SettingsError
 from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
 from mser_ros.settings import MocapSettings
@@ -111,7 +118,7 @@ def test_a_bundle_that_cannot_be_run_is_one_sentence(world, tiny_bundle, tmp_pat
         ({"asr__backend": "vosk"}, ("asr.backend 'vosk' needs asr.model_path",)),
         ({"asr__backend": "vosk", "asr__model_path": "/nowhere"}, ("/nowhere",)),
         ({"segmenter__end_threshold": 0.9}, ("segmenter.end_threshold must not lie above",)),
-        ({"autostart": "yes"}, ("autostart must be a true or false", "'yes'")),
+        ({"autostart": "yes"}, ("autostart must be true or false", "'yes'")),
     ],
 )
 def test_a_parameter_that_cannot_be_is_one_sentence_and_the_node_lives(world, given, parts):
@@ -214,6 +221,26 @@ def test_a_best_effort_publisher_is_heard_and_a_reliable_one_after_it(world):
     world.wait(lambda: int(tested.value("received audio")) > before, "audio of a reliable publisher")
 
 
+def test_listening_at_best_effort_is_told_once(world):
+    told = world.listen(Log, "/rosout")
+    tested = world.node("speech", asr__backend="none")
+    (topic,) = tested.node._inputs
+    for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE) * 2:
+        publisher = world.publisher(AudioFrame, "audio", linked=False, reliability=reliability)
+        world.wait(lambda wanted=reliability: topic._reliability == wanted, "a subscription that fits")
+        world.peer.destroy_publisher(publisher)
+    tested.node.get_logger().warning("the last word")
+    world.wait(lambda: any(item.msg == "the last word" for item in told), "the log")
+    (line,) = [item.msg for item in told if "best effort" in item.msg]
+    assert line.startswith("/audio is published at best effort by peer: listening likewise")
+
+
+def test_use_sim_time_that_is_none_is_refused(world):
+    tested = world.node("mocap", arguments=["-p", "use_sim_time:=treu"])
+    tested.wait_for_problem("use_sim_time must be true or false, not 'treu'", "in the parameters of node mocap")
+    assert tested.state == "unconfigured"
+
+
 def test_diagnostics_tell_what_is_linked_received_and_dropped(world, own):
     tested = world.node("emotion", **own["emotion"])
     world.listen(Emotion, "emotion")
@@ -224,18 +251,141 @@ def test_diagnostics_tell_what_is_linked_received_and_dropped(world, own):
     assert tested.value("level") == "0"
 
 
-def test_a_bug_in_the_work_is_told_and_the_node_can_be_started_again(world):
-    tested = world.node("speech", asr__backend="none")
-    tested.node.submit(lambda: [].remove("nothing"))
-    tested.wait_for_problem("a bug", "ValueError")
-    assert tested.value("level") == "1"
-    tested.node.submit(lambda: None)  # lies there until the node is deactivated
-    assert tested.deactivate()
-    assert tested.cleanup()
+def raise_bug(*_: object) -> None:
+    [].remove("nothing")  # a ValueError
+
+
+def assert_said_once(logged: str) -> None:
+    assert logged.count("ValueError: list.remove(x): x not in list") == 1
+    assert logged.count("Traceback") == 1
+    assert logged.count("[FATAL]") == 1
+
+
+def recover(world, tested) -> None:
     assert tested.configure()
     assert tested.activate()
-    tested.wait_to_receive(audio=0)
-    world.wait(lambda: not tested.problem, "diagnostics without a problem")
+    tested.wait_to_receive()
+    world.wait(lambda: tested.value("level") == "0" and not tested.problem, "diagnostics without a problem")
+    assert (tested.value("state"), tested.value("bugs")) == ("active", "0")
+
+
+def test_a_bug_in_the_work_is_told_once_leads_to_the_error_state_and_the_node_can_be_started_again(world, capfd):
+    transitions = world.listen(TransitionEvent, "speech/transition_event")
+    tested = world.node("speech", asr__backend="none")
+    for _ in range(2):
+        tested.node.submit(raise_bug)
+        tested.wait_for_problem("a bug", "ValueError")
+        world.wait(lambda: tested.value("state") == "unconfigured", "the end of the error state")
+        assert tested.state == "unconfigured"
+        assert (tested.value("level"), tested.value("bugs")) == ("2", "1")
+        assert tested.node.has_failed
+        assert_said_once(capfd.readouterr().err)
+        recover(world, tested)
+    for way in (("deactivating", "errorprocessing"), ("errorprocessing", "unconfigured")):
+        world.wait(
+            lambda way=way: [(item.start_state.label, item.goal_state.label) for item in transitions].count(way) == 2,
+            f"two ways from {way[0]} to {way[1]}",
+        )
+
+
+def test_messages_that_come_before_the_error_state_are_counted_and_do_not_hide_the_bug(world, monkeypatch, capfd):
+    tested = world.node("speech", asr__backend="none")
+    with monkeypatch.context() as patch:  # as if the executor were busy
+        patch.setattr(tested.node, "_alarm", SimpleNamespace(trigger=lambda: None))
+        tested.node.submit(raise_bug)
+        tested.wait_for_problem("a bug", "ValueError")
+        for _ in range(5000):  # more than the worker's queue holds
+            tested.node.submit(lambda: None)
+        tested.wait_for(dropped=5000)
+    assert "a bug" in tested.problem
+    assert "too slow" not in capfd.readouterr().err
+    assert not tested.deactivate()
+    assert tested.state == "unconfigured"
+
+
+def test_what_is_open_when_a_bug_ends_the_work_is_finished(world, own, monkeypatch):
+    emotions = world.listen(Emotion, "emotion")
+    tested = world.node("emotion", **own["emotion"])
+    world.wait_for_outputs(tested, "emotion")
+    utterance = world.publisher(Utterance, "utterance")
+    utterance.publish(utterance_message(scene(1).events[0]))
+    tested.wait_to_receive(utterance=1)
+    tested.node.submit(raise_bug)
+    world.wait(lambda: tested.value("state") == "unconfigured", "the end of the error state")
+    world.wait(lambda: len(emotions) == 1, "the last emotion of the open utterance")
+    assert (emotions[0].utterance_id, emotions[0].state) == (scene(1).name, Emotion.FINAL)
+
+
+def test_a_bug_in_taking_a_message_leads_to_the_error_state_as_well(world, monkeypatch, capfd):
+    tested = world.node("mocap")
+    monkeypatch.setattr("mser_ros.nodes.mocap_node.check_frame", raise_bug)
+    _, skeletons = demo_values(until_s=0.2)
+    world.publisher(Skeleton, "skeleton_in").publish(skeleton_message(skeletons[0]))
+    tested.wait_for_problem("a bug", "ValueError")
+    world.wait(lambda: tested.value("state") == "unconfigured", "the end of the error state")
+    assert_said_once(capfd.readouterr().err)
+    monkeypatch.undo()
+    recover(world, tested)
+
+
+@pytest.mark.parametrize(("step", "state"), [("setup", "unconfigured"), ("connect", "unconfigured")])
+def test_a_bug_in_a_transition_is_told_and_the_node_can_be_started_again(world, monkeypatch, capfd, step, state):
+    tested = world.node("mocap", autostart=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(tested.node, step, raise_bug)
+        assert tested.configure() == (step != "setup")
+        assert not tested.activate()
+        tested.wait_for_problem("a bug", "ValueError")
+        assert tested.state == state
+        assert tested.value("level") == "2"
+    assert_said_once(capfd.readouterr().err)
+    recover(world, tested)
+
+
+@pytest.mark.parametrize(
+    "error", [ValueError("an unknown policy"), SettingsError("the topic cannot be opened: remap it")], ids=type
+)
+def test_an_endpoint_that_the_middleware_cannot_describe_is_one_sentence_and_the_node_lives(world, monkeypatch, error):
+    tested = world.node("mocap")
+
+    def ask(topic: str) -> list:
+        raise error
+
+    monkeypatch.setattr(tested.node, "get_publishers_info_by_topic", ask)
+    tested.wait_for_problem(str(error))
+    assert tested.value("message") == tested.problem
+    assert tested.state == "active"
+    monkeypatch.undo()
+    seen = world.listen(Skeleton, "skeleton")
+    world.wait_for_outputs(tested, "skeleton")
+    _, skeletons = demo_values(until_s=0.2)
+    world.publisher(Skeleton, "skeleton_in").publish(skeleton_message(skeletons[0]))
+    world.wait(lambda: len(seen) == 1, "the skeleton")
+
+
+def test_a_topic_that_cannot_be_opened_anew_is_listened_to_as_before(world, monkeypatch):
+    """A publisher at best effort asks for another subscription; as long as there is none, the old one serves."""
+    tested = world.node("mocap")
+    item = tested.node._inputs[0]
+    reliable = world.publisher(Skeleton, "skeleton_in")
+
+    def subscribe(*_: object, **__: object) -> None:
+        raise RuntimeError("create_subscription() called for existing topic name with incompatible type")
+
+    monkeypatch.setattr(tested.node, "create_subscription", subscribe)
+    world.publisher(Skeleton, "skeleton_in", linked=False, reliability=ReliabilityPolicy.BEST_EFFORT)
+    tested.wait_for_problem("topic 'skeleton_in' cannot be opened", "remap it")
+    _, skeletons = demo_values(until_s=0.2)
+    reliable.publish(skeleton_message(skeletons[0]))
+    world.wait(lambda: item.received == 1, "the skeleton")
+    monkeypatch.undo()
+    fast = world.publisher(Skeleton, "skeleton_in", linked=False, reliability=ReliabilityPolicy.BEST_EFFORT)
+
+    def is_heard() -> bool:
+        fast.publish(skeleton_message(skeletons[1]))
+        return item.received > 1
+
+    world.wait(is_heard, "a skeleton at best effort")
 
 
 def test_a_worker_that_is_too_slow_drops_the_oldest_work_and_counts_it(world):

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from ros_world import mser_msgs, package_message
+from ros_world import PATIENCE_S, mser_msgs, package_message
 
 from mser_ros.messages.conversions import to_fields
 from mser_ros.resources import interfaces_dir
@@ -48,7 +48,7 @@ def echo(world):
     process = subprocess.Popen([sys.executable, str(Path(__file__).with_name("echo.py"))])
     yield world
     process.terminate()
-    assert process.wait(30) is not None
+    assert process.wait(PATIENCE_S) is not None
 
 
 def test_every_message_comes_back_from_another_process_as_it_was_sent(echo):

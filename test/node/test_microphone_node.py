@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,6 +11,27 @@ import pytest
 from ros_world import T0, AudioFrame
 
 from mser_ros.messages import conversions
+
+
+class Stream:
+    """An open device."""
+
+    def __init__(self, callback: Callable[..., None]) -> None:
+        self.callback = callback
+        self.is_open = True
+        self.error: Exception | None = None
+
+    @property
+    def active(self) -> bool:
+        if self.error:
+            raise self.error
+        return self.is_open
+
+    def start(self) -> None:
+        pass
+
+    def close(self) -> None:
+        self.is_open = False
 
 
 class SoundSystem:
@@ -24,7 +46,7 @@ class SoundSystem:
             {"name": "Speaker", "max_input_channels": 0, "default_samplerate": 48000.0},
         ]
         self.default = SimpleNamespace(device=[0, 1])
-        self.stream: SimpleNamespace | None = None
+        self.stream: Stream | None = None
         self.rates = (16000, 48000)
 
     def query_devices(self) -> list[dict]:
@@ -34,16 +56,24 @@ class SoundSystem:
         if samplerate not in self.rates:
             raise self.PortAudioError("Invalid sample rate")
         assert (device, dtype) == (0, "int16")
-        self.stream = stream = SimpleNamespace(active=True, channels=channels, callback=callback, start=lambda: None)
-        stream.close = self.unplug
-        return stream
+        self.stream = Stream(callback)
+        return self.stream
 
     def unplug(self) -> None:
-        self.stream.active = False
+        self.stream.close()
 
-    def deliver(self, samples: np.ndarray) -> None:
-        times = SimpleNamespace(currentTime=10.0, inputBufferAdcTime=10.0 - len(samples) / 16000)
-        self.stream.callback(samples, len(samples), times, SimpleNamespace(input_overflow=False))
+    def give_up(self) -> None:
+        """What PortAudio does where the host's sound system fails."""
+        self.stream.error = self.PortAudioError("Unanticipated host error")
+
+    def deliver(self, samples: np.ndarray, *, times: object = ...) -> None:
+        """A block; an exception of the callback ends the stream."""
+        if times is ...:
+            times = SimpleNamespace(currentTime=10.0, inputBufferAdcTime=10.0 - len(samples) / 16000)
+        try:
+            self.stream.callback(samples, len(samples), times, SimpleNamespace(input_overflow=False))
+        except Exception:
+            self.stream.close()
 
 
 @pytest.fixture
@@ -92,10 +122,19 @@ def test_a_device_that_cannot_be_opened_is_one_sentence_and_can_be_corrected(wor
 def test_no_microphone_at_all_is_one_sentence_and_it_may_come_later(world, sound):
     devices, sound.devices = sound.devices, []
     tested = world.node("microphone")
-    tested.wait_for_problem("there is no microphone", "plug one in")
+    tested.wait_for_problem("there is no microphone", "plug one in", "microphone:=false", "--no-microphone")
     assert tested.state == "inactive"
     sound.devices = devices
     assert tested.activate()
+
+
+def test_without_portaudio_it_is_told_what_to_install_and_what_to_do_then(world, monkeypatch, tmp_path):
+    (tmp_path / "sounddevice.py").write_text("raise OSError('PortAudio library not found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "sounddevice", raising=False)
+    tested = world.node("microphone")
+    tested.wait_for_problem("sudo apt install libportaudio2, then start the microphone node again")
+    assert tested.state == "inactive"
 
 
 def test_a_microphone_that_is_unplugged_is_one_sentence(world, sound):
@@ -105,6 +144,37 @@ def test_a_microphone_that_is_unplugged_is_one_sentence(world, sound):
     tested.wait_for_problem("0 'Array' is gone", "deactivate and activate")
     assert tested.deactivate()
     assert tested.activate()
+
+
+def test_a_device_that_portaudio_gives_up_is_gone(world, sound):
+    tested = world.node("microphone")
+    sound.give_up()
+    tested.wait_for_problem("0 'Array' is gone", "plug it in")
+    assert (tested.state, tested.value("level"), tested.value("bugs")) == ("active", "2", "0")
+
+
+@pytest.mark.parametrize("where", ["on PortAudio's thread", "while it publishes"])
+def test_a_bug_is_not_explained_as_an_unplugged_microphone(world, sound, monkeypatch, capfd, where):
+    tested = world.node("microphone")
+    stream = sound.stream
+    with monkeypatch.context() as patch:
+        if where == "while it publishes":
+            patch.setattr(conversions, "audio_to_fields", lambda chunk: [].remove("nothing"))
+            sound.deliver(np.zeros((1024, 1), np.int16))
+        else:
+            sound.deliver(np.zeros(0, np.int16), times=None)
+        tested.wait_for_problem("a bug")
+    world.wait(lambda: tested.value("state") == "unconfigured", "the end of the error state")
+    logged = capfd.readouterr().err
+    assert logged.count("Traceback") == 1
+    assert "plug" not in logged
+    assert not stream.active, "the device is closed"
+    heard = world.listen(AudioFrame, "audio")
+    assert tested.configure()
+    assert tested.activate()
+    world.wait_for_outputs(tested, "audio")
+    sound.deliver(np.zeros((1024, 1), np.int16))
+    world.wait(lambda: len(heard) == 1, "a block")
 
 
 def test_the_device_is_closed_while_the_node_is_inactive(world, sound):

@@ -193,7 +193,8 @@ def test_a_malformed_skeleton_is_one_sentence_and_the_next_ones_pass(world, fram
     assert eye.node.state == "active"
 
 
-def test_many_malformed_skeletons_are_counted_and_logged_once(world, frames, capfd):
+def test_many_malformed_skeletons_are_counted_and_logged_once(world, frames, capfd, monkeypatch):
+    monkeypatch.setattr("mser_ros.nodes.diagnostics.THROTTLE_S", 3600.0)
     eye = Eye(world)
     eye.give(*[strange_layout(frame) for frame in frames], *[few_joints(frame) for frame in frames])
     eye.node.wait_for(rejected=2 * len(frames))

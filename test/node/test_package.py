@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
 
@@ -20,12 +22,16 @@ PACKAGES = [ROOT, ROOT / "interfaces" / "mser_msgs"]
 
 @pytest.fixture(scope="module")
 def setup() -> dict:
+    return run_setup(ROOT)
+
+
+def run_setup(folder: Path) -> dict:
     """What setup.py hands to setuptools."""
     code = (
         "import setuptools; setuptools.setup = lambda **given: print(repr(given));"
         "exec(compile(open('setup.py').read(), 'setup.py', 'exec'))"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
     return ast.literal_eval(result.stdout)
 
 
@@ -71,12 +77,63 @@ def test_name_build_type_and_dependencies_are_those_of_a_python_package(setup):
     assert {"rclpy", "mser_msgs", "launch_ros", "diagnostic_msgs"} <= needed
 
 
-def test_every_message_package_that_the_nodes_import_is_a_dependency():
-    needed = {depend.name for depend in read_package(ROOT).exec_depends}
-    for path in (ROOT / "mser_ros" / "nodes").glob("*.py"):
+def imported(*folders: str, without: Collection[str] = ()) -> set[str]:
+    """Top-level packages that files in these folders import, anywhere in them, beside Python's own and ours."""
+    found = set()
+    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+        if set(path.relative_to(ROOT).parts) & set(without):
+            continue
         for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").endswith("_msgs.msg"):
-                assert node.module.split(".")[0] in needed, path.name
+            if isinstance(node, ast.Import):
+                found |= {alias.name.split(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.level == 0:
+                found.add((node.module or "").split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"mser_ros"}
+
+
+#: Packages of ROS that nothing imports: what the launch files start, and what that needs for the demo bag.
+STARTED = {"ros2launch", "ros2bag", "rosbag2_storage_mcap"}
+#: Packages of Python itself that not every version has.
+PYTHONS_OWN = {"compression"}
+
+
+def is_of_ros(name: str) -> bool:
+    return name in {"rclpy", "launch", "launch_ros", "rcl_interfaces"} or name.endswith("_msgs")
+
+
+def test_package_xml_lists_the_packages_of_ros_that_are_used_and_no_others():
+    package = read_package(ROOT)
+    needed = {depend.name for depend in package.exec_depends if not depend.name.startswith(("python3-", "portaudio"))}
+    assert needed == {name for name in imported("mser_ros", "launch") if is_of_ros(name)} | STARTED
+    for_tests = {depend.name for depend in package.test_depends if not depend.name.startswith("python3-")}
+    assert for_tests == {name for name in imported("test") if is_of_ros(name)} - needed
+
+
+def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named_in_package_xml(setup):
+    def modules_of(requirements: list[str]) -> set[str]:
+        names = {re.split(r"[\W]*[><=;]", line)[0].lower().replace("-", "_") for line in requirements}
+        return {{"pyyaml": "yaml", "backports.zstd": "backports"}.get(name, name) for name in names}
+
+    robot = imported("mser_ros", without=("training", "corpora"))
+    modules = (
+        {name for name in robot if not is_of_ros(name)} - PYTHONS_OWN - modules_of(setup["extras_require"]["train"])
+    )
+    assert modules == modules_of(setup["install_requires"])
+    text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
+    assert all(re.search(rf"\b(python3_)?{re.escape(name)}\b", text) for name in modules)
+
+
+def test_data_files_of_new_folders_are_installed(tmp_path):
+    for name in ("setup.py", "config", "launch", "resource", "package.xml"):
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, tmp_path / name)
+    (tmp_path / "config" / "train" / "paper" / "new").mkdir(parents=True)
+    (tmp_path / "config" / "train" / "paper" / "new" / "a.yaml").touch()
+    installed = dict(run_setup(tmp_path)["data_files"])
+    assert installed["share/mser_ros/config/train/paper/new"] == ["config/train/paper/new/a.yaml"]
+    assert all(files for files in installed.values())
+    everything = {path.relative_to(ROOT).as_posix() for path in (ROOT / "config").rglob("*") if path.is_file()}
+    assert everything <= {file for files in installed.values() for file in files}
 
 
 def test_every_executable_exists_and_scripts_lie_where_ros2_run_looks(setup):

@@ -1,4 +1,4 @@
-"""Every node as a process of its own, and all of them in one: they start, work, and end cleanly by a signal."""
+"""Every node as a process of its own, and all of them in one: they start, work, survive their bugs, and end cleanly."""
 
 from __future__ import annotations
 
@@ -6,12 +6,30 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from ros_world import PATIENCE_S, AudioFrame, Skeleton, World, audio_message, demo_values, skeleton_message
+from ros_world import (
+    DEMO,
+    PATIENCE_S,
+    T0,
+    AudioFrame,
+    ChangeState,
+    Emotion,
+    Skeleton,
+    Transition,
+    Utterance,
+    World,
+    audio_message,
+    demo_values,
+    skeleton_message,
+)
+
+from mser_ros.nodes.replay import ReplaySession
+from mser_ros.types import to_ns
 
 NODES = ("microphone", "speech", "mocap", "emotion")
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
@@ -19,6 +37,10 @@ SIGNALS = [signal.SIGINT, signal.SIGTERM]
 
 def node_command(name: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", f"mser_ros.nodes.{name}_node", "--ros-args", *arguments]
+
+
+def faulty_command(name: str, fault: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(Path(__file__).with_name("faulty.py")), name, fault, "--ros-args", *arguments]
 
 
 def run_command(*arguments: str) -> list[str]:
@@ -68,8 +90,8 @@ def test_a_signal_ends_every_node_cleanly_while_it_works(world: World, tiny_bund
             "diagnostics of every node",
         )
         for name in active:
-            assert world.diagnostics[name]["message"] == "active"
-        assert world.diagnostics["/microphone"]["message"] != "active"
+            assert world.diagnostics[name]["state"] == "active"
+        assert world.diagnostics["/microphone"]["state"] != "active"
         for namespace in ("", "/one"):
             ear = world.publisher(AudioFrame, f"{namespace}/audio")
             eye = world.publisher(Skeleton, f"{namespace}/skeleton_in")
@@ -101,6 +123,17 @@ def test_ctrl_c_ends_all_nodes_in_one_process_even_if_it_is_pressed_twice(world:
         assert_ended_cleanly(processes["run"], tmp_path / "run")
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_that_comes_again_until_the_process_is_gone_changes_nothing(world: World, tmp_path, number):
+    with running(tmp_path, mocap=node_command("mocap")) as processes:
+        world.wait(lambda: "/mocap" in world.diagnostics, "diagnostics of the node")
+        while processes["mocap"].poll() is None:
+            processes["mocap"].send_signal(number)
+            with suppress(subprocess.TimeoutExpired):
+                processes["mocap"].wait(0.001)
+        assert_ended_cleanly(processes["mocap"], tmp_path / "mocap")
+
+
 def test_mistakes_on_the_command_line_of_run_are_one_sentence(tmp_path):
     result = subprocess.run(run_command("--params", str(tmp_path / "none.yaml")), capture_output=True, text=True)
     assert result.returncode == 1
@@ -124,7 +157,211 @@ def test_a_bad_parameter_leaves_the_other_nodes_running(world: World, tiny_bundl
     with running(tmp_path, run=run_command("--no-microphone", "--ros-args", *arguments)) as processes:
         world.wait(lambda: {"/speech", "/mocap", "/emotion"} <= set(world.diagnostics), "diagnostics of every node")
         assert "asr.backend must be one of" in world.diagnostics["/speech"]["message"]
-        assert world.diagnostics["/emotion"]["message"] == "active"
+        assert world.diagnostics["/emotion"]["state"] == "active"
         processes["run"].send_signal(signal.SIGINT)
         assert processes["run"].wait(PATIENCE_S) == 0
         assert "Traceback" not in (tmp_path / "run").read_text()
+
+
+# -- told to end, or hit by a bug, while somebody speaks
+
+LAST = (Emotion.FINAL, Emotion.RETRACTED)
+#: No wait ends by itself: what ends an utterance is what the test does.
+PATIENT = {"speech:stall_s": 30.0, "emotion:text_timeout_s": 30.0, "emotion:evidence_timeout_s": 5.0}
+
+
+def parameters(bundle: Path) -> list[str]:
+    given = {"speech:asr.backend": "none", "emotion:bundle": bundle} | PATIENT
+    return [item for name, value in given.items() for item in ("-p", f"{name}:={value}")]
+
+
+class Talk:
+    """Somebody who speaks to the speech node of another process, and all that is said of it."""
+
+    def __init__(self, world: World, bundle: Path) -> None:
+        self.world = world
+        self.emotions: list[Emotion] = world.listen(Emotion, "emotion")
+        self.utterances: list[Utterance] = world.listen(Utterance, "utterance")
+        self.parameters = parameters(bundle)
+        self._audio = demo_values()[0]
+        self._ear = world.publisher(AudioFrame, "audio", linked=False)
+
+    def link(self) -> None:
+        """Wait until everybody hears everybody."""
+        links = {("speech", "voice"): 1, ("speech", "utterance"): 2, ("emotion", "emotion"): 1}
+
+        def linked() -> bool:
+            values = self.world.diagnostics
+            return self._ear.get_subscription_count() > 0 and all(
+                int(values.get(f"/{node}", {}).get(f"subscribers {topic}", 0)) >= count
+                for (node, topic), count in links.items()
+            )
+
+        self.world.wait(linked, "links between the nodes")
+
+    def speak(self, until_s: float) -> None:
+        """Go on with the demo bag up to this time; its utterances last from 0.8 to 4.3 s, 5.2 to 8.3 s, ..."""
+        while self._audio and self._audio[0].end_ns < T0 + to_ns(until_s):
+            self._ear.publish(audio_message(self._audio.pop(0)))
+
+    def begin(self) -> str:
+        """Speak until the middle of the first utterance, of which a provisional emotion came; its name."""
+        self.link()
+        self.speak(3.0)
+        self.world.wait(lambda: bool(self.emotions), "a provisional emotion")
+        assert self.emotions[0].state == Emotion.PROVISIONAL
+        return str(self.emotions[0].utterance_id)
+
+    def last(self, name: str) -> Emotion:
+        """The last emotion of an utterance, when it has come; there is one."""
+
+        def found() -> list[Emotion]:
+            return [item for item in self.emotions if item.utterance_id == name and item.state in LAST]
+
+        self.world.wait(lambda: bool(found()), f"the last emotion of {name}")
+        (message,) = found()
+        return message
+
+
+@pytest.fixture
+def talk(world: World, tiny_bundle: Path) -> Talk:
+    return Talk(world, tiny_bundle)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_emotion_node_that_is_told_to_end_says_its_last_word_of_an_open_utterance(talk: Talk, tmp_path, number):
+    commands = {name: node_command(name, *talk.parameters) for name in ("speech", "emotion")}
+    with running(tmp_path, **commands) as processes:
+        name = talk.begin()
+        processes["emotion"].send_signal(number)
+        assert talk.last(name).state == Emotion.FINAL
+        assert_ended_cleanly(processes["emotion"], tmp_path / "emotion")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_speech_node_that_is_told_to_end_ends_its_open_utterance(talk: Talk, tmp_path, number):
+    commands = {name: node_command(name, *talk.parameters) for name in ("speech", "emotion")}
+    with running(tmp_path, **commands) as processes:
+        name = talk.begin()
+        processes["speech"].send_signal(number)
+        assert talk.last(name).state == Emotion.FINAL
+        talk.world.wait(lambda: talk.utterances[-1].state == Utterance.ENDED, "the end of the utterance")
+        assert (talk.utterances[-1].utterance_id, talk.utterances[-1].is_text_final) == (name, True)
+        assert_ended_cleanly(processes["speech"], tmp_path / "speech")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_nodes_in_one_process_that_is_told_to_end_say_their_last_word(talk: Talk, tmp_path, number):
+    command = run_command("--no-microphone", "--ros-args", *talk.parameters)
+    with running(tmp_path, run=command) as processes:
+        name = talk.begin()
+        processes["run"].send_signal(number)
+        assert talk.last(name).state == Emotion.FINAL
+        assert_ended_cleanly(processes["run"], tmp_path / "run")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_node_that_is_told_to_end_while_it_loads_a_large_model_does_not_load_it_first(world, tmp_path, number):
+    with running(tmp_path, emotion=faulty_command("emotion", "load")) as processes:
+        world.wait(lambda: "loading" in (tmp_path / "emotion").read_text(), "the loading")
+        processes["emotion"].send_signal(number)
+        assert_ended_cleanly(processes["emotion"], tmp_path / "emotion")
+
+
+def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_named_in_the_diagnostics(
+    talk: Talk, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
+    hasty = ["-p", "emotion:text_timeout_s:=0.5"]
+    commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "emotion")}
+    world = talk.world
+    with running(tmp_path, **commands) as processes:
+        name = talk.begin()
+        processes["speech"].kill()
+        assert talk.last(name).state == Emotion.FINAL
+        world.wait(lambda: world.diagnostics["/emotion"]["level"] == "1", "a warning of the emotion node")
+        assert "nothing received on /voice for" in world.diagnostics["/emotion"]["message"]
+        assert "the speech node" in world.diagnostics["/emotion"]["message"]
+        assert world.diagnostics["/emotion"]["given_up"] == "1"
+        assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
+
+
+def replay(session: ReplaySession) -> None:
+    """Play the demo's audio into the nodes; each of its utterances gets one last emotion."""
+    assert session.wait_for_links(("speech", "emotion"), timeout_s=PATIENCE_S), session.diagnostics
+    session.play(DEMO, rate=5.0, topics=("/audio",))
+    assert session.finish(rate=5.0), session.diagnostics
+    begun = {message.utterance_id for _, message in session.utterances}
+    assert len(begun) == 6
+    ended = Counter(message.utterance_id for _, message in session.emotions if message.state in LAST)
+    assert ended == dict.fromkeys(begun, 1)
+
+
+def stop(processes: dict[str, subprocess.Popen[bytes]]) -> dict[str, int]:
+    """End nodes by SIGINT; their exit codes."""
+    for process in processes.values():
+        process.send_signal(signal.SIGINT)
+    return {name: process.wait(PATIENCE_S) for name, process in processes.items()}
+
+
+def assert_bug_told_once(log: Path) -> None:
+    said = log.read_text()
+    assert said.count("Traceback") == 1
+    assert said.count("ValueError: injected") == 1
+
+
+def test_a_bug_in_the_recognition_of_one_utterance_costs_that_estimate_only(ros, tiny_bundle, tmp_path):
+    given = [*parameters(tiny_bundle), "-p", "use_sim_time:=true"]
+    commands = {"speech": node_command("speech", *given), "emotion": faulty_command("emotion", "recognize", *given)}
+    with running(tmp_path, **commands) as processes, ReplaySession() as session:
+        replay(session)
+        finals = [message for _, message in session.emotions if message.state == Emotion.FINAL]
+        assert [message.abstain_reason for message in finals] == [Emotion.FAILED, *[Emotion.NONE] * 5]
+        assert (finals[0].label, finals[0].confidence) == ("unknown", 0.0)
+        values = session.diagnostics["emotion"]
+        assert (values["state"], values["failed"], values["bugs"], values["final"]) == ("active", "1", "1", "6")
+        assert stop(processes) == {"speech": 0, "emotion": 0}
+    assert_bug_told_once(tmp_path / "emotion")
+
+
+def test_a_bug_in_the_reading_of_one_utterance_costs_its_words_only(ros, tiny_bundle, tmp_path):
+    given = [*parameters(tiny_bundle), "-p", "use_sim_time:=true"]
+    commands = {"speech": faulty_command("speech", "finish", *given), "emotion": node_command("emotion", *given)}
+    with running(tmp_path, **commands) as processes, ReplaySession() as session:
+        replay(session)
+        assert {message.abstain_reason for _, message in session.emotions} == {Emotion.NONE}
+        values = session.diagnostics["speech"]
+        assert (values["state"], values["unread"], values["bugs"], values["utterances"]) == ("active", "1", "1", "6")
+        assert stop(processes) == {"speech": 0, "emotion": 0}
+    assert_bug_told_once(tmp_path / "speech")
+
+
+@pytest.mark.parametrize("recovered", [True, False])
+def test_a_bug_elsewhere_ends_the_work_not_the_node(talk: Talk, tmp_path, recovered):
+    commands = {
+        "speech": node_command("speech", *talk.parameters),
+        "emotion": faulty_command("emotion", "push_event", *talk.parameters),
+    }
+    world = talk.world
+    with running(tmp_path, **commands) as processes:
+        talk.link()
+        talk.speak(3.0)
+        world.wait(lambda: world.diagnostics["/emotion"]["state"] == "unconfigured", "the end of the error state")
+        assert world.diagnostics["/emotion"]["level"] == "2"
+        assert (
+            "a bug, please report it with the log: ValueError('injected')" in world.diagnostics["/emotion"]["message"]
+        )
+        name = talk.utterances[0].utterance_id
+        assert talk.last(name).state == Emotion.FINAL, "what was open is finished"
+        if recovered:
+            for transition in (Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE):
+                request = ChangeState.Request(transition=Transition(id=transition))
+                assert world.call(ChangeState, "/emotion/change_state", request).success
+            world.wait(lambda: world.diagnostics["/emotion"]["level"] == "0", "diagnostics without a problem")
+            talk.link()
+            talk.speak(9.0)  # the rest of that utterance, and another one
+            world.wait(lambda: len({message.utterance_id for message in talk.utterances}) == 2, "another utterance")
+            assert talk.last(talk.utterances[-1].utterance_id).state == Emotion.FINAL
+            talk.last(name)
+        assert stop(processes) == {"speech": 0, "emotion": 0 if recovered else 1}
+    assert_bug_told_once(tmp_path / "emotion")

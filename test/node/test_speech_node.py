@@ -54,13 +54,14 @@ def reference(audio):
 
 
 class Ear:
-    """The node under test with what surrounds it."""
+    """The node under test with what surrounds it. Its clock stands still until a test sets it."""
 
     def __init__(self, world, **parameters):
         self.world = world
         self.voice: list[AudioFrame] = world.listen(AudioFrame, "voice")
         self.utterances: list[Utterance] = world.listen(Utterance, "utterance")
-        self.node = world.node("speech", **({"asr__backend": "none", "stall_s": 30.0} | parameters))
+        own = {"asr__backend": "none", "stall_s": 30.0, "use_sim_time": True}
+        self.node = world.node("speech", **(own | parameters))
         self._audio = world.publisher(AudioFrame, "audio", linked=False)
         self.link()
 
@@ -270,6 +271,41 @@ def test_clipped_speech_is_still_heard(ear, audio, reference):
     loud = [replace(chunk, samples=np.clip(chunk.samples * 60.0, -32768, 32767).astype(np.int16)) for chunk in audio]
     ear.give(*loud)
     assert_same(ear.finish(), reference(loud))
+
+
+def late_ns(count: int, most_s: float) -> list[int]:
+    late = np.random.default_rng(11).uniform(0, to_ns(most_s), count).astype(np.int64)
+    late[0] = 0
+    return [int(value) for value in late]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("late_ms", [(150,), (90,), (30,), (150, 90, 30)])
+def test_audio_without_any_stamp_that_comes_late_is_heard_as_if_it_came_in_time(
+    world, audio, reference, counts, late_ms
+):
+    ear = Ear(world, use_sim_time=True)
+    arrival_ns = 0
+    for number, chunk in enumerate(audio):
+        late = 0 if number % 4 != 1 else to_ns(late_ms[number % len(late_ms)] / 1000)
+        arrival_ns = max(arrival_ns, chunk.end_ns + late)
+        world.set_clock(arrival_ns, ear.node)
+        ear.give(replace(chunk, stamp_ns=0, first_sample=chunk.first_sample if counts else 0))
+    assert_same(ear.finish(), reference(audio))
+    ear.node.wait_for(unstamped=len(audio), lost_samples=0, filled_samples=0, duplicates=0, discontinuities=0)
+
+
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("most_s", [0.15, 0.3])
+def test_audio_that_is_stamped_late_is_heard_as_if_it_were_stamped_in_time(world, audio, reference, counts, most_s):
+    ear = Ear(world)
+    given = [
+        replace(chunk, stamp_ns=chunk.stamp_ns + late, first_sample=chunk.first_sample if counts else 0)
+        for chunk, late in zip(audio, late_ns(len(audio), most_s), strict=True)
+    ]
+    ear.give(*given)
+    assert_same(ear.finish(), reference(audio))
+    ear.node.wait_for(lost_samples=0, filled_samples=0, duplicates=0, discontinuities=0)
 
 
 def test_audio_without_any_stamp_is_heard_on_the_clock_of_its_arrival(world, audio):

@@ -187,7 +187,7 @@ def test_every_sound_that_cannot_be_read_is_named_before_training(tmp_path: Path
 def test_people_of_a_synthetic_corpus_are_those_of_its_sources(tmp_path: Path) -> None:
     said: list[str] = []
     corpus = {"name": "pseudo", "path": str(write_pseudo(tmp_path)), "options": {"folds": 1}}
-    data = load_data(experiment(corpus), say=said.append)
+    data = load_data(experiment(corpus), log=said.append)
     people = {person for item in data.items for source in item.sources for person in source.people}
     assert len(people) > 8
     assert said == [f"pseudo:1: 16 items of {len(people)} people, synthetic"]
@@ -201,7 +201,7 @@ def test_a_corpus_that_is_named_twice_keeps_both_notes(tmp_path: Path) -> None:
     entries = [
         {"name": "egait", "path": str(folder), "options": {"labels": kind}} for kind in ("intended", "perceived")
     ]
-    corpus = load_data(experiment(*entries, mocap={"kind": "motion"}), say=lambda _text: None).corpora["egait"]
+    corpus = load_data(experiment(*entries, mocap={"kind": "motion"}), log=lambda _text: None).corpora["egait"]
     assert corpus.note == "intended emotions of walks; 30 Hz is assumed; perceived emotions of walks"
     assert len(corpus) == 32
 

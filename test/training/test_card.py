@@ -96,6 +96,23 @@ def test_retraining_names_the_runs_that_the_bundle_was_made_of() -> None:
     ]
 
 
+def test_what_was_set_otherwise_than_in_the_file_of_its_name_is_told() -> None:
+    speech = modality(
+        "speech",
+        "iemocap",
+        run="ours",
+        starts_from=["paper_b_audio"],
+        overrides={"ours": ["optimiser.epochs=3", "corpora=[{name: a b}]"], "paper_b_audio": ["seed=2"]},
+    )
+    card = model_card(bundle(speech=speech))
+    assert card.split("```")[1].splitlines()[2:4] == [
+        "mser train paper_b_audio seed=2",
+        "mser train ours optimiser.epochs=3 'corpora=[{name: a b}]'",
+    ]
+    assert "was set otherwise than in its file" in card
+    assert "was set otherwise" not in model_card(bundle(speech={**speech, "overrides": {"ours": []}}))
+
+
 def test_runs_whose_encoders_a_bundle_starts_from_come_first() -> None:
     commands = iemocap().split("```")[1].splitlines()
     assert commands[2:] == [

@@ -13,7 +13,14 @@ from mser_ros.cli.main import main
 from mser_ros.errors import SettingsError
 from mser_ros.resources import train_dir
 from mser_ros.training.config import files
-from mser_ros.training.config.files import build_config, config_tree, load_config, shipped_configs
+from mser_ros.training.config.files import (
+    build_config,
+    config_tree,
+    load_config,
+    overrides_of,
+    shipped_configs,
+    what_matters,
+)
 
 SHIPPED = shipped_configs()
 
@@ -102,3 +109,41 @@ def test_an_experiment_can_be_printed_as_it_would_be_trained(
     assert shown == load_config("ours", overrides=["optimiser.epochs=2"])
     assert shown.model.streams.speech.weights == "runs/paper_b_audio", "from its base"
     assert list(tmp_path.iterdir()) == [], "nothing was trained"
+
+
+@pytest.mark.parametrize("name", sorted(SHIPPED))
+def test_what_differs_from_the_file_of_its_name_brings_an_experiment_back(name: str) -> None:
+    assert overrides_of(load_config(name)) == []
+    given = {
+        "optimiser.learning_rate": "2e-5",
+        "notes": "'a: b, it''s'",
+        "inputs.languages": '[en, "no"]',
+        "folds.final": "false",
+        "corpora": "[{name: voices, repeat: 2, options: {folds: 4}, path: /here}, {name: x}]",
+    }
+    elsewhere = ["threads=1", "devices=2", "cache=/tmp"]
+    changed = load_config(name, overrides=[*map("=".join, given.items()), *elsewhere], data={"x": "/somewhere"})
+    found = overrides_of(changed)
+    assert found is not None
+    assert what_matters(load_config(name, overrides=found)) == what_matters(changed)
+    assert {text.partition("=")[0] for text in found} <= set(given), "nothing of this machine"
+    assert not [text for text in found if "/" in text]
+
+
+def test_runs_and_models_are_named_without_the_folders_of_this_machine() -> None:
+    places = {
+        "speech.weights": "/data/other",
+        "text.weights": "/data/paper_b_text",
+        "speech.source": "/data/models/wavlm",
+        "text.source": "~/roberta",
+    }
+    config = load_config("paper_b_fusion", overrides=[f"model.streams.{name}={path}" for name, path in places.items()])
+    assert overrides_of(config) == [
+        "model.streams.speech.source=FOLDER/wavlm",
+        "model.streams.speech.weights=runs/other",
+        "model.streams.text.source=FOLDER/roberta",
+    ]
+
+
+def test_an_experiment_of_another_name_is_not_told_from_one_that_ships() -> None:
+    assert overrides_of(load_config("ours", overrides=["name=mine"])) is None

@@ -12,19 +12,19 @@ import onnx
 import pytest
 import torch
 import yaml
+from fakes_networks import decide_run, decided
 from onnx import TensorProto, helper, numpy_helper
 from test_train import small, write_voices
 
 from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
-from mser_ros.labels import LABELS
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.resources import default_bundle_dir
-from mser_ros.training.config.files import config_tree
+from mser_ros.training.config.files import config_tree, load_config
 from mser_ros.training.config.settings import EncoderConfig, ExperimentConfig, InputConfig, SpeechAugmentConfig
 from mser_ros.training.export.agreement import Agreement, Comparison
 from mser_ros.training.export.bundle import export_bundle, fit_log_linear
@@ -44,6 +44,8 @@ from mser_ros.training.samples.inputs import prepare
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
+    """A run whose answers were decided by hand."""
+
     config: ExperimentConfig
     run: Path
     bundle: Path
@@ -54,21 +56,24 @@ class Exported:
 def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     root = tmp_path_factory.mktemp("export")
     voices = write_voices(root / "voices")
-    config = small(voices)
-    run_experiment(config, root / "run", say=lambda _text: None)
-    export_bundle([root / "run"], root / "bundle", name="tiny", say=lambda _text: None)
+    config = small(voices, epochs=1)
+    run_experiment(config, root / "run", log=lambda _text: None)
+    decide_run(config, root / "run")
+    export_bundle([root / "run"], root / "bundle", name="tiny", log=lambda _text: None)
     return Exported(config, root / "run", root / "bundle", voices)
 
 
-def test_the_robot_says_what_the_network_says(exported: Exported) -> None:
+def test_the_robot_says_what_the_network_says(exported: Exported, tmp_path: Path) -> None:
+    export_bundle([exported.run], tmp_path / "fp32", int8=False, log=lambda _text: None)
     network = restore(exported.config, FinishedRun.read(exported.run).final_weights)
-    recognizer = EmotionRecognizer(load_bundle(exported.bundle))
-    temperature = load_bundle(exported.bundle).modalities["speech"].temperature
+    recognizer = EmotionRecognizer(load_bundle(tmp_path / "fp32"))
+    temperature = recognizer.bundle.modalities["speech"].temperature
     for item in open_corpus("voices", exported.voices).items[::7]:
         utterance = item.load()
         sample = prepare(utterance, 0, modalities=["speech"], inputs=exported.config.inputs)
-        expected = softmax(predict(exported.config, network, [sample])[0] / temperature)
-        np.testing.assert_allclose(recognizer.recognize(utterance).probabilities, expected, atol=0.03)
+        expected = predict(exported.config, network, [sample])[0]
+        found = temperature * np.log(recognizer.recognize(utterance).probabilities)  # up to a constant
+        np.testing.assert_allclose(found - found.mean(), expected - expected.mean(), atol=1e-3)
 
 
 def test_a_graph_tells_nothing_of_the_machine_it_was_made_on(exported: Exported) -> None:
@@ -93,14 +98,23 @@ def test_calibration_is_told_from_folds_that_the_temperature_never_saw(exported:
     entry = json.loads((exported.bundle / "manifest.json").read_text(encoding="utf-8"))["modalities"]["speech"]
     rows = OutOfFold.load(exported.run / "predictions.npz")
     assert entry["temperature"] == round(balanced_temperature(rows), 4)
-    probabilities = np.empty((len(rows), len(LABELS)))
+
+
+def test_calibration_is_of_temperatures_of_the_other_folds(exported: Exported, tmp_path: Path) -> None:
+    """One fold is far too sure and the other far too unsure, each right in three of four: together they look fine."""
+    run = FinishedRun.read(exported.run)
+    rows = decided(run.rows(), np.where(run.rows().fold == "fold0", 12.0, 0.3))
+    entry = modality_entry(run, "speech", tmp_path, rows, "int8", Agreement(1, 0.0, 1.0))
+    assert entry["temperature"] == round(balanced_temperature(rows), 4)
+    temperatures = np.empty((len(rows), 1))
     for fold in ("fold0", "fold1"):
         mine = rows.fold == fold
-        probabilities[mine] = softmax(rows.logits[mine] / balanced_temperature(rows.select(~mine)))
-    expected = score(Predictions(rows.label, probabilities, rows.cluster)).as_json()
-    assert entry["metrics"]["voices"]["ece"] == pytest.approx(expected["ece"], abs=1e-5)
-    flattered = score(rows.predictions(entry["temperature"])).as_json()
-    assert entry["metrics"]["voices"]["ece"] != pytest.approx(flattered["ece"], abs=1e-5)
+        temperatures[mine] = balanced_temperature(rows.select(~mine))
+    expected = score(Predictions(rows.label, softmax(rows.logits / temperatures), rows.cluster)).as_json()
+    found = entry["metrics"]["voices"]["ece"]
+    assert found == pytest.approx(expected["ece"], abs=1e-5)
+    flattered = score(rows.predictions(entry["temperature"])).as_json()["ece"]
+    assert abs(found - flattered) > 0.01
 
 
 def int8_weights(graph: Path) -> int:
@@ -114,10 +128,11 @@ def test_a_network_that_quantises_well_ships_as_int8(exported: Exported) -> None
     assert entry["precision"] == "int8"
     assert int8_weights(exported.bundle / "speech.onnx") > 500
     network = restore(exported.config, FinishedRun.read(exported.run).final_weights)
-    samples = load_data(exported.config, say=lambda _text: None).samples
+    samples = load_data(exported.config, log=lambda _text: None).samples
     assert len(samples) == entry["export_check"]["items"] == 48
     found = Comparison(network, exported.config, samples)({"speech": exported.bundle / "speech.onnx"})
-    assert found.as_json() == entry["export_check"]
+    assert found.as_json() == pytest.approx(entry["export_check"], abs=1e-4)
+    assert found.labels == 1
 
 
 def test_a_network_that_int8_spoils_ships_as_fp32_and_says_so(
@@ -134,7 +149,7 @@ def test_a_network_that_int8_spoils_ships_as_fp32_and_says_so(
     for name in ("quantise", "quantise_in_blocks"):
         monkeypatch.setattr(f"mser_ros.training.export.quantise.{name}", spoiled)
     told: list[str] = []
-    export_bundle([exported.run], tmp_path / "out", say=told.append)
+    export_bundle([exported.run], tmp_path / "out", log=told.append)
     bundle = load_bundle(tmp_path / "out")
     assert bundle.modalities["speech"].precision == "fp32"
     assert bundle.manifest["modalities"]["speech"]["export_check"]["label_agreement"] == 1
@@ -162,7 +177,7 @@ def test_a_folder_that_is_no_bundle_is_refused_before_any_work(
     thesis.write_text("dear", encoding="utf-8")
     for target, why in ((tmp_path, "not empty and not a bundle"), (thesis, "is a file")):
         with pytest.raises(SettingsError, match=why):
-            export_bundle([exported.run], target, say=lambda _text: None)
+            export_bundle([exported.run], target, log=lambda _text: None)
     assert thesis.read_text(encoding="utf-8") == "dear"
 
 
@@ -174,10 +189,10 @@ def test_a_run_without_a_final_model_is_told_so(exported: Exported, tmp_path: Pa
     config = dataclasses.replace(exported.config, folds=dataclasses.replace(exported.config.folds, final=False))
     (run / "config.yaml").write_text(yaml.safe_dump(config_tree(config)), encoding="utf-8")
     with pytest.raises(SettingsError, match=r"has no final model, because folds\.final is false: train it with"):
-        export_bundle([run], tmp_path / "out", say=lambda _text: None)
+        export_bundle([run], tmp_path / "out", log=lambda _text: None)
     (run / "corpora.json").unlink()
     with pytest.raises(SettingsError, match="is not finished: give the same"):
-        export_bundle([run], tmp_path / "out", say=lambda _text: None)
+        export_bundle([run], tmp_path / "out", log=lambda _text: None)
 
 
 def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: Path) -> None:
@@ -190,6 +205,27 @@ def test_figures_of_a_synthetic_corpus_are_marked(exported: Exported, tmp_path: 
     entry = modality_entry(dataclasses.replace(run, corpora=swapped), "speech", tmp_path, run.rows(), "int8", check)
     assert not entry["metrics"]["voices"]["synthetic"], "what an encoder came of is not what was tested"
     assert entry["trained_on"] == ["parts", "voices"]
+
+
+def test_a_run_that_was_set_otherwise_than_the_file_of_its_name_says_how(exported: Exported, tmp_path: Path) -> None:
+    def overrides(config: ExperimentConfig) -> dict[str, list[str]]:
+        run = dataclasses.replace(FinishedRun.read(exported.run), config=config)
+        return modality_entry(run, "speech", tmp_path, None, "int8", Agreement(1, 0.0, 1.0))["overrides"]
+
+    assert overrides(exported.config) == {}, "no experiment ships under its name"
+    assert overrides(load_config("paper_b_audio")) == {"paper_b_audio": []}
+    given = ["optimiser.epochs=3", "model.dropout=0.5"]
+    first = tmp_path / "paper_b_audio"
+    first.mkdir()
+    (first / "config.yaml").write_text(
+        yaml.safe_dump(config_tree(load_config("paper_b_audio", overrides=given))), encoding="utf-8"
+    )
+    config = load_config("paper_b_fusion", overrides=["seed=5", f"model.streams.speech.weights={first}"])
+    found = overrides(config)
+    assert {name: sorted(values) for name, values in found.items()} == {
+        "paper_b_fusion": ["seed=5"],
+        "paper_b_audio": sorted(given),
+    }
 
 
 def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Exported, tmp_path: Path) -> None:
@@ -208,9 +244,9 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
 
 def test_an_unfinished_run_and_two_of_one_modality_are_refused(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"no config\.yaml"):
-        export_bundle([tmp_path], tmp_path / "out", say=lambda _text: None)
+        export_bundle([tmp_path], tmp_path / "out", log=lambda _text: None)
     with pytest.raises(SettingsError, match="same modality"):
-        export_bundle([exported.run, exported.run], tmp_path / "out", say=lambda _text: None)
+        export_bundle([exported.run, exported.run], tmp_path / "out", log=lambda _text: None)
 
 
 def voice(seconds: float, seed: int = 0) -> torch.Tensor:
@@ -283,4 +319,4 @@ def test_embeddings_become_int8_by_row(tmp_path: Path) -> None:
     assert (tmp_path / "small.onnx").stat().st_size < 0.3 * (tmp_path / "big.onnx").stat().st_size
     ids = rng.integers(3000, size=(1, 50))
     error = np.abs(Graph(tmp_path / "small.onnx")(ids=ids)["rows"] - table[ids])
-    assert (error <= np.abs(table[ids]).max(-1, keepdims=True) / 254 + 1e-6).all()
+    assert (error <= np.abs(table[ids]).max(-1, keepdims=True) / 254 * (1 + 1e-4)).all()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import onnx
 import pytest
 import torch
 from fakes_iemocap import write_iemocap
+from fakes_networks import decide_run
 from fakes_transformers import write_bert, write_wav2vec2
 from onnx import TensorProto, numpy_helper
+from test_train import small, write_voices
 
 from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
@@ -24,15 +27,17 @@ from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.training.config.files import build_config
+from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
-from mser_ros.training.export import quantise
+from mser_ros.training.export import quantise, streams
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.export.graphs import write_fusion_graph
+from mser_ros.training.export.streams import export_streams
 from mser_ros.training.export.temperatures import balanced_temperature, halves
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict_subsets, restore
 from mser_ros.training.models.fusion import FusionNetwork
+from mser_ros.training.runs.finished import FinishedRun, Result
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.inputs import Collator, prepare
 from mser_ros.types import Transcript, Utterance
@@ -45,7 +50,7 @@ def quiet(_text: str) -> None:
 
 
 class Exported:
-    """A run of three streams and its bundle."""
+    """A run of three streams whose answers were decided by hand, and its bundles: `path`, and `whole` in fp32."""
 
     def __init__(self, root: Path, kind: str) -> None:
         self.release = write_iemocap(root)
@@ -69,15 +74,29 @@ class Exported:
                     "hidden": 16,
                     "dropout": 0.0,
                 },
-                "optimiser": {"epochs": 2, "batch": 16, "learning_rate": 1e-2, "encoder_learning_rate": 1e-4},
+                "optimiser": {"epochs": 1, "batch": 16, "precision": "fp32"},
             },
             where="test",
         )
         self.run = root / "run"
-        run_experiment(self.config, self.run, say=quiet)
-        self.path = root / "bundle"
-        export_bundle([self.run], self.path, say=quiet)
+        run_experiment(self.config, self.run, log=quiet)
+        decide_run(self.config, self.run)
+        self.whole, self.path = root / "whole", root / "bundle"
+        export_bundle([self.run], self.whole, int8=False, log=quiet)
+        with pytest.MonkeyPatch.context() as patch:
+            self.export_no_graph_anew(patch)
+            export_bundle([self.run], self.path, log=quiet)
         self.recognizer = EmotionRecognizer(load_bundle(self.path))
+
+    def export_no_graph_anew(self, patch: pytest.MonkeyPatch) -> None:
+        """Let an export begin from the fp32 graphs that are there."""
+
+        def copy(*arguments: Any, **_settings: Any) -> None:
+            path = arguments[-1]
+            shutil.copy(self.whole / path.name, path)
+
+        for name in ("write_graph", "write_fusion_graph"):
+            patch.setattr(streams, name, copy)
 
 
 @pytest.fixture(scope="module", params=["cross_attention", "concat"])
@@ -98,10 +117,11 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
         prepare(one, 0, modalities=modalities, inputs=exported.config.inputs, markers=True) for one in utterances
     ]
     network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
-    temperature = exported.recognizer.bundle.fusion.temperature
+    recognizer = EmotionRecognizer(load_bundle(exported.whole))
+    temperature = recognizer.bundle.fusion.temperature
     for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT).logits, strict=True):
-        found = [exported.recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
-        np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=0.08, err_msg=str(subset))
+        found = [recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
+        np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=1e-3, err_msg=str(subset))
 
 
 def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
@@ -114,16 +134,21 @@ def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
 def test_a_doubtful_transcript_counts_less_where_the_network_gates_it(exported: Exported) -> None:
     whole = marked(exported)[0]
     assert whole.transcript is not None
+    recognizer = EmotionRecognizer(load_bundle(exported.whole))
 
-    def with_confidence(confidence: float) -> np.ndarray:
+    def log_odds(confidence: float) -> float:
+        """Of 'neutral' against 'angry', between which the text alone tells a difference."""
         transcript = Transcript(whole.transcript.text, confidence=confidence)
-        return exported.recognizer.recognize(dataclasses.replace(whole, transcript=transcript)).probabilities
+        estimate = recognizer.recognize(dataclasses.replace(whole, transcript=transcript))
+        angry, *_, neutral = np.log(estimate.probabilities) * recognizer.bundle.fusion.temperature
+        return float(neutral - angry)
 
     if exported.config.model.fusion.gate_text:
-        without = exported.recognizer.recognize(dataclasses.replace(whole, transcript=None)).probabilities
-        assert np.abs(with_confidence(0.01) - without).max() < np.abs(with_confidence(1.0) - without).max()
+        for confidence in (0.01, 0.3, 0.7):  # with two other modalities its weight is its confidence
+            assert log_odds(confidence) == pytest.approx(confidence * log_odds(1.0), abs=1e-3)
+        assert log_odds(1.0) > 1
     else:
-        np.testing.assert_array_equal(with_confidence(0.01), with_confidence(1.0))
+        assert log_odds(0.01) == log_odds(1.0)
 
 
 def entries(bundle: Path) -> dict[str, dict[str, Any]]:
@@ -149,9 +174,9 @@ def test_networks_that_quantise_well_ship_as_int8_in_all_their_graphs(exported: 
         assert entry["precision"] in ("int8", "int8 in blocks"), name
         small = weights(exported.path / entry["graph"])
         assert small.get(TensorProto.INT8, 0) + small.get(TensorProto.UINT8, 0) > 100, name
-        # Of a pair of int8 and fp32 graphs these would be the same utterances and labels, but other probabilities.
         assert entry["export_check"]["items"] == len(open_corpus("iemocap", exported.release).items)
-        assert 0 < entry["export_check"]["largest_probability_difference"] < 0.1
+        assert entry["export_check"]["label_agreement"] == 1
+        assert entry["export_check"]["largest_probability_difference"] < 0.1
 
 
 def test_the_manifest_tells_figures_people_and_the_run(exported: Exported) -> None:
@@ -186,15 +211,14 @@ def test_calibration_of_the_fusion_is_told_from_people_that_its_temperature_neve
 def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_not(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Channels spoil the fusion and the text here; blocks the text alone."""
+    """Channels spoil the fusion and the text here, by their signs; blocks the text alone."""
 
     def spoiling(names: tuple[str, ...], method: Callable[[Path, Path], None]) -> Callable[[Path, Path], None]:
         def spoil(source: Path, target: Path) -> None:
             model = onnx.load(source)
             for item in model.graph.initializer if source.stem in names else ():
-                if item.data_type == TensorProto.FLOAT and len(item.dims) == 2:
-                    noise = np.random.default_rng(0).normal(scale=30.0, size=tuple(item.dims))
-                    item.CopyFrom(numpy_helper.from_array(noise.astype(np.float32), item.name))
+                if item.data_type == TensorProto.FLOAT and len(item.dims) == 2 and min(item.dims) > 1:
+                    item.CopyFrom(numpy_helper.from_array(-numpy_helper.to_array(item), item.name))
             onnx.save(model, target)
             method(target, target)
 
@@ -203,7 +227,8 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     spoiled = {"quantise": ("fusion", "text"), "quantise_in_blocks": ("text",)}
     for name, names in spoiled.items():
         monkeypatch.setattr(quantise, name, spoiling(names, getattr(quantise, name)))
-    export_bundle([exported.run], tmp_path / "out", say=quiet)
+    exported.export_no_graph_anew(monkeypatch)
+    export_bundle([exported.run], tmp_path / "out", log=quiet)
     found = entries(tmp_path / "out")
     in_blocks = exported.config.model.fusion.kind == "cross_attention"  # concatenation has no product but Gemm
     expected = "int8 in blocks" if in_blocks else "fp32"
@@ -218,24 +243,26 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     assert f"| fusion.onnx | {expected} |" in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
     recognizer = EmotionRecognizer(load_bundle(tmp_path / "out"))
     for utterance in marked(exported):
-        both = [one.recognize(utterance).probabilities for one in (recognizer, exported.recognizer)]
-        np.testing.assert_allclose(*both, atol=0.05)
+        both = [one.recognize(utterance) for one in (recognizer, EmotionRecognizer(load_bundle(exported.whole)))]
+        assert [one.label for one in both] == ["happy", "happy"]
+        np.testing.assert_allclose(*[one.probabilities for one in both], atol=0.1)
 
 
 def test_valence_and_arousal_are_those_that_the_network_has_learned(exported: Exported) -> None:
     utterances = marked(exported)
     network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
     assert isinstance(network, FusionNetwork)
+    recognizer = EmotionRecognizer(load_bundle(exported.whole))
     collate = Collator(exported.config)
     for one in utterances:
         sample = prepare(one, 0, modalities=exported.config.modalities, inputs=exported.config.inputs, markers=True)
         batch = collate([(0, sample)])
-        estimate = exported.recognizer.recognize(one)
+        estimate = recognizer.recognize(one)
         with torch.inference_mode():
             affect = network(batch.inputs, batch.present, batch.confidence).affect
         centroid = np.array(valence_arousal(LABELS, estimate.probabilities))
         expected = centroid if affect is None else affect[0].numpy()
-        np.testing.assert_allclose([estimate.valence, estimate.arousal], expected, atol=0.02)
+        np.testing.assert_allclose([estimate.valence, estimate.arousal], expected, atol=1e-3)
     has_regression = exported.config.model.fusion.kind == "cross_attention"
     assert ("affect" in Graph(exported.path / "fusion.onnx").outputs) == has_regression
     measured = json.loads((exported.run / "summary.json").read_text(encoding="utf-8"))["iemocap"].get("ccc")
@@ -251,6 +278,56 @@ def test_a_regression_that_was_told_nothing_is_left_out(exported: Exported, tmp_
     assert "affect" not in Graph(tmp_path / "fusion.onnx").outputs
 
 
+@pytest.mark.parametrize("corpus", ["one rated", "none rated", "one rated, never trained on"])
+def test_whether_a_regression_has_learned_is_a_matter_of_the_run_and_not_of_the_utterances_that_are_checked(
+    corpus: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    voices = write_voices(tmp_path / "voices", clips=1)
+    first, *rows = (voices / "manifest.tsv").read_text(encoding="utf-8").splitlines()
+    table = [f"{first}\tvalence\tarousal", *(f"{row}\t\t" for row in rows)]
+    if corpus.startswith("one"):
+        table[2] = f"{rows[1]}\t0.5\t-0.5"
+    (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    tree = config_tree(small(voices, epochs=1))
+    tree["folds"]["only"] = 1
+    tree["model"]["fusion"].update(kind="concat", width=8, affect=1.0)
+    if corpus.endswith("never trained on"):
+        tree["corpora"].append(
+            {**tree["corpora"][0], "name": "others", "path": str(shutil.copytree(voices, tmp_path / "o"))}
+        )
+        (voices / "manifest.tsv").write_text("\n".join([first, *rows]) + "\n", encoding="utf-8")
+        tree["corpora"][1].update(repeat=0, test=False)
+    run_experiment(build_config(tree), tmp_path / "run", log=quiet)
+    run, found = FinishedRun.read(tmp_path / "run"), []
+
+    class Done(BaseException):
+        pass
+
+    def note(*_args: object, affect: bool) -> None:
+        found.append(affect)
+        raise Done
+
+    monkeypatch.setattr(streams, "CHECKED", 4)
+    monkeypatch.setattr(streams, "write_graph", lambda *_: None)
+    monkeypatch.setattr(streams, "write_fusion_graph", note)
+    with pytest.raises(Done):
+        export_streams(run, tmp_path, int8=False, log=quiet)
+    assert found == [corpus == "one rated"]
+
+
+def test_a_run_that_did_not_note_what_it_learned_is_judged_by_whom_it_tested(tmp_path: Path) -> None:
+    truth = np.full((3, 2), np.nan, np.float32)
+    rows = OutOfFold(*[np.array(["x"] * 3)] * 5, np.zeros(3, int), np.zeros((3, 4)), truth, truth)
+    config, entry = (
+        build_config({"corpora": [{"name": "x"}], "model": {"streams": {"speech": {"kind": "log_mel"}}}}),
+        {},
+    )
+    run = FinishedRun(tmp_path, config, {("speech",): Result(rows, 0)}, {"x": entry})
+    assert not run.learned_affect
+    truth[1] = 0.5
+    assert run.learned_affect
+
+
 def test_a_run_of_several_streams_is_exported_alone(exported: Exported, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="has several modalities: export it alone"):
-        export_bundle([exported.run, exported.run], tmp_path / "two", say=quiet)
+        export_bundle([exported.run, exported.run], tmp_path / "two", log=quiet)

@@ -72,7 +72,7 @@ def test_the_recogniser_says_what_the_network_says(full_size: FullSize, seconds:
 
 def test_the_bundle_runs_in_the_emotion_node(full_size: FullSize, request: pytest.FixtureRequest) -> None:
     robots = pytest.importorskip("emotion_robot", reason="ROS 2 is not installed: call make setup")
-    robot = robots.Robot(request.getfixturevalue("world"), full_size.path)
+    robot = robots.Robot(request.getfixturevalue("world"), full_size.path, use_sim_time=False)
     item = robots.scene(1, text=sentence(2))
     robot.give(item)
     emotion = robot.last(item.name)

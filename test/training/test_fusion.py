@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -33,14 +34,22 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> AttentionFusion:
     return made.eval()
 
 
-def fuse(network: AttentionFusion, present: list[float], confidence: float) -> np.ndarray:
+#: What the two heads say.
+SPEECH, TEXT = np.array([2.0, 0.0, -1.0, 0.5]), np.array([-1.0, 1.5, 0.0, 0.25])
+
+
+def fuse(
+    network: AttentionFusion,
+    present: list[float],
+    confidence: float,
+    heads: tuple[np.ndarray, np.ndarray] = (SPEECH, TEXT),
+) -> np.ndarray:
+    """What the network says of any frames and of what its heads say."""
     generator = torch.Generator().manual_seed(1)
     there = torch.ones(1, 5, dtype=torch.bool)
     streams = {
-        name: Stream(
-            Encoded(torch.randn(1, 5, WIDTH, generator=generator), there), torch.randn(1, 4, generator=generator)
-        )
-        for name in network.modalities
+        name: Stream(Encoded(torch.randn(1, 5, WIDTH, generator=generator), there), torch.tensor(logits[None]).float())
+        for name, logits in zip(network.modalities, heads, strict=True)
     }
     with torch.inference_mode():
         return (
@@ -53,16 +62,44 @@ def fuse(network: AttentionFusion, present: list[float], confidence: float) -> n
 def test_a_transcript_that_is_not_trusted_is_as_good_as_missing(network: AttentionFusion) -> None:
     alone = fuse(network, [1, 0], 1.0)
     np.testing.assert_allclose(fuse(network, [1, 1], 0.0), alone, atol=1e-5)
-    assert np.abs(fuse(network, [1, 1], 1.0) - alone).max() > 0.01
+    np.testing.assert_allclose(alone, SPEECH, atol=1e-6)
 
 
 def test_trust_in_a_transcript_changes_the_answer_smoothly(network: AttentionFusion) -> None:
-    answers = np.array([fuse(network, [1, 1], confidence) for confidence in np.linspace(0, 1, 101)])
-    assert np.abs(np.diff(answers, axis=0)).max() < 0.1 * np.abs(answers[-1] - answers[0]).max()
+    """From what speech says alone to what all say together: in between the text counts, and is company, as far as it
+    is trusted."""
+    constant = copy.deepcopy(network)
+    joint = np.array([0.5, -2.0, 1.0, 0.0])
+    torch.nn.init.zeros_(constant.classes.weight)
+    constant.classes.bias.data.copy_(torch.from_numpy(joint))
+    for trust in np.linspace(0, 1, 101):
+        heads = SPEECH + trust * TEXT
+        expected = trust * (joint + heads) + (1 - trust) * heads / (1 + trust)
+        np.testing.assert_allclose(fuse(constant, [1, 1], trust), expected, atol=1e-5)
+
+
+def test_what_stands_for_missing_text_fades_as_trust_grows(network: AttentionFusion) -> None:
+    """A joint classifier that says nothing but the mean of the text's vector, which attention leaves alone."""
+    mean = copy.deepcopy(network)
+    for pair in mean.attention.pairs.values():
+        torch.nn.init.zeros_(pair.out.weight)
+        torch.nn.init.zeros_(pair.out.bias)
+    mean.dense = torch.nn.Identity()
+    mean.classes = torch.nn.Linear(4 * WIDTH, 4)
+    torch.nn.init.zeros_(mean.classes.bias)
+    torch.nn.init.zeros_(mean.classes.weight)
+    mean.classes.weight.data[:, 2 * WIDTH :] = 1 / (2 * WIDTH)
+    torch.nn.init.constant_(mean.absent["text"], 7.0)
+    silent = (np.zeros(4), np.zeros(4))
+    read = fuse(mean, [1, 1], 1.0, silent)
+    for trust in np.linspace(0, 1, 101):
+        expected = trust * (trust * read + (1 - trust) * 7.0)
+        np.testing.assert_allclose(fuse(mean, [1, 1], trust, silent), expected, atol=1e-5)
 
 
 def test_a_doubtful_transcript_alone_is_still_heard(network: AttentionFusion) -> None:
-    np.testing.assert_allclose(fuse(network, [0, 1], 0.2), fuse(network, [0, 1], 1.0), atol=1e-5)
+    for trust in (0.2, 1.0):
+        np.testing.assert_allclose(fuse(network, [0, 1], trust), TEXT, atol=1e-6)
 
 
 def test_a_head_counts_as_much_as_held_out_people_bear_it_out(network: AttentionFusion) -> None:

@@ -66,7 +66,7 @@ class Judge:
 
 def shrink(path: Path, judge: Judge, *, int8: bool = True) -> tuple[str, Agreement, list[str]]:
     told: list[str] = []
-    precision, agreement = quantise.shrink({"dense": path}, judge, int8=int8, say=told.append)["dense"]
+    precision, agreement = quantise.shrink({"dense": path}, judge, int8=int8, log=told.append)["dense"]
     assert list(path.parent.iterdir()) == [path], "no attempt is left behind"
     return precision, agreement, told
 
@@ -155,7 +155,7 @@ def test_a_graph_is_judged_together_with_those_that_are_int8_already(tmp_path: P
         seen.append({name: "MatMulInteger" in operators(path) for name, path in tried.items()})
         return Agreement(1, 0.0, 1.0)
 
-    quantise.shrink(graphs, compare, int8=True, say=lambda _text: None)
+    quantise.shrink(graphs, compare, int8=True, log=lambda _text: None)
     states = [(False, False), (True, False), (True, True)]
     assert seen == [{"first": first, "second": second} for first, second in states]
 

@@ -21,7 +21,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "folds": {"scheme": "group"},
         "threads": 1,
         "model": {"streams": {"mocap": {"kind": "motion", "width": 8}}, "hidden": 8},
-        "optimiser": {"epochs": 1, "batch": 8},
+        "optimiser": {"epochs": 1, "batch": 8, "precision": "fp32"},
     }
     (folder / "small.yaml").write_text(yaml.safe_dump(tree), encoding="utf-8")
     return folder

@@ -19,8 +19,9 @@ import soundfile
 import torch
 import yaml
 from fakes_transformers import write_bert
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
+from mser_ros.corpora import open_corpus
 from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
 from mser_ros.training.config.files import build_config, config_tree, load_config, read_config
@@ -31,9 +32,12 @@ from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.learning import Learner
 from mser_ros.training.runs.checkpoints import SafeCheckpoints
+from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.batches import LengthBuckets, SampleSet
+from mser_ros.training.samples.data import load_data
 from mser_ros.training.samples.inputs import Sample
+from mser_ros.training.samples.origin import origin_of
 
 PITCH_HZ = {"angry": 330.0, "happy": 240.0, "sad": 110.0, "neutral": 160.0}
 
@@ -77,7 +81,7 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(voices: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "small"
-    run_experiment(small(voices), folder, say=lambda _text: None)
+    run_experiment(small(voices), folder, log=lambda _text: None)
     return folder
 
 
@@ -112,13 +116,13 @@ def test_no_file_of_a_run_can_run_code(run: Path) -> None:
 
 def test_a_finished_run_is_not_trained_again(run: Path, voices: Path) -> None:
     before = {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")}
-    run_experiment(small(voices), run, say=lambda _text: None)
+    run_experiment(small(voices), run, log=lambda _text: None)
     assert {path: path.stat().st_mtime_ns for path in run.rglob("best.safetensors")} == before
 
 
 def test_a_run_folder_of_another_experiment_is_refused(run: Path, voices: Path) -> None:
     with pytest.raises(SettingsError, match=r"other settings \(optimiser\.epochs=6\): name another folder"):
-        run_experiment(small(voices, epochs=7), run, say=lambda _text: None)
+        run_experiment(small(voices, epochs=7), run, log=lambda _text: None)
 
 
 def test_a_killed_run_resumes_to_the_same_result(
@@ -137,10 +141,10 @@ def test_a_killed_run_resumes_to_the_same_result(
 
     monkeypatch.setattr(SafeCheckpoints, "save_checkpoint", save_until_the_kill)
     with pytest.raises(Killed):
-        run_experiment(small(voices), tmp_path / "run", say=lambda _text: None)
+        run_experiment(small(voices), tmp_path / "run", log=lambda _text: None)
     assert (tmp_path / "run" / "fold0" / "last.safetensors").is_file()
     monkeypatch.undo()
-    run_experiment(small(voices), tmp_path / "run", say=lambda _text: None)
+    run_experiment(small(voices), tmp_path / "run", log=lambda _text: None)
     one, other = OutOfFold.load(run / "predictions.npz"), OutOfFold.load(tmp_path / "run" / "predictions.npz")
     np.testing.assert_array_equal(one.item_id, other.item_id)
     np.testing.assert_array_equal(one.logits, other.logits)
@@ -161,31 +165,148 @@ def test_a_run_that_is_killed_while_it_predicts_is_not_trained_again(
 
     monkeypatch.setattr(experiment, "predict_subsets", die)
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(config, folder, say=lambda _text: None)
+        run_experiment(config, folder, log=lambda _text: None)
     monkeypatch.undo()
     before = (folder / "fold0" / "best.safetensors").stat().st_mtime_ns
-    run_experiment(config, folder, say=lambda _text: None)
+    run_experiment(config, folder, log=lambda _text: None)
     assert (folder / "fold0" / "best.safetensors").stat().st_mtime_ns == before
     assert len(OutOfFold.load(folder / "predictions.npz")) == 24
 
 
-def test_bf16_trains_to_about_what_fp32_does(run: Path, voices: Path, tmp_path: Path) -> None:
-    config = dataclasses.replace(small(voices, precision="bf16"), folds=FoldsConfig(count=4, only=2, final=False))
-    run_experiment(config, tmp_path / "run", say=lambda _text: None)
-    one, other = (read_figures(folder / "fold0" / "metrics.csv") for folder in (run, tmp_path / "run"))
-    assert float(other[-1]["train_loss"]) == pytest.approx(float(one[-1]["train_loss"]), abs=0.3)
-    assert one[0]["train_loss"] != other[0]["train_loss"]
+def test_bf16_computes_in_half_precision_about_what_fp32_does_and_keeps_whole_weights(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    losses: dict[str, list[tuple[bool, float]]] = {"fp32": [], "bf16": []}
+    step = Learner.training_step
+
+    def note(self: Learner, batch: Any, index: int) -> torch.Tensor:
+        loss = step(self, batch, index)
+        kind = self.device.type
+        halves = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) is torch.bfloat16
+        losses[self.config.optimiser.precision].append((halves, float(loss)))
+        return loss
+
+    monkeypatch.setattr(Learner, "training_step", note)
+    for precision in losses:
+        config = small(voices, precision=precision, epochs=1)
+        config = dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, final=False))
+        run_experiment(config, tmp_path / precision, log=lambda _text: None)
+    for precision, told in losses.items():
+        assert len(told) > 2
+        assert {halves for halves, _ in told} == {precision == "bf16"}
+    (_, whole), (_, half) = losses["fp32"][0], losses["bf16"][0]  # of the same weights and the same batch
+    assert half == pytest.approx(whole, abs=0.05)
+    weights = load_file(tmp_path / "bf16" / "fold0" / "best.safetensors")
+    assert not {value.dtype for value in weights.values()} & {torch.bfloat16, torch.float16}
 
 
 def test_a_wrong_path_leaves_no_run_behind_and_moved_data_goes_on(run: Path, voices: Path, tmp_path: Path) -> None:
     config = small(tmp_path / "nowhere")
     with pytest.raises(CorpusError, match="no folder"):
-        run_experiment(config, tmp_path / "run", say=lambda _text: None)
+        run_experiment(config, tmp_path / "run", log=lambda _text: None)
     assert not (tmp_path / "run").exists()
     moved = shutil.copytree(voices, tmp_path / "moved" / "voices")
     copy = shutil.copytree(run, tmp_path / "copy")
-    run_experiment(small(moved), copy, say=lambda _text: None)
+    run_experiment(small(moved), copy, log=lambda _text: None)
     assert read_config(copy) == small(voices)
+
+
+def test_a_run_does_not_go_on_with_other_data_than_it_was_begun_with(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "run"
+
+    def die(*_args: object, **_settings: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(experiment, "fit", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_experiment(small(voices), folder, log=lambda _text: None)
+    monkeypatch.setattr(experiment, "fit", lambda *_args, **_settings: pytest.fail("it goes on"))
+    first, *rows = manifest_lines(voices)
+    changes = {
+        "labels of voices": [rows[0].replace("\tangry", "\tsad"), *rows[1:]],
+        "people of voices": [rows[0].replace("\tp0", "\tp1"), *rows[1:]],
+        "items of voices": rows[1:],
+    }
+    for number, (named, table) in enumerate(changes.items()):
+        copy = shutil.copytree(voices, tmp_path / f"{number}" / "voices")
+        (copy / "manifest.tsv").write_text("\n".join([first, *table]) + "\n", encoding="utf-8")
+        sentence = rf"begun with other {named} than there are now: restore them, or name another folder with --run"
+        with pytest.raises(SettingsError, match=sentence):
+            run_experiment(small(copy), folder, log=lambda _text: None)
+    samples, rate = soundfile.read(copy / "0-happy-0.wav")
+    soundfile.write(copy / "0-happy-0.wav", samples[:-100], rate)
+    shutil.copy(voices / "manifest.tsv", copy)
+    with pytest.raises(SettingsError, match="begun with other recordings of voices than"):
+        run_experiment(small(copy), folder, log=lambda _text: None)
+
+
+def test_a_finished_run_of_other_data_is_not_taken_for_this_one(run: Path, voices: Path, tmp_path: Path) -> None:
+    copy, mine = shutil.copytree(voices, tmp_path / "voices"), shutil.copytree(run, tmp_path / "run")
+    first, *rows = manifest_lines(voices)
+    (copy / "manifest.tsv").write_text("\n".join([first, *rows[1:]]) + "\n", encoding="utf-8")
+    with pytest.raises(SettingsError, match="begun with other items of voices"):
+        run_experiment(small(copy), mine, log=lambda _text: None)
+    (mine / "origin.json").write_text("{", encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"origin\.json is damaged .*: name another folder"):
+        run_experiment(small(copy), mine, log=lambda _text: None)
+
+
+def test_a_run_of_an_earlier_version_goes_on(run: Path, voices: Path, tmp_path: Path) -> None:
+    mine = shutil.copytree(run, tmp_path / "run")
+    (mine / "origin.json").unlink()
+    assert run_experiment(small(voices), mine, log=lambda _text: None)["voices"]["items"] == 24
+    assert not (mine / "origin.json").exists(), "with what it was begun is not known"
+
+
+def test_a_run_does_not_go_on_with_an_encoder_that_was_trained_again(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = shutil.copytree(run, tmp_path / "first")
+    tree = config_tree(small(voices, epochs=1))
+    tree["model"]["streams"]["speech"].update(weights=str(first), train="none")
+    config, folder = build_config(tree), tmp_path / "run"
+
+    def die(*_args: object, **_settings: object) -> None:
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(experiment, "fit", die)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_experiment(config, folder, log=lambda _text: None)
+    with pytest.raises(RuntimeError, match="killed"):
+        run_experiment(config, folder, log=lambda _text: None)  # nothing has changed
+    weights = load_file(first / "final" / "best.safetensors")
+    save_file({name: value + 1 for name, value in weights.items()}, first / "final" / "best.safetensors")
+    with pytest.raises(SettingsError, match=rf"begun with other weights of final of {first} than there are now"):
+        run_experiment(config, folder, log=lambda _text: None)
+
+
+def test_words_and_models_belong_to_what_a_run_is_begun_with(tmp_path: Path) -> None:
+    voices = write_voices(tmp_path / "voices", people=3, clips=1)
+    rows = manifest_lines(voices)
+    text = {"kind": "pretrained", "source": str(write_bert(tmp_path / "bert"))}
+    config = build_config({"corpora": [{"name": "voices", "path": str(voices)}], "model": {"streams": {"text": text}}})
+
+    def origin(words: str) -> dict[str, Any]:
+        table = [f"{rows[0]}\ttext", *(f"{row}\t{words}" for row in rows[1:])]
+        (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+        return dict(origin_of(config, load_data(config, log=lambda _text: None), ()))
+
+    def changed(one: dict[str, Any], other: dict[str, Any]) -> set[tuple[str, str]]:
+        return {(what, name) for what in one for name in one[what] if one[what][name] != other[what][name]}
+
+    before, model = origin("go away"), text["source"]
+    assert set(before) == {"voices", model}
+    assert origin("go away") == before
+    assert changed(before, origin("how lovely")) == {("voices", "transcripts")}
+    write_bert(tmp_path / "bert", seed=1)
+    assert changed(before, origin("go away")) == {(model, "weights")}
+    write_bert(tmp_path / "bert")
+    (tmp_path / "bert" / "tokenizer.json").write_text(
+        (tmp_path / "bert" / "tokenizer.json").read_text().replace('"lovely"', '"awful"'), encoding="utf-8"
+    )
+    assert changed(before, origin("go away")) == {(model, "tokenizer")}
 
 
 def test_people_and_corpora_of_an_encoder_come_with_it(run: Path, tmp_path: Path) -> None:
@@ -194,7 +315,7 @@ def test_people_and_corpora_of_an_encoder_come_with_it(run: Path, tmp_path: Path
     tree["corpora"][0]["name"] = "others"
     tree["model"]["streams"]["speech"].update(weights=str(run), train="none")
     tree["folds"]["only"] = 1
-    run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+    run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
     corpora = json.loads((tmp_path / "run" / "corpora.json").read_text(encoding="utf-8"))
     assert corpora["voices"]["people"] == ["p0", "p1", "p2", "p3"]
     assert set(corpora) == {"voices", "others"}
@@ -220,14 +341,14 @@ def test_a_transformer_has_dropout_in_training_and_what_is_frozen_has_none(
     copy = shutil.copytree(voices, tmp_path / "voices")
     (copy / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
     first = small(copy, epochs=1)
-    run_experiment(first, tmp_path / "first", say=lambda _text: None)
+    run_experiment(first, tmp_path / "first", log=lambda _text: None)
     tree = config_tree(first)
     tree["model"]["streams"]["speech"].update(weights=str(tmp_path / "first"), train="none")
     tree["model"]["streams"]["text"].update(kind="pretrained", source=str(write_bert(tmp_path / "bert")), dropout=0.2)
     tree["model"]["fusion"].update(kind="cross_attention", width=8, heads=2, auxiliary=1.0)
     tree["folds"]["only"] = 1
     monkeypatch.setattr(Learner, "on_train_batch_start", note)
-    run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+    run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
     assert set(seen) == {(False, True, 0.2)}
     theirs, mine = (load_file(tmp_path / name / "fold0" / "best.safetensors") for name in ("first", "run"))
     for name, value in theirs.items():
@@ -237,7 +358,7 @@ def test_a_transformer_has_dropout_in_training_and_what_is_frozen_has_none(
         OutOfFold.load(tmp_path / name / "fold0" / file)
         for name, file in (("run", "predictions_speech.npz"), ("first", "predictions.npz"))
     )
-    assert alone.logits.argmax(1).tolist() == single.logits.argmax(1).tolist()
+    np.testing.assert_allclose(alone.logits, float(mine["alone_weight"][0]) * single.logits, atol=1e-4)
 
 
 def manifest_lines(folder: Path) -> list[str]:
@@ -273,7 +394,7 @@ def test_a_run_whose_final_model_is_lost_is_not_exported_as_another(run: Path, t
     copy = shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(copy / "final")
     with pytest.raises(SettingsError, match=r"there are no trained weights .*final"):
-        restore(small(run), experiment.final_weights(copy))
+        restore(small(run), FinishedRun.read(copy).final_weights)
 
 
 def test_a_modality_that_nothing_has_is_refused(voices: Path, tmp_path: Path) -> None:
@@ -281,7 +402,24 @@ def test_a_modality_that_nothing_has_is_refused(voices: Path, tmp_path: Path) ->
     tree["model"]["streams"]["mocap"].update(kind="motion", width=8)
     tree["model"]["fusion"].update(kind="concat", width=8)
     with pytest.raises(CorpusError, match=r"has mocap: give the missing data, or leave the stream out"):
-        run_experiment(build_config(tree), tmp_path / "run", say=lambda _text: None)
+        run_experiment(build_config(tree), tmp_path / "run", log=lambda _text: None)
+
+
+def test_a_rare_modality_is_among_the_few_items_that_an_export_is_checked_on(tmp_path: Path) -> None:
+    voices = write_voices(tmp_path / "voices", clips=1)
+    first, *rows = manifest_lines(voices)
+    table = [f"{first}\ttext", *(f"{row}\t{'go away' if index == 5 else ''}" for index, row in enumerate(rows))]
+    (voices / "manifest.tsv").write_text("\n".join(table) + "\n", encoding="utf-8")
+    tree = config_tree(small(voices))
+    tree["model"]["streams"]["text"].update(kind="pretrained", source="x")
+    tree["model"]["fusion"].update(kind="concat")
+    data = load_data(build_config(tree), limit=4, log=lambda _text: None)
+    items = open_corpus("voices", voices).items
+    expected = [items[index].item_id for index in (0, 4, 8, 12, 1, 5, 9, 13)]
+    assert [item.item_id for item in data.items] == expected
+    assert [sample.text for sample in data.samples] == [None] * 5 + ["go away"] + [None] * 2
+    few = load_data(small(voices), limit=4, log=lambda _text: None)
+    assert [item.item_id for item in few.items] == expected[:4]
 
 
 def test_with_kept_hearing_words_and_motion_still_change() -> None:
@@ -293,13 +431,13 @@ def test_with_kept_hearing_words_and_motion_still_change() -> None:
         },
         "augment": {"text": {"drop_word": 0.5}},
     }
-    heard = tuple(np.full((4, 67), number, np.float16) for number in range(3))
-    sample = Sample(0, speech=np.ones(1600, np.int16), text="one two three four five six", heard=heard)
+    spectra = tuple(np.full((4, 67), number, np.float16) for number in range(3))
+    sample = Sample(0, speech=np.ones(1600, np.int16), text="one two three four five six", spectra=spectra)
     samples = SampleSet([sample], build_config(tree), training=True)
     found = [samples[epoch, 0][1] for epoch in range(20)]
     assert len({one.text for one in found}) > 5
-    assert {float(one.heard[0][0, 0]) for one in found} == {0.0, 1.0, 2.0}
-    assert all(one.has("speech") and len(one.heard) == 1 for one in found)
+    assert {float(one.spectra[0][0, 0]) for one in found} == {0.0, 1.0, 2.0}
+    assert all(one.has("speech") and len(one.spectra) == 1 for one in found)
 
 
 def test_a_checkpoint_gives_back_nested_state(tmp_path: Path) -> None:
@@ -315,7 +453,7 @@ def test_broken_data_is_told_before_training_starts(voices: Path, tmp_path: Path
     copy = write_voices(tmp_path / "voices", people=3, clips=1)
     (copy / "1-sad-0.wav").unlink()
     with pytest.raises(CorpusError, match=r"1-sad-0\.wav"):
-        run_experiment(small(copy), tmp_path / "run", say=lambda _text: None)
+        run_experiment(small(copy), tmp_path / "run", log=lambda _text: None)
     assert not (tmp_path / "run" / "fold0").exists()
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import ctypes.util
 import subprocess
 import sys
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -75,6 +77,60 @@ def test_audio_that_the_device_lost_shows_in_the_index() -> None:
     clock.stamp(1024, 0)
     stamp_ns, first = clock.stamp(1024, 64_000_000 + NS_PER_S, overflow=True)
     assert (stamp_ns, first) == (64_000_000 + NS_PER_S, 1024 + 16_000)
+
+
+class Device48:
+    """What `MicrophoneCapture` needs of sounddevice, with one microphone."""
+
+    class PortAudioError(Exception):
+        pass
+
+    def __init__(self) -> None:
+        self.default = SimpleNamespace(device=[0, 1])
+        self.callback: Any = None
+        self.error: Exception | None = None
+
+    def query_devices(self) -> list[dict]:
+        return [{"name": "Array", "max_input_channels": 1, "default_samplerate": 48000.0}]
+
+    def InputStream(self, *, callback: Any, **_: Any) -> Any:  # noqa: N802
+        self.callback = callback
+        return self
+
+    def start(self) -> None:
+        pass
+
+    @property
+    def active(self) -> bool:
+        if self.error:
+            raise self.error
+        return True
+
+    def deliver(self, times: object) -> None:
+        """As PortAudio's thread does: an exception of the callback ends the stream."""
+        self.callback(np.zeros((480, 1), np.int16), 480, times, SimpleNamespace(input_overflow=False))
+
+
+@pytest.fixture
+def device(monkeypatch: pytest.MonkeyPatch) -> Device48:
+    system = Device48()
+    monkeypatch.setitem(sys.modules, "sounddevice", system)
+    return system
+
+
+def test_a_device_that_portaudio_gives_up_has_no_more_blocks(device: Device48) -> None:
+    capture = MicrophoneCapture(MicrophoneSettings(sample_rate=0), lambda: 0)
+    device.error = device.PortAudioError("Unanticipated host error")
+    assert list(capture) == []
+
+
+def test_a_bug_on_portaudios_thread_is_no_unplugged_device_but_comes_out_where_blocks_are_fetched(
+    device: Device48,
+) -> None:
+    capture = MicrophoneCapture(MicrophoneSettings(sample_rate=0), lambda: 0)
+    device.deliver(SimpleNamespace(currentTime=1.0))  # its other time is missing
+    with pytest.raises(AttributeError, match="inputBufferAdcTime"):
+        next(iter(capture))
 
 
 def test_a_machine_without_a_microphone_says_so_in_one_sentence() -> None:

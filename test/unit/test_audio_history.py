@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -93,6 +94,14 @@ def test_a_clock_that_was_set_back_takes_nothing_from_before_its_new_time() -> N
     history.push(chunk(0, 1000, start_ns=T0 + 6000 * SAMPLE_NS))
     assert heard(history, 0, 8000) == [*range(6000), *range(1000)]
     assert history.newest_ns == T0 + 7000 * SAMPLE_NS
+
+
+def test_a_clock_that_is_moved_back_slowly_takes_nothing_away() -> None:
+    history = AudioHistory(10)
+    for number in range(10):  # each chunk begins a quarter of its length before the last one ends
+        history.push(replace(chunk(number * 1000, 1000), stamp_ns=T0 + number * 750 * SAMPLE_NS))
+    assert heard(history, 0, 10_000) == list(range(10_000))
+    assert history.newest_ns == T0 + (9 * 750 + 1000) * SAMPLE_NS
 
 
 def test_a_bag_that_starts_again_is_heard_anew() -> None:

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
 import pytest
-from clips import noise, silence, spoken
+from clips import noise, recorded, silence, spoken
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,18 @@ def run(segmenter: Segmenter, samples: np.ndarray, cuts: list[int] | None = None
 
 def of(kind: type, events: list[SegmentEvent]) -> list:  # type: ignore[type-arg]
     return [event for event in events if isinstance(event, kind)]
+
+
+def test_times_are_those_of_the_newest_chunk() -> None:
+    samples = np.concatenate([silence(1), voice(1), silence(1)])
+    segmenter, events = Segmenter(vad=FakeVad()), []
+    for number, piece in enumerate(np.split(samples, 30)):  # the clock is moved by 1 ms with each chunk of a tenth
+        chunk = AudioChunk(piece[:, None], RATE, START_NS + number * to_ns(0.101), number * len(piece))
+        events += segmenter.push(chunk)
+    started, ended = of(Started, events)[0], of(Ended, events)[0]
+    exact = run(Segmenter(vad=FakeVad()), samples)
+    assert to_ns(0.010) <= started.start_ns - of(Started, exact)[0].start_ns <= to_ns(0.012)
+    assert to_ns(0.024) <= ended.end_ns - of(Ended, exact)[0].end_ns <= to_ns(0.026)
 
 
 def at(seconds: float) -> int:
@@ -199,8 +212,9 @@ def test_memory_is_bounded_while_nobody_speaks() -> None:
     assert sum(len(piece) for piece in segmenter._pending) < FRAME
 
 
-def test_real_speech_is_found_where_it_is() -> None:
-    first, second = spoken(0), spoken(1)
+@pytest.mark.parametrize("say", [spoken, recorded])
+def test_real_speech_is_found_where_it_is(say: Callable[[int], np.ndarray]) -> None:
+    first, second = say(0), say(1)
     samples = np.concatenate([silence(1.5), first, silence(1.5), second, silence(1.5)])
     samples += noise(len(samples) / RATE, 20)
     events = run(Segmenter(), samples)

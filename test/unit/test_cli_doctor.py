@@ -79,6 +79,15 @@ def test_without_ros_the_cure_is_named_and_the_exit_code_is_1(
     assert "mend ROS 2 (rclpy), interfaces (mser_msgs)" in " ".join(capsys.readouterr().out.split())
 
 
+def test_what_plays_bags_is_looked_for(monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path) -> None:
+    monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: False)
+    finding = found(str(tiny_bundle))["ros2 bag"]
+    assert (finding.verdict, finding.found) == (Verdict.OPTIONAL, "no command 'ros2 bag', which replay.launch.py needs")
+    assert finding.cure.endswith("or replay with 'mser demo --bag BAG'")
+    monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: True)
+    assert found(str(tiny_bundle))["ros2 bag"].verdict is Verdict.OK
+
+
 def test_what_is_not_needed_to_run_does_not_count(
     monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path
 ) -> None:

@@ -18,6 +18,7 @@ from mser_ros.cli.main import COMMANDS, main
 from mser_ros.labels import LABELS
 from mser_ros.messages.conversions import emotion_to_fields
 from mser_ros.messages.records import emotion_record
+from mser_ros.resources import config_file
 from mser_ros.settings import NODES
 from mser_ros.types import NS_PER_S, AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence
 
@@ -68,7 +69,7 @@ def test_an_unknown_option_is_refused_with_exit_code_2(capsys: pytest.CaptureFix
 def test_ctrl_c_is_exit_code_130_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def interrupt() -> str:
+    def interrupt(*_: object) -> str:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("mser_ros.cli.params.as_yaml", interrupt)
@@ -77,7 +78,7 @@ def test_ctrl_c_is_exit_code_130_without_a_traceback(
 
 
 def test_a_bug_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
-    def stumble() -> str:
+    def stumble(*_: object) -> str:
         raise ZeroDivisionError
 
     monkeypatch.setattr("mser_ros.cli.params.as_yaml", stumble)
@@ -122,6 +123,61 @@ def test_the_commands_that_need_ros_explain_themselves(command: str, capsys: pyt
     pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
     assert main([command, "--help"]) == 0
     assert f"Usage: mser {command}" in capsys.readouterr().out
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[tuple[list[str], list[str]]]:
+    """Names and ROS arguments of the nodes that `mser run` would have run."""
+    pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
+    calls: list[tuple[list[str], list[str]]] = []
+    monkeypatch.setattr("mser_ros.cli.run.run_nodes", lambda names, arguments: calls.append((names, arguments)) or 0)
+    return calls
+
+
+@pytest.mark.parametrize("option", ["--params-file", "--params"])
+def test_run_takes_the_parameter_file_by_both_names_and_hands_on_what_is_for_ros(
+    option: str, started: list[tuple[list[str], list[str]]], tmp_path: Path
+) -> None:
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("/**/speech: {ros__parameters: {asr: {backend: none}}}")
+    for_ros = ["--ros-args", "-r", "a:=b", "--params-file", "more.yaml", "--whatever"]
+    assert main(["run", option, str(mine), "--no-microphone", *for_ros]) == 0
+    ((names, arguments),) = started
+    assert names == [name for name in NODES if name != "microphone"]
+    assert arguments == ["--ros-args", "--params-file", str(mine), "--", *for_ros]
+    assert main(["run"]) == 0
+    assert started[1] == (list(NODES), ["--ros-args", "--params-file", str(config_file()), "--"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--parms", "x.yaml"], "No such option: --parms"),
+        (["--no-microphone", "--foo", "--ros-args"], "No such option: --foo"),
+        (["x.yaml"], "Got unexpected extra argument (x.yaml)"),
+        (["-p", "use_sim_time:=true"], "No such option: -p"),
+    ],
+)
+def test_run_refuses_what_it_does_not_know(
+    arguments: list[str],
+    sentence: str,
+    started: list[tuple[list[str], list[str]]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["run", *arguments]) == 2
+    assert re.search(re.escape(sentence).replace(":\\ ", r":? '?"), capsys.readouterr().err)
+    assert started == []
+
+
+def test_run_says_what_is_wrong_with_a_parameter_file_before_it_starts(
+    started: list[tuple[list[str], list[str]]], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "mine.yaml").write_text("speech: [")
+    assert main(["run", "--params-file", str(tmp_path / "mine.yaml")]) == 1
+    err = capsys.readouterr().err
+    assert "mine.yaml is no YAML" in err
+    assert err.count("\n") == 1
+    assert started == []
 
 
 @pytest.mark.parametrize(

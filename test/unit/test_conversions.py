@@ -284,6 +284,43 @@ def test_an_utterance_that_makes_no_sense_is_refused(changes: dict[str, Any]) ->
         conversions.utterance_from_msg(spoken(**changes))
 
 
+LONG = "x" * (conversions.MAX_NAME + 1)
+TOO_LONG: list[tuple[Callable[[], Any], str]] = [
+    (lambda: conversions.audio_from_msg(audio(voice_id=LONG)), "audio whose voice_id has 257 characters"),
+    (lambda: conversions.audio_from_msg(audio(header={"frame_id": LONG})), "frame_id has 257 characters"),
+    (lambda: conversions.skeleton_from_msg(skeleton(layout="l" * 100_000)), "layout has 100000 characters"),
+    (lambda: conversions.skeleton_from_msg(skeleton(body_id=LONG)), "body_id has 257 characters"),
+    (
+        lambda: conversions.skeleton_from_msg(skeleton(positions=np.zeros(6_003, np.float32))),
+        "positions has 6003 entries: send at most 6000",
+    ),
+    (lambda: conversions.skeleton_from_msg(skeleton(confidence=np.ones(2_001, np.float32))), "confidence has 2001"),
+    (lambda: conversions.utterance_from_msg(spoken(utterance_id="u" * 500_000)), "utterance_id has 500000 characters"),
+    (lambda: conversions.utterance_from_msg(spoken(voice_id=LONG)), "voice_id has 257 characters"),
+    (lambda: conversions.utterance_from_msg(spoken(language=LONG)), "language has 257 characters"),
+    (
+        lambda: conversions.utterance_from_msg(spoken(text="t" * 10_001)),
+        "text has 10001 characters: send at most 10000",
+    ),
+    (lambda: conversions.utterance_from_msg(spoken(words=[{"text": "a"}] * 1_001)), "words has 1001 entries"),
+    (lambda: conversions.utterance_from_msg(spoken(words=[{"text": LONG}])), "a word whose text has 257 characters"),
+]
+
+
+@pytest.mark.parametrize(("read", "why"), TOO_LONG, ids=[why for _, why in TOO_LONG])
+def test_what_would_fill_the_memory_or_the_log_is_refused_in_a_short_sentence(
+    read: Callable[[], Any], why: str
+) -> None:
+    with pytest.raises(MserError, match=why) as caught:
+        read()
+    assert len(str(caught.value)) < 100
+
+
+def test_the_id_that_the_speech_stage_makes_of_the_longest_voice_id_can_be_read() -> None:
+    longest = f"{'v' * conversions.MAX_NAME}-{2**63 // 1_000_000}-{10**9}"
+    assert conversions.utterance_from_msg(spoken(utterance_id=longest)).utterance_id == longest
+
+
 @pytest.mark.parametrize(("sent", "understood"), [(-1.0, None), (float("nan"), None), (0.0, 0.0), (7.0, 1.0)])
 def test_a_confidence_that_is_no_share_is_brought_into_range(sent: float, understood: float | None) -> None:
     word = {"text": "a", "confidence": sent}

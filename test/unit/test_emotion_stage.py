@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from mser_ros.types import (
     EstimateState,
     SkeletonFrame,
     Transcript,
+    Utterance,
     UtteranceEvent,
     UtteranceState,
     to_ns,
@@ -535,6 +536,103 @@ def test_a_bundle_for_another_rate_than_the_robots_is_refused(tmp_path: Path) ->
         EmotionStage(EmotionRecognizer(bundle))
 
 
+# -- errors in recognition
+
+
+class Failing:
+    """A recogniser that raises `error` where `fails` says so of an utterance and the state of its estimate."""
+
+    def __init__(
+        self, inner: EmotionRecognizer, fails: Callable[[str, EstimateState], bool], error: Exception | None = None
+    ) -> None:
+        self.inner = inner
+        self.settings = inner.settings
+        self.bundle = inner.bundle
+        self.abstain = inner.abstain
+        self.error = error or ValueError("injected")
+        self.fails = fails
+
+    def recognize(self, utterance: Utterance, *, state: EstimateState) -> EmotionEstimate:
+        if self.fails(utterance.utterance_id, state):
+            raise self.error
+        return self.inner.recognize(utterance, state=state)
+
+
+@pytest.mark.parametrize("error", [ValueError("injected"), BundleError("a graph does not run: export it again")])
+def test_a_recognition_that_fails_is_a_final_unknown_and_costs_no_other_utterance(
+    recognizer: EmotionRecognizer, error: Exception
+) -> None:
+    told: list[Exception] = []
+    robot = Robot(recognizer)
+    robot.stage = EmotionStage(
+        Failing(recognizer, lambda name, state: name == "u" and state is FINAL, error),  # type: ignore[arg-type]
+        clock=lambda: robot.now_ns,
+        on_failure=told.append,
+    )
+    others = [Life(name, 1, 3, voice_id=name) for name in ("before", "after")]
+    robot.give(others[0].started, U.started, others[1].started)
+    robot.give(others[0].final, U.final, others[1].final)
+    assert [estimate.utterance_id for estimate in robot.wait(0.3)] == ["before", "u", "after"], "all in one tick"
+    failed = next(estimate for estimate in robot.said if estimate.utterance_id == "u")
+    assert (failed.state, failed.label, failed.confidence) == (FINAL, UNKNOWN, 0)
+    assert failed.abstain_reason is AbstainReason.FAILED
+    assert failed.stamp_ns == failed.speech_end_ns == T0 + to_ns(3)
+    assert failed.probabilities == pytest.approx([0.25] * 4)
+    assert not any(item.available for item in failed.evidence)
+    assert [item.modality for item in failed.evidence] == ["speech", "text", "mocap"]
+    assert told == [error]
+    assert (robot.stage.counters.failed, robot.stage.counters.final) == (1, 3)
+    assert robot.wait(60) == []
+
+
+def test_a_provisional_estimate_that_fails_is_left_out_and_the_final_one_comes(recognizer: EmotionRecognizer) -> None:
+    told: list[Exception] = []
+    robot = Robot(recognizer)
+    robot.stage = EmotionStage(
+        Failing(recognizer, lambda _, state: state is PROVISIONAL),  # type: ignore[arg-type]
+        clock=lambda: robot.now_ns,
+        on_failure=told.append,
+    )
+    robot.give(*body(0, 4), U.started, *voice(0, 3.2), U.ended)
+    assert robot.said == []
+    (final,) = robot.give(U.final)
+    assert (final.state, final.abstain_reason) == (FINAL, AbstainReason.NONE)
+    assert len(told) == robot.stage.counters.failed > 0
+    assert robot.stage.counters.provisional == 0
+
+
+def test_a_stage_in_the_place_of_another_gives_no_second_final(robot: Robot, recognizer: EmotionRecognizer) -> None:
+    closed: dict[str, int] = {}
+    robot.stage = EmotionStage(recognizer, clock=lambda: robot.now_ns, closed=closed)
+    robot.give(*voice(0, 2), U.started)
+    robot.flush()
+    robot.stage = EmotionStage(recognizer, clock=lambda: robot.now_ns, closed=closed)
+    robot.give(*voice(2, 3.2), U.ended, U.final)
+    robot.wait(60)
+    check_lives(robot.said, ["u"])
+    assert robot.stage.counters.late_events == 2
+
+
+def test_a_retraction_needs_no_recognition(recognizer: EmotionRecognizer) -> None:
+    stage = EmotionStage(Failing(recognizer, lambda *_: True))  # type: ignore[arg-type]
+    given = [U.started, U.cancelled]
+    (retracted,) = [estimate for event in given for estimate in stage.push_event(event)]
+    assert (retracted.state, retracted.abstain_reason) == (RETRACTED, AbstainReason.NO_EVIDENCE)
+    assert stage.counters.failed == 0
+
+
+def test_evidence_that_cannot_be_gathered_is_a_failed_recognition(
+    robot: Robot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def window(start_ns: int, end_ns: int) -> None:
+        raise IndexError("injected")
+
+    monkeypatch.setattr(robot.stage.skeletons, "window", window)
+    robot.give(*voice(0, 3.2), U.started)
+    assert robot.give(U.final)[-1].abstain_reason is AbstainReason.FAILED
+    assert "IndexError: injected" in caplog.text, "where nobody is told, Python's log is"
+
+
 # -- whatever comes when
 
 CONVERSATION = (
@@ -622,6 +720,12 @@ def test_whatever_is_lost_late_or_repeated_each_utterance_gets_one_last_word(
             arrivals += [(arrives_s, item)] * ((rng.random() >= lost) + (rng.random() < twice))
     arrivals += [(time_s, None) for time_s in data.draw(st.lists(st.floats(0, 40), max_size=30))]
     robot = Robot(recognizer)
+    failing = data.draw(st.sets(st.sampled_from([life.name for life in (*CONVERSATION, NOISE)])), label="fail")
+    robot.stage = EmotionStage(
+        Failing(recognizer, lambda name, _: name in failing),  # type: ignore[arg-type]
+        clock=lambda: robot.now_ns,
+        on_failure=lambda _: None,
+    )
     play(robot, arrivals)
     robot.flush()
     check_lives(robot.said, {item.utterance_id for _, item in arrivals if isinstance(item, UtteranceEvent)})

@@ -165,6 +165,43 @@ def test_the_size_of_the_blocks_does_not_change_the_final_estimates(
     assert_same(finals(run(with_real_vad(recognizer), halves)), finals(of_the_demo[0]))
 
 
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("most_s", [0.0, 0.15, 0.3])
+def test_audio_without_stamps_gives_the_same_final_estimates_however_late_it_comes(
+    recognizer: EmotionRecognizer,
+    of_the_demo: tuple[list[EmotionEstimate], list[UtteranceEvent]],
+    counts: bool,
+    most_s: float,
+) -> None:
+    rng = np.random.default_rng(3)
+    pipeline = with_real_vad(recognizer)
+    said: list[EmotionEstimate] = []
+    for item in recorded():
+        if isinstance(item, AudioChunk):
+            unstamped = replace(item, stamp_ns=0, first_sample=item.first_sample * counts)
+            said += pipeline.push_audio(unstamped, item.end_ns + to_ns(rng.uniform(0, most_s)))
+        else:
+            said += pipeline.push_skeleton(item)
+    said += pipeline.flush()
+    got, expected = finals(said), finals(of_the_demo[0])
+    if most_s == 0.0:
+        assert_same(got, expected)
+    assert [(item.label, item.transcript) for item in got] == [(item.label, item.transcript) for item in expected]
+    for one, other in zip(got, expected, strict=True):
+        assert [item.available for item in one.evidence] == [item.available for item in other.evidence]
+        assert 0 <= one.speech_start_ns - other.speech_start_ns <= to_ns(most_s)
+        assert 0 <= one.speech_end_ns - other.speech_end_ns <= to_ns(most_s)
+
+
+def test_what_is_heard_can_be_watched(recognizer: EmotionRecognizer) -> None:
+    pipeline = with_fakes(recognizer)
+    heard: list[AudioChunk] = []
+    pipeline.on_audio = heard.append
+    run(pipeline, [block(5000, 0.3, T0, rate=48_000, channels=2)])
+    assert {(chunk.sample_rate, chunk.channels) for chunk in heard} == {(RATE, 1)}
+    assert sum(chunk.frames for chunk in heard) == round(0.3 * RATE)
+
+
 def test_without_a_body_voice_and_words_remain(recognizer: EmotionRecognizer) -> None:
     given = [item for item in recorded() if isinstance(item, AudioChunk)][:80]
     said = finals(run(with_real_vad(recognizer), given))

@@ -252,6 +252,16 @@ def test_without_any_evidence_the_label_is_unknown_and_the_reason_is_given(recog
         assert available(estimate) == []
 
 
+@pytest.mark.parametrize("state", [EstimateState.FINAL, EstimateState.RETRACTED])
+def test_one_can_abstain_without_a_look_at_the_evidence(recognizer: EmotionRecognizer, state: EstimateState) -> None:
+    estimate = recognizer.abstain(utterance(), AbstainReason.FAILED, state=state)
+    assert (estimate.state, estimate.label, estimate.abstain_reason) == (state, UNKNOWN, AbstainReason.FAILED)
+    assert (estimate.confidence, estimate.valence, estimate.arousal) == (0, 0, 0)
+    np.testing.assert_allclose(estimate.probabilities, 0.25)
+    assert {item.modality: item.weight for item in estimate.evidence} == dict.fromkeys(NAMES, 0.0)
+    assert available(estimate) == []
+
+
 @pytest.mark.parametrize(
     ("audio", "reason"),
     [

@@ -25,6 +25,7 @@ from mser_ros.settings import (
     Setting,
     SpeechSettings,
     build,
+    build_parameters,
     flatten,
 )
 
@@ -153,7 +154,8 @@ def test_what_is_no_number_is_out_of_every_range(wrong: float) -> None:
 
 
 def test_a_choice_names_what_can_be_chosen() -> None:
-    with pytest.raises(SettingsError, match=r"asr\.backend must be one of auto, .*, none, not 'siri'"):
+    message = r"asr\.backend must be one of auto, whisper, vosk, pocketsphinx, none, not 'siri'"
+    with pytest.raises(SettingsError, match=message):
         build(SpeechSettings, {"asr.backend": "siri"})
 
 
@@ -226,9 +228,26 @@ def test_the_shortest_utterance_is_not_longer_than_the_longest() -> None:
 
 
 def test_vosk_needs_a_model() -> None:
-    with pytest.raises(SettingsError, match=r"needs asr\.model_path: the folder of a downloaded Vosk model"):
+    with pytest.raises(
+        SettingsError, match=r"needs asr\.model_path: the folder of a downloaded Vosk.*asr_model:=FOLDER"
+    ):
         build(SpeechSettings, {"asr.backend": "vosk"})
     build(SpeechSettings, {"asr.backend": "vosk", "asr.model_path": "somewhere"})
+
+
+def test_the_parameters_that_every_node_has_are_checked_and_those_of_ros_left_alone() -> None:
+    common = {
+        "autostart": False,
+        "use_sim_time": True,
+        "qos_overrides./x.depth": 3,
+        "start_type_description_service": 7,
+    }
+    assert build_parameters(EmotionSettings, common | {"threads": 2}) == EmotionSettings(threads=2)
+    for name in ("autostart", "use_sim_time"):
+        with pytest.raises(SettingsError, match=f"^{name} must be true or false, not 'treu' in robot$"):
+            build_parameters(EmotionSettings, {name: "treu"}, where="robot")
+    with pytest.raises(SettingsError, match="unknown setting 'use_simtime'"):
+        build_parameters(EmotionSettings, {"use_simtime": True})
 
 
 def test_settings_cannot_be_changed_by_accident() -> None:

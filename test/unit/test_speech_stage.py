@@ -224,6 +224,40 @@ def test_lost_audio_ends_an_utterance_with_what_was_heard() -> None:
     assert finals[1].start_ns == T0 + to_ns(4)
 
 
+@pytest.mark.parametrize("counts", [True, False])
+@pytest.mark.parametrize("stamps", [True, False])
+@pytest.mark.parametrize("most_s", [0.15, 0.3])
+def test_two_utterances_stay_two_however_late_the_blocks_come(counts: bool, stamps: bool, most_s: float) -> None:
+    samples = scene(1, 2, 1.5, 2, 1)
+    exact = chunks(samples)
+    late_ns = np.random.default_rng(2).uniform(0, to_ns(most_s), len(exact)).astype(np.int64)
+    tested = stage()
+    items: list[AudioChunk | UtteranceEvent] = []
+    for chunk, late in zip(exact, late_ns, strict=True):
+        first, stamp_ns = chunk.first_sample * counts, (chunk.stamp_ns + int(late)) * stamps
+        items += tested.push(replace(chunk, first_sample=first, stamp_ns=stamp_ns), chunk.end_ns + int(late))
+    items += tested.flush()
+    voice = [item for item in items if isinstance(item, AudioChunk)]
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in voice]), samples)
+    events = [item for item in items if isinstance(item, UtteranceEvent)]
+    check_lives(events)
+    finals = [event for event in events if event.transcript.is_final]
+    expected = [event for event in run(stage(), exact)[1] if event.transcript.is_final]
+    assert [event.transcript.text for event in finals] == [event.transcript.text for event in expected]
+    for event, right in zip(finals, expected, strict=True):
+        assert 0 <= event.start_ns - right.start_ns <= to_ns(most_s)
+        assert 0 <= event.end_ns - right.end_ns <= to_ns(most_s)
+
+
+def test_an_utterance_never_ends_before_it_starts_although_the_clock_is_moved_back() -> None:
+    tested = stage(segmenter=SegmenterSettings(start_s=0.032, min_speech_s=0.0, pre_roll_s=0.0, post_roll_s=0.0))
+    voice, silence = np.full((1024, 1), 5000, np.int16), np.zeros((RATE, 1), np.int16)
+    items = [*tested.push(AudioChunk(voice, RATE, 0), T0), *tested.push(AudioChunk(silence, RATE, 0), T0)]
+    events = [item for item in [*items, *tested.flush()] if isinstance(item, UtteranceEvent)]
+    check_lives(events)
+    assert events[-1].end_ns == events[-1].start_ns
+
+
 def test_a_chunk_that_cannot_be_used_takes_nothing_from_what_was_heard() -> None:
     tested = stage()
     given = chunks(scene(1, 2, 1))
@@ -262,6 +296,60 @@ def test_each_utterance_is_read_from_its_own_audio_alone() -> None:
     assert len(transcriber.received) == 2
     for heard, span in zip(transcriber.received, spans, strict=True):
         assert span <= heard <= span + hangover
+
+
+class Failing(FakeTranscriber):
+    """A transcriber of which one call, named by its method, raises the first time."""
+
+    def __init__(self, call: str) -> None:
+        super().__init__()
+        self._call = call
+
+    def __getattribute__(self, name: str) -> object:
+        if name == "_call" or name != self._call:
+            return super().__getattribute__(name)
+        self._call = ""
+
+        def fail(*_: object) -> None:
+            raise ValueError("injected")
+
+        return fail
+
+
+@pytest.mark.parametrize("call", ["start", "accept", "partial", "finish"])
+def test_a_recogniser_that_fails_costs_the_words_of_one_utterance_only(call: str) -> None:
+    told: list[Exception] = []
+    tested = SpeechStage(vad=FakeVad(), transcriber=Failing(call), on_failure=told.append)
+    given = chunks(scene(1, 2, 1, 2, 1))
+    voice, events = run(tested, given)
+    check_lives(events)
+    assert sum(chunk.frames for chunk in voice) == sum(chunk.frames for chunk in given), "all is passed on"
+    first, second = [event for event in events if event.transcript.is_final]
+    assert (first.state, first.transcript.text, first.transcript.language) == (ENDED, "", "en")
+    assert second.transcript.text == "word word word word word"
+    expected = run(stage(), given)[1]
+    assert [(event.state, event.start_ns, event.end_ns) for event in events] == [
+        (event.state, event.start_ns, event.end_ns) for event in expected
+    ]
+    assert [str(error) for error in told] == ["injected"]
+    assert tested.counters["unread"] == 1
+
+
+def test_a_recogniser_that_fails_to_forget_a_noise_hears_the_next_utterance() -> None:
+    told: list[Exception] = []
+    tested = SpeechStage(vad=FakeVad(), transcriber=Failing("reset"), on_failure=told.append)
+    _, events = run(tested, chunks(scene(1, 0.15, 1, 2, 1)))
+    check_lives(events)
+    assert [event.state for event in events if event.state is not PARTIAL] == [
+        *(STARTED, CANCELLED), *(STARTED, ENDED, ENDED)
+    ]  # fmt: skip
+    assert events[-1].transcript.text == "word word word word word"
+    assert len(told) == 1
+
+
+def test_where_nobody_is_told_of_a_failing_recogniser_pythons_log_is(caplog: pytest.LogCaptureFixture) -> None:
+    run(stage(Failing("finish")), chunks(scene(1, 1, 1)))
+    assert "ValueError: injected" in caplog.text
 
 
 def test_closing_frees_the_recogniser() -> None:

@@ -16,7 +16,7 @@ import yaml
 from ...errors import SettingsError
 from ...resources import train_dir
 from ...settings import Setting
-from .settings import ExperimentConfig
+from .settings import CorpusConfig, ExperimentConfig
 
 #: The resolved settings of a run, in its folder.
 CONFIG = "config.yaml"
@@ -117,6 +117,46 @@ def config_tree(config: Any) -> Any:
     if is_dataclass(config):
         return {item.name: config_tree(getattr(config, item.name)) for item in fields(config)}
     return [config_tree(item) for item in config] if isinstance(config, tuple) else config
+
+
+def what_matters(config: ExperimentConfig) -> dict[str, Any]:
+    """Values by dotted key, without those that say where things lie and how the work is done: a run may go on with
+    other ones."""
+    corpora = tuple(dataclasses.replace(entry, path="") for entry in config.corpora)
+    return _flat(config_tree(dataclasses.replace(config, corpora=corpora, threads=1, devices=1, cache="")))
+
+
+def overrides_of(config: ExperimentConfig) -> list[str] | None:
+    """What `mser train NAME` needs behind the name, as `key=value`, to train this experiment; None where none ships
+    under its name. Folders of this machine are left out: runs lie in `runs`, models in FOLDER."""
+    if config.name not in shipped_configs():
+        return None
+    mine, shipped = (_placed(what_matters(one)) for one in (config, load_config(config.name)))
+    return [f"{name}={_in_yaml(value)}" for name, value in mine.items() if value != shipped[name]]
+
+
+def _placed(values: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(values)
+    for name, value in values.items():
+        if name.endswith(".weights") and value:
+            out[name] = f"runs/{Path(value).name}"
+        elif name.endswith(".source") and Path(value).expanduser().is_absolute():
+            out[name] = f"FOLDER/{Path(value).name}"
+    bare = config_tree(CorpusConfig())
+    out["corpora"] = [{key: one[key] for key in one if one[key] != bare[key]} for one in values["corpora"]]
+    return out
+
+
+def _in_yaml(value: Any) -> str:
+    text = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=float("inf"))
+    return text.removesuffix("...\n").strip()
+
+
+def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name, value in tree.items():
+        out.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
+    return out
 
 
 def _read_with_base(path: Path, above: tuple[Path, ...]) -> dict[str, Any]:

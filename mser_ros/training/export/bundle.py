@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import numpy as np
 
 from ...errors import SettingsError
 from ...labels import LABELS
-from ...recognition.bundle import MANIFEST, load_bundle, write_manifest
+from ...recognition.bundle import load_bundle, write_manifest
 from ..fit.fitting import restore
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
@@ -25,19 +23,21 @@ from .licences import licence_notices
 from .manifest import modality_entry
 from .quantise import shrink
 from .streams import export_streams
+from .target import check_target, replacing
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
 def export_bundle(
-    folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, say: Say = print
+    folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, log: Log = print
 ) -> None:
-    """Write a bundle of one run per modality, or of one run of several, replacing what `out` holds once all has worked.
+    """Write a bundle of one run per modality, or of one run of several, which replaces `out` as a whole once all has
+    worked (see `target.replacing`).
 
     Raises `SettingsError` (an unfinished run, two of one modality, `out` is something else than a bundle),
     `CorpusError` (the data for the check is missing).
     """
-    _check_target(out)
+    check_target(out)
     runs = [FinishedRun.read(folder) for folder in folders]
     for run in runs:
         run.check_exportable()
@@ -47,13 +47,11 @@ def export_bundle(
         raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
     if len(set(names)) != len(names):
         raise SettingsError("two of these runs are of the same modality: name one of each")
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "bundle"
-        folder.mkdir()
+    with replacing(out) as folder:
         if several:
-            modalities, fusion = export_streams(runs[0], folder, int8=int8, say=say)
+            modalities, fusion = export_streams(runs[0], folder, int8=int8, log=log)
         else:
-            modalities = {run.modality: _export_modality(run, folder, int8=int8, say=say) for run in runs}
+            modalities = {run.modality: _export_modality(run, folder, int8=int8, log=log) for run in runs}
             fusion = fit_log_linear({run.modality: run.rows() for run in runs}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
@@ -67,17 +65,16 @@ def export_bundle(
             (folder / file).write_text(text, encoding="utf-8")
         write_manifest(folder, manifest)
         bundle = load_bundle(folder)
-        _replace(out, folder)
-    say(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
+    log(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, say: Say) -> dict[str, Any]:
+def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, log: Log) -> dict[str, Any]:
     modality, config = run.modality, run.config
     network = restore(config, run.final_weights)
     graph = folder / f"{modality}.onnx"
-    samples = load_data(config, limit=CHECKED, say=lambda _text: None).samples
+    samples = load_data(config, limit=CHECKED, log=lambda _text: None).samples
     write_graph(network, modality, config, graph)
-    made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, say=say)
+    made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, log=log)
     return modality_entry(run, modality, folder, run.rows(), *made[modality])
 
 
@@ -94,22 +91,3 @@ def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) ->
     fusion["temperature"] = round(fit.temperature, 4)
     fusion["metrics"] = measure(rows, prior)
     return fusion
-
-
-def _check_target(out: Path) -> None:
-    """A folder that is no bundle is never emptied."""
-    if out.exists() and not out.is_dir():
-        raise SettingsError(f"{out} is a file: name a folder for the bundle")
-    if out.exists() and any(out.iterdir()) and not (out / MANIFEST).is_file():
-        raise SettingsError(f"{out} is not empty and not a bundle: name another folder")
-
-
-def _replace(out: Path, folder: Path) -> None:
-    """Put the new bundle in the place of the old one."""
-    _check_target(out)
-    out.mkdir(parents=True, exist_ok=True)
-    for item in out.iterdir():
-        if item.is_file():
-            item.unlink()
-    for item in folder.iterdir():
-        shutil.move(str(item), out / item.name)

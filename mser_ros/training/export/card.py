@@ -107,11 +107,11 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
 
 def _calibration(manifest: Mapping[str, Any]) -> list[str]:
     """How the calibration error was measured, by what was judged so."""
-    told: dict[str, list[str]] = {}
+    methods: dict[str, list[str]] = {}
     for name, entry in manifest["modalities"].items():
-        told.setdefault(entry.get("judged_by", ""), []).append(name)
-    told.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
-    parts = [f"{', '.join(names)} with {how}" for how, names in told.items() if how]
+        methods.setdefault(entry.get("judged_by", ""), []).append(name)
+    methods.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
+    parts = [f"{', '.join(names)} with {how}" for how, names in methods.items() if how]
     return [f"ECE is measured of {'; of '.join(parts)}. What ships is fitted on all of these predictions.", ""]
 
 
@@ -127,9 +127,9 @@ def _row(figures: Mapping[str, Any]) -> str:
 def _export_check(manifest: Mapping[str, Any]) -> list[str]:
     entries, fusion = list(manifest["modalities"].values()), manifest["fusion"]
     flattered = "on real utterances, most of which it was trained on, which flatters the agreement."
-    told = f"Each graph against the network that it was exported from, {flattered}"
+    intro = f"Each graph against the network that it was exported from, {flattered}"
     if fusion["kind"] == "graph":
-        told = (
+        intro = (
             f"All graphs together against the network that they were exported from, {flattered} A line is with the "
             f"graphs down to it as they ship and those below it in fp32; that of {fusion['graph']} is of what ships."
         )
@@ -137,7 +137,7 @@ def _export_check(manifest: Mapping[str, Any]) -> list[str]:
     lines = [
         "## Export",
         "",
-        told,
+        intro,
         "",
         "| graph | precision | utterances | same label | largest difference of a probability |",
         "|---|---|---|---|---|",
@@ -187,16 +187,19 @@ def _retraining(manifest: Mapping[str, Any]) -> list[str]:
     modalities = manifest["modalities"]
     runs = list(_each(modalities, "run"))
     before = [name for names in _each(modalities, "starts_from") for name in names if name not in runs]
+    given = {name: values for known in _each(modalities, "overrides") for name, values in known.items() if values}
+    otherwise = "What stands behind a name was set otherwise than in its file, which alone trains another model."
     folders = " ".join(f"runs/{shlex.quote(name)}" for name in runs)
     return [
         "## Retraining",
         "",
         "```",
         "export MSER_DATA_DIR=FOLDER_OF_CORPORA",
-        *(f"mser train {shlex.quote(name)}" for name in dict.fromkeys([*before, *runs])),
+        *(shlex.join(["mser", "train", name, *given.get(name, [])]) for name in dict.fromkeys([*before, *runs])),
         f"mser export {folders} -o models/{shlex.quote(manifest['name'])}",
         "```",
         "",
+        *([otherwise, ""] if given else []),
         "A configuration that `config/train` does not hold is of whoever exported this. With your own recordings: a "
         "folder with a `manifest.tsv` (columns label, speaker, and file, text or skeleton), named under `corpora` of a "
         "copied configuration.",

@@ -87,8 +87,8 @@ def measure(rows: Mapping[str, OutOfFold], prior: np.ndarray) -> dict[str, Any]:
         clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
         scores = score(Predictions(combined.truth, fused, np.array(clusters)))
         subsets["+".join(chosen)] = figures(scores)
-    told = "temperatures and weights fitted on the other half of the people"
-    return {"synthetic": True, "note": NOTE, "judged_by": told, "subsets": subsets}
+    method = "temperatures and weights fitted on the other half of the people"
+    return {"synthetic": True, "note": NOTE, "judged_by": method, "subsets": subsets}
 
 
 def figures(scores: Any) -> dict[str, Any]:

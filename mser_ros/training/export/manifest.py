@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ...errors import SettingsError
 from ...evaluation.metrics import score
+from ..config.files import overrides_of, read_config
 from ..config.settings import ExperimentConfig
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
@@ -34,12 +37,13 @@ def modality_entry(
         "people": {name: entry["people"] for name, entry in sorted(run.corpora.items())},
         "run": run.config.name or run.folder.name,
         "starts_from": [other.name for other in encoder_runs(run.config)],
+        "overrides": _overrides(run),
         "precision": precision,
         "export_check": agreement.as_json(),
         "metrics": {},
     }
     if rows is not None and temperatures is not None:
-        entry["judged_by"] = temperatures.told
+        entry["judged_by"] = temperatures.method
         entry["metrics"] = {
             source: {"synthetic": run.synthetic([source]), **figures(score(temperatures.predictions(rows.of(source))))}
             for source in rows.sources
@@ -47,6 +51,16 @@ def modality_entry(
     if run.config.notes:
         entry["protocol"] = run.config.notes
     return {**entry, "base": stream.source} if stream.source else entry
+
+
+def _overrides(run: FinishedRun) -> dict[str, list[str]]:
+    """What was set otherwise than in the experiment of that name, of the run and of those that it starts from."""
+    configs = {run.config.name: run.config}
+    for other in encoder_runs(run.config):
+        with suppress(SettingsError):  # it need not lie there any more
+            configs[other.name] = read_config(other)
+    found = {name: overrides_of(config) for name, config in configs.items()}
+    return {name: given for name, given in found.items() if given is not None}
 
 
 def representation(config: ExperimentConfig, modality: str, folder: Path) -> dict[str, Any]:

@@ -30,7 +30,7 @@ def shrink(
     compare: Callable[[Mapping[str, Path]], Agreement],
     *,
     int8: bool,
-    say: Callable[[str], None],
+    log: Callable[[str], None],
 ) -> dict[str, tuple[str, Agreement]]:
     """Make fp32 graphs int8 where they lie, one after the other, as far as they still agree with their network.
 
@@ -52,9 +52,9 @@ def shrink(
                 small.replace(graph)
                 break
             small.unlink()
-            say(f"{name}: {kind} gives the {found}" if found else f"{name}: {kind} finds no weights to quantise")
+            log(f"{name}: {kind} gives the {found}" if found else f"{name}: {kind} finds no weights to quantise")
         out[name] = (precision, agreement)
-        say(f"{name}: {precision}, {graph.stat().st_size / 1e6:.1f} MB, {agreement}")
+        log(f"{name}: {precision}, {graph.stat().st_size / 1e6:.1f} MB, {agreement}")
     return out
 
 

@@ -25,19 +25,18 @@ from .temperatures import fit_temperatures
 
 
 def export_streams(
-    run: FinishedRun, folder: Path, *, int8: bool, say: Callable[[str], None]
+    run: FinishedRun, folder: Path, *, int8: bool, log: Callable[[str], None]
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """Write the graphs into `folder`; the manifest's entries of the modalities and of the fusion."""
     network = restore(run.config, run.final_weights)
     assert isinstance(network, FusionNetwork)
-    samples = load_data(run.config, limit=CHECKED, say=lambda _text: None).samples
+    samples = load_data(run.config, limit=CHECKED, log=lambda _text: None).samples
     graphs = {name: folder / f"{name}.onnx" for name in (*network.modalities, FUSION)}
     for name in network.modalities:
         write_graph(network, name, run.config, graphs[name])
-    # Without one known valence its regression has learned nothing.
-    affect = network.affect is not None and any(sample.affect is not None for sample in samples)
+    affect = network.affect is not None and run.learned_affect
     write_fusion_graph(network, graphs[FUSION], affect=affect)
-    made = shrink(graphs, Comparison(network, run.config, samples), int8=int8, say=say)
+    made = shrink(graphs, Comparison(network, run.config, samples), int8=int8, log=log)
     rows = {subset: run.rows(subset) for subset in subsets_of(network.modalities)}
     entries = {
         name: modality_entry(run, name, folder, rows[(name,)] if name in network.heads else None, *made[name])
@@ -48,7 +47,7 @@ def export_streams(
     metrics = {
         "synthetic": run.synthetic(run.rows().sources),
         "note": "; ".join(["Out of fold", *run.notes(run.rows().sources)]),
-        "judged_by": temperatures.told,
+        "judged_by": temperatures.method,
         "subsets": {
             "+".join(subset): figures(score(temperatures.predictions(found)))
             for subset, found in sorted(rows.items(), key=lambda pair: len(pair[0]))

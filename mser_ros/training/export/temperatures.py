@@ -26,7 +26,7 @@ class Temperatures:
 
     shipped: float
     held_out: Mapping[tuple[str, str], float]
-    told: str
+    method: str
 
     def predictions(self, rows: OutOfFold) -> Predictions:
         """`rows`, or what other modalities said of the same items, each by its held-out temperature."""
@@ -39,18 +39,18 @@ def fit_temperatures(rows: OutOfFold) -> Temperatures:
     """Fit the temperature that ships, and one for each part of the rows without that part."""
     shipped = balanced_temperature(rows)
     if len(set(rows.fold.tolist())) > 1:
-        parts, told = rows.fold, "a temperature fitted on the other folds"
+        parts, method = rows.fold, "a temperature fitted on the other folds"
     else:
-        parts, told = halves(rows), "a temperature fitted on the other half of the people"
+        parts, method = halves(rows), "a temperature fitted on the other half of the people"
     if len(np.unique(parts)) == 1:
-        told = "the temperature that was fitted on them, since they are all of one person: it is too good"
+        method = "the temperature that was fitted on them, since they are all of one person: it is too good"
     held_out = {}
     for part in np.unique(parts):
         mine = parts == part
         temperature = shipped if mine.all() else balanced_temperature(rows.select(~mine))
         keys = zip(rows.source[mine].tolist(), rows.item_id[mine].tolist(), strict=True)
         held_out.update(dict.fromkeys(keys, temperature))
-    return Temperatures(shipped, held_out, told)
+    return Temperatures(shipped, held_out, method)
 
 
 def balanced_temperature(rows: OutOfFold) -> float:

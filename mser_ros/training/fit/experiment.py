@@ -3,6 +3,7 @@
 ::
 
     RUN/config.yaml environment.json corpora.json      what was run, on what, whom the final model has seen
+        origin.json                                    hashes of the data and encoders that it was begun with
         fold0/ … final/                                metrics.csv, TensorBoard events, best and last .safetensors
         predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
         predictions_speech+text.npz …                  the same with these modalities alone, if there are several
@@ -26,44 +27,49 @@ from ...evaluation.plots import confusion_matrix
 from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
-from ..runs.folder import check_run, note_corpora, open_run, read_corpora
+from ..runs.folder import check_origin, check_run, note_corpora, open_run, read_corpora
 from ..runs.predictions import PREDICTIONS, OutOfFold, describe, subset_file
 from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
+from ..samples.origin import origin_of
 from ..samples.variants import with_variants
 from .fitting import FITTED, Fitted, fit, leads, predict_subsets
 
-Say = Callable[[str], None]
+Log = Callable[[str], None]
 
 
-def run_experiment(config: ExperimentConfig, folder: Path, *, say: Say = print) -> dict[str, Any]:
+def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) -> dict[str, Any]:
     """Train every fold and the final model; what is already in `folder` is kept. Returns the summary.
 
-    Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment.
+    Raises `CorpusError` for broken data, `SettingsError` where `folder` holds another experiment, or one that was begun
+    with other data or encoders.
     """
     if not leads():
-        say = _silent
+        log = _silent
     check_run(config, folder)
     build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
     for run in encoder_runs(config):
         read_corpora(run)
-    data = load_data(config, say=say)
-    data = replace(data, samples=with_variants(config, data.samples))
+    data = load_data(config, log=log)
     plan = make_folds(config.folds, data, config.seed)
     for number, fold in enumerate(plan):
         check_folds(config, f"fold{number}", _sides(data, fold))
+    origin = origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
+    check_origin(origin, folder)
     if leads():
-        open_run(config, folder)
+        open_run(config, origin, folder)
+    data = replace(data, samples=with_variants(config, data.samples))
     parts, fitted = [], []
     for number, fold in enumerate(plan):
-        part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", say)
+        part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", log)
         parts.append(part)
         fitted.append(result)
-    epochs = _run_final(config, data, plan, fitted, folder, say) if config.folds.final else 0
+    epochs = _run_final(config, data, plan, fitted, folder, log) if config.folds.final else 0
     if not leads():
         return {}
-    note_corpora(config, data.corpora, data.people(_trained_on(config, data, plan)), folder)
+    trained = _trained_on(config, data, plan)
+    note_corpora(config, data.corpora, data.people(trained), folder, rated=data.rated(trained))
     joined = {name: OutOfFold.join([part[name] for part in parts]) for name in parts[0]}
     for name, rows in joined.items():
         rows.save(folder / name)
@@ -119,7 +125,7 @@ def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tup
 
 
 def _run_fold(
-    config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, say: Say
+    config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, log: Log
 ) -> tuple[dict[str, OutOfFold], Fitted]:
     """Predictions of the fold's test set, by the name of their file."""
     subsets = {subset_file(subset, config.modalities): subset for subset in subsets_of(config.modalities)}
@@ -148,7 +154,7 @@ def _run_fold(
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
     metric = config.optimiser.metric.upper()
-    say(
+    log(
         f"{title}: validation {metric} {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}{_speed(result)}"
     )
     return out, result
@@ -173,7 +179,7 @@ def _speed(result: Fitted) -> str:
 
 
 def _run_final(
-    config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], fitted: Sequence[Fitted], folder: Path, say: Say
+    config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], fitted: Sequence[Fitted], folder: Path, log: Log
 ) -> int:
     """Train on everybody, for as long as was best in the folds; with a single fold its model is the final one."""
     trained = _trained_on(config, data, plan)
@@ -184,7 +190,7 @@ def _run_final(
         folds = [folder / f"fold{number}" / BEST for number in range(len(plan))]
         everybody = data.repeated(trained)
         fit(config, train=everybody, validation=None, folder=final, title="final", epochs=epochs, folds=folds)
-        say(f"final model: {epochs} epochs on everybody")
+        log(f"final model: {epochs} epochs on everybody")
     return epochs
 
 

@@ -11,7 +11,7 @@ from ..config.settings import EncoderConfig, ExperimentConfig
 from ..runs.warm_start import load_encoder
 from .classifier import Classifier, Inputs, Output
 from .encoders import MarkerConvolutions, MotionConvolutions, SpeechConvolutions
-from .encoding import encode, settle
+from .encoding import encode, hold_frozen
 from .fusion import FUSIONS
 from .pooling import make_pooling
 
@@ -27,7 +27,7 @@ class UnimodalModel(nn.Module):
 
     def train(self, mode: bool = True) -> UnimodalModel:
         super().train(mode)
-        settle(self.encoder)
+        hold_frozen(self.encoder)
         return self
 
     def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:

@@ -29,24 +29,24 @@ class SpeechConvolutions(nn.Module):
         self,
         waveform: Tensor | None = None,
         lengths: Tensor | None = None,
-        heard: Tensor | None = None,
+        spectra: Tensor | None = None,
         mask: Tensor | None = None,
     ) -> Encoded:
         """waveform (B, samples) in -1..1 at 16 kHz, lengths (B,) -> frames (B, T, D), one each 32 ms.
 
-        Or `heard` (B, 2T, mels + 3) and its `mask` (B, 2T): what the front end gave of it.
+        Or `spectra` (B, 2T, mels + 3) and its `mask` (B, 2T): what the front end gave of it.
         """
-        if heard is None or mask is None:
+        if spectra is None or mask is None:
             assert waveform is not None
-            heard, mask = self.front_end(waveform, lengths)
+            spectra, mask = self.front_end(waveform, lengths)
         if self.training:
             time = round(self.augment.mask_s * SAMPLE_RATE / HOP)
-            heard = mask_frames(heard, bands=self.augment.mask_bands, time=time, mels=self.front_end.mels)
+            spectra = mask_frames(spectra, bands=self.augment.mask_bands, time=time, mels=self.front_end.mels)
         keep = mask[:, None, ::2]
-        hidden = torch.relu(self.norm(self.stem(heard.transpose(1, 2)))) * keep
+        hidden = torch.relu(self.norm(self.stem(spectra.transpose(1, 2)))) * keep
         for block in self.blocks:
             hidden = block(hidden, keep)
-        return Encoded(torch.cat([hidden.transpose(1, 2), heard[:, ::2]], 2), mask[:, ::2])
+        return Encoded(torch.cat([hidden.transpose(1, 2), spectra[:, ::2]], 2), mask[:, ::2])
 
 
 class ResidualBlock(nn.Module):

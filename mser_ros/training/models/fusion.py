@@ -12,7 +12,7 @@ from ..config.settings import EncoderConfig, ExperimentConfig, FusionConfig
 from ..runs.warm_start import load_head
 from .classifier import Classifier, Inputs, Output
 from .cross_modal_attention import CrossModalAttention
-from .encoding import encode, settle
+from .encoding import encode, hold_frozen
 from .pooling import Encoded, StatisticsPooling, make_pooling
 
 
@@ -82,7 +82,7 @@ class FusionNetwork(nn.Module):
     def train(self, mode: bool = True) -> FusionNetwork:
         super().train(mode)
         for part in (*self.encoders.values(), *self.heads.values()):
-            settle(part)
+            hold_frozen(part)
         return self
 
     def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,14 @@ def load_model(source: str, modality: str, *, dropout: float = 0.1) -> Any:
     return model
 
 
+def _architecture(config: Any) -> str:
+    """What a transformer computes with its weights, and by which version of the library; wherever it lies."""
+    tree = config.to_dict()
+    for name in ("_name_or_path", *_DROPOUT):
+        tree.pop(name, None)
+    return json.dumps(tree, sort_keys=True, default=str)
+
+
 class PretrainedEncoder(nn.Module):
     """A transformer for waveforms (wav2vec 2.0, HuBERT, WavLM) or tokens (BERT, RoBERTa, MiniLM).
 
@@ -104,6 +113,7 @@ class PretrainedEncoder(nn.Module):
         super().__init__()
         self.modality = modality
         self.model = load_model(config.source, modality, dropout=config.dropout)
+        self.architecture = _architecture(self.model.config)
         self.width = int(self.model.config.hidden_size)
         self.average = config.average
         self.fixed = fixed

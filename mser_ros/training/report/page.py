@@ -42,13 +42,13 @@ def write_report(folders: Sequence[Path], path: Path, *, resamples: int = 1000) 
         for result in run.results.values():
             _ = result.scores
     lines = ["# Runs beside the papers", "", *_preface(runs), *_overview(runs, pictures)]
-    told: set[str] = set()
+    placed: set[str] = set()
     for title, rows in PAPERS.items():
         found = [(row, run) for row in rows for run in runs if _is_of(run, row)]
         if found:
             lines += [f"## {title}", "", _HEAD, *(_line(row, run) for row, run in found), ""]
-            told |= {run.name for _, run in found}
-    others = [run for run in runs if run.name not in told]
+            placed |= {run.name for _, run in found}
+    others = [run for run in runs if run.name not in placed]
     if others:
         none = Row("", (), "–", "–", "–")
         lines += ["## Other runs", "", _HEAD, *(_line(none, run) for run in others), ""]

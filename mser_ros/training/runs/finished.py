@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ...errors import SettingsError
 from ...evaluation.metrics import Scores, score
 from ...types import Modalities, subsets_of
@@ -89,6 +91,13 @@ class FinishedRun:
     @property
     def is_synthetic(self) -> bool:
         return any(entry["synthetic"] for entry in self.corpora.values())
+
+    @property
+    def learned_affect(self) -> bool:
+        """Whether anything it learned was rated in valence and arousal: else its regression has learned nothing."""
+        noted = [entry["affect"] for entry in self.corpora.values() if "affect" in entry]
+        # Runs of earlier versions do not note it, but keep what was known of everybody they tested.
+        return any(noted) if noted else bool(np.isfinite(self.rows().affect_truth).all(1).any())
 
     def synthetic(self, sources: Iterable[str]) -> bool:
         """Whether figures of these sources are."""

@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from ...errors import SettingsError
-from ..config.settings import ExperimentConfig
-from ..config.files import CONFIG, config_tree, read_config
 from ...corpora import Corpus
+from ...errors import SettingsError
+from ..config.files import CONFIG, config_tree, read_config, what_matters
+from ..config.settings import ExperimentConfig
 from .environment import describe_environment
 from .warm_start import encoder_runs
 
 CORPORA, ENVIRONMENT = "corpora.json", "environment.json"
+#: Hashes of what the run was begun with: by data source or encoder, then by aspect.
+ORIGIN = "origin.json"
+
+Origin = Mapping[str, Mapping[str, str]]
 
 
 def check_run(config: ExperimentConfig, folder: Path) -> None:
     """Raise `SettingsError` where the run folder holds another experiment."""
     if not (folder / CONFIG).is_file():
         return
-    old, new = (_flat(config_tree(_what_matters(one))) for one in (read_config(folder), config))
+    old, new = (what_matters(one) for one in (read_config(folder), config))
     other = [f"{name}={old.get(name)}" for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     if other:
-        named = ", ".join(other[:4]) + (f" and {len(other) - 4} more" if len(other) > 4 else "")
-        raise SettingsError(f"{folder} holds a run with other settings ({named}): name another folder with --run")
+        raise SettingsError(
+            f"{folder} holds a run with other settings ({_some(other)}): name another folder with --run"
+        )
 
 
-def open_run(config: ExperimentConfig, folder: Path) -> None:
-    """Make the run folder; note on what machine and with what code it was begun, or goes on."""
+def check_origin(origin: Origin, folder: Path) -> None:
+    """Raise `SettingsError` where the run was begun with other data or encoders than those that are there now.
+
+    A run of an earlier version does not tell with what it was begun: it goes on.
+    """
+    path = folder / ORIGIN
+    if not ((folder / CONFIG).is_file() and path.is_file()):
+        return
+    try:
+        begun: Origin = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise SettingsError(f"{path} is damaged ({error}): name another folder with --run") from None
+    other = []
+    for what in sorted({*begun, *origin}):
+        old, new = begun.get(what, {}), origin.get(what, {})
+        # Of other items everything else is different too.
+        aspects = ["items"] if old.get("items") != new.get("items") else sorted({*old} & {*new})
+        other += [f"{aspect} of {what}" for aspect in aspects if old.get(aspect) != new.get(aspect)]
+    if other:
+        raise SettingsError(
+            f"the run in {folder} was begun with other {_some(other)} than there are now: restore them, or name "
+            "another folder with --run"
+        )
+
+
+def open_run(config: ExperimentConfig, origin: Origin, folder: Path) -> None:
+    """Make the run folder; note with what data and encoders (`origin`), on what machine and with what code it was
+    begun, or goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / CONFIG).is_file():
+        (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
         text = yaml.safe_dump(config_tree(config), sort_keys=False, allow_unicode=True)
         (folder / CONFIG).write_text(text, encoding="utf-8")
     path, now = folder / ENVIRONMENT, describe_environment()
@@ -51,17 +82,8 @@ def read_environments(folder: Path) -> list[dict[str, Any]]:
         return [{}]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    out: dict[str, Any] = {}
-    for name, value in tree.items():
-        out.update(_flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value})
-    return out
-
-
-def _what_matters(config: ExperimentConfig) -> ExperimentConfig:
-    """Without the settings that say where things lie and how the work is done: a run may go on with other ones."""
-    corpora = tuple(replace(entry, path="") for entry in config.corpora)
-    return replace(config, corpora=corpora, threads=1, devices=1, cache="")
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
 
 
 def read_corpora(folder: Path) -> dict[str, dict[str, Any]]:
@@ -76,11 +98,16 @@ def read_corpora(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def note_corpora(
-    config: ExperimentConfig, corpora: Mapping[str, Corpus], trained: Iterable[tuple[str, str]], folder: Path
+    config: ExperimentConfig,
+    corpora: Mapping[str, Corpus],
+    trained: Iterable[tuple[str, str]],
+    folder: Path,
+    *,
+    rated: Collection[str] = (),
 ) -> None:
     """Write down every corpus behind the run's weights with its conditions and people: its own, the sources of
     synthetic ones, and those of the runs that its encoders come from. `trained`: (corpus, person) of everybody in the
-    items that it learned."""
+    items that it learned. `rated`: the corpora of which it learned valence and arousal."""
     people: dict[str, set[str]] = {}
     for name, person in trained:
         people.setdefault(name, set()).add(person)
@@ -98,9 +125,11 @@ def note_corpora(
         part = {**entries[whole.name], "synthetic": False, "note": f"part of {whole.name}"}
         for name in sorted({source.corpus for item in whole.items for source in item.sources}):
             entries.setdefault(name, part)
+    entries = {name: {**entry, "affect": name in rated} for name, entry in entries.items()}
     for run in encoder_runs(config):
         for name, entry in read_corpora(run).items():
             people.setdefault(name, set()).update(entry["people"])
-            entries.setdefault(name, {**entry, "note": entry["note"] or f"by the encoder of {run.name}"})
+            note = entry["note"] or f"by the encoder of {run.name}"
+            entries.setdefault(name, {**entry, "affect": False, "note": note})
     entries = {name: {**entry, "people": sorted(people.get(name, ()))} for name, entry in entries.items()}
     (folder / CORPORA).write_text(json.dumps(entries, indent=1) + "\n", encoding="utf-8")

@@ -9,12 +9,12 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from ...corpora.base import Item
 from ...errors import SettingsError
 from ...evaluation.metrics import Predictions
 from ...evaluation.resampling import SOURCES
-from ...recognition.posteriors import softmax
 from ...labels import LABELS
-from ...corpora.base import Item
+from ...recognition.posteriors import softmax
 
 #: Where a run and each of its folds keep what they predicted, from all modalities.
 PREDICTIONS = "predictions.npz"

@@ -9,9 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from ...errors import SettingsError
-from .checkpoints import read_weights
-from ..config.settings import ExperimentConfig
 from ..config.files import read_config
+from ..config.settings import ExperimentConfig
+from .checkpoints import read_weights
 
 #: Who is on which side of a fold, in its folder.
 FOLD = "fold.json"

@@ -29,12 +29,12 @@ class SampleSet(Dataset):
         sample = self.samples[index]
         if self.training:
             rng = np.random.default_rng((self.config.seed, epoch, index))
-            changed = dataclasses.replace(sample, speech=None) if sample.heard else sample
-            if sample.heard:
-                chosen = sample.heard[int(rng.integers(len(sample.heard)))]
-                changed = dataclasses.replace(changed, heard=(chosen,))
+            changed = dataclasses.replace(sample, speech=None) if sample.spectra else sample
+            if sample.spectra:
+                chosen = sample.spectra[int(rng.integers(len(sample.spectra)))]
+                changed = dataclasses.replace(changed, spectra=(chosen,))
             changed = augment(changed, self.config.augment, rng, rate_hz=self.config.inputs.rate_hz)
-            return index, dataclasses.replace(changed, speech=sample.speech) if sample.heard else changed
+            return index, dataclasses.replace(changed, speech=sample.speech) if sample.spectra else changed
         return index, sample
 
     def __len__(self) -> int:

@@ -40,9 +40,15 @@ class Data:
         """(corpus, person) of everybody who can be heard, read or seen in these items."""
         return people_of(self.items[index] for index in indices)
 
+    def rated(self, indices: Iterable[int]) -> set[str]:
+        """The corpora of those of these items that are trained on and whose valence and arousal are known."""
+        learned = (index for index in indices if self.entries[index].repeat)
+        return {self.items[index].corpus for index in learned if self.samples[index].affect is not None}
 
-def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], None] = print) -> Data:
-    """Open every corpus, then load every item, or about `limit` that are spread evenly over all.
+
+def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], None] = print) -> Data:
+    """Open every corpus, then load every item, or about `limit` that are spread evenly over all, and more only where
+    these lack a modality.
 
     Raises `CorpusError` that lists what is missing.
     """
@@ -59,16 +65,20 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         items += chosen
         entries += [Entry(source, entry.repeat, entry.test)] * len(chosen)
         synthetic = ", synthetic" if corpus.synthetic else ""
-        say(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
+        log(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1
-    items, entries = items[::step], entries[::step]
-    samples = [
-        _with_affect(
-            prepare(utterance, LABELS.index(item.label), modalities=config.modalities, inputs=inputs, markers=markers),
-            item,
-        )
-        for item, utterance in load_each(track(items, "loading"))
-    ]
+    samples: list[Sample] = []
+    order: list[int] = []
+    for first in range(step):
+        part = range(first, len(items), step)
+        order += part
+        for item, utterance in load_each(track([items[index] for index in part], "loading")):
+            label = LABELS.index(item.label)
+            sample = prepare(utterance, label, modalities=config.modalities, inputs=inputs, markers=markers)
+            samples.append(_with_affect(sample, item))
+        if all(any(sample.has(name) for sample in samples) for name in config.modalities):
+            break
+    items, entries = [items[index] for index in order], [entries[index] for index in order]
     kept = [index for index, sample in enumerate(samples) if any(sample.has(name) for name in config.modalities)]
     if not kept:
         raise CorpusError(f"no item of these corpora has {' or '.join(config.modalities)}: name another corpus")
@@ -78,7 +88,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, say: Callable[[str], 
         raise CorpusError(f"no item of these corpora has {' or '.join(lacking)}: {cure}")
     if any(not samples[index].has(name) for index in kept for name in config.modalities) or len(kept) < len(items):
         counts = (f"{name} {sum(samples[index].has(name) for index in kept)}" for name in config.modalities)
-        say(f"{len(kept)} of {len(items)} items can be used; with {', '.join(counts)}")
+        log(f"{len(kept)} of {len(items)} items can be used; with {', '.join(counts)}")
     return Data(
         tuple(items[i] for i in kept),
         tuple(entries[i] for i in kept),

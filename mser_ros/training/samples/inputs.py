@@ -32,7 +32,7 @@ class Sample:
     `speech`: int16, (samples,) at 16 kHz. `text`: the transcript. `positions`: float32 (T, 15, 3) with
     `seen`: bool (T, 15); of IEMOCAP's markers (200, 63, 3) and (200, 63). `confidence`: the recogniser's, of the text.
     `affect`: valence and arousal, -1..1. `frames`: files with the features that a frozen encoder gave, by modality.
-    `heard`: float16 (T, D), what the speech front end gave of the voice as it is, then of changed copies of it.
+    `spectra`: float16 (T, D), what the speech front end gave of the voice as it is, then of changed copies of it.
     """
 
     label: int
@@ -43,7 +43,7 @@ class Sample:
     confidence: float = 1.0
     affect: tuple[float, float] | None = None
     frames: Mapping[str, Path] = field(default_factory=dict)
-    heard: tuple[np.ndarray, ...] = ()
+    spectra: tuple[np.ndarray, ...] = ()
 
     def has(self, modality: str) -> bool:
         return getattr(self, "positions" if modality == "mocap" else modality) is not None
@@ -117,7 +117,7 @@ class Collator:
         parts = [sample for _, sample in samples]
         unknown = (float("nan"), float("nan"))
         return Batch(
-            inputs={modality: self._stack(modality, parts) for modality in self.modalities},
+            inputs={modality: self.stack(modality, parts) for modality in self.modalities},
             present=torch.tensor([[float(part.has(modality)) for modality in self.modalities] for part in parts]),
             confidence=torch.tensor([part.confidence for part in parts], dtype=torch.float32),
             affect=torch.tensor([part.affect or unknown for part in parts], dtype=torch.float32),
@@ -125,7 +125,8 @@ class Collator:
             index=torch.tensor([index for index, _ in samples]),
         )
 
-    def _stack(self, modality: str, samples: Sequence[Sample]) -> dict[str, Tensor]:
+    def stack(self, modality: str, samples: Sequence[Sample]) -> dict[str, Tensor]:
+        """What the encoder of one modality is fed with, by name."""
         if any(modality in sample.frames for sample in samples):
             files = [sample.frames.get(modality) for sample in samples]
             frames, mask = stack_rows([None if file is None else np.load(file) for file in files])
@@ -138,9 +139,9 @@ class Collator:
         return stack[modality](samples)
 
     def _speech(self, samples: Sequence[Sample]) -> dict[str, Tensor]:
-        if any(sample.heard for sample in samples):
-            frames, mask = stack_rows([sample.heard[0] if sample.heard else None for sample in samples])
-            return {"heard": frames, "mask": mask}
+        if any(sample.spectra for sample in samples):
+            frames, mask = stack_rows([sample.spectra[0] if sample.spectra else None for sample in samples])
+            return {"spectra": frames, "mask": mask}
         waves = [np.zeros(1, np.float32) if s.speech is None else to_float(s.speech) for s in samples]
         if self.inputs.normalise:
             waves = [normalise(wave) for wave in waves]

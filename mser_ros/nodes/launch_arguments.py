@@ -1,0 +1,157 @@
+"""The arguments of the launch files: what may be given, and what the nodes get of it.
+
+The nodes get only what was given, so that all else stays as the parameter file says. Needs neither launch nor ROS.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+from ..errors import DependencyError, SettingsError
+from ..resources import config_file, share_dir
+from ..settings import AUTOSTART, NODES, USE_SIM_TIME, Setting, flatten
+from .parameter_file import read_parameter_file
+
+TOPICS = {
+    "audio": "the microphone's audio (mser_msgs/AudioFrame)",
+    "voice": "the converted audio (mser_msgs/AudioFrame)",
+    "utterance": "the utterances (mser_msgs/Utterance)",
+    "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton)",
+    "skeleton": "the checked skeletons (mser_msgs/Skeleton)",
+    "emotion": "the emotions (mser_msgs/Emotion)",
+}
+#: The parameter that an argument sets where it is given.
+SETS = {
+    "device": ("microphone", "device"),
+    "bundle": ("emotion", "bundle"),
+    "asr_backend": ("speech", "asr.backend"),
+    "asr_model": ("speech", "asr.model_path"),
+}
+COMMON = (USE_SIM_TIME, AUTOSTART)
+LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
+
+_FILE = "; empty: as params_file says"
+#: Every argument of emotion.launch.py: its default and what it is.
+ARGUMENTS: Mapping[str, tuple[str, str]] = {
+    "namespace": ("", "Namespace of all nodes and topics"),
+    "params_file": ("", "Parameters of every node; empty: config/emotion.yaml of this package"),
+    "use_sim_time": ("", f"true or false: follow /clock, as for a bag that is played with --clock{_FILE}"),
+    "log_level": ("info", ", ".join(LOG_LEVELS)),
+    "autostart": ("", f"true or false: configure and activate the nodes at start{_FILE}"),
+    "respawn": ("false", "true or false: start a node anew two seconds after its process has ended"),
+    "microphone": ("true", "true or false: run the microphone node; false: audio comes from elsewhere"),
+    "device": ("", f"Number of the sound device, or a part of its name{_FILE}"),
+    "bundle": ("", f"Folder of the model bundle{_FILE}"),
+    "asr_backend": ("", f"auto, whisper, vosk, pocketsphinx or none{_FILE}"),
+    "asr_model": ("", f"Folder of the recogniser's model, which vosk needs{_FILE}"),
+    **{topic: (topic, f"Topic of {what}") for topic, what in TOPICS.items()},
+}
+#: Every argument of replay.launch.py beside those.
+REPLAY_ARGUMENTS: Mapping[str, tuple[str, str]] = {
+    "bag": ("", "Bag to play; empty: the demo bag of this package"),
+    "rate": ("1.0", "Speed of the replay"),
+    "delay": ("3.0", "Seconds until the bag starts"),
+}
+
+
+def check(given: Mapping[str, str]) -> None:
+    """Raise `SettingsError`, naming the argument, for a value that cannot be meant. `given`: all of `ARGUMENTS`."""
+    for name in ("microphone", "respawn", *(item.name for item in COMMON if given[item.name])):
+        flag_of(name, given)
+    if given["log_level"].rpartition(":=")[2].lower() not in LOG_LEVELS:
+        raise _wrong("log_level", f"be one of {', '.join(LOG_LEVELS)}", given["log_level"])
+    if not re.fullmatch(r"/?|/?[A-Za-z_]\w*(/[A-Za-z_]\w*)*/?", given["namespace"], re.ASCII):
+        raise _wrong("namespace", "be a name such as /robot, of letters, digits, '_' and '/'", given["namespace"])
+    for topic in TOPICS:
+        if not re.fullmatch(r"(/|~/?)?[A-Za-z_{}][\w{}]*(/[A-Za-z_{}][\w{}]*)*", given[topic], re.ASCII):
+            raise _wrong(topic, "be a topic such as /robot/audio, of letters, digits, '_' and '/'", given[topic])
+    for name, (node, parameter) in SETS.items():
+        if given[name]:
+            replace(_setting(node, parameter), name=f"launch argument {name}").check(given[name])
+    for name, wanted in (("bundle", "what 'mser export' wrote"), ("asr_model", "an unpacked model of the recogniser")):
+        if given[name] and not Path(given[name]).is_dir():
+            raise SettingsError(f"launch argument {name}: there is no folder {given[name]}: name {wanted}")
+    if given["params_file"]:
+        try:
+            read_parameter_file(Path(given["params_file"]))
+        except SettingsError as error:
+            raise SettingsError(f"launch argument params_file: {error}") from None
+
+
+def nodes_to_start(given: Mapping[str, str]) -> list[str]:
+    """The nodes to start."""
+    return [name for name in NODES if name != "microphone" or flag_of("microphone", given)]
+
+
+def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str, Any]]:
+    """What one node gets: the parameter file, and what was given beside it."""
+    values: dict[str, Any] = {item.name: flag_of(item.name, given) for item in COMMON if given[item.name]}
+    values |= {name: given[argument] for argument, (its, name) in SETS.items() if its == node and given[argument]}
+    return [given["params_file"] or str(config_file()), *([values] if values else [])]
+
+
+def remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The topics that go by another name."""
+    return [(topic, given[topic]) for topic in TOPICS if given[topic] != topic]
+
+
+def flag_of(name: str, given: Mapping[str, str]) -> bool:
+    """What an argument that is true or false says, in any of the ways in which launch writes it."""
+    flags = {"true": True, "1": True, "false": False, "0": False}
+    if given[name].lower() not in flags:
+        raise _wrong(name, "be true or false", given[name])
+    return flags[given[name].lower()]
+
+
+def misspelt(command_line: Sequence[str]) -> Iterator[str]:
+    """A sentence for each argument that is none, but much like one: launch itself takes whatever it is given."""
+    known = [*ARGUMENTS, *REPLAY_ARGUMENTS]
+    for name in (item.partition(":=")[0] for item in command_line):
+        near = get_close_matches(name, known, 1, cutoff=0.8) if name not in known else []
+        if near:
+            yield f"launch argument {name} is not known here and has no effect: did you mean {near[0]}?"
+
+
+def check_replay(given: Mapping[str, str]) -> None:
+    """Raise `SettingsError` for a wrong argument, `DependencyError` where nothing can play a bag."""
+    if not has_ros2_bag():
+        raise DependencyError(f"'ros2 bag' is not installed, which plays the bag: {GET_ROS2_BAG}")
+    if not bag_to_play(given).exists():
+        raise SettingsError(f"launch argument bag: there is no bag {given['bag']}: check the path")
+    for name, low in (("rate", 1e-3), ("delay", 0.0)):
+        try:
+            is_good = low <= float(given[name]) < float("inf")
+        except ValueError:
+            is_good = False
+        if not is_good:
+            raise _wrong(name, f"be a number, {low:g} or more", given[name])
+
+
+def bag_to_play(given: Mapping[str, str]) -> Path:
+    return Path(given["bag"]) if given["bag"] else share_dir() / "demo" / "demo.mcap"
+
+
+#: The cure where `has_ros2_bag` is false.
+GET_ROS2_BAG = (
+    "sudo apt install ros-$ROS_DISTRO-ros2bag ros-$ROS_DISTRO-rosbag2-storage-mcap, "
+    "or replay with 'mser demo --bag BAG'"
+)
+
+
+def has_ros2_bag() -> bool:
+    """Whether the command `ros2` has the part that plays bags."""
+    return any(command.name == "bag" for command in entry_points(group="ros2cli.command"))
+
+
+def _setting(node: str, name: str) -> Setting:
+    return next(item for item in flatten(NODES[node]) if item.name == name)
+
+
+def _wrong(name: str, wanted: str, text: str) -> SettingsError:
+    return SettingsError(f"launch argument {name} must {wanted}, not '{text}'")

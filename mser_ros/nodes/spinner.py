@@ -1,0 +1,78 @@
+"""Spinning nodes until somebody asks to stop: the executor ends between two callbacks, and before its context does."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import threading
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+
+from rclpy.context import Context
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+
+
+class Spinner:
+    """Runs the callbacks of nodes in the thread that calls `spin`, until any thread calls `stop`.
+
+    rclpy's own `spin` ends by whatever exception comes out of it when its context or executor goes away meanwhile.
+    """
+
+    def __init__(self, context: Context | None = None) -> None:
+        self._executor = SingleThreadedExecutor(context=context)
+        self._is_stopping = threading.Event()
+        self._lock = threading.Lock()
+
+    def add(self, node: Node) -> None:
+        self._executor.add_node(node)
+
+    def spin(self) -> None:
+        """Return after `stop`. An exception in a callback comes out of here."""
+        while not self._is_stopping.is_set():
+            self._executor.spin_once()
+
+    def stop(self) -> None:
+        """Let `spin` return when the present callback has."""
+        with self._lock:
+            if not self._is_stopping.is_set():
+                self._is_stopping.set()
+                self._executor.create_task(lambda: None)  # wakes it
+
+    def close(self) -> None:
+        """Free the executor, when `spin` has returned."""
+        with self._lock:
+            self._is_stopping.set()
+        self._executor.shutdown()
+
+
+@contextmanager
+def on_signals(numbers: Collection[signal.Signals], callback: Callable[[], None]) -> Iterator[None]:
+    """Call `callback`, in a thread of its own, at every one of these signals while the block lasts.
+
+    Python's own handlers would have to wait until the executor, which sleeps in C, wakes up. After the block the
+    signals are ignored: who uses this is about to end, and an impatient second Ctrl-C must not break into that. To be
+    called in the main thread.
+    """
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    before = signal.set_wakeup_fd(writer.fileno(), warn_on_full_buffer=False)
+
+    def listen() -> None:
+        while received := reader.recv(64):
+            if set(received) & set(numbers):
+                callback()
+
+    listener = threading.Thread(target=listen, name="signals", daemon=True)
+    listener.start()
+    try:
+        yield
+    finally:
+        for number in numbers:  # a function would be taken away before the interpreter has ended
+            signal.signal(number, signal.SIG_IGN)
+        signal.set_wakeup_fd(before)
+        writer.close()
+        listener.join()
+        reader.close()

@@ -1,0 +1,48 @@
+"""A node with a bug in it, as a process of its own: faulty.py NODE FAULT --ros-args ..."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from mser_ros.asr.transcriber import NullTranscriber
+from mser_ros.nodes import emotion_node
+from mser_ros.nodes.run import run_nodes
+from mser_ros.recognition.recognizer import EmotionRecognizer
+from mser_ros.stages.emotion import EmotionStage
+from mser_ros.types import EstimateState, UtteranceState
+
+
+def fail_once(owner: Any, name: str, when: Callable[..., bool] = lambda *_, **__: True) -> None:
+    """Let a method raise at the first call for which `when` is true of its arguments."""
+    method, is_due = getattr(owner, name), [True]
+
+    def faulty(self: Any, *arguments: Any, **named: Any) -> Any:
+        if is_due and when(*arguments, **named):
+            is_due.clear()
+            raise ValueError("injected")
+        return method(self, *arguments, **named)
+
+    setattr(owner, name, faulty)
+
+
+def never_load(path: str) -> None:
+    """As a model that takes for ever: even an interruption does not end it."""
+    print("loading", flush=True)
+    while True:
+        threading.Event().wait(1.0)
+
+
+FAULTS: dict[str, Callable[[], None]] = {
+    "recognize": lambda: fail_once(EmotionRecognizer, "recognize", lambda _, state=None: state is EstimateState.FINAL),
+    "finish": lambda: fail_once(NullTranscriber, "finish"),
+    "push_event": lambda: fail_once(EmotionStage, "push_event", lambda event: event.state is UtteranceState.PARTIAL),
+    "load": lambda: setattr(emotion_node, "load_bundle", never_load),
+}
+
+if __name__ == "__main__":
+    node, fault, *arguments = sys.argv[1:]
+    FAULTS[fault]()
+    sys.exit(run_nodes([node], arguments))

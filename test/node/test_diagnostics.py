@@ -1,0 +1,291 @@
+"""What the diagnostics tell: problems that are over are not shown, silence and lost sources are, texts are short."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from emotion_robot import scene
+from ros_world import (
+    AudioFrame,
+    Skeleton,
+    Utterance,
+    audio_message,
+    demo_values,
+    skeleton_message,
+    utterance_message,
+)
+
+from mser_ros.errors import AudioError
+from mser_ros.messages.conversions import MAX_TEXT
+from mser_ros.nodes import base, diagnostics, subscriptions
+from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Problem, build_status
+
+
+class Log:
+    """A logger that remembers."""
+
+    def __init__(self) -> None:
+        self.warnings: list[str] = []
+        self.fatals: list[str] = []
+
+    def warning(self, text: str) -> None:
+        self.warnings.append(text)
+
+    def fatal(self, text: str) -> None:
+        self.fatals.append(text)
+
+
+class Patient:
+    """What is told of the health of a node, with a clock that the test sets."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+        self.log = Log()
+        self.health = Health(self.log, clock=lambda: self.now_s)
+
+    @property
+    def sentence(self) -> str:
+        problem = self.health.current()
+        return problem.sentence if problem else ""
+
+
+@pytest.fixture
+def patient() -> Patient:
+    return Patient()
+
+
+def caught(error: Exception) -> Exception:
+    """The error with a traceback."""
+    try:
+        raise error
+    except Exception as raised:
+        return raised
+
+
+def test_the_readme_tells_how_long_a_problem_is_shown_and_what_silence_is():
+    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
+    assert f"shows it as WARN for {LASTS_S:.0f} s" in readme
+    assert f"An input that is silent for {subscriptions.SILENCE_S:.0f} s" in readme
+
+
+# -- the health of a node
+
+
+def test_a_problem_is_shown_until_it_has_aged_out_and_its_count_stays(patient):
+    patient.health.reject(AudioError("0 channels: set it"))
+    patient.now_s += LASTS_S - 0.1
+    assert patient.health.current() == Problem("0 channels: set it", Level.WARN, 1000.0 + LASTS_S)
+    patient.now_s += 0.2
+    assert patient.health.current() is None
+    assert patient.health.rejected == 1
+
+
+def test_what_occurs_again_is_shown_longer(patient):
+    patient.health.reject(AudioError("first"))
+    patient.now_s += LASTS_S / 2
+    patient.health.reject(AudioError("second"))
+    patient.now_s += LASTS_S * 0.9
+    assert patient.sentence == "second"
+
+
+def test_a_problem_that_only_the_life_cycle_mends_is_shown_until_then_and_hidden_by_nothing(patient):
+    patient.health.bug(caught(ValueError("broken")), lasts_s=UNTIL_CLEARED)
+    patient.health.bug(caught(KeyError("another, of one utterance")))
+    patient.health.warn("data")
+    patient.now_s += 1e6
+    assert "ValueError('broken')" in patient.sentence
+    assert patient.health.current().level is Level.ERROR
+    patient.health.clear()
+    assert patient.health.current() is None
+    assert patient.health.bugs == 0
+
+
+def test_the_worse_problem_is_shown_and_after_it_the_lesser_one_that_still_lasts(patient):
+    patient.health.bug(caught(ValueError("broken")))
+    patient.now_s += LASTS_S / 2
+    patient.health.warn("data")
+    assert "broken" in patient.sentence
+    patient.now_s += LASTS_S * 0.6
+    assert patient.sentence == "data"
+
+
+def test_each_kind_of_problem_is_logged_once_in_a_while_however_often_it_occurs(patient):
+    for number in range(100):
+        patient.health.reject(AudioError(f"{number} channels"))
+        patient.health.reject(AudioError(f"a rate of {number / 7}"))
+        patient.now_s += 0.1
+    assert len(patient.log.warnings) == 2 * 2  # ten seconds, one line in five
+    assert patient.health.rejected == 200
+
+
+def test_a_bug_is_logged_once_with_its_traceback(patient):
+    for number in range(100):
+        patient.health.bug(caught(ValueError(f"at {number}")))
+        patient.now_s += 60
+    (logged,) = patient.log.fatals
+    assert logged.startswith("Traceback")
+    assert "raise error" in logged
+    assert "ValueError: at 0" in logged
+    assert patient.health.bugs == 100
+
+
+def test_thousands_of_kinds_fill_no_memory(patient):
+    for number in range(10_000):
+        patient.health.warn("x" * (number % 500) + chr(97 + number % 20))
+    assert len(patient.health._logged_at) <= diagnostics._KINDS
+
+
+def test_what_is_logged_and_shown_is_one_line_of_bounded_length_that_still_ends_with_the_cure(patient):
+    patient.health.warn(f"unknown layout '{'l' * 100_000}\nand\n{'m' * 100_000}': use one of egait16, body25")
+    (logged,) = patient.log.warnings
+    assert logged == patient.sentence
+    assert len(logged) <= diagnostics.LONGEST_SENTENCE
+    assert "\n" not in logged
+    assert logged.startswith("unknown layout 'lll")
+    assert logged.endswith("': use one of egait16, body25")
+    assert "(199" in logged, "what is left out is counted"
+    patient.health.bug(caught(ValueError("v" * 1_000_000)))
+    assert len(patient.log.fatals[0]) <= diagnostics.LONGEST_TRACEBACK
+
+
+@pytest.mark.parametrize(
+    ("problem", "level", "message"),
+    [
+        (None, 0, "active"),
+        (Problem("data: mend it"), 1, "data: mend it"),
+        (Problem("gone: restart it", Level.ERROR), 2, "gone: restart it"),
+    ],
+)
+def test_a_status_has_the_level_and_the_sentence_of_the_problem_or_the_state(problem, level, message):
+    status = build_status("/speech", "active", problem, {"received audio": 7})
+    assert status.level == bytes([level])
+    assert (status.name, status.message) == ("/speech", message)
+    assert {item.key: item.value for item in status.values} == {"state": "active", "received audio": "7"}
+
+
+# -- the nodes
+
+
+def test_a_bad_block_leaves_a_warning_for_a_while_and_its_count_for_good(world):
+    tested = world.node("speech", asr__backend="none")
+    audio = world.publisher(AudioFrame, "audio")
+    message = audio_message(demo_values(until_s=0.2)[0][0])
+    message.channels = 0
+    audio.publish(message)
+    tested.wait_for_problem("0 channels")
+    assert (tested.value("level"), tested.value("message")) == ("1", tested.problem)
+    tested.node.health._clock = lambda: time.monotonic() + LASTS_S
+    world.wait(lambda: not tested.problem, "diagnostics without a problem")
+    world.wait(lambda: (audio.publish(message_of_silence()), tested.value("level"))[1] == "0", "the level OK")
+    assert (tested.value("message"), tested.value("rejected")) == ("active", "1")
+
+
+def message_of_silence() -> AudioFrame:
+    return AudioFrame(sample_rate=16000, channels=1)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    """Silence is a problem after a second, so that no test waits longer for it."""
+    monkeypatch.setattr(subscriptions, "SILENCE_S", 1.0)
+    monkeypatch.setattr(base, "_REMINDER_S", float("inf"))
+
+
+def test_silence_where_audio_is_expected_is_told_before_the_first_message_and_after_the_last(world, impatient, capfd):
+    tested = world.node("speech", asr__backend="none")
+    audio = world.publisher(AudioFrame, "audio")
+    for _ in range(2):
+        world.wait(lambda: tested.value("level") == "1", "a warning")
+        assert "nothing received on /audio for" in tested.value("message")
+        assert "start or activate the microphone node or another source, or remap 'audio'" in tested.value("message")
+        assert (tested.value("state"), tested.problem) == ("active", "")
+        world.wait(lambda: (audio.publish(message_of_silence()), tested.value("level"))[1] == "0", "the level OK")
+        assert tested.value("message") == "active"
+    assert capfd.readouterr().err.count("nothing received on /audio") == 1, "the log is not filled with it"
+    assert tested.deactivate()
+    world.wait(lambda: tested.value("message") == "inactive", "the state alone: an inactive node expects nothing")
+
+
+def test_a_tracker_that_nobody_has_started_is_told_but_not_that_it_sees_nobody(world, impatient):
+    tested = world.node("mocap")
+    world.wait(lambda: tested.value("level") == "1", "a warning")
+    assert tested.value("message") == (
+        "nobody publishes /skeleton_in: start the tracker, or remap 'skeleton_in' to its topic"
+    )
+    world.publisher(Skeleton, "skeleton_in")
+    world.wait(lambda: tested.value("level") == "0", "the level OK")
+    item = tested.node._inputs[0]
+    world.wait(lambda: time.monotonic() - item._received_s > 3 * subscriptions.SILENCE_S, "a long silence")
+    assert item.missing() is None
+
+
+def test_the_emotion_node_tells_which_node_it_lacks_and_an_error_where_it_was_there(world, tiny_bundle, impatient):
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    world.wait(lambda: "/voice" in tested.value("message"), "a warning of the voice")
+    assert "the speech node" in tested.value("message")
+    assert tested.value("level") == "1"
+    voice = world.publisher(AudioFrame, "voice")
+    utterance, skeleton = world.publisher(Utterance, "utterance"), world.publisher(Skeleton, "skeleton")
+
+    def is_well() -> bool:
+        voice.publish(audio_message(scene(1).voice[0]))
+        return tested.value("level") == "0"
+
+    world.wait(is_well, "the level OK")
+    world.peer.destroy_publisher(skeleton)
+    world.wait(lambda: (is_well(), tested.value("level"))[1] == "2", "an error")
+    assert tested.value("message") == "nobody publishes /skeleton any more: restart the mocap node"
+    skeleton = world.publisher(Skeleton, "skeleton")
+    world.wait(is_well, "the level OK")
+    world.peer.destroy_publisher(utterance)
+    world.wait(lambda: (is_well(), tested.value("level"))[1] == "2", "an error")
+    assert tested.value("message") == "nobody publishes /utterance any more: restart the speech node"
+
+
+def test_a_body_that_was_never_there_is_not_missed(world, tiny_bundle, impatient):
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    voice = world.publisher(AudioFrame, "voice")
+    world.publisher(Utterance, "utterance")
+    item = next(item for item in tested.node._inputs if item.topic == "skeleton")
+    world.wait(lambda: time.monotonic() - item._published_s > 3 * subscriptions.SILENCE_S, "a long absence")
+    assert item.missing() is None
+    world.wait(
+        lambda: (voice.publish(audio_message(scene(1).voice[0])), tested.value("level"))[1] == "0", "the level OK"
+    )
+
+
+def test_a_layout_name_of_a_hundred_thousand_letters_is_a_short_line_in_the_log(world, capfd):
+    tested = world.node("mocap")
+    frame = demo_values(until_s=0.2)[1][0]
+    world.publisher(Skeleton, "skeleton_in").publish(skeleton_message(replace(frame, layout="l" * 100_000)))
+    tested.wait_for_problem("layout has 100000 characters: send at most 256")
+    assert len(tested.problem) < 100
+    assert len(capfd.readouterr().err) < 1000
+    tested.wait_for(rejected=1)
+
+
+def test_a_parameter_of_a_hundred_thousand_letters_is_a_short_line_in_the_log(world, capfd):
+    tested = world.node("mocap", layout="l" * 100_000)
+    tested.wait_for_problem("unknown joint layout 'lll", "characters", "or add a file to config/skeletons")
+    assert len(capfd.readouterr().err) < 2000
+    assert len(tested.set("min_confidence", "x" * 100_000)) < 1000
+
+
+def test_texts_that_no_utterance_has_are_refused_and_kept_nowhere(world, tiny_bundle):
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    utterance = world.publisher(Utterance, "utterance")
+    started = scene(1).events[0]
+    for text in ("t" * 500_000, "t" * (MAX_TEXT + 1)):
+        utterance.publish(utterance_message(replace(started, transcript=replace(started.transcript, text=text))))
+    utterance.publish(utterance_message(replace(started, utterance_id="u" * 500_000)))
+    tested.wait_to_receive(utterance=3)
+    tested.wait_for(rejected=3)
+    tested.wait_for_problem("send at most")
+    assert not tested.node._stage.is_waiting
+    longest = replace(started, transcript=replace(started.transcript, text="t" * MAX_TEXT))
+    utterance.publish(utterance_message(longest))
+    tested.wait_to_receive(utterance=4)
+    assert tested.node._stage.is_waiting

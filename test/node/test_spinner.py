@@ -1,0 +1,80 @@
+"""Spinning ends when it is told to, between two callbacks, and before the context does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+
+import pytest
+from ros_world import PATIENCE_S, Utterance, World, rclpy
+
+from mser_ros.nodes.replay import ReplaySession
+from mser_ros.nodes.spinner import Spinner, on_signals
+
+
+@pytest.fixture
+def thread_errors(monkeypatch: pytest.MonkeyPatch) -> list[BaseException | None]:
+    """What ended threads."""
+    errors: list[BaseException | None] = []
+    monkeypatch.setattr(threading, "excepthook", lambda arguments: errors.append(arguments.exc_value))
+    return errors
+
+
+def test_a_session_ends_without_a_word_whatever_is_going_on(ros, thread_errors):
+    """Whoever shuts an executor down while it spins gets one of several exceptions, now and then."""
+    for number in range(20):
+        with ReplaySession() as session:
+            publisher = session.node.create_publisher(Utterance, "utterance", 1000)
+            assert session.wait(lambda: publisher.get_subscription_count() > 0, PATIENCE_S)  # noqa: B023
+            for _ in range(100):
+                publisher.publish(Utterance(utterance_id="u"))
+            session.wait(lambda: len(session.utterances) > 4 * number, PATIENCE_S)  # noqa: B023
+    assert thread_errors == []
+
+
+def test_a_spinner_that_sleeps_is_woken_by_stop_and_its_context_lives(world: World, thread_errors):
+    node = rclpy.create_node("idle", context=world.context, start_parameter_services=False, enable_rosout=False)
+    spinner = Spinner(world.context)
+    spinner.add(node)
+    thread = threading.Thread(target=spinner.spin)
+    thread.start()
+    spinner.stop()
+    thread.join(PATIENCE_S)
+    assert not thread.is_alive()
+    spinner.spin()  # told to stop, it does not begin
+    spinner.close()
+    spinner.stop()
+    assert world.context.ok()
+    node.destroy_node()
+    assert thread_errors == []
+
+
+def test_an_exception_in_a_callback_comes_out_of_spin(world: World):
+    node = rclpy.create_node("faulty", context=world.context)
+    node.create_timer(0.01, lambda: [].remove("nothing"))
+    spinner = Spinner(world.context)
+    spinner.add(node)
+    with pytest.raises(ValueError, match="not in list"):
+        spinner.spin()
+    spinner.close()
+    node.destroy_node()
+
+
+def test_signals_are_told_in_a_thread_of_their_own_while_the_main_thread_is_busy():
+    told: list[str] = []
+    came = threading.Event()
+
+    def note() -> None:
+        told.append(threading.current_thread().name)
+        came.set()
+
+    before = signal.getsignal(signal.SIGUSR1)
+    try:
+        with on_signals([signal.SIGUSR1], note):
+            os.kill(os.getpid(), signal.SIGUSR1)
+            assert came.wait(PATIENCE_S)
+        os.kill(os.getpid(), signal.SIGUSR1)  # ignored, or it would end this process
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+    assert told == ["signals"]

@@ -1,0 +1,78 @@
+"""The thread that does a node's work: in order, to the end, in bounded time, and not quietly dead."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from mser_ros.nodes.worker import Worker
+
+
+@pytest.fixture
+def bugs() -> list[Exception]:
+    return []
+
+
+@pytest.fixture
+def worker(bugs: list[Exception]) -> Worker:
+    return Worker("worker", tick=lambda: None, is_waiting=lambda: False, on_bug=bugs.append)
+
+
+def test_all_that_was_submitted_is_done_in_its_order_before_it_stops(worker: Worker, bugs: list[Exception]) -> None:
+    done: list[int] = []
+    works: list[Callable[[], None]] = [lambda number=number: done.append(number) for number in range(100)]  # type: ignore[misc]
+    assert all(worker.submit(work) for work in works)
+    assert worker.stop() == 0
+    assert done == list(range(100))
+    assert (bugs, worker.has_died) == ([], False)
+
+
+def test_what_is_not_begun_in_time_is_left_undone_and_counted(worker: Worker) -> None:
+    begun, go_on, done = threading.Event(), threading.Event(), []
+
+    def slow() -> None:
+        begun.set()
+        go_on.wait()
+        done.append("slow")
+
+    worker.submit(slow)
+    for number in range(5):
+        worker.submit(lambda number=number: done.append(number))  # type: ignore[misc]
+    begun.wait()
+    undone: list[int] = []
+    stopping = threading.Thread(target=lambda: undone.append(worker.stop(within_s=0.0)))
+    stopping.start()
+    deadline_s = time.monotonic() + 60
+    while worker.backlog != 2 and time.monotonic() < deadline_s:  # what was begun, and the order to stop
+        time.sleep(0.001)
+    go_on.set()
+    stopping.join()
+    assert (undone, done) == ([5], ["slow"]), "the work that was begun is done"
+
+
+def test_an_exception_ends_it_and_is_told_and_what_waits_is_counted(worker: Worker, bugs: list[Exception]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def fail() -> None:
+        begun.set()
+        go_on.wait()
+        raise ValueError("injected")
+
+    worker.submit(fail)
+    begun.wait()
+    for _ in range(3):
+        assert worker.submit(lambda: None)
+    go_on.set()
+    assert worker.stop() == 3
+    assert worker.has_died
+    assert [str(error) for error in bugs] == ["injected"]
+
+
+def test_work_for_when_there_is_none_is_done_while_it_waits(bugs: list[Exception]) -> None:
+    ticked = threading.Event()
+    worker = Worker("worker", tick=ticked.set, is_waiting=lambda: not ticked.is_set(), on_bug=bugs.append)
+    assert ticked.wait(60)
+    worker.stop()
