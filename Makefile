@@ -12,7 +12,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint bundle papers bench clean
+.PHONY: help setup setup-dev models demo test lint bundle papers bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -51,10 +51,15 @@ $(VENV)/.dev: requirements/train.txt requirements/dev.txt requirements/minilm.tx
 setup: $(VENV)/.interfaces ## install what the robot runs into .venv
 setup-dev: $(VENV)/.dev ## install training, tests and lint as well
 
+models: setup ## get the speech recogniser's model (148 MB), into the user's data folder or MSER_MODELS
+	@$(BIN)/mser models get whisper-base
+
 demo: setup ## replay a recorded person through the live nodes and watch the emotions
+	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
 	@$(BIN)/mser demo
 
 test: setup-dev ## run every test
+	@$(BIN)/mser models get whisper-base || echo "Going on without it: its tests are skipped."
 	$(BIN)/python -m pytest
 
 lint: setup-dev ## ruff and mypy

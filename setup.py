@@ -12,6 +12,7 @@ ROBOT = [
     "apsw>=3.40",
     "backports.zstd>=1.0; python_version < '3.14'",
     "click>=8.0",
+    "ctranslate2>=4.5",
     "matplotlib>=3.5",
     "numpy>=1.21",
     "onnxruntime>=1.22",

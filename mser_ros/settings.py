@@ -16,6 +16,9 @@ from .types import SAMPLE_RATE
 
 T = TypeVar("T")
 
+#: The speech recognisers.
+BACKENDS = ("auto", "whisper", "vosk", "pocketsphinx", "none")
+
 
 def setting(
     default: Any,
@@ -79,7 +82,7 @@ class AsrSettings:
     backend: str = setting(
         "auto",
         "Speech recogniser; auto: that of the model in model_path, else whisper if its model is here, or pocketsphinx",
-        choices=("auto", "whisper", "vosk", "pocketsphinx", "none"),
+        choices=BACKENDS,
     )
     model_path: str = setting(
         "", "Folder of the recogniser's model; empty: whisper-base from 'mser models', or pocketsphinx's own"
@@ -88,7 +91,7 @@ class AsrSettings:
     translate: bool = setting(False, "Also translate what is said into English (whisper only)")
     threads: int = setting(1, "Threads of the recogniser (whisper only)", low=1, high=16)
     partial_period_s: float = setting(
-        0.5, "Time between provisional transcripts while a person speaks; 0: none", unit="s", low=0, high=10
+        0.7, "Time between provisional transcripts while a person speaks; 0: none", unit="s", low=0, high=10
     )
 
 

@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mser_ros.audio.segmenter import Segmenter, Speech, Started
 from mser_ros.audio.waveform import StreamResampler, read_sound_file, to_mono
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg
+from mser_ros.settings import SegmenterSettings
 from mser_ros.types import SAMPLE_RATE as RATE
 
 
@@ -26,6 +28,7 @@ def noise(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
     return np.clip(samples, -32768, 32767).astype(np.int16)
 
 
+_DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
 #: Begin and end in the demo bag [s] of 'I feel sad and lonely.' and 'The train leaves from platform two.'
 SENTENCES_S = ((17.75, 20.05), (21.15, 23.35))
 
@@ -37,7 +40,7 @@ def spoken(number: int = 0) -> np.ndarray:
 
     0 is 'I feel sad and lonely', 1 'The train leaves from platform two'.
     """
-    with Bag(Path(__file__).parents[1] / "demo" / "demo.mcap") as bag:
+    with Bag(_DEMO) as bag:
         chunks = [audio_from_msg(message.decode()) for message in bag.messages(["/audio"])]
     begin, end = (round(time_s * RATE) for time_s in SENTENCES_S[number])
     return _trimmed(np.concatenate([chunk.samples[:, 0] for chunk in chunks])[begin:end])
@@ -51,6 +54,73 @@ def recorded(number: int = 0) -> np.ndarray:
     if not (folder / "manifest.tsv").is_file():
         pytest.skip("real recordings are missing: set MSER_DATA_DIR to the folder that holds ravdess")
     return _trimmed(_read(_recorded(folder, ("Kids are talking by the door", "Dogs are sitting by the door")[number])))
+
+
+@lru_cache(maxsize=1)
+def demo_sentences() -> tuple[tuple[np.ndarray, str], ...]:
+    """What the synthetic voice of the demo bag says, as the segmenter cuts it: (int16 of 16 kHz, shape (n,); words)."""
+    pieces: list[list[np.ndarray]] = []
+    segmenter = Segmenter(SegmenterSettings())
+    with Bag(_DEMO) as bag:
+        for message in bag.messages(["/audio"]):
+            for event in segmenter.push(audio_from_msg(message.decode())):
+                if isinstance(event, Started):
+                    pieces.append([])
+                elif isinstance(event, Speech):
+                    pieces[-1].append(event.samples)
+    texts = (
+        "Good morning. The meeting is on Monday at ten o'clock.",
+        "This is wonderful! I am so happy to see you again!",
+        "Stop that right now! I am furious with you, and I hate this terrible noise!",
+        "I miss her so much.",
+        "I feel sad and lonely.",
+        "The train leaves from platform two.",
+    )
+    return tuple((np.concatenate(piece), text) for piece, text in zip(pieces, texts, strict=True))
+
+
+def hum(seconds: float, rms: float) -> np.ndarray:
+    """Mains hum with its harmonics: int16, shape (n,), 16 kHz."""
+    times = np.arange(round(seconds * RATE)) / RATE
+    wave = sum(np.sin(2 * np.pi * 50 * number * times + number) / number for number in (1, 2, 3, 5, 7))
+    return _scaled(wave, rms)
+
+
+def motor(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
+    """A gear motor that speeds up and slows down, with the noise of its brushes: int16, shape (n,), 16 kHz."""
+    rng = np.random.default_rng(seed)
+    times = np.arange(round(seconds * RATE)) / RATE
+    turns = np.cumsum(120 + 60 * np.sin(2 * np.pi * 0.7 * times)) / RATE
+    tones = sum(np.sin(2 * np.pi * number * turns + number) / number for number in (1, 2, 3, 6, 11, 17))
+    return _scaled(tones + 0.3 * rng.standard_normal(len(times)) * (1 + np.sin(2 * np.pi * turns)), rms)
+
+
+def chords(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
+    """Something like music, three plucked notes every 0.4 s: int16, shape (n,), 16 kHz."""
+    rng = np.random.default_rng(seed)
+    wave = np.zeros(round(seconds * RATE))
+    for first in range(0, len(wave), round(0.4 * RATE)):
+        times = np.arange(len(wave) - first) / RATE
+        for step in rng.choice([0, 2, 4, 5, 7, 9, 11, 12], 3, replace=False):
+            pitch = 220 * 2 ** (step / 12)
+            tones = sum(np.sin(2 * np.pi * number * pitch * times) / number for number in range(1, 6))
+            wave[first:] += tones * np.exp(-3 * times)
+    return _scaled(wave, rms)
+
+
+def _scaled(wave: np.ndarray, rms: float) -> np.ndarray:
+    return np.clip(wave * rms / np.sqrt(np.mean(wave**2)), -32768, 32767).astype(np.int16)
+
+
+def recordings(folder: Path, per_speaker: int = 1) -> list[tuple[np.ndarray, str]]:
+    """Some clips of each speaker of a corpus with a manifest.tsv: (int16, shape (n,), 16 kHz; what is said)."""
+    lines = (folder / "manifest.tsv").read_text(encoding="utf-8").splitlines()
+    rows = [dict(zip(lines[0].split("\t"), line.split("\t"), strict=True)) for line in lines[1:]]
+    chosen = []
+    for speaker in sorted({row["speaker"] for row in rows}):
+        own = [row for row in rows if row["speaker"] == speaker]
+        chosen += own[:: len(own) // per_speaker][:per_speaker]
+    return [(_read(folder / row["file"]), row["text"]) for row in chosen]
 
 
 def _recorded(folder: Path, sentence: str) -> Path:

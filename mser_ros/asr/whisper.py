@@ -211,8 +211,8 @@ class WhisperTranscriber:
         first = 0
         for last in range(1, len(tokens) + 1):
             piece = self._model.text(tuple(tokens[first:last]))
-            if _UNFINISHED in piece and last < len(tokens):
-                continue  # a character in the middle of its bytes
+            if (_UNFINISHED in piece or not piece.strip()) and last < len(tokens):
+                continue  # in the middle of a character, or a space that belongs to the next
             opens = language in _UNSPACED or piece.startswith(" ") or not groups
             if opens and (any(letter.isalnum() for letter in piece) or not groups):
                 groups.append((piece.strip(), first, last))
@@ -241,10 +241,10 @@ class _Utterance:
     agreed: list[str] = field(default_factory=list)
 
     def agree(self, words: list[str]) -> None:
-        """Two readings in a row that say the same are believed; what was told once stays."""
-        pairs = zip(self.newest, words, strict=False)
-        common = sum(1 for _ in takewhile(lambda pair: _bare(pair[0]) == _bare(pair[1]), pairs))
-        self.agreed += words[len(self.agreed) : common]
+        """Two readings in a row that go on in the same way are believed; what was told once stays."""
+        told = len(self.agreed)
+        pairs = zip(self.newest[told:], words[told:], strict=False)
+        self.agreed += [word for _, word in takewhile(lambda pair: _bare(pair[0]) == _bare(pair[1]), pairs)]
         self.newest = words
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,10 +79,12 @@ class WhisperModel:
             vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
             self._marks = {name[2:-2]: number for name, number in vocabulary.items() if name.startswith("<|")}
             self._end = self._marks["endoftext"]
+            _check_texts(folder, self._end)
             silence = self._encode(np.zeros(0, np.int16), _WINDOW)
         except Exception as error:  # what the two libraries raise has no common class
             raise TranscriberError(
-                f"the Whisper model in '{folder}' cannot be loaded ({_first_line(error)}): get it again"
+                f"the Whisper model in '{folder}' cannot be loaded ({_first_line(error)}): check it with "
+                "'mser models verify', or convert it again"
             ) from None
         self._ending = silence[-_ENDING:]
 
@@ -174,8 +177,23 @@ def check_model(folder: Path) -> None:
     for names in _NEEDED:
         if not any((folder / name).is_file() for name in names):
             raise TranscriberError(
-                f"'{folder}' is no Whisper model for CTranslate2, it lacks {names[0]}: get the model again"
+                f"'{folder}' is no Whisper model for CTranslate2, it lacks {names[0]}: call 'mser models get "
+                "whisper-base', or convert the model again"
             )
+
+
+def _check_texts(folder: Path, end: int) -> None:
+    """Raises `ValueError` where CTranslate2 would load what is wrong: its own files beside the weights."""
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if missing := {"alignment_heads", "suppress_ids"} - set(config):
+        raise ValueError(f"config.json lacks {min(missing)}")
+    path = folder / "vocabulary.txt"
+    if path.is_file():
+        words = path.read_text(encoding="utf-8").split("\n")
+    else:
+        words = json.loads((folder / "vocabulary.json").read_text(encoding="utf-8"))
+    if len(words) <= end or words[end] != "<|endoftext|>":
+        raise ValueError("the vocabulary is not that of tokenizer.json")
 
 
 def _log_probability(logits: np.ndarray, token: int) -> float:

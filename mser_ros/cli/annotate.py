@@ -17,7 +17,7 @@ from ..messages.bag_writer import copy_with_topic
 from ..messages.records import emotion_record, write_csv, write_jsonl
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import SpeechSettings, build
+from ..settings import BACKENDS, SpeechSettings, build
 from ..stages.pipeline import EmotionPipeline
 from ..types import AudioChunk, EmotionEstimate, SkeletonFrame
 from .inputs import open_bag, open_files
@@ -31,7 +31,7 @@ EMOTION = "mser_msgs/msg/Emotion"
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--skeleton", type=click.Path(path_type=Path), help="Skeleton file (.npz, .bvh) beside a sound file.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
-@click.option("--asr", "backend", type=click.Choice(["pocketsphinx", "vosk", "none"]), help="Speech recogniser.")
+@click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--asr-model", default="", help="Folder of the recogniser's model.")
 @click.option("--audio-topic", default="", help="Audio topic of the bag.  [the only one of type AudioFrame]")
 @click.option("--skeleton-topic", default="", help="Skeleton topic of the bag.  [the only one of type Skeleton]")

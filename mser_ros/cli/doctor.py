@@ -7,7 +7,7 @@ import platform
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -42,7 +42,7 @@ class Finding:
 
 @click.command()
 @click.option("--bundle", default="", help="Model bundle to check.  [the default one]")
-@click.option("--asr-model", default="", help="Folder of a Vosk model to check.")
+@click.option("--asr-model", default="", help="Folder of a recogniser's model to check.")
 def doctor(bundle: str, asr_model: str) -> int:
     """Tell what is installed, what is missing and how to mend it; exit code 1 when the main job cannot run."""
     console = Console(highlight=False)
@@ -173,20 +173,25 @@ def _bundle(path: str) -> str:
 
 
 def _recognisers(model: str) -> Iterator[Finding]:
-    from ..asr.registry import create_transcriber
+    from ..asr.registry import choose, create_transcriber
     from ..settings import AsrSettings
 
     def load(backend: str, path: str = "") -> str:
-        create_transcriber(AsrSettings(backend=backend, model_path=path)).close()
-        return _version(backend) + (f", {path}" if path else "")
+        settings = AsrSettings(backend=backend, model_path=path)
+        choice = choose(settings)
+        create_transcriber(settings, choice).close()
+        return str(choice)
 
-    cure = "pip install pocketsphinx, or set asr.backend to vosk or none"
-    yield _try("speech recogniser (pocketsphinx)", lambda: load("pocketsphinx"), cure)
-    if model:
-        yield _try("speech recogniser (vosk)", lambda: load("vosk", model), "")
-    else:
+    yield _try("speech recogniser", lambda: load("auto", model), "")
+    for backend, package, cure in (
+        ("whisper", "ctranslate2", "pip install ctranslate2, and 'mser models get whisper-base'"),
+        ("pocketsphinx", "pocketsphinx", "pip install pocketsphinx"),
+    ):
+        finding = _try(f"  {backend}", lambda name=backend: load(name), cure, needed=False)  # type: ignore[misc]
+        yield replace(finding, found=_version(package)) if finding.verdict is Verdict.OK else finding
+    if not model:
         hint = "download a model, unpack it and name its folder: mser doctor --asr-model DIR"
-        yield Finding("speech recogniser (vosk)", Verdict.OPTIONAL, f"{_version('vosk')}, no model named", hint)
+        yield Finding("  vosk", Verdict.OPTIONAL, f"{_version('vosk')}, no model named", hint)
 
 
 def _microphone() -> str:

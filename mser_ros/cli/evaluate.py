@@ -12,7 +12,8 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ..asr.registry import create_transcriber
+from ..asr.registry import choose, create_transcriber
+from ..asr.transcriber import Transcriber
 from ..corpora import Corpus, corpus_folder, open_corpus, people_of
 from ..corpora.pseudo import SOURCES
 from ..errors import CorpusError, SettingsError
@@ -41,12 +42,13 @@ _WIDTH = 120
 @click.option(
     "--asr",
     is_flag=False,
-    flag_value="pocketsphinx",
+    flag_value="auto",
     default="",
     metavar="[BACKEND]",
     help="Recognise the words as well.",
 )
 @click.option("--asr-model", default="", metavar="DIR", help="Model of the speech recogniser.")
+@click.option("--asr-language", default="", metavar="TAG", help="What is spoken, as pl, or auto.  [en]")
 @click.option(
     "--json", "json_path", type=click.Path(path_type=Path, dir_okay=False), help="Write the figures to this file."
 )
@@ -63,6 +65,7 @@ def evaluate(
     subset: str,
     asr: str,
     asr_model: str,
+    asr_language: str,
     json_path: Path | None,
     plots_path: Path | None,
     resamples: int,
@@ -88,7 +91,7 @@ def evaluate(
     warnings = _warnings(bundle, corpus, chosen, seen)
     for warning in warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
-    transcriber = create_transcriber(build(AsrSettings, {"backend": asr, "model_path": asr_model})) if asr else None
+    transcriber = _transcriber(asr, asr_model, asr_language) if asr else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
 
@@ -122,6 +125,14 @@ def _corpus(text: str, options: Sequence[str]) -> Corpus:
     if not name or (equals and not path):
         raise SettingsError(f"--corpus '{text}' is not of the form NAME or NAME=PATH")
     return open_corpus(name, corpus_folder(name, path), **_options(name, options))
+
+
+def _transcriber(backend: str, model: str, language: str) -> Transcriber:
+    values = {"backend": backend, "model_path": model} | ({"language": language} if language else {})
+    settings = build(AsrSettings, values)
+    choice = choose(settings)
+    click.echo(f"words are read by {choice}", err=True)
+    return create_transcriber(settings, choice)
 
 
 def _names(text: str, option: str) -> list[str]:

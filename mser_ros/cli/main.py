@@ -24,7 +24,7 @@ COMMANDS = {
     "train": ("train", "Train a model from a configuration."),
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
-    "speed": ("speed", "Measure full-size networks on this machine, on the robot and in training."),
+    "speed": ("speed", "Measure full-size networks and speech recognisers on this machine."),
     "report": ("report", "Write one page that compares training runs with the papers."),
 }
 

@@ -1,9 +1,10 @@
-"""`mser speed`: what full-size networks cost, on the robot and in training."""
+"""`mser speed`: what full-size networks cost, on the robot and in training, and what the recognisers do."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ _JSON = click.option(
 
 @click.group()
 def speed() -> None:
-    """Measure the speed and memory of full-size networks on this machine."""
+    """Measure speed and memory on this machine: of full-size networks, and of the speech recognisers."""
 
 
 @speed.command()
@@ -80,6 +81,39 @@ def training(config: str, overrides: tuple[str, ...], utterances: int, seconds: 
     rate = f"{found['utterances_per_s']:.1f} utterances/s, {found['memory_mb']:.0f} MB, {where}"
     click.echo(f"{utterances} utterances in {found['epoch_s']} s: {rate}")
     _keep(found, json_path)
+
+
+@speed.command()
+@click.option(
+    "--corpus", "corpus_text", default="ravdess", show_default=True, metavar="NAME[=PATH]", help="Recordings."
+)
+@click.option("--clips", type=click.IntRange(1, 100_000), default=84, show_default=True, help="So many of them.")
+@click.option("--language", default="en", show_default=True, metavar="TAG", help="What is spoken in them.")
+@click.option("--vosk-model", default="", metavar="DIR", help="Measure vosk as well, with this model.")
+@_JSON
+def recognisers(corpus_text: str, clips: int, language: str, vosk_model: str, json_path: Path | None) -> None:
+    """Compare the speech recognisers on recordings: word error rate, time, memory. Prints a table in Markdown.
+
+    Each reads them in a process of its own with one thread; faster-whisper too, where it is installed.
+    """
+    from ..corpora.registry import corpus_folder
+    from ..evaluation.recognisers import measure
+
+    name, _, path = corpus_text.partition("=")
+    found, lacking = measure(
+        name, corpus_folder(name, path), clips=clips, language=language, models={"vosk": vosk_model}
+    )
+    click.echo("| recogniser | word error rate | a clip takes | of it work | memory | model |")
+    click.echo("|---|---|---|---|---|---|")
+    for item in found:
+        times = f"{item.ms:.0f} ms | {item.work_ms:.0f} ms"
+        sizes = f"{item.memory_mb:.0f} MB | {f'{item.model_mb:.0f} MB' if item.model_mb else 'in its package'}"
+        click.echo(f"| {item.name} | {item.word_error_rate:.2f} | {times} | {sizes} |")
+    for other, why in lacking.items():
+        click.echo(f"{other}: {why}", err=True)
+    if found:
+        click.echo(f"{found[0].clips} clips of {name}, {found[0].clip_s} s in the mean, one thread", err=True)
+    _keep({"corpus": name, "recognisers": [asdict(item) for item in found], "lacking": lacking}, json_path)
 
 
 def _lacking(error: ImportError) -> DependencyError:

@@ -134,7 +134,7 @@ def test_another_recogniser_reads_the_same_and_nothing_is_printed_or_warned(
 ) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert read(create_transcriber(AsrSettings()), utterance()) == expected
+        assert read(create_transcriber(AsrSettings(backend="pocketsphinx")), utterance()) == expected
     assert capfd.readouterr() == ("", "")
 
 
@@ -142,7 +142,7 @@ def test_a_folder_without_a_model_is_refused_in_one_sentence(tmp_path: Path) -> 
     (tmp_path / "empty").mkdir()
     for name, message in {"missing": "there is no folder", "empty": "must hold one folder with a file 'mdef'"}.items():
         with pytest.raises(TranscriberError, match=message) as caught:
-            create_transcriber(AsrSettings(model_path=str(tmp_path / name)))
+            create_transcriber(AsrSettings(backend="pocketsphinx", model_path=str(tmp_path / name)))
         assert "\n" not in str(caught.value)
 
 
@@ -151,7 +151,7 @@ def test_a_broken_model_is_refused_in_one_sentence(tmp_path: Path, capfd: pytest
     for name in ("en/mdef", "words.dict", "words.lm.bin"):
         (tmp_path / name).write_text("junk")
     with pytest.raises(TranscriberError, match="download it again") as caught:
-        create_transcriber(AsrSettings(model_path=str(tmp_path)))
+        create_transcriber(AsrSettings(backend="pocketsphinx", model_path=str(tmp_path)))
     assert "\n" not in str(caught.value)
     assert capfd.readouterr() == ("", "")
 
@@ -164,4 +164,4 @@ def test_a_model_in_a_folder_of_its_own_reads_the_same(expected: Transcript, tmp
     own.mkdir()
     for part in ("en-us", "cmudict-en-us.dict", "en-us.lm.bin", "en-us-phone.lm.bin"):
         (own / part).symlink_to(model / part)
-    assert read(create_transcriber(AsrSettings(model_path=str(own))), utterance()) == expected
+    assert read(create_transcriber(AsrSettings(backend="pocketsphinx", model_path=str(own))), utterance()) == expected

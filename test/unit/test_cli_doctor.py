@@ -109,7 +109,7 @@ def test_a_missing_package_of_the_robot_is_named_with_its_cure(
 
 
 def test_a_model_of_the_recogniser_that_is_none_is_broken(tmp_path: Path, tiny_bundle: Path) -> None:
-    finding = found(str(tiny_bundle), str(tmp_path / "nowhere"))["speech recogniser (vosk)"]
+    finding = found(str(tiny_bundle), str(tmp_path / "nowhere"))["speech recogniser"]
     assert finding.verdict is Verdict.BROKEN
     assert str(tmp_path / "nowhere") in finding.found
 

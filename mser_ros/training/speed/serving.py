@@ -7,7 +7,6 @@ Each side runs in a process of its own, so that neither's memory counts for the 
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -18,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import BundleError
+from ...evaluation.memory import peak_mb
 from ...types import SAMPLE_RATE
 
 _TEXT = "i really did not expect to see you here today so please sit down and tell me all about it"
@@ -98,16 +98,6 @@ def main(kind: str, folder: str, seconds: str, rounds: str) -> None:
         works_s.append(time.process_time() - work_s)
     median_s, cpu_s = (round(float(np.median(times)), 4) for times in (walls_s, works_s))
     print(json.dumps({"median_s": median_s, "cpu_s": cpu_s, "memory_mb": round(peak_mb())}))
-
-
-def peak_mb() -> float:
-    """The most memory that this process held at a time, in 1e6 bytes."""
-    status = Path("/proc/self/status")
-    if status.is_file():  # what getrusage tells includes the process that this one was forked from
-        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024 / 1e6
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
 
 
 if __name__ == "__main__":

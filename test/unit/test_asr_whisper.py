@@ -1,0 +1,448 @@
+"""Whisper: right words with times and confidences, partial texts that stay, and nothing invented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from clips import chords, demo_sentences, hum, motor, noise, recordings, silence
+
+from mser_ros.asr import whisper
+from mser_ros.asr.registry import create_transcriber
+from mser_ros.asr.whisper import Guard, WhisperTranscriber
+from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel
+from mser_ros.errors import TranscriberError
+from mser_ros.evaluation.predict import edits, words_of
+from mser_ros.settings import AsrSettings
+from mser_ros.types import NS_PER_S, SAMPLE_RATE, Transcript, to_ns
+
+pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
+
+START_NS = 1_700_000_000_000_000_000
+
+
+@pytest.fixture(scope="module")
+def model(whisper_base: Path) -> Iterator[WhisperModel]:
+    model = WhisperModel(whisper_base)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def transcriber(model: WhisperModel) -> WhisperTranscriber:
+    return WhisperTranscriber(model)
+
+
+def read(transcriber: WhisperTranscriber, samples: np.ndarray, size: int = 1024) -> Transcript:
+    transcriber.start(START_NS)
+    for first in range(0, len(samples), size):
+        transcriber.accept(samples[first : first + size])
+    return transcriber.finish()
+
+
+def word_error_rate(transcriber: WhisperTranscriber, clips: Sequence[tuple[np.ndarray, str]]) -> float:
+    errors = [edits(words_of(text), words_of(read(transcriber, samples).text)) for samples, text in clips]
+    return sum(errors) / sum(len(words_of(text)) for _, text in clips)
+
+
+# -- words
+
+
+def test_the_words_of_the_demo_are_right(transcriber: WhisperTranscriber) -> None:
+    """But for numbers, which it writes as digits, and what is hard to understand of a synthetic voice."""
+    assert word_error_rate(transcriber, demo_sentences()) <= 0.25
+
+
+def test_the_words_of_people_are_right(transcriber: WhisperTranscriber, data_dir: Path) -> None:
+    assert word_error_rate(transcriber, recordings(data_dir / "ravdess")) <= 0.12
+
+
+def test_words_have_times_in_order_and_confidences(transcriber: WhisperTranscriber) -> None:
+    samples = np.concatenate([silence(0.7), demo_sentences()[4][0], silence(0.8)])
+    transcript = read(transcriber, samples)
+    assert (transcript.is_final, transcript.language, transcriber.language) == (True, "en", "en")
+    assert transcript.translation == ""
+    assert transcript.text == " ".join(word.text for word in transcript.words)
+    assert transcript.confidence is not None
+    assert 0.3 < transcript.confidence <= 1
+    assert len(transcript.words) >= 4
+    for word in transcript.words:
+        assert word.start_ns < word.end_ns
+        assert word.confidence is not None
+        assert 0 <= word.confidence <= 1
+    assert all(one.end_ns <= other.start_ns for one, other in pairwise(transcript.words))
+    assert transcript.words[0].start_ns >= START_NS + to_ns(0.7), "the silence before holds no word"
+    assert transcript.words[-1].end_ns <= START_NS + to_ns(len(samples) / SAMPLE_RATE - 0.8)
+
+
+@pytest.mark.parametrize("size", [100, 1_023, 16_000, 10**6])
+def test_the_text_does_not_depend_on_how_the_audio_is_cut(transcriber: WhisperTranscriber, size: int) -> None:
+    samples = demo_sentences()[3][0]
+    assert read(transcriber, samples, size) == read(transcriber, samples)
+
+
+@pytest.mark.parametrize("before", ["noise", "speech", "a reset in the middle", "partial texts", "nothing"])
+def test_the_text_does_not_depend_on_what_was_heard_before(transcriber: WhisperTranscriber, before: str) -> None:
+    samples = demo_sentences()[3][0]
+    expected = read(transcriber, samples)
+    if before == "noise":
+        read(transcriber, noise(2, 5_000))
+    elif before == "speech":
+        read(transcriber, demo_sentences()[4][0])
+    elif before == "a reset in the middle":
+        transcriber.start(0)
+        transcriber.accept(demo_sentences()[4][0])
+        transcriber.reset()
+    elif before == "partial texts":
+        transcriber.start(0)
+        transcriber.accept(demo_sentences()[4][0])
+        transcriber.partial()
+    else:
+        transcriber.start(0)
+        transcriber.finish()
+    assert read(transcriber, samples) == expected
+
+
+def test_an_utterance_longer_than_a_window_is_read_to_its_end(transcriber: WhisperTranscriber) -> None:
+    pieces = [np.concatenate([samples, silence(0.4)]) for samples, _ in demo_sentences()] * 3
+    samples = np.concatenate(pieces)
+    assert len(samples) > 1.5 * LONGEST
+    transcript = read(transcriber, samples)
+    truth = [word for _, text in demo_sentences() for word in words_of(text)] * 3
+    assert edits(truth, words_of(transcript.text)) / len(truth) <= 0.3
+    assert all(one.end_ns <= other.start_ns for one, other in pairwise(transcript.words))
+    assert transcript.words[-1].start_ns > START_NS + to_ns(LONGEST / SAMPLE_RATE)
+
+
+@pytest.mark.parametrize("length", [0, 1, 1_599, 1_600, 4_000, LONGEST, LONGEST + 1])
+def test_audio_of_any_length_is_read(transcriber: WhisperTranscriber, length: int) -> None:
+    assert read(transcriber, silence(40)[:length]).text == ""
+
+
+def test_audio_outside_an_utterance_is_ignored(transcriber: WhisperTranscriber) -> None:
+    transcriber.accept(demo_sentences()[0][0])
+    assert transcriber.partial() == Transcript("", language="en", is_final=False)
+    assert transcriber.finish() == Transcript("", language="en")
+
+
+def test_two_recognisers_do_not_disturb_each_other(model: WhisperModel, whisper_base: Path) -> None:
+    others = WhisperModel(whisper_base)
+    clips = [demo_sentences()[3][0], demo_sentences()[4][0]]
+    expected = [read(WhisperTranscriber(model), samples) for samples in clips]
+    with ThreadPoolExecutor(3) as pool:
+        both = [WhisperTranscriber(model), WhisperTranscriber(others), WhisperTranscriber(model)]
+        found = list(pool.map(lambda one: [read(one, samples) for samples in clips], both))
+    others.close()
+    assert found == [expected] * 3
+
+
+# -- nothing invented
+
+
+@pytest.mark.parametrize("language", ["en", "auto"])
+@pytest.mark.parametrize(
+    "sound",
+    [
+        silence(2),
+        noise(1.5, 300),
+        noise(3, 6_000),
+        hum(3, 1_500),
+        motor(4, 3_000),
+        chords(4, 2_000),
+        chords(2, 8_000, 3),
+    ],
+    ids=["silence", "faint", "noise", "hum", "motor", "music", "loud music"],
+)
+def test_what_is_no_speech_gives_no_words(model: WhisperModel, sound: np.ndarray, language: str) -> None:
+    transcriber = WhisperTranscriber(model, language=language)
+    transcript = read(transcriber, sound)
+    assert (transcript.text, transcript.words, transcript.confidence) == ("", (), None)
+
+
+def test_what_is_rejected_is_counted_and_what_is_said_is_not(transcriber: WhisperTranscriber) -> None:
+    read(transcriber, demo_sentences()[4][0])
+    assert transcriber.counters["rejected_texts"] == 0
+    read(transcriber, noise(3, 6_000))
+    assert transcriber.counters["rejected_texts"] == 1
+
+
+def decoded(*, mean: float = -0.1, count: int = 6, no_speech: float = 0.1) -> Decoded:
+    return Decoded(tuple(range(count)), (mean,) * count, no_speech)
+
+
+@pytest.mark.parametrize(
+    ("found", "text", "refused"),
+    [
+        (decoded(), "I feel sad.", False),
+        (decoded(mean=-1.1), "I feel sad.", True),
+        (decoded(mean=-0.9), "I feel sad.", False),
+        (decoded(mean=-0.9, no_speech=0.7), "I feel sad.", True),
+        (decoded(no_speech=0.9), "I feel sad.", False),
+        (decoded(), "You are. " * 12, True),
+        (decoded(), "no, no, no, no, no", False),
+        (decoded(count=40), "a long text in a short time", True),
+        (decoded(), "...", True),
+        (decoded(count=0), "", False),
+    ],
+)
+def test_the_guard_refuses_what_is_doubtful(found: Decoded, text: str, refused: bool) -> None:
+    assert Guard().refuses(found, text, 2.0) is refused
+
+
+def test_a_text_that_goes_round_in_circles_is_read_again(
+    transcriber: WhisperTranscriber, model: WhisperModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right = model.decode(model.encode(demo_sentences()[4][0]), "en")
+    penalties = []
+
+    def decode(encoded: object, language: str, *, task: str, repetition_penalty: float = 1.0) -> Decoded:
+        penalties.append(repetition_penalty)
+        if repetition_penalty > 1:
+            return right
+        return Decoded(right.tokens * 9, right.log_probabilities * 9, right.no_speech)
+
+    monkeypatch.setattr(model, "decode", decode)
+    assert words_of(read(transcriber, demo_sentences()[4][0]).text) == words_of(model.text(right.tokens))
+    assert penalties == [1.0, whisper._PENALTY]
+
+
+# -- partial texts
+
+
+@pytest.fixture
+def time_stands_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading costs nothing, however busy this machine is."""
+    monkeypatch.setattr(whisper.time, "perf_counter", lambda: 0.0)
+
+
+def partials(transcriber: WhisperTranscriber, samples: np.ndarray) -> list[Transcript]:
+    transcriber.start(START_NS)
+    found = []
+    for first in range(0, len(samples), 1024):
+        transcriber.accept(samples[first : first + 1024])
+        found.append(transcriber.partial())
+    return found
+
+
+@pytest.mark.usefixtures("time_stands_still")
+def test_a_partial_text_grows_and_nothing_is_taken_back(model: WhisperModel) -> None:
+    transcriber = WhisperTranscriber(model, partial_period_s=0.5)
+    told = words = 0
+    for samples, text in demo_sentences():
+        found = partials(transcriber, samples)
+        for one, other in pairwise(found):
+            assert other.text.startswith(one.text)
+        assert not any(one.is_final or one.words for one in found)
+        told, words = told + len(words_of(found[-1].text)), words + len(words_of(text))
+        assert transcriber.finish() == read(transcriber, samples), "asking changes nothing"
+    assert told >= words // 3, "much of it is known before the end"
+
+
+def test_only_what_two_readings_agree_on_is_told() -> None:
+    heard = whisper._Utterance(0, "en")
+    told = []
+    readings = (
+        "Good",
+        "Good mourning",
+        "Good morning, the",
+        "good morning. The meeting",
+        "God morning the Meeting",
+        "x",
+    )
+    for reading in readings:
+        heard.agree(reading.split())
+        told.append(" ".join(heard.agreed))
+    assert told == ["", "Good", "Good", *["Good morning. The"], *["Good morning. The Meeting"] * 2]
+
+
+def counted(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How long what was encoded is, a number for each time."""
+    lengths: list[int] = []
+    encode = model.encode
+    monkeypatch.setattr(model, "encode", lambda samples: lengths.append(len(samples)) or encode(samples))
+    return lengths
+
+
+@pytest.mark.usefixtures("time_stands_still")
+def test_a_partial_text_is_read_once_a_period(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    lengths = counted(model, monkeypatch)
+    partials(WhisperTranscriber(model, partial_period_s=0.5), demo_sentences()[5][0][:32_000])
+    assert lengths == [8_192, 16_384, 24_576], "the first block with which 0.5 s have come since the last time"
+    lengths.clear()
+    partials(WhisperTranscriber(model, partial_period_s=0), demo_sentences()[5][0][:32_000])
+    assert lengths == []
+
+
+def test_on_a_slow_machine_partial_texts_are_left_out_and_counted(
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading takes 0.6 s of a time in which 0.5 s come: after each, 1.2 s must have come."""
+    lengths = counted(model, monkeypatch)
+    times_s = iter(np.arange(100) * 0.6)
+    monkeypatch.setattr(whisper.time, "perf_counter", lambda: next(times_s))
+    transcriber = WhisperTranscriber(model, partial_period_s=0.5)
+    partials(transcriber, demo_sentences()[0][0][: 8_192 * 6])
+    assert lengths == [8_192, 8_192 * 4]
+    assert transcriber.counters["skipped_partials"] == 4
+
+
+# -- languages
+
+
+@pytest.mark.parametrize(("tag", "code"), [("en", "en"), ("en-US", "en"), ("pl", "pl")])
+def test_a_fixed_language_is_told_as_it_was_set(model: WhisperModel, tag: str, code: str) -> None:
+    transcriber = WhisperTranscriber(model, language=tag)
+    assert transcriber.language == tag
+    assert read(transcriber, demo_sentences()[4][0]).language == tag
+    assert model.detect_language(model.encode(demo_sentences()[4][0])) == "en"
+
+
+def test_the_language_is_found_out(model: WhisperModel, data_dir: Path) -> None:
+    transcriber = WhisperTranscriber(model, language="auto")
+    assert transcriber.language == "und"
+    for corpus, language in (("ravdess", "en"), ("nemo", "pl")):
+        found = [read(transcriber, samples).language for samples, _ in recordings(data_dir / corpus)[:6]]
+        assert found.count(language) >= 5, found
+    assert transcriber.language == "und", "the next one is not known yet"
+
+
+def test_a_translation_stands_beside_the_original(model: WhisperModel, data_dir: Path) -> None:
+    transcriber = WhisperTranscriber(model, language="auto", translate=True)
+    found = [read(transcriber, samples) for samples, _ in recordings(data_dir / "nemo")[:4]]
+    polish = [one for one in found if one.language == "pl" and one.text]
+    assert polish
+    assert any(one.translation and one.translation != one.text for one in polish)
+    english = read(transcriber, demo_sentences()[4][0])
+    assert (english.language, english.translation) == ("en", "")
+
+
+def test_a_language_that_the_model_does_not_know_is_refused(model: WhisperModel) -> None:
+    with pytest.raises(
+        TranscriberError, match=r"does not know the language 'tlh': set asr.language to 'auto' or one of"
+    ):
+        WhisperTranscriber(model, language="tlh")
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "words"),
+    [
+        ("en", " Good morning, Mrs. O'Neill - how are you?", "Good|morning,|Mrs.|O'Neill -|how|are|you?"),
+        ("pl", " Źdźbło żółtej trawy…", "Źdźbło|żółtej|trawy…"),
+        ("ko", " 안녕하세요 반갑습니다.", "안녕하세요|반갑습니다."),
+        ("en", " Fine 🙂!", "Fine 🙂!"),
+    ],
+)
+def test_tokens_become_words(transcriber: WhisperTranscriber, language: str, text: str, words: str) -> None:
+    tokens = transcriber._model._tokenizer.encode(text, add_special_tokens=False).ids
+    groups = transcriber._groups(tokens, language)
+    assert [word for word, _, _ in groups] == words.split("|")
+    assert [first for _, first, _ in groups] == [0, *(last for _, _, last in groups[:-1])]
+    assert groups[-1][2] == len(tokens)
+
+
+def test_a_language_without_spaces_has_none(transcriber: WhisperTranscriber) -> None:
+    tokens = transcriber._model._tokenizer.encode("今日は、鷺が飛ぶ。", add_special_tokens=False).ids
+    words = [word for word, _, _ in transcriber._groups(tokens, "ja")]
+    assert len(words) > 3
+    assert not any("\ufffd" in word for word in words)
+    assert transcriber._joined(words, "ja") == "今日は、鷺が飛ぶ。"
+
+
+# -- models
+
+
+def shorter(name: str, part: float) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        content = (path / name).read_bytes()
+        (path / name).unlink()
+        (path / name).write_bytes(content[: int(len(content) * part)])
+
+    return change
+
+
+def other(name: str, content: bytes) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        (path / name).unlink()
+        (path / name).write_bytes(content)
+
+    return change
+
+
+@pytest.mark.parametrize("name", ["model.bin", "config.json", "tokenizer.json", "vocabulary.txt"])
+@pytest.mark.parametrize("how", ["missing", "empty", "half", "junk"])
+def test_a_broken_model_is_refused_in_one_sentence(whisper_base: Path, tmp_path: Path, name: str, how: str) -> None:
+    folder = linked(whisper_base, tmp_path)
+    {
+        "missing": lambda path: (path / name).unlink(),
+        "empty": other(name, b""),
+        "half": shorter(name, 0.5),
+        "junk": other(name, b"\xff\x00junk" * 99),
+    }[how](folder)
+    with pytest.raises(TranscriberError) as caught:
+        create_transcriber(AsrSettings(backend="whisper", model_path=str(folder)))
+    assert "\n" not in str(caught.value)
+    assert (f"lacks {name}" if how == "missing" else "cannot be loaded") in str(caught.value)
+    assert "mser models" in str(caught.value)
+
+
+@pytest.mark.parametrize("part", [1e-8, 1e-6, 0.99, 0.9999999])
+def test_a_model_that_ends_too_early_is_refused(whisper_base: Path, tmp_path: Path, part: float) -> None:
+    folder = linked(whisper_base, tmp_path)
+    shorter("model.bin", part)(folder)
+    with pytest.raises(TranscriberError, match="cannot be loaded"):
+        WhisperModel(folder)
+
+
+@pytest.mark.parametrize("config", [b"{}", b"[]"])
+def test_a_configuration_of_something_else_is_refused(whisper_base: Path, tmp_path: Path, config: bytes) -> None:
+    folder = linked(whisper_base, tmp_path)
+    other("config.json", config)(folder)
+    with pytest.raises(TranscriberError, match="cannot be loaded"):
+        WhisperModel(folder)
+
+
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TranscriberError, match=r"there is no folder .* set asr.model_path"):
+        create_transcriber(AsrSettings(backend="whisper", model_path=str(tmp_path / "nowhere")))
+
+
+def test_a_users_model_in_a_folder_of_its_own_reads_the_same(
+    transcriber: WhisperTranscriber, whisper_base: Path, tmp_path: Path
+) -> None:
+    folder = linked(whisper_base, tmp_path)
+    own = create_transcriber(AsrSettings(backend="whisper", model_path=str(folder)))
+    assert isinstance(own, WhisperTranscriber)
+    assert read(own, demo_sentences()[4][0]) == read(transcriber, demo_sentences()[4][0])
+    own.close()
+
+
+def linked(model: Path, tmp_path: Path) -> Path:
+    """A copy whose files can be replaced one by one."""
+    folder = tmp_path / "model"
+    folder.mkdir()
+    for file in model.iterdir():
+        (folder / file.name).symlink_to(file)
+    return folder
+
+
+def test_the_encoder_is_there_for_others(model: WhisperModel) -> None:
+    samples = demo_sentences()[0][0]
+    encoded = model.encode(samples)
+    assert encoded.states.dtype == np.float32
+    assert encoded.states.shape[1] == 512
+    assert encoded.duration_s == len(samples) / SAMPLE_RATE
+    assert len(encoded.states) == pytest.approx((encoded.duration_s + 0.5) / 0.02, abs=2)
+    assert np.isfinite(encoded.states).all()
+
+
+def test_the_time_of_a_word_is_that_of_its_sound(transcriber: WhisperTranscriber) -> None:
+    """The same sentence a second later has the same words a second later."""
+    samples = demo_sentences()[4][0]
+    one, other = read(transcriber, samples), read(transcriber, np.concatenate([silence(1.0), samples]))
+    assert words_of(one.text) == words_of(other.text)
+    for early, late in zip(one.words, other.words, strict=True):
+        assert late.start_ns - early.start_ns == pytest.approx(NS_PER_S, abs=to_ns(0.15))
