@@ -1,6 +1,8 @@
 # make help lists the targets. Everything lives in .venv; nothing needs root.
 PYTHON ?= python3
 VENV := .venv
+# Processes that run tests at a time.
+WORKERS ?= 2
 BIN := $(VENV)/bin
 MSER_DATA_DIR ?= $(wildcard ../shared/data)
 # An installed ROS 2 that was sourced must not mix with the one in .venv.
@@ -12,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models demo test lint bundle papers bench clean
+.PHONY: help setup setup-dev models demo test check lint bundle papers bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -58,9 +60,15 @@ demo: setup ## replay a recorded person through the live nodes and watch the emo
 	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
 	@$(BIN)/mser demo
 
+# What a file of tests has made is shared by them: a file stays with one worker.
+PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
 test: setup-dev ## run every test
 	@$(BIN)/mser models get whisper-base || echo "Going on without it: its tests are skipped."
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+check: lint ## lint, types, and every test that needs neither ROS nor training nor a recogniser's model
+	$(PYTEST) test/unit
 
 lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff check .

@@ -39,7 +39,8 @@ def data_dir() -> Path:
 
 
 #: Which recogniser 'auto' means in a test must not depend on what this machine has: tests that want a model name it.
-_MODELS = os.environ.get("MSER_MODELS", "")
+#: (Workers of pytest load this file in an environment that their parent has changed.)
+_MODELS = os.environ.setdefault("MSER_TEST_MODELS", os.environ.get("MSER_MODELS", ""))
 os.environ["MSER_MODELS"] = os.path.join(tempfile.gettempdir(), "mser_test_no_models")
 
 
