@@ -127,7 +127,7 @@ def test_the_size_of_late_blocks_does_not_matter(late: list[int], size: int, kin
 
 
 @each_kind
-@pytest.mark.parametrize(("most_s", "size"), [(0.15, 320), (0.3, 1024), (0.3, 3200)])
+@pytest.mark.parametrize(("most_s", "size"), [(0.15, 640), (0.3, 1024), (0.3, 3200)])
 def test_ten_minutes_of_random_lateness_are_one_run_on_the_right_clock(kind: Kind, most_s: float, size: int) -> None:
     count = 600 * RATE // size
     late = np.random.default_rng(5).uniform(0, to_ns(most_s), count).astype(np.int64)
@@ -153,9 +153,8 @@ def test_blocks_without_stamps_that_come_late_are_stamped_by_counting(kind: Kind
     assert stream.counters.filled_samples == stream.counters.slewed_ns == 0
 
 
-@pytest.mark.parametrize("ppm", [-200, 200])
-@pytest.mark.parametrize(("kind", "most_s"), [(KINDS[0], 0.0), (KINDS[-1], 0.1)], ids=str)
-def test_an_hour_on_a_clock_that_drifts_is_one_run_and_stays_right(kind: Kind, ppm: int, most_s: float) -> None:
+@pytest.mark.parametrize(("kind", "most_s", "ppm"), [(KINDS[0], 0.0, 200), (KINDS[-1], 0.1, -200)], ids=str)
+def test_an_hour_on_a_clock_that_drifts_is_one_run_and_stays_right(kind: Kind, most_s: float, ppm: int) -> None:
     block = np.zeros((1600, 1), np.int16)
     stream = AudioStream()
     rng = np.random.default_rng(1)
