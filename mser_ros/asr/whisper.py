@@ -41,7 +41,7 @@ class Guard:
     """
 
     log_probability: float = -1.0
-    silent_log_probability: float = -0.7
+    silent_log_probability: float = -0.5
     no_speech: float = 0.6
     repetition: float = 2.4
     tokens_per_s: float = 15.0

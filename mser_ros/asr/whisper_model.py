@@ -76,8 +76,8 @@ class WhisperModel:
                 str(folder), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
             )
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-            vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
-            self._marks = {name[2:-2]: number for name, number in vocabulary.items() if name.startswith("<|")}
+            marks = self._tokenizer.get_added_tokens_decoder()
+            self._marks = {mark.content.strip("<|>"): number for number, mark in marks.items()}
             self._end = self._marks["endoftext"]
             _check_texts(folder, self._end)
             silence = self._encode(np.zeros(0, np.int16), _WINDOW)

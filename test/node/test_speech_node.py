@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from ros_world import AudioFrame, Utterance, audio_message, demo_values
 
+from mser_ros.evaluation.predict import words_of
 from mser_ros.messages import conversions
 from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
@@ -128,6 +129,17 @@ def test_words_are_read_with_their_times(world, audio):
     for word in final.transcript.words:
         assert final.start_ns <= word.start_ns < word.end_ns <= final.end_ns + to_ns(0.5)
         assert 0 <= word.confidence <= 1
+
+
+def test_whisper_reads_the_words_and_the_diagnostics_tell_who_reads(world, audio, whisper_base):
+    ear = Ear(world, asr__backend="auto", asr__model_path=str(whisper_base))
+    ear.give(*audio)
+    (final, *_) = (event for event in ear.finish() if is_last(event))
+    assert {"good", "morning", "meeting", "monday"} <= set(words_of(final.transcript.text))
+    assert final.transcript.text == " ".join(word.text for word in final.transcript.words)
+    assert ear.node.value("recogniser") == f"whisper: {whisper_base} is a Whisper model"
+    assert ear.node.value("rejected_texts") == "0"
+    assert int(ear.node.value("skipped_partials")) >= 0
 
 
 def no_channels(chunk: AudioChunk) -> AudioFrame:

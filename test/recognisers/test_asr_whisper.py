@@ -180,7 +180,7 @@ def decoded(*, mean: float = -0.1, count: int = 6, no_speech: float = 0.1) -> De
         (decoded(), "I feel sad.", False),
         (decoded(mean=-1.1), "I feel sad.", True),
         (decoded(mean=-0.9), "I feel sad.", False),
-        (decoded(mean=-0.9, no_speech=0.7), "I feel sad.", True),
+        (decoded(mean=-0.6, no_speech=0.7), "I feel sad.", True),
         (decoded(no_speech=0.9), "I feel sad.", False),
         (decoded(), "You are. " * 12, True),
         (decoded(), "no, no, no, no, no", False),

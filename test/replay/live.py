@@ -115,13 +115,15 @@ def live(
     *,
     bundle: Path,
     asr: str = "none",
+    asr_model: str = "",
     rate: float,
     rounds: int = 1,
     during: Callable[[NodeProcesses, float], None] = lambda nodes, share: None,
     **parameters: object,
 ) -> list[Run]:
     """Play a bag into nodes that run as processes of their own; what they said in each round."""
-    given = {"use_sim_time": True, "emotion:bundle": bundle, "speech:asr.backend": asr, **PATIENT, **parameters}
+    words = {"speech:asr.backend": asr} | ({"speech:asr.model_path": asr_model} if asr_model else {})
+    given = {"use_sim_time": True, "emotion:bundle": bundle, **words, **PATIENT, **parameters}
     runs = []
     with NodeProcesses(NODES, parameters=given) as nodes, ReplaySession() as session:
         assert session.wait_for_links(NODES, timeout_s=60), (nodes.ended(), session.problems(), session.diagnostics)
@@ -145,10 +147,15 @@ def live(
 
 
 def offline(
-    bag: Path, *, bundle: Path, asr: str = "none", min_confidence: float = MocapSettings.min_confidence
+    bag: Path,
+    *,
+    bundle: Path,
+    asr: str = "none",
+    asr_model: str = "",
+    min_confidence: float = MocapSettings.min_confidence,
 ) -> tuple[dict[str, EmotionEstimate], list[UtteranceEvent]]:
     """The last estimate of each utterance, in order, and all events, from the pipeline without ROS."""
-    speech = SpeechSettings(asr=AsrSettings(backend=asr))
+    speech = SpeechSettings(asr=AsrSettings(backend=asr, model_path=asr_model))
     mocap = MocapSettings(min_confidence=min_confidence)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech, mocap=mocap)
     events: list[UtteranceEvent] = []

@@ -25,9 +25,11 @@ def best_bundle(tiny_bundle) -> Path:
     return default if (default / "manifest.json").is_file() else tiny_bundle
 
 
-def test_the_demo_bag_gives_the_same_emotions_live_and_offline(ros, best_bundle):
-    expected, events = offline(DEMO, bundle=best_bundle, asr="pocketsphinx")
-    (run,) = live(DEMO, bundle=best_bundle, asr="pocketsphinx", rate=2.5)
+@pytest.mark.parametrize("asr", ["pocketsphinx", "whisper"])
+def test_the_demo_bag_gives_the_same_emotions_live_and_offline(ros, best_bundle, asr, request):
+    words = {"asr": asr, "asr_model": str(request.getfixturevalue("whisper_base")) if asr == "whisper" else ""}
+    expected, events = offline(DEMO, bundle=best_bundle, **words)
+    (run,) = live(DEMO, bundle=best_bundle, **words, rate=2.5)
     assert len(expected) >= 5
     assert any(estimate.transcript for estimate in expected.values())
     assert all(evidence.available for estimate in expected.values() for evidence in estimate.evidence)
