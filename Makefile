@@ -60,15 +60,19 @@ demo: setup ## replay a recorded person through the live nodes and watch the emo
 	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
 	@$(BIN)/mser demo
 
-# What a file of tests has made is shared by them: a file stays with one worker.
-PYTEST := $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+# The tests of a file stay with one worker, for they share what they have made. Plain pytest will do as well.
+# ARGS: more options, such as --cov, or --hypothesis-profile random.
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+# What starts no node, trains no network and runs no recogniser's model.
+QUICK := test/unit test/node/test_package.py \
+  $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
 
 test: setup-dev ## run every test
 	@$(BIN)/mser models get whisper-base || echo "Going on without it: its tests are skipped."
 	$(PYTEST)
 
-check: lint ## lint, types, and every test that needs neither ROS nor training nor a recogniser's model
-	$(PYTEST) test/unit
+check: lint ## lint, types, and the tests that need neither ROS nor training nor a recogniser's model
+	$(PYTEST) $(QUICK)
 
 lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff check .
