@@ -61,6 +61,13 @@ def test_the_words_of_people_are_right(transcriber: WhisperTranscriber, data_dir
     assert word_error_rate(transcriber, recordings(data_dir / "ravdess")) <= 0.12
 
 
+def test_a_sentence_is_read_once(model: WhisperModel, data_dir: Path) -> None:
+    """In a window of its own length, which has no end without the one that was put there."""
+    clips = recordings(data_dir / "ravdess")
+    found = [model.text(model.decode(model.encode(samples), "en").tokens) for samples, _ in clips]
+    assert sum(len(words_of(text)) for text in found) <= 1.3 * sum(len(words_of(text)) for _, text in clips)
+
+
 def test_words_have_times_in_order_and_confidences(transcriber: WhisperTranscriber) -> None:
     samples = np.concatenate([silence(0.7), demo_sentences()[4][0], silence(0.8)])
     transcript = read(transcriber, samples)
