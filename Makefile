@@ -12,7 +12,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo test lint bundle papers bench clean
+.PHONY: help setup setup-dev demo test check lint bundle papers bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -54,8 +54,18 @@ setup-dev: $(VENV)/.dev ## install training, tests and lint as well
 demo: setup ## replay a recorded person through the live nodes and watch the emotions
 	@$(BIN)/mser demo
 
+# A worker for each core; the tests of a file stay together, for they share what they have trained. Plain pytest will do.
+# ARGS: more options, such as --cov, or --hypothesis-profile random.
+PYTEST = $(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder $(ARGS)
+# What starts no node and trains no network.
+QUICK := test/unit test/node/test_package.py \
+  $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
+
 test: setup-dev ## run every test
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+check: lint ## lint, types, and every test that needs neither ROS nor training, in a minute
+	$(PYTEST) $(QUICK)
 
 lint: setup-dev ## ruff, mypy, and ament's linters where they are installed
 	$(BIN)/ruff check .

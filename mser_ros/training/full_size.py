@@ -36,8 +36,9 @@ from .serving import WORDS, sentence
 _FRAME_RATE_HZ = 50
 
 
-def write_sources(folder: Path, *, seed: int = 0) -> Path:
-    """wav2vec2-base in `folder`/speech and BERT-base in `folder`/text, as folders that look like downloads."""
+def write_sources(folder: Path, *, layers: int = 12, seed: int = 0) -> Path:
+    """wav2vec2-base in `folder`/speech and BERT-base in `folder`/text, as folders that look like downloads; with fewer
+    `layers` all but the number of these is of full size."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     from . import torchaudio_guard  # noqa: F401  before transformers
@@ -46,9 +47,10 @@ def write_sources(folder: Path, *, seed: int = 0) -> Path:
 
     transformers.utils.logging.disable_progress_bar()
     torch.manual_seed(seed)
-    transformers.Wav2Vec2Model(transformers.Wav2Vec2Config()).save_pretrained(folder / "speech")
+    hearing = transformers.Wav2Vec2Config(num_hidden_layers=layers)
+    transformers.Wav2Vec2Model(hearing).save_pretrained(folder / "speech")
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder / "speech")
-    transformers.BertModel(transformers.BertConfig()).save_pretrained(folder / "text")
+    transformers.BertModel(transformers.BertConfig(num_hidden_layers=layers)).save_pretrained(folder / "text")
     known = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *dict.fromkeys(WORDS)]
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(known)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -20,7 +20,6 @@ from mser_ros.bundle import load_bundle
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
 from mser_ros.inference import Graph, softmax
-from mser_ros.labels import LABELS
 from mser_ros.recognizer import EmotionRecognizer
 from mser_ros.resources import default_bundle_dir
 from mser_ros.training.agreement import Agreement, Comparison

@@ -51,8 +51,9 @@ class Exported:
 
     def __init__(self, root: Path, kind: str) -> None:
         self.release = write_iemocap(root)
+        hearing = {"kind": "pretrained", "source": str(write_wav2vec2(root / "speech")), "average": 2}
         streams = {
-            "speech": {"kind": "pretrained", "source": str(write_wav2vec2(root / "speech")), "average": 2},
+            "speech": hearing if kind == "cross_attention" else {"kind": "log_mel", "width": 16},
             "text": {"kind": "pretrained", "source": str(write_bert(root / "text"))},
             "mocap": {"kind": "paper_a_mocap"},
         }
