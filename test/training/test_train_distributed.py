@@ -25,8 +25,8 @@ ENCODERS = (("speech", "paper_b_audio"), ("text", "paper_b_text"))
 
 #: What ours draws at random or has no data for here.
 OURS = ("model.streams.mocap.kind=''", "model.fusion.modality_dropout=0.0", "augment.text.poor=0.0")
-#: Runs 'mser train' with several lists of arguments, one after the other. In a file, so that Lightning can start it
-#: again as its second process.
+#: Runs 'mser train' with several lists of arguments, one after the other. Lightning starts the file again as the second
+#: process.
 SCRIPT = """
 import json, sys
 from mser_ros.cli.main import main
@@ -77,11 +77,9 @@ def told(root: Path) -> str:
         train(root, config, *warm, config=config)
     warm += [f"model.streams.{modality}.weights={root / 'runs' / config}" for modality, config in ENCODERS]
     wanted = {"two": ("paper_b_fusion", ()), "two_of_ours": ("ours", OURS), "warm": ("paper_b_fusion", warm)}
+    given = ["--data", f"iemocap={release(root)}", "devices=2"]
     arguments = [
-        [
-            *(config, "--data", f"iemocap={release(root)}", "--run", str(root / "runs" / run)),
-            *(*settings(root, config, *own), "devices=2"),
-        ]
+        [config, "--run", str(root / "runs" / run), *given, *settings(root, config, *own)]
         for run, (config, own) in wanted.items()
     ]
     (root / "train.py").write_text(SCRIPT)
