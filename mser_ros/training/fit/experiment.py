@@ -111,6 +111,8 @@ def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
         train, validation, test = (tuple(tested[i] for i in part) for part in (fold.train, fold.validation, fold.test))
         if config.validation == "test":
             train, validation = train + validation, test
+        elif config.validation == "none":
+            train, validation = train + validation, ()
         out.append(split.Fold(fold.name, train + _without(data, extra, validation + test), validation, test))
     if config.test_group:
         out = [fold for fold in out if config.test_group in {data.items[index].group for index in fold.test}]
@@ -138,7 +140,7 @@ def _run_fold(
     network, result = fit(
         config,
         train=data.repeated(fold.train),
-        validation=[data.samples[index] for index in fold.validation],
+        validation=[data.samples[index] for index in fold.validation] or None,
         folder=folder,
         title=title,
     )
@@ -153,10 +155,10 @@ def _run_fold(
         if leads():
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
-    metric = config.optimiser.metric.upper()
-    log(
-        f"{title}: validation {metric} {result.score:.3f} at epoch {result.epoch + 1}, test UA {ua:.3f}{_speed(result)}"
-    )
+    chosen = f"epoch {result.epoch + 1}"
+    if fold.validation:
+        chosen = f"validation {config.optimiser.metric.upper()} {result.score:.3f} at {chosen}"
+    log(f"{title}: {chosen}, test UA {ua:.3f}{_speed(result)}")
     return out, result
 
 

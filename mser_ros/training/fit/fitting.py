@@ -151,7 +151,7 @@ def fit(
             mean_weights(network, folds)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
     seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS))
-    fitted = Fitted(epoch, best.best[0], seconds, throughput.figures())
+    fitted = Fitted(epoch, best.best[0] if validation is not None else 0.0, seconds, throughput.figures())
     trainer.strategy.barrier()  # nobody reads a file any more that is written now
     if trainer.is_global_zero:
         save_weights(network, folder / BEST)

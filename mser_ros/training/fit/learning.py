@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ..config.settings import ExperimentConfig, OptimiserConfig
 from ..models.build import build_model
 from ..models.pretrained import PretrainedEncoder
+from ..models.whisper import WhisperEncoder
 from ..samples.inputs import Batch
 
 
@@ -120,25 +121,25 @@ def affect_loss(estimate: Tensor, truth: Tensor, divisor: Callable[[Tensor], Ten
 
 
 def make_optimiser(network: nn.Module, settings: OptimiserConfig) -> torch.optim.Optimizer:
-    """One group for pre-trained encoders and one for the rest; norms and biases do not decay."""
-    pretrained = {
-        id(parameter)
-        for module in network.modules()
-        if isinstance(module, PretrainedEncoder)
-        for parameter in module.model.parameters()
-    }
-    groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    """A group for pre-trained encoders (one for each layer, if their rates differ) and one for the rest; norms and
+    biases do not decay."""
+    encoder_rate = settings.encoder_learning_rate or settings.learning_rate
+    rates: dict[int, float] = {}
+    for module in network.modules():
+        if isinstance(module, PretrainedEncoder):
+            rates.update({id(parameter): encoder_rate for parameter in module.model.parameters()})
+        elif isinstance(module, WhisperEncoder):
+            for depth, part in enumerate(module.from_the_top()):
+                rate = encoder_rate * settings.layer_decay**depth
+                rates.update({id(parameter): rate for parameter in part.parameters()})
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in network.parameters():
         if parameter.requires_grad:
-            groups.setdefault((id(parameter) in pretrained, parameter.ndim > 1), []).append(parameter)
-    encoder_rate = settings.encoder_learning_rate or settings.learning_rate
+            rate = rates.get(id(parameter), settings.learning_rate)
+            groups.setdefault((rate, parameter.ndim > 1), []).append(parameter)
     arguments = [
-        {
-            "params": parameters,
-            "lr": encoder_rate if is_pretrained else settings.learning_rate,
-            "weight_decay": settings.weight_decay if decays else 0.0,
-        }
-        for (is_pretrained, decays), parameters in groups.items()
+        {"params": parameters, "lr": rate, "weight_decay": settings.weight_decay if decays else 0.0}
+        for (rate, decays), parameters in groups.items()
     ]
     if settings.kind == "sgd":
         return torch.optim.SGD(arguments, lr=settings.learning_rate, momentum=settings.momentum)

@@ -14,6 +14,7 @@ from .encoders import MarkerConvolutions, MotionConvolutions, SpeechConvolutions
 from .encoding import encode, hold_frozen
 from .fusion import FUSIONS
 from .pooling import make_pooling
+from .whisper import WhisperEncoder
 
 
 class UnimodalModel(nn.Module):
@@ -57,7 +58,10 @@ def build_encoder(modality: str, experiment: ExperimentConfig, *, fold: str = ""
     encoder = _make_encoder(modality, config, experiment)
     if config.weights and fold:
         load_encoder(encoder, modality, experiment, fold)
-    if config.train == "none" and config.kind != "pretrained":  # that one keeps the weights of its layers free
+    if config.train == "none" and config.kind not in (
+        "pretrained",
+        "whisper",
+    ):  # these keep the weights of its layers free
         encoder.requires_grad_(False)
     return encoder
 
@@ -65,6 +69,8 @@ def build_encoder(modality: str, experiment: ExperimentConfig, *, fold: str = ""
 def _make_encoder(modality: str, config: EncoderConfig, experiment: ExperimentConfig) -> nn.Module:
     if modality == "speech" and config.kind == "log_mel":
         return SpeechConvolutions(config, experiment.augment.speech)
+    if modality == "speech" and config.kind == "whisper":
+        return WhisperEncoder(config, experiment.augment.speech)
     if modality == "mocap" and config.kind == "motion":
         return MotionConvolutions(config, experiment.inputs)
     if modality == "mocap" and config.kind == "paper_a_mocap":

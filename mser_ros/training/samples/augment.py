@@ -45,8 +45,12 @@ def change_speech(samples: np.ndarray, config: SpeechAugmentConfig, rng: np.rand
     if config.speed:
         factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.speed)))
         wave = soxr.resample(wave, SAMPLE_RATE * factor, SAMPLE_RATE, quality="QQ")
+    if config.room and rng.random() < config.room:
+        wave = _in_a_room(wave, config, rng)
     if rng.random() < config.channel:
         wave = _through_a_channel(wave, config, rng)
+    if config.telephone and rng.random() < config.telephone:
+        wave = _over_the_telephone(wave)
     if config.gain_db:
         wave = wave * 10 ** (rng.uniform(-1, 1) * config.gain_db / 20)
     return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
@@ -65,6 +69,29 @@ def _through_a_channel(wave: np.ndarray, config: SpeechAugmentConfig, rng: np.ra
     snr_db = config.noise_db + rng.uniform(0, 25)
     spectrum = spectrum + noise * np.float32(level * 10 ** (-snr_db / 20))
     return irfft(spectrum, size)[: len(wave)]
+
+
+def _in_a_room(wave: np.ndarray, config: SpeechAugmentConfig, rng: np.random.Generator) -> np.ndarray:
+    """The direct sound and a tail of decaying noise (Polack 1988), between as loud and a tenth as loud."""
+    decay_s = rng.uniform(0.1, 1.0) * config.room_s
+    times_s = np.arange(round(decay_s * SAMPLE_RATE)) / SAMPLE_RATE
+    tail = rng.standard_normal(len(times_s)) * 10 ** (-3 * times_s / decay_s)
+    tail *= 10 ** (-rng.uniform(0, 10) / 20) / np.linalg.norm(tail)
+    response = np.concatenate([[1.0], np.zeros(round(rng.uniform(0.001, 0.01) * SAMPLE_RATE)), tail])
+    size = next_fast_len(len(wave) + len(response), real=True)
+    heard = irfft(rfft(wave, size) * rfft(response.astype(np.float32), size), size)[: len(wave)]
+    return heard * np.float32(np.linalg.norm(wave) / (np.linalg.norm(heard) + 1e-9))
+
+
+#: The telephone's band (ITU-T G.712) with soft edges: gains [dB] by frequency [Hz].
+_TELEPHONE_HZ = (0, 150, 300, 3400, 3900, 8000)
+_TELEPHONE_DB = (-60, -30, 0, 0, -40, -80)
+
+
+def _over_the_telephone(wave: np.ndarray) -> np.ndarray:
+    size = next_fast_len(max(len(wave), 512), real=True)
+    gain_db = np.interp(rfftfreq(size, 1 / SAMPLE_RATE), _TELEPHONE_HZ, _TELEPHONE_DB)
+    return irfft(rfft(wave, size) * (10 ** (gain_db / 20)).astype(np.float32), size)[: len(wave)]
 
 
 def plain_text(text: str) -> str:
