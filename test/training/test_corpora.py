@@ -69,7 +69,7 @@ def write_pseudo(root: Path) -> Path:
 def test_corpora_folds_and_evaluation_need_no_torch() -> None:
     code = (
         "import sys; sys.modules.update(dict.fromkeys(['torch', 'transformers', 'lightning', 'rclpy']));"
-        "import mser_ros.training.corpora, mser_ros.corpora.folds, mser_ros.cli.evaluate;"
+        "import mser_ros.corpora.registry, mser_ros.corpora.folds, mser_ros.cli.evaluate;"
         "assert 'sklearn' not in sys.modules and 'matplotlib' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
