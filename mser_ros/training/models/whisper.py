@@ -14,7 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ...errors import SettingsError
+from ...errors import ModelError, SettingsError
+from ...model_store.catalogue import CATALOGUE
+from ...model_store.store import ModelStore
 from ...types import SAMPLE_RATE
 from ..config.settings import EncoderConfig, SpeechAugmentConfig
 from .front_end import mask_frames
@@ -89,7 +91,8 @@ class WhisperLayer(nn.Module):
 class WhisperEncoder(nn.Module):
     """Waveform -> the lowest `depth` layers of Whisper's encoder -> a learned mixture of what each gives, normalised.
 
-    `config.source`: a folder that holds CTranslate2's `model.bin`. Raises `SettingsError` where it cannot be read.
+    `config.source`: the name of a model among `mser models`, or a folder that holds CTranslate2's `model.bin`. Raises
+    `SettingsError` where it cannot be read.
     """
 
     def __init__(self, config: EncoderConfig, augment: SpeechAugmentConfig) -> None:
@@ -173,7 +176,12 @@ def _tensor(stored: dict[str, np.ndarray], name: str) -> Tensor:
 
 
 def whisper_folder(source: str) -> Path:
-    """The folder of a Whisper model. Raises `SettingsError` where it holds none."""
+    """The folder of a Whisper model, by its path or its name among `mser models`. Raises `SettingsError` for none."""
+    if source in CATALOGUE:
+        try:
+            return ModelStore().require(source)
+        except ModelError as error:
+            raise SettingsError(str(error)) from None
     folder = Path(source).expanduser()
     if not (folder / _WEIGHTS).is_file():
         raise SettingsError(f"there is no Whisper model in {folder}: name a folder that holds CTranslate2's {_WEIGHTS}")

@@ -18,6 +18,8 @@ from ...recognition.posteriors import softmax
 
 #: Where a run and each of its folds keep what they predicted, from all modalities.
 PREDICTIONS = "predictions.npz"
+#: Where it keeps what it predicted of corpora that the model had not learned from.
+TRANSFER = "transfer.npz"
 
 
 @dataclass(frozen=True, eq=False)
