@@ -200,13 +200,19 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ModalityEvidence:
-    """What one modality says by itself. `probabilities`: float32, shape (C,), or None where it was not available."""
+    """What one modality says by itself. `probabilities`: float32, shape (C,), or None where it was not available.
+
+    `in_domain`: 0..1, how sure it is that this is like what the model has learned from; -1 where nobody judged that.
+    `reason`: why it was not available.
+    """
 
     modality: str
     available: bool
     age_s: float = 0.0
     probabilities: np.ndarray | None = None
     weight: float = 0.0
+    in_domain: float = -1.0
+    reason: AbstainReason = AbstainReason.NONE
 
 
 @dataclass(frozen=True, slots=True, eq=False)

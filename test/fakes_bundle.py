@@ -21,9 +21,10 @@ def write_tiny_bundle(
     """A bundle whose speech logits grow with loudness, whose text logits count the class names among the words, and
     whose mocap logits are the mean x, y and z of the canonical joints.
 
-    `entries`: more for the manifest's entry of a modality. `fusion`: the manifest's entry; of kind 'graph' it gives the
-    sum of the features (which are the logits) of what is present, the text's times its confidence, and of the logits of
-    speech.
+    `entries`: more for the manifest's entry of a modality; where that of speech has a `domain`, the graph finds a voice
+    out of it, for the first of its reasons, that is louder than 0.1 in the mean. `fusion`: the manifest's entry; of
+    kind 'graph' it gives the sum of the features (which are the logits) of what is present, the text's times its
+    confidence, and of the logits of speech.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known: dict[str, dict] = {
@@ -38,7 +39,7 @@ def write_tiny_bundle(
     }
     chosen = {name: known[name] | entries.get(name, {}) for name in modalities or known}
     if "speech" in chosen:
-        _save(folder / "speech.onnx", _speech())
+        _save(folder / "speech.onnx", _speech(len(chosen["speech"].get("domain", ()))))
     if "text" in chosen:
         _save(folder / "text.onnx", _text())
         tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
@@ -76,18 +77,29 @@ _OUTPUTS = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for n
 _FEATURES = helper.make_node("Identity", ["logits"], ["features"])
 
 
-def _speech() -> onnx.GraphProto:
+def _speech(domain: int) -> onnx.GraphProto:
+    slope, offset = np.zeros((1, domain), np.float32), np.zeros((1, domain), np.float32)
+    slope[:, :1], offset[:, :1], offset[:, 2:] = -100, 10, -5
+    judges = [
+        helper.make_node("MatMul", ["level", "slope"], ["fall"]),
+        helper.make_node("Add", ["fall", "offset"], ["domain"]),
+    ]
     return helper.make_graph(
         [
             helper.make_node("Abs", ["waveform"], ["loud"]),
             helper.make_node("ReduceMean", ["loud", "axes"], ["level"], keepdims=1),
+            *(judges if domain else []),
             helper.make_node("MatMul", ["level", "direction"], ["logits"]),
             _FEATURES,
         ],
         "speech",
         [helper.make_tensor_value_info("waveform", TensorProto.FLOAT, [1, "samples"])],
-        _OUTPUTS,
-        [_constant("axes", np.array([1])), _constant("direction", np.array([[40, 10, -20, -10]], np.float32))],
+        [*_OUTPUTS, *([helper.make_tensor_value_info("domain", TensorProto.FLOAT, [1, domain])] if domain else [])],
+        [
+            _constant("axes", np.array([1])),
+            _constant("direction", np.array([[40, 10, -20, -10]], np.float32)),
+            *([_constant("slope", slope), _constant("offset", offset)] if domain else []),
+        ],
     )
 
 

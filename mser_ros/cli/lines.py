@@ -14,7 +14,10 @@ from ..messages.records import seconds
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _LETTERS = {"speech": "S", "text": "T", "mocap": "M"}
 
-LEGEND = "time, utterance, state, label; a bar each for {labels}; S speech, T text, M mocap (· missing); words; latency"
+LEGEND = (
+    "time, utterance, state, label; a bar each for {labels}; S speech, T text, M mocap (· missing, "
+    "? unlike what the model has learned from); words; latency"
+)
 
 
 def emotion_line(record: Mapping[str, Any], *, begin_s: float = 0.0) -> Text:
@@ -32,7 +35,8 @@ def emotion_line(record: Mapping[str, Any], *, begin_s: float = 0.0) -> Text:
         line.append(f"{value:3.0%} ".rjust(5), style="dim")
     for item in record["evidence"]:
         letter = _LETTERS.get(item["modality"], item["modality"][:1].upper())
-        line.append(letter if item["available"] else "·", style="bold" if item["available"] else "dim")
+        missing = "?" if item["in_domain"] >= 0 else "·"
+        line.append(letter if item["available"] else missing, style="bold" if item["available"] else "dim")
     if record["abstain_reason"] != "NONE":
         line.append(f"  ({record['abstain_reason'].lower().replace('_', ' ')})", style="dim")
     if record["transcript"]:

@@ -183,7 +183,8 @@ def _draw_modalities(axes: Any, finals: Sequence[Mapping[str, Any]], recording: 
                 linewidth=0.5,
                 hatch="" if best else "///",
             )
-            axes.text((start + end) / 2, row, best or "missing", ha="center", va="center", fontsize=8)
+            why = "missing" if item["reason"] in ("NO_EVIDENCE", "NONE") else item["reason"].lower().replace("_", " ")
+            axes.text((start + end) / 2, row, best or why, ha="center", va="center", fontsize=8)
     if recording.skeleton_s:
         axes.plot(np.array(recording.skeleton_s) - begin_s, np.full(len(recording.skeleton_s), len(names)), "|k", ms=5)
         names = [*names, "body seen"]

@@ -263,6 +263,8 @@ def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
                 "available": item.available,
                 "age_s": item.age_s,
                 "probabilities": [] if item.probabilities is None else [float(value) for value in item.probabilities],
+                "in_domain": item.in_domain,
+                "reason": int(item.reason),
                 "weight": item.weight,
             }
             for item in estimate.evidence

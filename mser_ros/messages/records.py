@@ -28,7 +28,14 @@ def emotion_record(fields: Mapping[str, Any]) -> Record:
         "state": EstimateState(fields["state"]).name,
         "abstain_reason": AbstainReason(fields["abstain_reason"]).name,
         "probabilities": by_label(fields["probabilities"]),
-        "evidence": [{**item, "probabilities": by_label(item["probabilities"])} for item in fields["evidence"]],
+        "evidence": [
+            {
+                **item,
+                "reason": AbstainReason(item["reason"]).name,
+                "probabilities": by_label(item["probabilities"]),
+            }
+            for item in fields["evidence"]
+        ],
     }
 
 

@@ -18,11 +18,13 @@ from typing import Any, TypeVar
 from ..errors import BundleError
 from ..mocap.layouts import MARKER_LAYOUT
 from ..resources import default_bundle_dir
-from ..types import SAMPLE_RATE
+from ..types import SAMPLE_RATE, AbstainReason
 
 #: The manifest format that this version reads and writes.
 FORMAT = 1
 MANIFEST = "manifest.json"
+#: The first of what a graph's output 'domain' tells apart.
+IN_DOMAIN = "in_domain"
 
 T = TypeVar("T")
 
@@ -42,6 +44,10 @@ class ModalitySpec:
     fusion. `languages`: BCP 47 tags that a text model was trained for; empty: any. `sample_rate` [Hz], `max_s` and
     `normalise` (zero mean, unit variance per utterance) belong to waveforms; `tokenizer`, `max_tokens` to tokens;
     `rate_hz`, `window_s` to skeletons; `min_s` is the least evidence in seconds.
+
+    `domain`: what the graph's output of that name tells apart, 'in_domain' first and then reasons to abstain (names of
+    `AbstainReason` in lower case); empty: the graph does not judge that. Evidence of which the share of 'in_domain' is
+    below `least_in_domain` does not count.
     """
 
     graph: str
@@ -57,6 +63,8 @@ class ModalitySpec:
     languages: tuple[str, ...] = ()
     rate_hz: float = 15.0
     window_s: float = 5.0
+    domain: tuple[str, ...] = ()
+    least_in_domain: float = 0.5
     licence: str = ""
     precision: str = "fp32"
     trained_on: tuple[str, ...] = ()
@@ -227,6 +235,12 @@ def _check(bundle: Bundle) -> None:
         positive = (spec.temperature, spec.sample_rate, spec.max_s, spec.max_tokens, spec.rate_hz, spec.window_s)
         if not (all(map(_is_positive, positive)) and all(0 <= value < math.inf for value in (spec.weight, spec.min_s))):
             raise refuse(f"a number of '{name}' is out of range")
+        if spec.domain and not (
+            len(spec.domain) > 1
+            and spec.domain[0] == IN_DOMAIN
+            and all(reason.upper() in AbstainReason.__members__ for reason in spec.domain[1:])
+        ):
+            raise refuse(f"what '{name}' tells apart is unknown to this version")
     if fusion.kind not in ("log_linear", "graph"):
         raise refuse(f"fusion '{fusion.kind}' is unknown to this version")
     if not _is_positive(fusion.temperature):

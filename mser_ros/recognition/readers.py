@@ -21,6 +21,7 @@ from ..settings import EmotionSettings
 from ..types import NS_PER_S, AbstainReason, Transcript, Utterance, Waveform
 from .bundle import Bundle, ModalitySpec
 from .graph import Graph
+from .posteriors import softmax
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,12 +29,14 @@ class Reading:
     """What one modality gave: the outputs of its graph, or the reason why there are none.
 
     `age_s`: from the end of its evidence to the end of the utterance. `gate` (0..1): how far the evidence itself is to
-    be believed.
+    be believed. `in_domain`: 0..1, how sure the graph is that this is like what it has learned from; -1 where it does
+    not judge that.
     """
 
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict)
     age_s: float = 0.0
     gate: float = 1.0
+    in_domain: float = -1.0
     reason: AbstainReason = AbstainReason.NO_EVIDENCE
 
 
@@ -56,6 +59,19 @@ def create_reader(name: str, bundle: Bundle, settings: EmotionSettings) -> Reade
     if name == "text":
         return TextReader(spec, graph, _load_tokenizer(bundle, spec))
     return MocapReader(spec, graph)
+
+
+def judge(outputs: Mapping[str, np.ndarray], spec: ModalitySpec, *, age_s: float = 0.0, gate: float = 1.0) -> Reading:
+    """The reading of a graph's outputs: without them where the graph itself finds its input too unlike what it has
+    learned from, for what it says of that means nothing."""
+    if "domain" not in outputs:
+        return Reading(outputs, age_s, gate)
+    shares = softmax(outputs["domain"][0])
+    in_domain = float(shares[0])
+    if in_domain >= spec.least_in_domain:
+        return Reading(outputs, age_s, gate, in_domain)
+    reason = AbstainReason[spec.domain[1 + int(shares[1:].argmax())].upper()]
+    return Reading(age_s=age_s, in_domain=in_domain, reason=reason)
 
 
 def last_seconds(samples: np.ndarray, max_s: float, sample_rate: int) -> np.ndarray:
@@ -98,7 +114,7 @@ class SpeechReader:
         reason = self._unusable(audio)
         if reason is not AbstainReason.NONE:
             return Reading(reason=reason)
-        return Reading(self.run(audio.samples))
+        return judge(self.run(audio.samples), spec)
 
     def run(self, samples: np.ndarray) -> Mapping[str, np.ndarray]:
         """The graph's outputs for a waveform, float32 (samples,) in -1..1."""
@@ -131,7 +147,7 @@ class TextReader:
         if transcript is None or not self._understands(transcript):
             return Reading()
         gate = 1.0 if transcript.confidence is None else float(np.clip(transcript.confidence, 0.0, 1.0))
-        return Reading(self.run(transcript.text), gate=gate) if gate > 0 else Reading()
+        return judge(self.run(transcript.text), self._spec, gate=gate) if gate > 0 else Reading()
 
     def run(self, text: str) -> Mapping[str, np.ndarray]:
         """The graph's outputs for a transcript; none where it holds no token."""
@@ -177,7 +193,7 @@ class MocapReader:
             if motion is None:
                 return Reading()
             positions, mask = motion.positions, motion.mask
-        return Reading(self.run(positions, mask), age_s=max(0, utterance.end_ns - newest_ns) / NS_PER_S)
+        return judge(self.run(positions, mask), spec, age_s=max(0, utterance.end_ns - newest_ns) / NS_PER_S)
 
     def warm_up(self) -> Mapping[str, np.ndarray]:
         spec = self._spec

@@ -151,6 +151,8 @@ class EmotionRecognizer:
                 reading.age_s,
                 decision.posteriors.get(name),
                 decision.weights.get(name, 0.0),
+                reading.in_domain,
+                AbstainReason.NONE if reading.outputs else reading.reason,
             )
             for name, reading in readings.items()
         )
@@ -181,13 +183,19 @@ class EmotionRecognizer:
         readings = {}
         for name, reader in self._readers.items():
             outputs = reader.warm_up()
-            self._check_outputs(self.bundle.modalities[name].graph, outputs, wanted)
+            self._check_outputs(
+                self.bundle.modalities[name].graph, outputs, wanted, self.bundle.modalities[name].domain
+            )
             readings[name] = Reading(outputs)
         if self._fusion is not None:
             self._check_outputs(self.bundle.fusion.graph, self._run_fusion(readings), "logits")
 
-    def _check_outputs(self, graph: str, outputs: Mapping[str, np.ndarray], wanted: str) -> None:
+    def _check_outputs(
+        self, graph: str, outputs: Mapping[str, np.ndarray], wanted: str, domain: Sequence[str] = ()
+    ) -> None:
         why = "" if wanted in outputs else f"has no output '{wanted}'"
+        if ("domain" in outputs) != bool(domain) or (domain and outputs["domain"].shape != (1, len(domain))):
+            why = "does not tell apart what the manifest says it does"
         for name, values in outputs.items():
             if name.endswith("logits") and values.shape != (1, len(self.bundle.labels)):
                 why = f"gives {name} of shape {values.shape} for {len(self.bundle.labels)} labels"

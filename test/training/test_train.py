@@ -519,6 +519,4 @@ def test_each_corpus_is_also_predicted_by_a_model_that_learned_from_the_others_a
 def test_transfer_needs_another_corpus_and_encoders_of_no_run(voices: Path, run: Path, tmp_path: Path) -> None:
     config = small(voices)
     with pytest.raises(SettingsError, match="needs two corpora or more"):
-        run_experiment(
-            dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, transfer=True)), tmp_path / "run"
-        )
+        run_experiment(dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, transfer=True)), tmp_path / "run")

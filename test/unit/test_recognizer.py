@@ -307,6 +307,64 @@ def test_audio_of_another_rate_is_an_error_that_names_the_cure(recognizer: Emoti
         recognizer.recognize(utterance(audio=voice(rate=8000)))
 
 
+DOMAIN = {"domain": ["in_domain", "out_of_distribution", "not_speech"]}
+
+
+@pytest.fixture(scope="module")
+def judging(tmp_path_factory: pytest.TempPathFactory) -> EmotionRecognizer:
+    """Finds voices louder than 0.1 unlike what it has learned from."""
+    return EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path_factory.mktemp("judging"), speech=DOMAIN)))
+
+
+def test_a_voice_unlike_what_was_learned_from_counts_nothing_and_says_why(judging: EmotionRecognizer) -> None:
+    loud = judging.recognize(utterance(audio=voice(0.3)))
+    spoken = evidence(loud, "speech")
+    assert (spoken.available, spoken.probabilities, spoken.weight) == (False, None, 0.0)
+    assert spoken.reason is AbstainReason.OUT_OF_DISTRIBUTION
+    assert spoken.in_domain == pytest.approx(0, abs=1e-6)
+    np.testing.assert_array_equal(
+        loud.probabilities, judging.recognize(utterance(), modalities=("text", "mocap")).probabilities
+    )
+    assert (loud.abstain_reason, loud.label) != (AbstainReason.OUT_OF_DISTRIBUTION, UNKNOWN)
+
+
+def test_a_voice_like_what_was_learned_from_counts_and_tells_how_like_it_is(judging: EmotionRecognizer) -> None:
+    quiet = judging.recognize(utterance(audio=voice(0.05)))
+    spoken = evidence(quiet, "speech")
+    assert spoken.available
+    assert spoken.reason is AbstainReason.NONE
+    in_domain, *others = np.exp([10 - 100 * 0.05, 0, -5])
+    assert spoken.in_domain == pytest.approx(in_domain / (in_domain + sum(others)), abs=1e-4)
+    assert evidence(quiet, "text").in_domain == -1
+
+
+def test_nothing_but_what_is_unlike_everything_learned_makes_the_estimate_abstain(judging: EmotionRecognizer) -> None:
+    estimate = judging.recognize(replace(only("speech"), audio=voice(0.3)))
+    assert (estimate.label, estimate.confidence) == (UNKNOWN, 0.0)
+    assert estimate.abstain_reason is AbstainReason.OUT_OF_DISTRIBUTION
+
+
+def test_how_like_it_must_be_is_the_bundles_to_say(tmp_path: Path) -> None:
+    strict = DOMAIN | {"least_in_domain": 0.999}
+    recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "bundle", speech=strict)))
+    assert not evidence(recognizer.recognize(utterance(audio=voice(0.05))), "speech").available
+
+
+@pytest.mark.parametrize("domain", [["in_domain"], ["other", "not_speech"], ["in_domain", "nonsense"]])
+def test_a_bundle_that_tells_apart_what_nobody_knows_is_refused(tmp_path: Path, domain: list[str]) -> None:
+    with pytest.raises(BundleError, match="what 'speech' tells apart is unknown to this version"):
+        load_bundle(write_tiny_bundle(tmp_path / "bundle", speech={"domain": domain}))
+
+
+def test_a_graph_that_tells_apart_something_else_than_the_manifest_says_is_refused(tmp_path: Path) -> None:
+    folder = write_tiny_bundle(tmp_path / "bundle", speech=DOMAIN)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["modalities"]["speech"]["domain"] = ["in_domain", "not_speech"]
+    write_manifest(folder, manifest)
+    with pytest.raises(BundleError, match="does not tell apart what the manifest says"):
+        EmotionRecognizer(load_bundle(folder))
+
+
 def test_of_a_long_utterance_the_newest_audio_counts(tmp_path: Path) -> None:
     recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "b", speech={"max_s": 1.0})))
     loud_then_soft = Waveform(np.concatenate([voice(0.5, seconds=3).samples, voice(0.05).samples]), 16000)

