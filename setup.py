@@ -28,6 +28,7 @@ ROBOT = [
     "vosk>=0.3.45",
 ]
 TRAIN = [
+    "espeakng-loader>=0.2",
     "lightning>=2.4",
     "nvidia-ml-py>=12.535",
     "onnx>=1.17",

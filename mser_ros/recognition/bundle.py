@@ -23,6 +23,8 @@ from ..types import SAMPLE_RATE, AbstainReason
 #: The manifest format that this version reads and writes.
 FORMAT = 1
 MANIFEST = "manifest.json"
+#: Evidence that is less surely in the domain does not count, unless a bundle says otherwise.
+LEAST_IN_DOMAIN = 0.5
 #: The first of what a graph's output 'domain' tells apart.
 IN_DOMAIN = "in_domain"
 
@@ -64,7 +66,7 @@ class ModalitySpec:
     rate_hz: float = 15.0
     window_s: float = 5.0
     domain: tuple[str, ...] = ()
-    least_in_domain: float = 0.5
+    least_in_domain: float = LEAST_IN_DOMAIN
     licence: str = ""
     precision: str = "fp32"
     trained_on: tuple[str, ...] = ()

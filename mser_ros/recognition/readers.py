@@ -62,14 +62,14 @@ def create_reader(name: str, bundle: Bundle, settings: EmotionSettings) -> Reade
 
 
 def judge(outputs: Mapping[str, np.ndarray], spec: ModalitySpec, *, age_s: float = 0.0, gate: float = 1.0) -> Reading:
-    """The reading of a graph's outputs: without them where the graph itself finds its input too unlike what it has
-    learned from, for what it says of that means nothing."""
+    """The reading of a graph's outputs, believed as far as the graph finds its input like what it has learned from:
+    where that is too little, what it says means nothing and is left out."""
     if "domain" not in outputs:
         return Reading(outputs, age_s, gate)
     shares = softmax(outputs["domain"][0])
     in_domain = float(shares[0])
     if in_domain >= spec.least_in_domain:
-        return Reading(outputs, age_s, gate, in_domain)
+        return Reading(outputs, age_s, gate * in_domain, in_domain)
     reason = AbstainReason[spec.domain[1 + int(shares[1:].argmax())].upper()]
     return Reading(age_s=age_s, in_domain=in_domain, reason=reason)
 

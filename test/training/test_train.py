@@ -520,3 +520,20 @@ def test_transfer_needs_another_corpus_and_encoders_of_no_run(voices: Path, run:
     config = small(voices)
     with pytest.raises(SettingsError, match="needs two corpora or more"):
         run_experiment(dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, transfer=True)), tmp_path / "run")
+
+
+def test_a_judge_of_what_is_like_the_people_is_fitted_beside_every_network(voices: Path, tmp_path: Path) -> None:
+    pytest.importorskip("espeakng_loader", reason="synthetic voices are missing: call make setup-dev")
+    config = dataclasses.replace(
+        small(voices, epochs=1), in_domain=True, folds=FoldsConfig(count=4, only=1, final=True)
+    )
+    summary = run_experiment(config, tmp_path / "run", log=lambda _text: None)
+    found = json.loads((tmp_path / "run" / "fold0" / "domain.json").read_text())
+    assert len(found["people_out"]) == 1
+    assert {"synthetic voice", "overlapping voices", "silence", "motor"} <= set(found["kinds"])
+    assert all(0 <= value <= 1 for kind in found["kinds"].values() for value in kind.values())
+    assert summary["in_domain"]["kinds"].keys() == found["kinds"].keys()
+    rows = OutOfFold.load(tmp_path / "run" / "predictions.npz")
+    out = found["people_out"][f"voices-{rows.person[0]}"]
+    assert np.mean(~rows.answered) == pytest.approx(out, abs=1e-3)
+    np.testing.assert_allclose(rows.believed, rows.logits * (rows.in_domain * rows.answered)[:, None], rtol=1e-6)

@@ -249,6 +249,9 @@ class ExperimentConfig:
     threads: int = setting(2, "Threads on a CPU", low=1, high=256)
     devices: int = setting(1, "Processes that train together, each on a GPU if there is one", low=1, high=64)
     cache: str = setting("", "Folder for the features of frozen encoders; empty: '.features' beside the run folder")
+    in_domain: bool = setting(
+        False, "Whether a judge of what is like the people of these corpora is fitted as well (speech, bodies)"
+    )
     corpora: tuple[CorpusConfig, ...] = ()
     folds: FoldsConfig = group(FoldsConfig)
     inputs: InputConfig = group(InputConfig)

@@ -11,6 +11,7 @@ import numpy as np
 from ...errors import SettingsError
 from ...labels import LABELS
 from ...recognition.bundle import load_bundle, write_manifest
+from ..fit.domain import restore_judge
 from ..fit.fitting import restore
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
@@ -73,7 +74,8 @@ def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, log: Log) ->
     network = restore(config, run.final_weights)
     graph = folder / f"{modality}.onnx"
     samples = load_data(config, limit=CHECKED, log=lambda _text: None).samples
-    write_graph(network, modality, config, graph)
+    judge = restore_judge(config, network, run.final_weights.parent) if config.in_domain else None
+    write_graph(network, modality, config, graph, judge=judge)
     made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, log=log)
     return modality_entry(run, modality, folder, run.rows(), *made[modality])
 

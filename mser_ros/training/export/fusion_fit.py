@@ -47,7 +47,7 @@ def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *,
     posteriors: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     people: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     for name, part in rows.items():
-        probabilities = softmax(part.logits / temperatures[name])
+        probabilities = softmax(part.believed / temperatures[name])
         for label in range(len(LABELS)):
             chosen = _draw(part, label, rng)
             posteriors[name].append(probabilities[chosen])

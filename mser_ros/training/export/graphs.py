@@ -15,6 +15,7 @@ from ...labels import LABELS
 from ...mocap.layouts import JOINTS, MARKER_BINS, MARKERS
 from ...types import SAMPLE_RATE
 from ..config.settings import ExperimentConfig
+from ..models.domain import DomainHead
 from ..models.front_end import FrontEnd
 from ..models.fusion import ConcatFusion, FusionNetwork, Stream
 from ..models.pooling import Encoded
@@ -24,21 +25,23 @@ OPSET = 18
 
 
 class SpeechGraph(nn.Module):
-    """waveform (1, samples) -> logits (1, C), features (1, D); of a network of several streams features (1, T, D) and,
-    where it has a head for this one, logits."""
+    """waveform (1, samples) -> logits (1, C), features (1, D) and, with a judge, domain (1, K); of a network of several
+    streams features (1, T, D) and, where it has a head for this one, logits."""
 
     modality = "speech"
 
-    def __init__(self, network: nn.Module) -> None:
+    def __init__(self, network: nn.Module, judge: DomainHead | None = None) -> None:
         super().__init__()
         self.network = network
+        self.judge = judge
 
     def forward(self, waveform: Tensor) -> tuple[Tensor, ...]:
         return self._run({"waveform": waveform})
 
     def _run(self, inputs: dict[str, Tensor]) -> tuple[Tensor, ...]:
         if not isinstance(self.network, FusionNetwork):
-            return tuple(self.network({self.modality: inputs})[:2])
+            output = self.network({self.modality: inputs})
+            return output[:2] if self.judge is None else (*output[:2], self.judge(output.encoded))
         stream = self.network.stream(self.modality, inputs)
         return (stream.encoded.frames,) if stream.logits is None else (stream.logits, stream.encoded.frames)
 
@@ -99,21 +102,23 @@ def example_inputs(modality: str, config: ExperimentConfig) -> dict[str, Tensor]
     return {"positions": torch.randn(1, frames, joints, 3), "mask": torch.ones(1, frames, joints)}
 
 
-def write_graph(network: nn.Module, modality: str, config: ExperimentConfig, path: Path) -> None:
+def write_graph(
+    network: nn.Module, modality: str, config: ExperimentConfig, path: Path, *, judge: DomainHead | None = None
+) -> None:
     """Export the fp32 network of one modality; time is dynamic, the batch is one utterance."""
     inputs = example_inputs(modality, config)
     is_free = not (modality == "mocap" and config.reads_markers)
     hearing = [m for m in network.modules() if isinstance(m, PretrainedEncoder) and m.modality == modality == "speech"]
     least = max([2, *(encoder.least for encoder in hearing)])
     length = torch.export.Dim("length", min=least)
-    graph = GRAPHS[modality](network)
+    graph = GRAPHS[modality](network, judge)
     with torch.inference_mode():
         count = len(graph.eval()(**inputs))
     _export(
         graph,
         inputs,
         path,
-        outputs=["logits", "features"][-count:],
+        outputs=["logits", "features", "domain"] if judge is not None else ["logits", "features"][-count:],
         shapes={name: {TIME_AXIS: length} if is_free else None for name in inputs},
     )
 

@@ -32,7 +32,8 @@ class Temperatures:
         """`rows`, or what other modalities said of the same items, each by its held-out temperature."""
         keys = zip(rows.source.tolist(), rows.item_id.tolist(), strict=True)
         temperatures = np.array([self.held_out[key] for key in keys])
-        return Predictions(rows.label, softmax(rows.logits / temperatures[:, None]), rows.cluster)
+        posteriors = softmax(rows.believed / temperatures[:, None])
+        return Predictions(rows.label, posteriors, rows.cluster, answered=rows.answered)
 
 
 def fit_temperatures(rows: OutOfFold) -> Temperatures:
@@ -61,7 +62,8 @@ def balanced_temperature(rows: OutOfFold) -> float:
         part = rows.of(source)
         parts.append(part.select(np.arange(max(counts)) % count))
     together = OutOfFold.join(parts)
-    return fit_temperature(together.logits.astype(np.float64), together.label)
+    together = together.select(together.answered)
+    return fit_temperature(together.believed.astype(np.float64), together.label)
 
 
 def halves(rows: OutOfFold, *, seed: int = 0) -> np.ndarray:

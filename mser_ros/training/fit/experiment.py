@@ -33,8 +33,10 @@ from ..runs.predictions import PREDICTIONS, TRANSFER, OutOfFold, describe, subse
 from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
+from ..samples.inputs import Sample
 from ..samples.origin import origin_of
 from ..samples.variants import with_variants
+from .domain import FOUND, can_judge, fit_domain, summarise_judges
 from .fitting import FITTED, Fitted, fit, leads, predict_subsets
 
 Log = Callable[[str], None]
@@ -49,6 +51,8 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
     if not leads():
         log = _silent
     check_run(config, folder)
+    if config.in_domain and not can_judge(config):
+        raise SettingsError("in_domain is for experiments of one modality, voices or bodies: set it to false")
     build_model(config, fold="fold0")  # what it lacks is better told before minutes of reading than after
     for run in encoder_runs(config):
         read_corpora(run)
@@ -94,6 +98,11 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
         rows = OutOfFold.join([part[PREDICTIONS] for part in transferred])
         rows.save(folder / TRANSFER)
         summary["transfer"] = summarise(rows, [])
+    if config.in_domain:
+        summary["in_domain"] = summarise_judges([folder / f"fold{number}" for number in range(len(plan))])
+        summary["in_domain"]["transfer"] = {
+            fold.name: summarise_judges([folder / fold.name])["people_out"] for fold in transfers
+        }
     summary["synthetic"] = [source for source in predictions.sources if _mark(data, source)]
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     for source in predictions.sources:
@@ -179,13 +188,18 @@ def _run_fold(
         epochs=epochs,
     )
     tested = [data.samples[index] for index in fold.test]
+    in_domain = None
+    if config.in_domain:
+        found = fit_domain(config, network, train=_named(data, fold.train), test=_named(data, fold.test), folder=folder)
+        in_domain = found.in_domain
+        log(f"{title}: {found}")
     predicted = predict_subsets(config, network, tested, list(subsets.values()))
     items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
     out = {}
     for name, found in reversed(list(zip(subsets, predicted.logits, strict=True))):
         there = np.isfinite(found).all(1)
         affect = predicted.affect if name == PREDICTIONS else None
-        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, affect).select(there)
+        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, affect, in_domain).select(there)
         if leads():
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
@@ -199,6 +213,11 @@ def _run_fold(
 def _with_features(config: ExperimentConfig, data: Data, folder: Path) -> Data:
     cache = Path(config.cache).expanduser() if config.cache else folder.parent.parent / ".features"
     return replace(data, samples=with_features(config, data.samples, fold=folder.name, cache=cache))
+
+
+def _named(data: Data, indices: Sequence[int]) -> list[tuple[str, Sample]]:
+    """People and their samples."""
+    return [(f"{data.items[index].corpus}-{data.items[index].person}", data.samples[index]) for index in indices]
 
 
 def _sides(data: Data, fold: split.Fold) -> dict[str, People]:
@@ -219,13 +238,21 @@ def _run_final(
 ) -> None:
     """Train on everybody, for as long as was best in the folds; with a single fold its model is the final one."""
     final = folder / "final"
-    if len(plan) > 1 and not (final / FITTED).is_file():
+    if len(plan) > 1 and not _is_done(config, final):
         trained = _trained_on(config, data, plan)
         data = _with_features(config, data, final)
         folds = [folder / f"fold{number}" / BEST for number in range(len(plan))]
         everybody = data.repeated(trained)
-        fit(config, train=everybody, validation=None, folder=final, title="final", epochs=epochs, folds=folds)
+        network, _ = fit(
+            config, train=everybody, validation=None, folder=final, title="final", epochs=epochs, folds=folds
+        )
+        if config.in_domain:
+            fit_domain(config, network, train=_named(data, trained), test=(), folder=final)
         log(f"final model: {epochs} epochs on everybody")
+
+
+def _is_done(config: ExperimentConfig, final: Path) -> bool:
+    return (final / FITTED).is_file() and (not config.in_domain or (final / FOUND).is_file())
 
 
 def _trained_on(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]) -> Sequence[int]:

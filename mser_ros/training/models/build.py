@@ -33,7 +33,8 @@ class UnimodalModel(nn.Module):
 
     def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:
         """The graph's inputs of this modality, by name, plus `lengths` -> logits (B, C), features (B, H)."""
-        return self.classifier(encode(self.encoder, inputs[self.modality]))
+        encoded = encode(self.encoder, inputs[self.modality])
+        return self.classifier(encoded)._replace(encoded=encoded)
 
 
 class Ensemble(nn.Module):
@@ -44,9 +45,13 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, inputs: Inputs, present: Tensor | None = None, confidence: Tensor | None = None) -> Output:
-        """As the members; features are those of the members side by side."""
+        """As the members; features are those of the members side by side, frames those of the first."""
         outputs = [member(inputs) for member in self.members]
-        return Output(torch.stack([o.logits for o in outputs]).mean(0), torch.cat([o.features for o in outputs], 1))
+        return Output(
+            torch.stack([o.logits for o in outputs]).mean(0),
+            torch.cat([o.features for o in outputs], 1),
+            encoded=outputs[0].encoded,
+        )
 
 
 def build_encoder(modality: str, experiment: ExperimentConfig, *, fold: str = "") -> nn.Module:

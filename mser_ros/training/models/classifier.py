@@ -15,12 +15,14 @@ Inputs = dict[str, dict[str, Tensor]]
 
 class Output(NamedTuple):
     """`logits`: (B, C). `features`: (B, D), what stands before the classifier. `unimodal`: logits (B, C) of a head for
-    each modality, if there are such heads. `affect`: valence and arousal (B, 2), -1..1, if they are estimated."""
+    each modality, if there are such heads. `affect`: valence and arousal (B, 2), -1..1, if they are estimated.
+    `encoded`: the frames of the only encoder."""
 
     logits: Tensor
     features: Tensor
     unimodal: Mapping[str, Tensor] = {}
     affect: Tensor | None = None
+    encoded: Encoded | None = None
 
 
 class Classifier(nn.Module):

@@ -14,6 +14,7 @@ from ...errors import SettingsError
 from ...evaluation.metrics import Predictions
 from ...evaluation.resampling import SOURCES
 from ...labels import LABELS
+from ...recognition.bundle import LEAST_IN_DOMAIN
 from ...recognition.posteriors import softmax
 
 #: Where a run and each of its folds keep what they predicted, from all modalities.
@@ -28,6 +29,8 @@ class OutOfFold:
 
     `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `affect` and
     `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not known.
+    `in_domain`: float32 (N,), 0..1, how sure the judge was that the item is like what the model has learned from, NaN
+    where there was none.
     """
 
     source: np.ndarray
@@ -39,11 +42,12 @@ class OutOfFold:
     logits: np.ndarray
     affect: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     affect_truth: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
+    in_domain: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
 
     def __post_init__(self) -> None:
-        for name in ("affect", "affect_truth"):
+        for name, shape in (("affect", (len(self), 2)), ("affect_truth", (len(self), 2)), ("in_domain", (len(self),))):
             if not len(getattr(self, name)):
-                object.__setattr__(self, name, np.full((len(self.label), 2), np.nan, np.float32))
+                object.__setattr__(self, name, np.full(shape, np.nan, np.float32))
 
     def __len__(self) -> int:
         return len(self.label)
@@ -65,6 +69,17 @@ class OutOfFold:
         """Everybody who can be heard, read or seen; of synthetic items the source people."""
         joined = [name for name in self.cluster.tolist() if SOURCES in name]
         return {person for name in joined for person in name.split(SOURCES)} or set(self.person.tolist())
+
+    @property
+    def answered(self) -> np.ndarray:
+        """Whether the robot would use each row, bool (N,): it leaves out what is not in the domain."""
+        return ~(self.in_domain < LEAST_IN_DOMAIN)
+
+    @property
+    def believed(self) -> np.ndarray:
+        """The logits (N, C) as far as the robot believes them: less of what is less like what was learned from."""
+        share = np.where(np.isfinite(self.in_domain), self.in_domain, 1.0) * self.answered
+        return self.logits * share[:, None].astype(np.float32)
 
     def predictions(self, temperature: float = 1.0) -> Predictions:
         """As the evaluation wants them."""
@@ -97,9 +112,15 @@ def subset_file(subset: Sequence[str], modalities: Sequence[str] = ()) -> str:
 
 
 def describe(
-    items: Sequence[Item], sources: Sequence[str], logits: np.ndarray, fold: str, affect: np.ndarray | None = None
+    items: Sequence[Item],
+    sources: Sequence[str],
+    logits: np.ndarray,
+    fold: str,
+    affect: np.ndarray | None = None,
+    in_domain: np.ndarray | None = None,
 ) -> OutOfFold:
-    """OutOfFold with the identity of their items. `affect`: (N, 2), if the network estimates it."""
+    """OutOfFold with the identity of their items. `affect`: (N, 2), if the network estimates it. `in_domain`: (N,), if
+    there is a judge."""
     truth = [[np.nan if value is None else value for value in (item.valence, item.arousal)] for item in items]
     return OutOfFold(
         source=np.array(sources, str),
@@ -111,4 +132,5 @@ def describe(
         logits=logits.astype(np.float32),
         affect=np.full((len(items), 2), np.nan, np.float32) if affect is None else affect.astype(np.float32),
         affect_truth=np.array(truth, np.float32).reshape(len(items), 2),
+        in_domain=np.full(len(items), np.nan, np.float32) if in_domain is None else in_domain.astype(np.float32),
     )

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 from scipy.signal import butter, sosfilt
 
-from ...types import SAMPLE_RATE
+from ....types import SAMPLE_RATE
 
 Make = Callable[[int, np.random.Generator], np.ndarray]
 _EQUAL = 2 ** (1 / 12)

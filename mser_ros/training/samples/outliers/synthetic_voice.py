@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Iterator
-from functools import cache
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import numpy as np
 import soxr
 
-from ...errors import DependencyError
-from ...types import SAMPLE_RATE
+from ....errors import DependencyError
+from ....types import SAMPLE_RATE
 
 #: Languages with the variants that the package has.
 VOICES = tuple(
@@ -57,7 +58,7 @@ class _Synthesiser:
             self._parts.append(np.ctypeslib.as_array(samples, (count,)).copy())
         return 0
 
-    def speak(self, text: str, *, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
+    def speak(self, text: str, voice: str, words_per_minute: int, pitch: int) -> np.ndarray:
         self._parts.clear()
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise DependencyError(f"espeak-ng has no voice '{voice}': install espeakng-loader again")
@@ -70,21 +71,22 @@ class _Synthesiser:
         return soxr.resample(wave, self.rate_hz, SAMPLE_RATE)
 
 
-@cache
-def _synthesiser() -> _Synthesiser:
-    return _Synthesiser()
-
-
-def synthetic_voices(count: int, rng: np.random.Generator) -> Iterator[tuple[str, np.ndarray]]:
-    """The voice and what it says, float32 (samples,) at 16 kHz, of any pitch and speed. Raises `DependencyError`."""
-    for number in range(count):
-        voice = VOICES[number % len(VOICES)]
-        yield (
-            voice,
-            _synthesiser().speak(
-                str(rng.choice(SENTENCES)),
-                voice=voice,
-                words_per_minute=int(rng.integers(110, 210)),
-                pitch=int(rng.integers(15, 85)),
-            ),
+def synthetic_voices(count: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """What voices say at any pitch and speed, float32 (samples,) at 16 kHz. Raises `DependencyError`."""
+    jobs = [
+        (
+            str(rng.choice(SENTENCES)),
+            VOICES[number % len(VOICES)],
+            int(rng.integers(110, 210)),
+            int(rng.integers(15, 85)),
         )
+        for number in range(count)
+    ]
+    # The library remembers what it said before, and says the next sentence a little otherwise: each time a new process.
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        yield from process.submit(_speak, jobs).result()
+
+
+def _speak(jobs: Sequence[tuple[str, str, int, int]]) -> list[np.ndarray]:
+    synthesiser = _Synthesiser()
+    return [synthesiser.speak(*job) for job in jobs]
