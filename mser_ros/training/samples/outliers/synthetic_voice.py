@@ -62,6 +62,7 @@ class _Synthesiser:
         self._parts.clear()
         if self._library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise DependencyError(f"espeak-ng has no voice '{voice}': install espeakng-loader again")
+        self._library.espeak_ng_SetRandSeed(ctypes.c_long(0))
         self._library.espeak_SetParameter(_RATE, words_per_minute, 0)
         self._library.espeak_SetParameter(_PITCH, pitch, 0)
         spoken = text.encode()
