@@ -86,6 +86,8 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
     ]
     if rows:
         lines += ["| modality | corpus | items | UA | WA | ECE | recall |", "|---|---|---|---|---|---|---|", *rows]
+    lines += _transfer(modalities)
+    lines += _judges(modalities)
     if fused:
         lines += [
             *([""] if rows else []),
@@ -101,6 +103,53 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
             "",
             "Valence and arousal are estimated by the fusion graph, not read off the classes; their concordance with "
             f"what people rated, out of fold: {', '.join(found) or 'not measured'}.",
+        ]
+    return lines
+
+
+def _transfer(modalities: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"| {name} | {source} | {_row(figures)} |"
+        for name, entry in modalities.items()
+        for source, figures in entry.get("transfer", {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "Other recordings, other people, another language: each corpus as judged by a model that learned from the "
+        "others alone. Expect this of a corpus that nobody has trained on. What is not like anything learned from "
+        "stays unanswered, and counts as wrong here.",
+        "",
+        "| modality | corpus | items | UA | WA | ECE | recall |",
+        "|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _judges(modalities: Mapping[str, Any]) -> list[str]:
+    """What the judges make of people and of outliers whom they have not met."""
+    lines = []
+    for name, entry in modalities.items():
+        if not (found := entry.get("judge")):
+            continue
+        people = [f"{share:.1%} of {corpus}" for corpus, share in found["people_out"].items()]
+        people += [
+            f"{share:.1%} of {corpus} by a judge that knows only the others"
+            for judged in found["transfer"].values()
+            for corpus, share in judged.items()
+        ]
+        lines += [
+            "",
+            f"In or out of domain ({name}). People whom the judge has not met and takes for something else: "
+            f"{', '.join(people)}; of one person at most {found['worst_person_out']:.1%}.",
+            "",
+            "| outliers | AUROC | called out | AUROC, kind never shown | called out, kind never shown |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {kind} | {row['auroc']:.3f} | {row['out']:.1%} | {row['auroc_unmet']:.3f} | {row['out_unmet']:.1%} |"
+            for kind, row in found["kinds"].items()
         ]
     return lines
 

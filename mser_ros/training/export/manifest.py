@@ -8,16 +8,18 @@ from typing import Any
 
 from ...errors import SettingsError
 from ...evaluation.metrics import score
+from ...recognition.bundle import IN_DOMAIN
 from ..config.files import overrides_of, read_config
 from ..config.settings import ExperimentConfig
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
 from ..runs.warm_start import encoder_runs
 from ..samples.inputs import how_fed, tokenizer_json
+from ..samples.outliers.draw import REASONS
 from .agreement import Agreement
 from .fusion_fit import figures
 from .licences import weights_licence
-from .temperatures import fit_temperatures
+from .temperatures import fit_temperatures, shipped
 
 
 def modality_entry(
@@ -48,6 +50,13 @@ def modality_entry(
             source: {"synthetic": run.synthetic([source]), **figures(score(temperatures.predictions(rows.of(source))))}
             for source in rows.sources
         }
+        if (unmet := run.transfer) is not None:
+            entry["transfer"] = {
+                source: figures(score(shipped(unmet.of(source), temperatures.shipped))) for source in unmet.sources
+            }
+    if run.config.in_domain:
+        entry["domain"] = [IN_DOMAIN, *(reason.name.lower() for reason in REASONS[modality])]
+        entry["judge"] = dict(run.in_domain)
     if run.config.notes:
         entry["protocol"] = run.config.notes
     return {**entry, "base": stream.source} if stream.source else entry

@@ -54,6 +54,11 @@ def fit_temperatures(rows: OutOfFold) -> Temperatures:
     return Temperatures(shipped, held_out, method)
 
 
+def shipped(rows: OutOfFold, temperature: float) -> Predictions:
+    """What the robot says of rows that no temperature was fitted on."""
+    return Predictions(rows.label, softmax(rows.believed / temperature), rows.cluster, answered=rows.answered)
+
+
 def balanced_temperature(rows: OutOfFold) -> float:
     """The temperature that fits best when every source counts alike."""
     counts = [len(rows.of(source)) for source in rows.sources]

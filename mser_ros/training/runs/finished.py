@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,7 +17,7 @@ from ...types import Modalities, subsets_of
 from ..config.files import read_config
 from ..config.settings import ExperimentConfig
 from .folder import read_corpora
-from .predictions import OutOfFold, subset_file
+from .predictions import TRANSFER, OutOfFold, subset_file
 from .warm_start import weights_of
 
 #: Resamples of the bootstrap behind an interval.
@@ -82,6 +83,18 @@ class FinishedRun:
         if subset not in self.results:
             return OutOfFold.load(self.folder / subset_file(subset, self.config.modalities))
         return self.results[subset].rows
+
+    @property
+    def transfer(self) -> OutOfFold | None:
+        """What was predicted of each corpus by a model that learned from the others alone, if that was asked for."""
+        path = self.folder / TRANSFER
+        return OutOfFold.load(path) if path.is_file() else None
+
+    @property
+    def in_domain(self) -> Mapping[str, Any]:
+        """What was found of the judge of what is like the people learned from; nothing where there is none."""
+        summary = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
+        return summary.get("in_domain", {})
 
     @property
     def final_weights(self) -> Path:
