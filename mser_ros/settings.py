@@ -140,6 +140,16 @@ class EmotionSettings:
     max_clipped: float = setting(
         0.1, "A larger share of samples at full scale gives no estimate from the voice", low=0.001, high=1
     )
+    neutral_share: float = setting(
+        0.25,
+        "Share of what people say here that is neutral, by which estimates are corrected; 0.25: all classes are even, "
+        "as in training; daily life has 0.6 to 0.9",
+        low=0.01,
+        high=0.99,
+    )
+    least_agreed: float = setting(
+        0.5, "Where voice, words and body contradict each other, estimates less sure than this abstain", low=0, high=1
+    )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from ..errors import BundleError
 from ..mocap.layouts import MARKER_LAYOUT
 from ..resources import default_bundle_dir
 from ..types import SAMPLE_RATE, AbstainReason
+from .decision import DecisionSpec, parse_decision
 
 #: The manifest format that this version reads and writes.
 FORMAT = 1
@@ -92,7 +93,8 @@ class FusionSpec:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A verified bundle. `path`: its folder. `model_id`: name and version, as estimates carry it."""
+    """A verified bundle. `path`: its folder. `decision`: what the planner is told beside the posterior. `model_id`:
+    name and version, as estimates carry it."""
 
     path: Path
     name: str
@@ -101,6 +103,7 @@ class Bundle:
     modalities: Mapping[str, ModalitySpec]
     fusion: FusionSpec
     manifest: Mapping[str, Any]
+    decision: DecisionSpec = field(default_factory=DecisionSpec)
 
     @property
     def model_id(self) -> str:
@@ -193,6 +196,7 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
         modalities=modalities,
         fusion=_spec(FusionSpec, manifest["fusion"]),
         manifest=manifest,
+        decision=parse_decision(manifest.get("decision", {})),
     )
 
 

@@ -12,6 +12,7 @@ from ..labels import UNKNOWN, valence_arousal
 from ..settings import EmotionSettings
 from ..types import AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence, Utterance
 from .bundle import Bundle
+from .decision import contradiction, label_set, subset_name, with_neutral_share
 from .fusion import FusionGraph
 from .graph import Graph
 from .posteriors import log_linear, softmax
@@ -20,13 +21,25 @@ from .readers import Reading, create_reader
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Decision:
-    """Posterior and share of each modality, and the fused posterior: None where there was nothing to fuse. `affect`:
-    valence and arousal where a graph estimates them; else they follow from the posterior."""
+    """Posterior of each modality, the same as far as its evidence is to be believed, its share, and the fused
+    posterior: None where there was nothing to fuse. `affect`: valence and arousal where a graph estimates them; else
+    they follow from the posterior."""
 
     posteriors: Mapping[str, np.ndarray] = field(default_factory=dict)
+    believed: Mapping[str, np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, float] = field(default_factory=dict)
     fused: np.ndarray | None = None
     affect: np.ndarray | None = None
+    reason: AbstainReason = AbstainReason.NONE
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Told:
+    """What the planner is told of a decision."""
+
+    posterior: np.ndarray | None = None
+    label_set: tuple[str, ...] = ()
+    incongruent: bool = False
     reason: AbstainReason = AbstainReason.NONE
 
 
@@ -115,7 +128,14 @@ class EmotionRecognizer:
         fused = log_linear(posteriors, weights, np.asarray(fusion.prior), temperature=temperature)
         total = sum(weights.values())
         shares = {name: weight / total if total else 1 / len(weights) for name, weight in weights.items()}
-        return _Decision(posteriors, shares, fused)
+        return _Decision(posteriors, self._believed(present, posteriors), shares, fused)
+
+    def _believed(self, present: Mapping[str, Reading], posteriors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        even = np.full(len(self.bundle.labels), 1.0)
+        return {
+            name: log_linear({name: posterior}, {name: present[name].gate}, even)
+            for name, posterior in posteriors.items()
+        }
 
     def _fuse_graph(self, present: Mapping[str, Reading]) -> _Decision:
         outputs = self._run_fusion(present)
@@ -127,7 +147,8 @@ class EmotionRecognizer:
         fused = softmax(outputs["logits"][0] / self.bundle.fusion.temperature)
         # What each contributes is hidden in the graph: they share alike.
         affect = outputs["affect"][0] if "affect" in outputs else None
-        return _Decision(posteriors, dict.fromkeys(present, 1 / len(present)), fused, affect)
+        believed = self._believed(present, posteriors)
+        return _Decision(posteriors, believed, dict.fromkeys(present, 1 / len(present)), fused, affect)
 
     def _run_fusion(self, present: Mapping[str, Reading]) -> dict[str, np.ndarray]:
         assert self._fusion is not None
@@ -138,9 +159,10 @@ class EmotionRecognizer:
         self, utterance: Utterance, state: EstimateState, readings: Mapping[str, Reading], decision: _Decision
     ) -> EmotionEstimate:
         labels = self.bundle.labels
-        abstains = decision.fused is None
-        probabilities = np.full(len(labels), 1 / len(labels)) if decision.fused is None else decision.fused
-        valence, arousal = (0.0, 0.0) if abstains else valence_arousal(labels, probabilities)
+        told = self._told(decision)
+        abstains = told.reason is not AbstainReason.NONE
+        probabilities = np.full(len(labels), 1 / len(labels)) if told.posterior is None else told.posterior
+        valence, arousal = (0.0, 0.0) if told.posterior is None else valence_arousal(labels, probabilities)
         if decision.affect is not None:
             valence, arousal = np.clip(decision.affect, -1.0, 1.0).tolist()
         best = int(np.argmax(probabilities))
@@ -170,13 +192,29 @@ class EmotionRecognizer:
             frame_id=utterance.frame_id,
             speech_start_ns=utterance.start_ns,
             speech_end_ns=utterance.end_ns,
+            label_set=told.label_set,
+            coverage=self.bundle.decision.coverage if told.label_set else 0.0,
             valence=valence,
             arousal=arousal,
             evidence=evidence,
             transcript=utterance.transcript.text if utterance.transcript else "",
-            abstain_reason=decision.reason,
+            abstain_reason=told.reason,
+            incongruent=told.incongruent,
             model_id=self.bundle.model_id,
         )
+
+    def _told(self, decision: _Decision) -> _Told:
+        if decision.fused is None:
+            return _Told(reason=decision.reason)
+        spec, labels = self.bundle.decision, self.bundle.labels
+        posterior = with_neutral_share(decision.fused, labels, self.settings.neutral_share)
+        # The sets are promised for even classes, those that they were fitted on.
+        largest_miss = spec.largest_miss.get(subset_name(tuple(decision.weights)))
+        classes = () if largest_miss is None else label_set(decision.fused, labels, largest_miss)
+        prior = np.full(len(labels), 1 / len(labels))
+        incongruent = 0 < spec.incongruent_above < contradiction(list(decision.believed.values()), prior)
+        doubtful = incongruent and float(posterior.max()) < self.settings.least_agreed
+        return _Told(posterior, classes, incongruent, AbstainReason.DISAGREEMENT if doubtful else AbstainReason.NONE)
 
     def _warm_up(self) -> None:
         wanted = "logits" if self._fusion is None else "features"

@@ -232,7 +232,7 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
     voices = FinishedRun.read(exported.run)
     rows = dict.fromkeys(("speech", "text"), voices.rows())
     modalities = {name: {"temperature": 1.0} for name in ("speech", "text")}
-    fusion = fit_log_linear(rows, modalities)
+    fusion, decision = fit_log_linear(rows, modalities)
     fit = fuse(combine(rows, dict.fromkeys(modalities, 1.0)), np.full(4, 0.25))
     assert {name: entry["weight"] for name, entry in modalities.items()} == {
         name: round(weight, 4) for name, weight in fit.weights.items()
@@ -240,6 +240,9 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
     assert fusion["temperature"] == round(fit.temperature, 4)
     assert fusion["metrics"]["judged_by"] == "temperatures and weights fitted on the other half of the people"
     assert fusion["metrics"]["synthetic"]
+    assert set(decision["largest_miss"]) == {"speech", "text", "speech+text"}
+    assert set(decision["metrics"]["sets"]) == set(decision["largest_miss"])
+    assert decision["metrics"]["incongruent"].keys() == {"auroc", "false_alarms", "found"}
 
 
 def test_an_unfinished_run_and_two_of_one_modality_are_refused(exported: Exported, tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ import pytest
 
 from mser_ros.errors import SettingsError
 from mser_ros.recognition.posteriors import softmax
-from mser_ros.training.export.fusion_fit import combine, fuse, measure
+from mser_ros.training.export.decision_fit import fit_decision, largest_miss, measure_decision
+from mser_ros.training.export.fusion_fit import combine, fuse, measure, try_out
 from mser_ros.training.export.temperatures import balanced_temperature, fit_temperatures, halves
 from mser_ros.training.runs.predictions import OutOfFold
 
@@ -104,7 +105,7 @@ def test_fused_figures_are_of_people_who_fitted_nothing(monkeypatch: pytest.Monk
     fitted, judged = [], []
     for name, people in (("balanced_temperature", fitted), ("fuse", fitted), ("score", judged)):
         _spy(monkeypatch, name, people)
-    found = measure(rows, PRIOR)
+    found = measure(try_out(rows, PRIOR), PRIOR)
     assert fitted
     assert judged
     assert not set(fitted) & set(judged)
@@ -130,7 +131,7 @@ def _spy(monkeypatch: pytest.MonkeyPatch, name: str, people: list[str]) -> None:
 
 def test_a_modality_of_one_person_cannot_be_fused_honestly() -> None:
     with pytest.raises(SettingsError, match="one person only, so fusion cannot be judged: run more folds"):
-        measure({"speech": rows_of("speech"), "text": rows_of("text", people=1)}, PRIOR)
+        try_out({"speech": rows_of("speech"), "text": rows_of("text", people=1)}, PRIOR)
 
 
 def test_a_class_that_nobody_was_tested_on_is_told() -> None:
@@ -138,3 +139,27 @@ def test_a_class_that_nobody_was_tested_on_is_told() -> None:
     rows["text"] = rows["text"].select(rows["text"].label != 2)
     with pytest.raises(SettingsError, match="of class 'sad', so fusion cannot be fitted: run more folds"):
         combine(rows, dict.fromkeys(rows, 1.0))
+
+
+def test_a_set_of_classes_holds_the_truth_of_people_who_fitted_nothing_as_often_as_promised() -> None:
+    rows = {"speech": rows_of("speech", people=30), "text": rows_of("text", people=30, skill=1)}
+    trial = try_out(rows, PRIOR)
+    entry = fit_decision(trial.known, trial.fit, PRIOR)
+    found = measure_decision(entry, trial.met, trial.fit, PRIOR)
+    for figures in found["sets"].values():
+        assert figures["coverage"] > 0.86
+        assert 1 <= figures["size"] < 4
+    assert found["sets"]["speech"]["size"] < found["sets"]["text"]["size"]
+    assert found["incongruent"]["false_alarms"] < 0.12
+    assert found["incongruent"]["auroc"] > 0.6
+
+
+def test_of_few_people_who_differ_the_worst_one_decides() -> None:
+    misses, people = np.array([0.1, 0.2, 0.9]), np.array(["a", "b", "c"])
+    assert largest_miss(misses, people) == 0.9
+
+
+def test_everybody_counts_alike_however_much_they_said() -> None:
+    misses = np.concatenate([np.full(1000, 0.1), np.linspace(0.5, 0.6, 50)])
+    people = np.array(["a"] * 1000 + [f"p{number}" for number in range(50)])
+    assert largest_miss(misses, people) > 0.5

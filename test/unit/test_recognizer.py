@@ -22,6 +22,7 @@ from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import LABELS, UNKNOWN, valence_arousal
 from mser_ros.mocap.canonical import canonicalise
 from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
+from mser_ros.recognition.decision import label_set, with_neutral_share
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings
 from mser_ros.types import (
@@ -363,6 +364,50 @@ def test_a_graph_that_tells_apart_something_else_than_the_manifest_says_is_refus
     write_manifest(folder, manifest)
     with pytest.raises(BundleError, match="does not tell apart what the manifest says"):
         EmotionRecognizer(load_bundle(folder))
+
+
+DECISION = {"coverage": 0.9, "largest_miss": {"mocap+speech+text": 0.8, "text": 0.0}, "incongruent_above": 0.2}
+
+
+def deciding(folder: Path, **settings: float) -> EmotionRecognizer:
+    bundle = load_bundle(write_tiny_bundle(folder))
+    manifest = json.loads((bundle.path / MANIFEST).read_text())
+    write_manifest(bundle.path, {**manifest, "decision": DECISION})
+    return EmotionRecognizer(load_bundle(bundle.path), EmotionSettings(**settings))
+
+
+def test_an_estimate_tells_the_classes_that_hold_the_truth_as_often_as_the_bundle_promises(tmp_path: Path) -> None:
+    recognizer = deciding(tmp_path / "bundle")
+    whole = recognizer.recognize(utterance())
+    assert whole.coverage == 0.9
+    assert whole.label_set == label_set(np.float64(whole.probabilities), LABELS, 0.8)
+    assert recognizer.recognize(only("text")).label_set == (recognizer.recognize(only("text")).label,)
+    speech = recognizer.recognize(only("speech"))
+    assert (speech.label_set, speech.coverage) == ((), 0.0), "nothing is promised for the voice alone"
+
+
+def test_words_against_the_voice_are_told_and_abstain_where_nothing_is_sure(tmp_path: Path) -> None:
+    recognizer = deciding(tmp_path / "bundle", least_agreed=1.0)
+    against = utterance(audio=voice(0.1), transcript=said("sad sad"))
+    estimate = recognizer.recognize(against, modalities=("speech", "text"))
+    assert estimate.incongruent
+    assert (estimate.label, estimate.abstain_reason) == (UNKNOWN, AbstainReason.DISAGREEMENT)
+    assert estimate.probabilities.sum() == pytest.approx(1)
+    assert estimate.probabilities.max() > 0.3, "what was found stays told"
+    alone = recognizer.recognize(against, modalities=("text",))
+    assert (alone.incongruent, alone.label) == (False, "sad")
+    sure = deciding(tmp_path / "other", least_agreed=0.0).recognize(against, modalities=("speech", "text"))
+    assert sure.incongruent
+    assert sure.label != UNKNOWN
+
+
+def test_in_a_neutral_life_an_estimate_is_neutral_more_often(tmp_path: Path, recognizer: EmotionRecognizer) -> None:
+    even = recognizer.recognize(only("speech"))
+    calm = EmotionRecognizer(recognizer.bundle, EmotionSettings(neutral_share=0.9)).recognize(only("speech"))
+    np.testing.assert_allclose(
+        calm.probabilities, with_neutral_share(np.float64(even.probabilities), LABELS, 0.9), rtol=1e-5
+    )
+    assert calm.probabilities[LABELS.index("neutral")] > even.probabilities[LABELS.index("neutral")]
 
 
 def test_of_a_long_utterance_the_newest_audio_counts(tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
 from .agreement import CHECKED, Comparison
 from .card import model_card
-from .fusion_fit import combine, fuse, measure
+from .decision_fit import fit_decision, measure_decision
+from .fusion_fit import combine, fuse, measure, try_out
 from .graphs import write_graph
 from .licences import licence_notices
 from .manifest import modality_entry
@@ -48,18 +49,21 @@ def export_bundle(
         raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
     if len(set(names)) != len(names):
         raise SettingsError("two of these runs are of the same modality: name one of each")
+    decision: dict[str, Any]
     with replacing(out) as folder:
         if several:
             modalities, fusion = export_streams(runs[0], folder, int8=int8, log=log)
+            decision = {}
         else:
             modalities = {run.modality: _export_modality(run, folder, int8=int8, log=log) for run in runs}
-            fusion = fit_log_linear({run.modality: run.rows() for run in runs}, modalities)
+            fusion, decision = fit_log_linear({run.modality: run.rows_of_strangers() for run in runs}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
             "labels": list(LABELS),
             "modalities": modalities,
             "fusion": fusion,
+            "decision": decision,
         }
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
@@ -80,16 +84,25 @@ def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, log: Log) ->
     return modality_entry(run, modality, folder, run.rows(), *made[modality])
 
 
-def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) -> dict[str, Any]:
-    """The fusion's entry of separately trained modalities; sets `weight` in theirs. `rows`: what each predicted."""
+def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The entries of fusion and decision of separately trained modalities; sets `weight` in theirs. `rows`: what each
+    predicted of people and, where that is known, of corpora that it had not met, so that its weight is what it has
+    earned there as well."""
     prior = np.full(len(LABELS), 1 / len(LABELS))
-    fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}
-    if len(rows) < 2:
-        return fusion
     temperatures = {name: entry["temperature"] for name, entry in modalities.items()}
-    fit = fuse(combine(rows, temperatures), prior)
-    for name, weight in fit.weights.items():
-        modalities[name]["weight"] = round(weight, 4)
-    fusion["temperature"] = round(fit.temperature, 4)
-    fusion["metrics"] = measure(rows, prior)
-    return fusion
+    try:
+        combined = combine(rows, temperatures)
+        trial = try_out(rows, prior)
+    except SettingsError:
+        if len(rows) > 1:
+            raise
+        return {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}, {}
+    fit = fuse(combined, prior)
+    decision = fit_decision(combined, fit, prior)
+    decision["metrics"] = measure_decision(fit_decision(trial.known, trial.fit, prior), trial.met, trial.fit, prior)
+    fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": round(fit.temperature, 4)}
+    if len(rows) > 1:
+        for name, weight in fit.weights.items():
+            modalities[name]["weight"] = round(weight, 4)
+        fusion["metrics"] = measure(trial, prior)
+    return fusion, decision

@@ -8,7 +8,7 @@ fitted on the other.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,10 +34,12 @@ NOTE = (
 
 @dataclass(frozen=True, eq=False)
 class Combined:
-    """`posteriors`: (N, C) by modality, calibrated. `truth`: (N,). `clusters`: (N,) source people."""
+    """`posteriors`: (N, C) by modality, calibrated. `truth`: (N,), sorted, as many of each class. `people`: (N,) by
+    modality. `clusters`: (N,) source people."""
 
     posteriors: Mapping[str, np.ndarray]
     truth: np.ndarray
+    people: Mapping[str, np.ndarray]
     clusters: np.ndarray
 
 
@@ -52,41 +54,57 @@ def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *,
             chosen = _draw(part, label, rng)
             posteriors[name].append(probabilities[chosen])
             people[name].append(part.person[chosen])
-    names = [np.concatenate(people[name]) for name in rows]
+    names = {name: np.concatenate(parts) for name, parts in people.items()}
     return Combined(
         {name: np.concatenate(parts) for name, parts in posteriors.items()},
         np.repeat(np.arange(len(LABELS)), _COMBINATIONS),
-        np.array([SOURCES.join(group) for group in zip(*names, strict=True)]),
+        names,
+        np.array([SOURCES.join(group) for group in zip(*names.values(), strict=True)]),
     )
 
 
 def fuse(combined: Combined, prior: np.ndarray) -> FusionFit:
-    """Exponents and temperature of the log-linear fusion."""
+    """Exponents and temperature of the log-linear fusion; 1 where there is nothing to fuse."""
     return fit_fusion(combined.posteriors, combined.truth, prior=prior)
 
 
-def measure(rows: Mapping[str, OutOfFold], prior: np.ndarray) -> dict[str, Any]:
-    """Figures of every set of modalities, as the recogniser fuses it: fitted on half of the people of each modality,
-    measured on the others. Raises `SettingsError` where a half lacks a class."""
+def fused(combined: Combined, subset: Sequence[str], fit: FusionFit, prior: np.ndarray) -> np.ndarray:
+    """Posteriors (N, C) as the recogniser fuses these modalities."""
+    posteriors = {name: combined.posteriors[name] for name in subset}
+    if len(subset) == 1:
+        return posteriors[subset[0]]
+    return log_linear(posteriors, fit.weights, prior, temperature=fit.temperature)
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """A fusion that was fitted on half of the people of each modality: `known`, their combinations; `met`, those of the
+    other half, whom it meets for the first time."""
+
+    fit: FusionFit
+    known: Combined
+    met: Combined
+
+
+def try_out(rows: Mapping[str, OutOfFold], prior: np.ndarray) -> Trial:
+    """Fit on half of the people. Raises `SettingsError` where a half lacks a class."""
     known, held_out = ({name: part.select(halves(part) == half) for name, part in rows.items()} for half in range(2))
     if any(not len(part) for part in held_out.values()):
         raise SettingsError("a modality was tested on one person only, so fusion cannot be judged: run more folds")
     temperatures = {name: balanced_temperature(part) for name, part in known.items()}
-    fit = fuse(combine(known, temperatures), prior)
-    combined = combine(held_out, temperatures, seed=1)
-    names = list(rows)
+    together = combine(known, temperatures)
+    return Trial(fuse(together, prior), together, combine(held_out, temperatures, seed=1))
+
+
+def measure(trial: Trial, prior: np.ndarray) -> dict[str, Any]:
+    """Figures of every set of modalities, as the recogniser fuses it, of the people whom the fit had not met."""
+    combined, names = trial.met, list(trial.met.posteriors)
     subsets = {}
     for chosen in sorted(subsets_of(names), key=len):
-        posteriors = {name: combined.posteriors[name] for name in chosen}
-        fused = (
-            posteriors[chosen[0]]
-            if len(chosen) == 1
-            else log_linear(posteriors, fit.weights, prior, temperature=fit.temperature)
-        )
         columns = [names.index(name) for name in chosen]
         clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
-        scores = score(Predictions(combined.truth, fused, np.array(clusters)))
-        subsets["+".join(chosen)] = figures(scores)
+        posterior = fused(combined, chosen, trial.fit, prior)
+        subsets["+".join(chosen)] = figures(score(Predictions(combined.truth, posterior, np.array(clusters))))
     method = "temperatures and weights fitted on the other half of the people"
     return {"synthetic": True, "note": NOTE, "judged_by": method, "subsets": subsets}
 

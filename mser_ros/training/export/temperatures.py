@@ -16,7 +16,7 @@ from ...evaluation.calibration import fit_temperature
 from ...evaluation.metrics import Predictions
 from ...evaluation.resampling import SOURCES
 from ...recognition.posteriors import softmax
-from ..runs.predictions import OutOfFold
+from ..runs.predictions import UNMET, OutOfFold
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,7 +76,7 @@ def halves(rows: OutOfFold, *, seed: int = 0) -> np.ndarray:
 
     A block of synthetic items is one person: where there is only that, the source people of the first kind are halved.
     """
-    corpora = np.array([source.split(":")[0] for source in rows.source.tolist()])
+    corpora = np.array([source.removesuffix(UNMET).split(":")[0] for source in rows.source.tolist()])
     people = rows.person
     if len(np.unique(people)) == 1:
         people = np.array([cluster.split(SOURCES)[0] for cluster in rows.cluster.tolist()])

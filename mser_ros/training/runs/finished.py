@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from ...types import Modalities, subsets_of
 from ..config.files import read_config
 from ..config.settings import ExperimentConfig
 from .folder import read_corpora
-from .predictions import TRANSFER, OutOfFold, subset_file
+from .predictions import TRANSFER, UNMET, OutOfFold, subset_file
 from .warm_start import weights_of
 
 #: Resamples of the bootstrap behind an interval.
@@ -89,6 +89,14 @@ class FinishedRun:
         """What was predicted of each corpus by a model that learned from the others alone, if that was asked for."""
         path = self.folder / TRANSFER
         return OutOfFold.load(path) if path.is_file() else None
+
+    def rows_of_strangers(self) -> OutOfFold:
+        """Predictions of people whom the model had not met, and those of corpora that it had not met, if there are any:
+        these as sources of their own."""
+        if (unmet := self.transfer) is None:
+            return self.rows()
+        named = replace(unmet, source=np.char.add(unmet.source, UNMET))
+        return OutOfFold.join([self.rows(), named])
 
     @property
     def in_domain(self) -> Mapping[str, Any]:

@@ -21,6 +21,8 @@ from ...recognition.posteriors import softmax
 PREDICTIONS = "predictions.npz"
 #: Where it keeps what it predicted of corpora that the model had not learned from.
 TRANSFER = "transfer.npz"
+#: Behind the name of such a source, where it stands beside the same corpus as others know it.
+UNMET = ", unmet"
 
 
 @dataclass(frozen=True, eq=False)
