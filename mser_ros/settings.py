@@ -140,6 +140,9 @@ class EmotionSettings:
     max_clipped: float = setting(
         0.1, "A larger share of samples at full scale gives no estimate from the voice", low=0.001, high=1
     )
+    personal_baseline: bool = setting(
+        True, "Learn, while somebody talks, how this voice differs from others, and judge it by itself"
+    )
     neutral_share: float = setting(
         0.25,
         "Share of what people say here that is neutral, by which estimates are corrected; 0.25: all classes are even, "

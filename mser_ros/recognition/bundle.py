@@ -19,6 +19,7 @@ from ..errors import BundleError
 from ..mocap.layouts import MARKER_LAYOUT
 from ..resources import default_bundle_dir
 from ..types import SAMPLE_RATE, AbstainReason
+from .baseline import BaselineSpec
 from .decision import DecisionSpec, parse_decision
 
 #: The manifest format that this version reads and writes.
@@ -50,7 +51,7 @@ class ModalitySpec:
 
     `domain`: what the graph's output of that name tells apart, 'in_domain' first and then reasons to abstain (names of
     `AbstainReason` in lower case); empty: the graph does not judge that. Evidence of which the share of 'in_domain' is
-    below `least_in_domain` does not count.
+    below `least_in_domain` does not count. `baseline`: how voices differ (see `BaselineSpec`); empty: nobody knows.
     """
 
     graph: str
@@ -68,6 +69,7 @@ class ModalitySpec:
     window_s: float = 5.0
     domain: tuple[str, ...] = ()
     least_in_domain: float = LEAST_IN_DOMAIN
+    baseline: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
     precision: str = "fp32"
     trained_on: tuple[str, ...] = ()
@@ -247,6 +249,8 @@ def _check(bundle: Bundle) -> None:
             and all(reason.upper() in AbstainReason.__members__ for reason in spec.domain[1:])
         ):
             raise refuse(f"what '{name}' tells apart is unknown to this version")
+        if spec.baseline:
+            BaselineSpec.of(spec.baseline, len(bundle.labels))
     if fusion.kind not in ("log_linear", "graph"):
         raise refuse(f"fusion '{fusion.kind}' is unknown to this version")
     if not _is_positive(fusion.temperature):

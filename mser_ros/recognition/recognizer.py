@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from ..errors import BundleError
 from ..labels import UNKNOWN, valence_arousal
 from ..settings import EmotionSettings
 from ..types import AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence, Utterance
+from .baseline import BaselineSpec, VoiceBaselines
 from .bundle import Bundle
 from .decision import contradiction, label_set, subset_name, with_neutral_share
 from .fusion import FusionGraph
@@ -54,6 +55,10 @@ class EmotionRecognizer:
         self.bundle = bundle
         self.settings = settings or EmotionSettings()
         self._readers = {name: create_reader(name, bundle, self.settings) for name in bundle.modalities}
+        self._baselines: VoiceBaselines | None = None
+        speech = bundle.modalities.get("speech")
+        if speech and speech.baseline and self.settings.personal_baseline:
+            self._baselines = VoiceBaselines(BaselineSpec.of(speech.baseline, len(bundle.labels)))
         self._fusion: FusionGraph | None = None
         if bundle.fusion.kind == "graph":
             graph = Graph(bundle.file(bundle.fusion.graph), threads=self.settings.threads)
@@ -66,14 +71,21 @@ class EmotionRecognizer:
         *,
         modalities: Collection[str] | None = None,
         state: EstimateState = EstimateState.FINAL,
+        learn: bool = False,
     ) -> EmotionEstimate:
         """Estimate what the person feels.
 
-        `modalities`: use no others (None: all that the utterance has). An utterance without usable evidence gives the
-        label 'unknown' with the reason; it is not an error. Raises `AudioError` for audio of another sample rate than
-        the bundle's, `SkeletonError` for a skeleton that does not fit its layout.
+        `modalities`: use no others (None: all that the utterance has). `learn`: remember how this voice sounds, and
+        judge what it says later by itself (see `baseline`); voices go by person_id, else voice_id. An utterance without
+        usable evidence gives the label 'unknown' with the reason; it is not an error. Raises `AudioError` for audio of
+        another sample rate than the bundle's, `SkeletonError` for a skeleton that does not fit its layout.
         """
-        return self.recognize_each(utterance, [modalities], state=state)[0]
+        return self.recognize_each(utterance, [modalities], state=state, learn=learn)[0]
+
+    def forget(self, voice: str | None = None) -> None:
+        """Forget how one voice sounds, or all of them."""
+        if self._baselines is not None:
+            self._baselines.forget(voice)
 
     def recognize_each(
         self,
@@ -81,6 +93,7 @@ class EmotionRecognizer:
         subsets: Sequence[Collection[str] | None],
         *,
         state: EstimateState = EstimateState.FINAL,
+        learn: bool = False,
     ) -> list[EmotionEstimate]:
         """As `recognize`, for several sets of modalities; each modality is read once."""
         read = {
@@ -88,6 +101,8 @@ class EmotionRecognizer:
             for name, reader in self._readers.items()
             if any(subset is None or name in subset for subset in subsets)
         }
+        if self._baselines is not None and "speech" in read and read["speech"].outputs:
+            read["speech"] = self._by_itself(utterance, read["speech"], self._baselines, learn=learn)
         estimates = []
         for subset in subsets:
             chosen = {
@@ -103,6 +118,14 @@ class EmotionRecognizer:
         return self._estimate(
             utterance, state, dict.fromkeys(self.bundle.modalities, Reading()), _Decision(reason=reason)
         )
+
+    def _by_itself(self, utterance: Utterance, reading: Reading, baselines: VoiceBaselines, *, learn: bool) -> Reading:
+        """What the voice says, judged by how this voice usually sounds."""
+        voice, logits = utterance.person_id or utterance.voice_id, reading.outputs["logits"][0].astype(np.float64)
+        corrected = baselines.correct(voice, logits)
+        if learn:
+            baselines.learn(voice, logits)
+        return replace(reading, outputs={**reading.outputs, "logits": corrected[None]})
 
     def _decide(self, readings: Mapping[str, Reading]) -> _Decision:
         present = {name: reading for name, reading in readings.items() if reading.outputs}

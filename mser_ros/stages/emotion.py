@@ -139,6 +139,7 @@ class EmotionStage:
                 self.counters.late_events += 1
                 return
             del self._closed[event.utterance_id]
+            self.recognizer.forget(event.voice_id)
         pending = self._pending.get(event.utterance_id)
         if pending is None:
             yield from self._make_room(event)
@@ -244,7 +245,7 @@ class EmotionStage:
         try:
             utterance = self._gather(event)
             self.counters.without_audio += utterance.audio is None
-            return self.recognizer.recognize(utterance, state=state)
+            return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
         except Exception as error:
             self.counters.failed += 1
             self._on_failure(error)

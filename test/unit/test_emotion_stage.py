@@ -552,10 +552,10 @@ class Failing:
         self.error = error or ValueError("injected")
         self.fails = fails
 
-    def recognize(self, utterance: Utterance, *, state: EstimateState) -> EmotionEstimate:
+    def recognize(self, utterance: Utterance, *, state: EstimateState, learn: bool) -> EmotionEstimate:
         if self.fails(utterance.utterance_id, state):
             raise self.error
-        return self.inner.recognize(utterance, state=state)
+        return self.inner.recognize(utterance, state=state, learn=learn)
 
 
 @pytest.mark.parametrize("error", [ValueError("injected"), BundleError("a graph does not run: export it again")])

@@ -88,6 +88,7 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
         lines += ["| modality | corpus | items | UA | WA | ECE | recall |", "|---|---|---|---|---|---|---|", *rows]
     lines += _transfer(modalities)
     lines += _judges(modalities)
+    lines += _baselines(modalities)
     if fused:
         lines += [
             *([""] if rows else []),
@@ -125,6 +126,30 @@ def _transfer(modalities: Mapping[str, Any]) -> list[str]:
         "|---|---|---|---|---|---|---|",
         *rows,
     ]
+
+
+def _baselines(modalities: Mapping[str, Any]) -> list[str]:
+    """What it is worth to know how a voice usually sounds."""
+    entries = {name: entry["baseline_metrics"] for name, entry in modalities.items() if entry.get("baseline_metrics")}
+    lines = []
+    for name, found in entries.items():
+        columns = list(dict.fromkeys(key for one in found.values() for row in one["order"].values() for key in row))
+        lines += [
+            "",
+            f"One voice judged by itself ({name}): UA where the offset of a voice is learned while it talks, by how "
+            "many utterances it had said before; 'none' is without. Sorted: all of one class first, then the next.",
+            "",
+            f"| corpus | order | none | {' | '.join(columns)} |",
+            "|---|---|---|" + "---|" * len(columns),
+        ]
+        lines += [
+            f"| {source} | {order} | {one['none']:.3f} | "
+            + " | ".join(f"{row[key]:.3f}" if key in row else "" for key in columns)
+            + " |"
+            for source, one in found.items()
+            for order, row in one["order"].items()
+        ]
+    return lines
 
 
 def _judges(modalities: Mapping[str, Any]) -> list[str]:

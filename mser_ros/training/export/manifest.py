@@ -17,6 +17,7 @@ from ..runs.warm_start import encoder_runs
 from ..samples.inputs import how_fed, tokenizer_json
 from ..samples.outliers.draw import REASONS
 from .agreement import Agreement
+from .baseline_fit import fit_baseline, measure_baseline
 from .fusion_fit import figures
 from .licences import weights_licence
 from .temperatures import fit_temperatures, shipped
@@ -50,6 +51,9 @@ def modality_entry(
             source: {"synthetic": run.synthetic([source]), **figures(score(temperatures.predictions(rows.of(source))))}
             for source in rows.sources
         }
+        if modality == "speech" and (baseline := fit_baseline(rows)) is not None:
+            entry["baseline"] = baseline
+            entry["baseline_metrics"] = measure_baseline(rows)
         if (unmet := run.transfer) is not None:
             entry["transfer"] = {
                 source: figures(score(shipped(unmet.of(source), temperatures.shipped))) for source in unmet.sources
