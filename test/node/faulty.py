@@ -36,7 +36,9 @@ def never_load(path: str) -> None:
 
 
 FAULTS: dict[str, Callable[[], None]] = {
-    "recognize": lambda: fail_once(EmotionRecognizer, "recognize", lambda _, state=None: state is EstimateState.FINAL),
+    "recognize": lambda: fail_once(
+        EmotionRecognizer, "recognize", lambda _, state=None, **_more: state is EstimateState.FINAL
+    ),
     "finish": lambda: fail_once(NullTranscriber, "finish"),
     "push_event": lambda: fail_once(EmotionStage, "push_event", lambda event: event.state is UtteranceState.PARTIAL),
     "load": lambda: setattr(emotion_node, "load_bundle", never_load),
