@@ -146,7 +146,7 @@ class EmotionSettings:
     neutral_share: float = setting(
         0.25,
         "Share of what people say here that is neutral, by which estimates are corrected; 0.25: all classes are even, "
-        "as in training; daily life has 0.6 to 0.9",
+        "as in training, and daily life is mostly neutral",
         low=0.01,
         high=0.99,
     )
