@@ -156,13 +156,13 @@ class WhisperTranscriber:
             if not self._fixed and not words:
                 heard.language = self._model.detect_language(encoded)
             language = self._fixed or heard.language
-            decoded = self._read(encoded, language, "transcribe")
+            decoded = self._decode(encoded, language, "transcribe")
             if decoded is None:
                 self._rejected += is_final
             elif is_final:
                 words += self._timed(encoded, decoded, language, clip, heard.start_ns + to_ns(first / SAMPLE_RATE))
                 if self._translate and language != "en":
-                    english = self._read(encoded, language, "translate")
+                    english = self._decode(encoded, language, "translate")
                     translations += [self._model.text(english.tokens).strip()] if english else []
             else:
                 words += [Word(text, 0, 0) for text, _, _ in self._groups(decoded.tokens, language)]
@@ -175,7 +175,7 @@ class WhisperTranscriber:
             translation=" ".join(translations),
         )
 
-    def _read(self, encoded: Encoded, language: str, task: str) -> Decoded | None:
+    def _decode(self, encoded: Encoded, language: str, task: str) -> Decoded | None:
         """What is said in a clip, None for what seems invented. A loop is read again, with a penalty on it."""
         decoded = self._model.decode(encoded, language, task=task)
         if repetition(self._model.text(decoded.tokens)) > self._guard.repetition:

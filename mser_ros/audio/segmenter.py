@@ -125,11 +125,11 @@ class Segmenter:
         threshold = self.settings.start_threshold if begins else self.settings.end_threshold
         voiced = probability >= threshold
         if self._start is None:
-            yield from self._listen(frame, voiced)
+            yield from self._seek_start(frame, voiced)
         else:
-            yield from self._speak(frame, voiced)
+            yield from self._seek_end(frame, voiced)
 
-    def _listen(self, frame: np.ndarray, voiced: bool) -> Iterator[SegmentEvent]:
+    def _seek_start(self, frame: np.ndarray, voiced: bool) -> Iterator[SegmentEvent]:
         self._past.append(frame)
         self._now += FRAME
         self._voice_run = self._voice_run + 1 if voiced else 0
@@ -143,12 +143,12 @@ class Segmenter:
         yield Started(self._time(self._start), self._time(self._now))
         yield Speech(held[len(held) - (self._now - self._start) :], self._time(self._start))
 
-    def _speak(self, frame: np.ndarray, voiced: bool) -> Iterator[SegmentEvent]:
+    def _seek_end(self, frame: np.ndarray, voiced: bool) -> Iterator[SegmentEvent]:
         assert self._start is not None
         if self._now + FRAME - self._start > self._longest:
             yield from self._cut(voiced)
             if self._start is None:
-                yield from self._listen(frame, voiced)
+                yield from self._seek_start(frame, voiced)
                 return
         yield Speech(frame, self._time(self._now))
         self._past.append(frame)

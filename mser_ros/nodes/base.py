@@ -152,9 +152,13 @@ class PerceptionNode(LifecycleNode):
         worker, self._worker = self._worker, None
         if worker is None:
             return
-        undone = worker.stop(within_s=within_s)
-        if undone:
-            self.health.drop(undone, f"ended before {undone} messages were worked off: give the node a faster core")
+        left = worker.stop(within_s=within_s)
+        if left and worker.has_died:  # which has been said, and is no question of speed
+            self.health.drop(left)
+        elif left:
+            self.health.drop(left, f"ended before {left} messages were worked off: give the node a faster core")
+        for otherwise in worker.undone:
+            self.guard(otherwise)
         self.guard(self.finish)
 
     def _free(self) -> None:
@@ -200,7 +204,7 @@ class PerceptionNode(LifecycleNode):
 
     # -- data
 
-    def listen(
+    def subscribe(
         self,
         message_class: type,
         topic: str,
@@ -223,7 +227,7 @@ class PerceptionNode(LifecycleNode):
 
         self._inputs.append(InputTopic(self, message_class, topic, receive, depth=depth, flow=flow, source=source))
 
-    def offer(self, message_class: type, topic: str, *, depth: int) -> LifecyclePublisher:
+    def advertise(self, message_class: type, topic: str, *, depth: int) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive."""
         qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
         with opening(self, topic):
@@ -235,13 +239,14 @@ class PerceptionNode(LifecycleNode):
         while self._inputs:
             self._inputs.pop().close()
 
-    def submit(self, work: Callable[[], None]) -> None:
-        """Have the worker do it."""
+    def submit(self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None) -> None:
+        """Have the worker do it. `otherwise` is done before `finish` in place of work that was not done until then."""
         if self._worker is None:
             return
-        if self._worker.has_died:  # which has been said, and is no question of speed
+        if self._worker.has_died:
+            self._worker.skip(otherwise)
             self.health.drop(1)
-        elif not self._worker.submit(lambda: self.guard(work)):
+        elif not self._worker.submit(lambda: self.guard(work), otherwise):
             self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
 
     def guard(self, work: Callable[[], None]) -> None:

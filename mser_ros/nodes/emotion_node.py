@@ -38,14 +38,14 @@ class EmotionNode(PerceptionNode):
         self._stage = EmotionStage(
             recognizer, checked, clock=self._now_ns, on_failure=self.contain, closed=self._closed
         )
-        self._emotion = self.offer(Emotion, "emotion", depth=64)
+        self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self.get_logger().info(f"bundle {bundle.model_id}: {', '.join(bundle.modalities)}")
 
     def connect(self) -> None:
         speech, mocap = "the speech node", "the mocap node"
-        self.listen(AudioFrame, "voice", self._hear, depth=256, flow=Flow.STEADY, source=speech)
-        self.listen(Utterance, "utterance", self._read, depth=64, flow=Flow.AT_TIMES, source=speech)
-        self.listen(Skeleton, "skeleton", self._see, depth=128, flow=Flow.OPTIONAL, source=mocap)
+        self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
+        self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
+        self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
 
     @property
     def is_waiting(self) -> bool:
@@ -63,15 +63,17 @@ class EmotionNode(PerceptionNode):
     def counters(self) -> Mapping[str, Any]:
         return asdict(self._stage.counters) | asdict(self._stage.skeletons.counters)
 
-    def _hear(self, message: AudioFrame) -> None:
+    def _on_voice(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_audio(chunk)))
 
-    def _read(self, message: Utterance) -> None:
+    def _on_utterance(self, message: Utterance) -> None:
         event = conversions.utterance_from_msg(message)
-        self.submit(lambda: self._publish(self._stage.push_event(event)))
+        self.submit(
+            lambda: self._publish(self._stage.push_event(event)), otherwise=lambda: self._stage.skip_event(event)
+        )
 
-    def _see(self, message: Skeleton) -> None:
+    def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 

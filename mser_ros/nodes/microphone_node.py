@@ -28,12 +28,12 @@ class MicrophoneNode(PerceptionNode):
         self._reader: threading.Thread | None = None
 
     def setup(self) -> None:
-        self._audio = self.offer(AudioFrame, "audio", depth=256)
+        self._audio = self.advertise(AudioFrame, "audio", depth=256)
 
     def connect(self) -> None:
         clock = self.get_clock()
         self._capture = capture = MicrophoneCapture(self.settings, lambda: clock.now().nanoseconds)
-        self._reader = threading.Thread(target=self._read, args=(capture,), name="microphone-reader", daemon=True)
+        self._reader = threading.Thread(target=self._publish, args=(capture,), name="microphone-reader", daemon=True)
         self._reader.start()
         self.get_logger().info(f"listening to {capture.device} at {capture.sample_rate} Hz")
 
@@ -48,7 +48,7 @@ class MicrophoneNode(PerceptionNode):
         capture = self._capture
         return {"overflows": capture.overflows, "dropped blocks": capture.dropped} if capture else {}
 
-    def _read(self, capture: MicrophoneCapture) -> None:
+    def _publish(self, capture: MicrophoneCapture) -> None:
         try:
             for chunk in capture:
                 self._audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))

@@ -1,4 +1,4 @@
-"""The mocap node: sees. Skeletons of a tracker in; checked skeletons for the emotion node out."""
+"""The mocap node: skeletons of a tracker in; checked skeletons for the emotion node out."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ class MocapNode(PerceptionNode):
     def setup(self) -> None:
         if self.settings.layout:
             get_layout(self.settings.layout)
-        self._skeleton = self.offer(Skeleton, "skeleton", depth=_DEPTH)
+        self._skeleton = self.advertise(Skeleton, "skeleton", depth=_DEPTH)
 
     def connect(self) -> None:
         source = "the tracker"
-        self.listen(Skeleton, "skeleton_in", self._receive, depth=_DEPTH, flow=Flow.AT_TIMES, source=source)
+        self.subscribe(Skeleton, "skeleton_in", self._on_skeleton, depth=_DEPTH, flow=Flow.AT_TIMES, source=source)
 
-    def _receive(self, message: Skeleton) -> None:
+    def _on_skeleton(self, message: Skeleton) -> None:
         frame = check_frame(conversions.skeleton_from_msg(message), self.settings)
         if frame.stamp_ns == 0:
             raise SkeletonError("a skeleton without a time: the publisher must fill header.stamp")

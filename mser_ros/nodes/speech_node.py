@@ -1,4 +1,4 @@
-"""The speech node: hears and reads. Audio in; utterances, and the audio that the emotion node listens to, out."""
+"""The speech node: audio in; utterances, and the audio that the emotion node takes, out."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class SpeechNode(PerceptionNode):
         self._stage = SpeechStage(self.settings, on_failure=self.contain)
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
         self._silent_ticks = _STALL_TICKS + 1
-        self._voice = self.offer(AudioFrame, "voice", depth=_AUDIO_DEPTH)
-        self._utterance = self.offer(Utterance, "utterance", depth=64)
+        self._voice = self.advertise(AudioFrame, "voice", depth=_AUDIO_DEPTH)
+        self._utterance = self.advertise(Utterance, "utterance", depth=64)
 
     def connect(self) -> None:
         source = "the microphone node or another source"
-        self.listen(AudioFrame, "audio", self._receive, depth=_AUDIO_DEPTH, flow=Flow.STEADY, source=source)
+        self.subscribe(AudioFrame, "audio", self._on_audio, depth=_AUDIO_DEPTH, flow=Flow.STEADY, source=source)
         self._watch = self.create_timer(self.settings.stall_s / _STALL_TICKS, self._flush_when_stalled)
 
     def finish(self) -> None:
@@ -58,7 +58,7 @@ class SpeechNode(PerceptionNode):
     def counters(self) -> Mapping[str, Any]:
         return {**self._stage.counters, "recogniser": self._stage.recogniser}
 
-    def _receive(self, message: AudioFrame) -> None:
+    def _on_audio(self, message: AudioFrame) -> None:
         arrival_ns = self.get_clock().now().nanoseconds
         chunk = conversions.audio_from_msg(message)
         self._silent_ticks = 0

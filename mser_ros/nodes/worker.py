@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 
 Work = Callable[[], None]
+#: Work, and what is to be done in its place if it stays undone.
+_Item = tuple[Work, Work | None]
 
 #: How long the queue may grow before the oldest item is dropped: four minutes of audio.
 _LONGEST = 4096
@@ -19,7 +21,8 @@ class Worker:
     """Does what it is given, in that order, until it is stopped, or until an exception ends it.
 
     `tick` is work for when there is none, done now and then while `is_waiting`. `on_bug` is told of the exception that
-    ended the thread; nothing is done any more after it.
+    ended the thread; nothing is done any more after it. `undone`, complete once it has stopped: the `otherwise` of each
+    work that was not done to its end, in the order in which it was submitted.
     """
 
     def __init__(
@@ -28,7 +31,9 @@ class Worker:
         self._tick = tick
         self._is_waiting = is_waiting
         self._on_bug = on_bug
-        self._queue: queue.Queue[Work | None] = queue.Queue()
+        self._queue: queue.Queue[_Item | None] = queue.Queue()
+        self.undone: list[Work] = []
+        self._left = 0
         self.has_died = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
@@ -38,12 +43,15 @@ class Worker:
         """How much work is not done yet."""
         return self._queue.unfinished_tasks
 
-    def submit(self, work: Work) -> bool:
-        """Have it done. False where the worker is so far behind that the oldest work was dropped."""
+    def submit(self, work: Work, otherwise: Work | None = None) -> bool:
+        """Have it done. False where the worker is so far behind that the oldest work was dropped.
+
+        `otherwise`: for `undone`, if the worker stops or dies before this work is done.
+        """
         is_full = self._queue.qsize() >= _LONGEST
         if is_full:
             self._take()
-        self._queue.put(work)
+        self._queue.put((work, otherwise))
         return not is_full
 
     def stop(self, *, within_s: float | None = None) -> int:
@@ -53,32 +61,47 @@ class Worker:
         """
         self._queue.put(None)
         self._thread.join(within_s)
-        undone = 0
-        while not self._queue.empty():
-            undone += self._take() is not None
+        self._leave_the_rest()
         self._queue.put(None)  # the first one may be among what was taken
         self._thread.join()
-        return undone
+        return self._left
 
-    def _take(self) -> Work | None:
+    def skip(self, otherwise: Work | None) -> None:
+        """Add to `undone` what comes after the worker has died."""
+        if otherwise is not None:
+            self.undone.append(otherwise)
+
+    def _leave_the_rest(self) -> None:
+        while not self._queue.empty():
+            item = self._take()
+            if item is not None:
+                self._left += 1
+                self.skip(item[1])
+
+    def _take(self) -> _Item | None:
         with contextlib.suppress(queue.Empty):
-            work = self._queue.get_nowait()
+            item = self._queue.get_nowait()
             self._queue.task_done()
-            return work
+            return item
         return None
 
     def _run(self) -> None:
+        item: _Item | None = None
         try:
             while True:
                 try:
-                    work = self._queue.get(timeout=_TICK_S if self._is_waiting() else None)
+                    item = self._queue.get(timeout=_TICK_S if self._is_waiting() else None)
                 except queue.Empty:
+                    item = None
                     self._tick()
                     continue
-                if work is None:
+                if item is None:
                     return
-                work()
+                item[0]()
                 self._queue.task_done()
         except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
+            if item is not None:
+                self.skip(item[1])
+            self._leave_the_rest()
             self.has_died = True
             self._on_bug(error)

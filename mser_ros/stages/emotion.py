@@ -37,12 +37,16 @@ _GONE_S = 3.0
 
 @dataclass(slots=True)
 class _Pending:
-    """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended."""
+    """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended.
+
+    `is_skipped`: none of its events was worked on.
+    """
 
     event: UtteranceEvent
     next_provisional_ns: int
     since_clock_ns: int
     has_ended: bool = False
+    is_skipped: bool = False
 
 
 @dataclass(slots=True)
@@ -163,10 +167,25 @@ class EmotionStage:
             elif not pending.has_ended:
                 yield from self._provisional(pending)
 
+    def skip_event(self, event: UtteranceEvent) -> None:
+        """Take an utterance event that is not worked on: `flush`, which must follow, ends its utterance all the same.
+
+        One of which no event was pushed before is FINAL 'unknown' with the reason FAILED then, or RETRACTED if it was
+        cancelled; others are finished with what is there.
+        """
+        if event.utterance_id in self._closed:
+            return
+        pending = self._pending.setdefault(event.utterance_id, _Pending(event, 0, 0, is_skipped=True))
+        if pending.is_skipped or event.state is UtteranceState.CANCELLED:
+            pending.event = event
+
     def flush(self) -> Iterator[EmotionEstimate]:
         """Finish every utterance with what is there: no more data will come."""
         for pending in list(self._pending.values()):
-            yield self._close(pending.event, EstimateState.FINAL)
+            if pending.event.state is UtteranceState.CANCELLED:
+                yield self._close(pending.event, EstimateState.RETRACTED)
+            else:
+                yield self._close(pending.event, EstimateState.FINAL, is_skipped=pending.is_skipped)
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -228,7 +247,7 @@ class EmotionStage:
             self.counters.provisional += 1
             yield estimate
 
-    def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
+    def _close(self, event: UtteranceEvent, state: EstimateState, *, is_skipped: bool = False) -> EmotionEstimate:
         del self._pending[event.utterance_id]
         self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
         if len(self._closed) > _CLOSED:
@@ -237,7 +256,7 @@ class EmotionStage:
         self.counters.retracted += state is EstimateState.RETRACTED
         if state is EstimateState.RETRACTED:
             return self.recognizer.abstain(_bare(event), AbstainReason.NO_EVIDENCE, state=state)
-        estimate = self._recognize(event, state)
+        estimate = None if is_skipped else self._recognize(event, state)
         return estimate or self.recognizer.abstain(_bare(event), AbstainReason.FAILED, state=state)
 
     def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -28,6 +29,7 @@ from mser_ros.errors import SettingsError
 from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
 from mser_ros.settings import MocapSettings
+from mser_ros.types import UtteranceState
 
 NODES = ["speech", "mocap", "emotion"]
 
@@ -314,6 +316,45 @@ def test_what_is_open_when_a_bug_ends_the_work_is_finished(world, own, monkeypat
     world.wait(lambda: tested.value("state") == "unconfigured", "the end of the error state")
     world.wait(lambda: len(emotions) == 1, "the last emotion of the open utterance")
     assert (emotions[0].utterance_id, emotions[0].state) == (scene(1).name, Emotion.FINAL)
+
+
+def test_utterances_that_wait_for_a_worker_which_a_bug_ends_get_a_last_emotion(world, own, monkeypatch):
+    emotions = world.listen(Emotion, "emotion")
+    tested = world.node("emotion", **own["emotion"])
+    world.wait_for_outputs(tested, "emotion")
+    utterance = world.publisher(Utterance, "utterance")
+    (topic,) = [item for item in tested.node._inputs if item.topic == "utterance"]
+    is_blocked, go_on = threading.Event(), threading.Event()
+
+    def fail_later() -> None:
+        is_blocked.set()
+        go_on.wait()
+        raise_bug()
+
+    monkeypatch.setattr(tested.node, "_alarm", SimpleNamespace(trigger=lambda: None))  # as if the executor were busy
+    tested.node.submit(fail_later)
+    world.wait(is_blocked.is_set, "the work before the bug")
+    waiting, cancelled, late = scene(1), scene(2), scene(3)
+    events = [*waiting.events, cancelled.events[0], replace(cancelled.events[1], state=UtteranceState.CANCELLED)]
+    for event in events:
+        utterance.publish(utterance_message(event))
+    world.wait(lambda: topic.received == len(events), "the utterances before the bug")
+    go_on.set()
+    tested.wait_for_problem("a bug", "ValueError")
+    utterance.publish(utterance_message(late.events[0]))
+    world.wait(lambda: topic.received == len(events) + 1, "the utterance after the bug")
+    assert not tested.deactivate()
+    world.wait(lambda: len(emotions) == 3, "the last emotions")
+    assert [(item.utterance_id, item.state) for item in emotions] == [
+        (waiting.name, Emotion.FINAL),
+        (cancelled.name, Emotion.RETRACTED),
+        (late.name, Emotion.FINAL),
+    ]
+    for item in (emotions[0], emotions[2]):
+        assert (item.label, item.confidence, item.abstain_reason) == ("unknown", 0, Emotion.FAILED)
+    assert emotions[0].speech_end == utterance_message(waiting.events[-1]).end, "as far as was known at last"
+    tested.wait_for(dropped=len(events) + 1)
+    assert "faster core" not in tested.problem
 
 
 def test_a_bug_in_taking_a_message_leads_to_the_error_state_as_well(world, monkeypatch, capfd):

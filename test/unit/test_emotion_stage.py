@@ -613,6 +613,19 @@ def test_a_stage_in_the_place_of_another_gives_no_second_final(robot: Robot, rec
     assert robot.stage.counters.late_events == 2
 
 
+def test_utterances_whose_events_nobody_works_on_are_ended_by_the_flush(robot: Robot) -> None:
+    known, unknown, cancelled, closed = (Life(name, 1, 3, voice_id=name) for name in ("a", "b", "c", "d"))
+    robot.give(known.started, closed.started, closed.cancelled)
+    for event in (closed.final, unknown.started, unknown.final, known.ended, cancelled.started, cancelled.cancelled):
+        robot.stage.skip_event(event)
+    first, second, third = robot.flush()
+    assert (first.utterance_id, first.state, first.abstain_reason) == ("a", FINAL, AbstainReason.NO_EVIDENCE)
+    assert (second.utterance_id, second.state, second.abstain_reason) == ("b", FINAL, AbstainReason.FAILED)
+    assert (second.label, second.confidence, second.speech_end_ns) == (UNKNOWN, 0, T0 + to_ns(3))
+    assert (third.utterance_id, third.state) == ("c", RETRACTED)
+    check_lives(robot.said, ["a", "b", "c", "d"])
+
+
 def test_a_retraction_needs_no_recognition(recognizer: EmotionRecognizer) -> None:
     stage = EmotionStage(Failing(recognizer, lambda *_: True))  # type: ignore[arg-type]
     given = [U.started, U.cancelled]

@@ -53,6 +53,34 @@ def test_what_is_not_begun_in_time_is_left_undone_and_counted(worker: Worker) ->
     assert (undone, done) == ([5], ["slow"]), "the work that was begun is done"
 
 
+def test_what_was_to_be_done_in_place_of_work_that_a_bug_prevented_is_kept_in_order(
+    worker: Worker, bugs: list[Exception]
+) -> None:
+    def fail() -> None:
+        go_on.wait()
+        raise ValueError("injected")
+
+    go_on, done = threading.Event(), []
+
+    def note(name: str) -> Callable[[], None]:
+        return lambda: done.append(name)
+
+    worker.submit(lambda: None, note("done"))
+    worker.submit(fail, note("failed"))
+    worker.submit(lambda: None, note("waiting"))
+    worker.submit(lambda: None)
+    go_on.set()
+    deadline_s = time.monotonic() + 60
+    while not worker.has_died and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    worker.skip(note("late"))
+    worker.skip(None)
+    assert worker.stop() == 2
+    for otherwise in worker.undone:
+        otherwise()
+    assert done == ["failed", "waiting", "late"]
+
+
 def test_an_exception_ends_it_and_is_told_and_what_waits_is_counted(worker: Worker, bugs: list[Exception]) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -19,7 +19,6 @@ from ..models.domain import DomainHead
 from ..models.front_end import FrontEnd
 from ..models.fusion import ConcatFusion, FusionNetwork, Stream
 from ..models.pooling import Encoded
-from ..models.pretrained import PretrainedEncoder
 
 OPSET = 18
 
@@ -108,9 +107,6 @@ def write_graph(
     """Export the fp32 network of one modality; time is dynamic, the batch is one utterance."""
     inputs = example_inputs(modality, config)
     is_free = not (modality == "mocap" and config.reads_markers)
-    hearing = [m for m in network.modules() if isinstance(m, PretrainedEncoder) and m.modality == modality == "speech"]
-    least = max([2, *(encoder.least for encoder in hearing)])
-    length = torch.export.Dim("length", min=least)
     graph = GRAPHS[modality](network, judge)
     with torch.inference_mode():
         count = len(graph.eval()(**inputs))
@@ -119,7 +115,7 @@ def write_graph(
         inputs,
         path,
         outputs=["logits", "features", "domain"] if judge is not None else ["logits", "features"][-count:],
-        shapes={name: {TIME_AXIS: length} if is_free else None for name in inputs},
+        shapes={name: {TIME_AXIS: "length"} if is_free else None for name in inputs},
     )
 
 
@@ -131,7 +127,7 @@ def write_fusion_graph(network: FusionNetwork, path: Path, *, affect: bool = Fal
     names, width = network.modalities, network.settings.width
     frames = 1 if isinstance(network, ConcatFusion) else 7
     inputs = {name: torch.randn(1, frames + 2 * index * (frames > 1), width) for index, name in enumerate(names)}
-    free = [{TIME_AXIS: torch.export.Dim(f"{name}_frames", min=2)} if frames > 1 else None for name in names]
+    free = [{TIME_AXIS: f"{name}_frames"} if frames > 1 else None for name in names]
     inputs.update({f"{name}_logits": torch.randn(1, len(LABELS)) for name in network.heads})
     inputs["present"] = torch.ones(1, len(names))
     if network.settings.gate_text and "text" in names:

@@ -24,7 +24,7 @@ class Throughput(Callback):
         self._seconds = 0.0
         self._started = 0.0
         self._busy: list[int] = []
-        self._looks = True
+        self._knows_gpu_use = True
 
     def on_train_batch_start(self, *_args: Any) -> None:
         if not self._started:
@@ -32,8 +32,8 @@ class Throughput(Callback):
 
     def on_train_batch_end(self, trainer: Any, _module: Any, _outputs: Any, batch: Any, index: int) -> None:
         self._utterances += len(batch) * trainer.world_size
-        if index % _EVERY == 0 and trainer.strategy.root_device.type == "cuda" and self._looks:
-            self._look(trainer.strategy.root_device)
+        if index % _EVERY == 0 and trainer.strategy.root_device.type == "cuda" and self._knows_gpu_use:
+            self._measure_gpu_use(trainer.strategy.root_device)
 
     def on_train_epoch_end(self, *_args: Any) -> None:
         self._pause()
@@ -41,11 +41,11 @@ class Throughput(Callback):
     def on_validation_start(self, *_args: Any) -> None:
         self._pause()
 
-    def _look(self, device: torch.device) -> None:
+    def _measure_gpu_use(self, device: torch.device) -> None:
         try:
             self._busy.append(torch.cuda.utilization(device))  # in per cent
         except Exception as error:  # no figure is worth a training, and the driver's library has errors of its own
-            self._looks = False
+            self._knows_gpu_use = False
             _LOG.warning(
                 "how busy the GPU is cannot be told (%s): pip install nvidia-ml-py, and check that nvidia-smi tells it",
                 error,

@@ -148,13 +148,13 @@ class PretrainedEncoder(nn.Module):
 
     def forward(self, **inputs: Tensor) -> Encoded:
         """waveform (B, samples) [, lengths (B,)], or input_ids, attention_mask (B, L) -> frames (B, T, D)."""
-        encoded = self._hear(**inputs) if self.modality == "speech" else self._read(**inputs)
+        encoded = self._encode_waveform(**inputs) if self.modality == "speech" else self._encode_tokens(**inputs)
         return average_frames(encoded, self.average)
 
-    def _read(self, input_ids: Tensor, attention_mask: Tensor) -> Encoded:
+    def _encode_tokens(self, input_ids: Tensor, attention_mask: Tensor) -> Encoded:
         return Encoded(self._run(input_ids=input_ids, attention_mask=attention_mask), attention_mask.to(torch.bool))
 
-    def _hear(self, waveform: Tensor, lengths: Tensor | None = None) -> Encoded:
+    def _encode_waveform(self, waveform: Tensor, lengths: Tensor | None = None) -> Encoded:
         if self.fixed:
             waveform = nn.functional.pad(waveform, (0, self.fixed))[:, : self.fixed]
             lengths = None
