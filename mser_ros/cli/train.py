@@ -29,16 +29,17 @@ def train(config: str, overrides: tuple[str, ...], data: tuple[str, ...], shows:
         if name in folders:
             raise SettingsError(f"--data gives two folders of '{name}': choose one")
         folders[name] = place
-    try:
-        from ..training.config.files import check_encoders, config_tree, load_config
-        from ..training.fit.experiment import run_experiment
-    except ImportError as error:
-        raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
+    from ..training.config.files import check_encoders, config_tree, load_config
+
     experiment = load_config(config, overrides=overrides, data=folders)
     if shows:
         click.echo(yaml.safe_dump(config_tree(experiment), sort_keys=False, allow_unicode=True), nl=False)
         return
     check_encoders(experiment)
+    try:  # only now, as torch and Lightning take seconds to load
+        from ..training.fit.experiment import run_experiment
+    except ImportError as error:
+        raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
     folder = run or Path("runs") / experiment.name
     summary = run_experiment(experiment, folder, log=click.echo)
     if not summary:

@@ -20,6 +20,8 @@ from .settings import CorpusConfig, ExperimentConfig
 
 #: The resolved settings of a run, in its folder.
 CONFIG = "config.yaml"
+#: That of libyaml reads ten times as fast, and a name is looked up in the files of all experiments.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: The encoders that read each modality.
 _KINDS = {"speech": ("log_mel", "pretrained", "whisper"), "text": ("pretrained",), "mocap": ("motion", "paper_a_mocap")}
 
@@ -187,12 +189,19 @@ def _on_top(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _read(path: Path, cure: str) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        tree = _parse(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
         raise SettingsError(f"{path} cannot be read ({_reason(error)}): {cure}") from None
     if not isinstance(tree, dict):
         raise SettingsError(f"{path} is not a mapping of settings: {cure}")
     return tree
+
+
+def _parse(text: str) -> Any:
+    try:
+        return yaml.load(text, _LOADER)
+    except yaml.YAMLError:
+        return yaml.safe_load(text)  # raises as well, and says better where the mistake is
 
 
 def _reason(error: Exception) -> str:
