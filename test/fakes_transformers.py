@@ -14,6 +14,13 @@ from mser_ros.training.models import torchaudio_guard  # noqa: F401  before the 
 
 TEXT = "well it is a table go away now how lovely we won i miss her hm"
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *TEXT.split()]
+BERT: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "intermediate_size": 48,
+    "vocab_size": len(WORDS),
+}
 SPEECH: dict[str, Any] = {
     "hidden_size": 32,
     "num_hidden_layers": 2,
@@ -54,16 +61,14 @@ def write_roberta(folder: Path) -> Path:
     """BERT's words and size in RoBERTa's architecture, whose padding is token 1 and whose positions begin at 2."""
     write_bert(folder)
     torch.manual_seed(0)
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-    transformers.RobertaModel(transformers.RobertaConfig(**small, vocab_size=len(WORDS))).save_pretrained(folder)
+    transformers.RobertaModel(transformers.RobertaConfig(**BERT)).save_pretrained(folder)
     return folder
 
 
 def write_bert(folder: Path, *, seed: int = 0, **settings: Any) -> Path:
     """BERT with a tokenizer of a few words."""
     torch.manual_seed(seed)
-    small = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 48}
-    config = transformers.BertConfig(**(settings or {**small, "vocab_size": len(WORDS)}))
+    config = transformers.BertConfig(**(settings or BERT))
     transformers.BertModel(config).save_pretrained(folder)
     tokenizer = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()

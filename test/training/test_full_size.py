@@ -1,4 +1,4 @@
-"""wav2vec2-base and BERT-base with random weights, all the way to the robot: with two of their twelve layers, which are
+"""wav2vec2-base and BERT-base with random weights, all the way to the robot: with one of their twelve layers, which are
 all alike."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class FullSize:
     """Paper B's fusion as a network and as a bundle."""
 
     def __init__(self, root: Path) -> None:
-        self.sources = write_sources(root / "models", layers=2)
+        self.sources = write_sources(root / "models", layers=1)
         self.config: ExperimentConfig = full_size_config("paper_b_fusion", self.sources)
         self.path = root / "bundle"
         self.network: FusionNetwork = write_bundle(self.config, self.path)
