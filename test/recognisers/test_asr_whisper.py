@@ -115,11 +115,11 @@ def test_the_text_does_not_depend_on_what_was_heard_before(transcriber: WhisperT
 
 
 def test_an_utterance_longer_than_a_window_is_read_to_its_end(transcriber: WhisperTranscriber) -> None:
-    pieces = [np.concatenate([samples, silence(0.4)]) for samples, _ in demo_sentences()] * 3
+    pieces = [np.concatenate([samples, silence(0.4)]) for samples, _ in demo_sentences()] * 2
     samples = np.concatenate(pieces)
-    assert len(samples) > 1.5 * LONGEST
+    assert len(samples) > 1.2 * LONGEST
     transcript = read(transcriber, samples)
-    truth = [word for _, text in demo_sentences() for word in words_of(text)] * 3
+    truth = [word for _, text in demo_sentences() for word in words_of(text)] * 2
     assert edits(truth, words_of(transcript.text)) / len(truth) <= 0.3
     assert all(one.end_ns <= other.start_ns for one, other in pairwise(transcript.words))
     assert transcript.words[-1].start_ns > START_NS + to_ns(LONGEST / SAMPLE_RATE)
@@ -239,7 +239,7 @@ def partials(transcriber: WhisperTranscriber, samples: np.ndarray) -> list[Trans
 def test_a_partial_text_grows_and_nothing_is_taken_back(model: WhisperModel) -> None:
     transcriber = WhisperTranscriber(model, partial_period_s=0.5)
     told = words = 0
-    for samples, text in demo_sentences():
+    for samples, text in demo_sentences()[:3]:
         found = partials(transcriber, samples)
         for one, other in pairwise(found):
             assert other.text.startswith(one.text)

@@ -118,11 +118,13 @@ def live(
     asr_model: str = "",
     rate: float,
     rounds: int = 1,
+    partial_period_s: float = AsrSettings.partial_period_s,
     during: Callable[[NodeProcesses, float], None] = lambda nodes, share: None,
     **parameters: object,
 ) -> list[Run]:
     """Play a bag into nodes that run as processes of their own; what they said in each round."""
-    words = {"speech:asr.backend": asr} | ({"speech:asr.model_path": asr_model} if asr_model else {})
+    words = {"speech:asr.backend": asr, "speech:asr.partial_period_s": partial_period_s}
+    words |= {"speech:asr.model_path": asr_model} if asr_model else {}
     given = {"use_sim_time": True, "emotion:bundle": bundle, **words, **PATIENT, **parameters}
     runs = []
     with NodeProcesses(NODES, parameters=given) as nodes, ReplaySession() as session:
@@ -152,10 +154,11 @@ def offline(
     bundle: Path,
     asr: str = "none",
     asr_model: str = "",
+    partial_period_s: float = AsrSettings.partial_period_s,
     min_confidence: float = MocapSettings.min_confidence,
 ) -> tuple[dict[str, EmotionEstimate], list[UtteranceEvent]]:
     """The last estimate of each utterance, in order, and all events, from the pipeline without ROS."""
-    speech = SpeechSettings(asr=AsrSettings(backend=asr, model_path=asr_model))
+    speech = SpeechSettings(asr=AsrSettings(backend=asr, model_path=asr_model, partial_period_s=partial_period_s))
     mocap = MocapSettings(min_confidence=min_confidence)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech, mocap=mocap)
     events: list[UtteranceEvent] = []
