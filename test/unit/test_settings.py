@@ -85,12 +85,12 @@ def test_the_tables_of_the_readme_are_what_mser_params_prints(readme: str) -> No
 
 def topics_in_code(node: str) -> tuple[list[str], list[str]]:
     """What a node subscribes and publishes, from the calls in its source."""
-    found: dict[str, list[str]] = {"listen": [], "offer": []}
+    found: dict[str, list[str]] = {"subscribe": [], "advertise": []}
     for call in ast.walk(ast.parse((PACKAGE / "nodes" / f"{node}_node.py").read_text())):
         if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in found:
             assert isinstance(call.args[1], ast.Constant)
             found[call.func.attr].append(str(call.args[1].value))
-    return found["listen"], found["offer"]
+    return found["subscribe"], found["advertise"]
 
 
 def test_the_topics_of_the_readme_are_those_of_the_code(readme: str) -> None:
