@@ -55,7 +55,9 @@ class Exported:
     def export_no_graph_anew(self, patch: pytest.MonkeyPatch) -> None:
         """Let an export begin from the fp32 graph that is there."""
         copy = shutil.copy
-        patch.setattr("mser_ros.training.export.bundle.write_graph", lambda *of: copy(self.whole / of[-1].name, of[-1]))
+        patch.setattr(
+            "mser_ros.training.export.bundle.write_graph", lambda *of, **_: copy(self.whole / of[-1].name, of[-1])
+        )
 
 
 @pytest.fixture(scope="module")
