@@ -1,8 +1,8 @@
 # make help lists the targets. Everything lives in .venv; nothing needs root.
 PYTHON ?= python3
 VENV := .venv
-# Processes that run tests at a time.
-WORKERS ?= 2
+# Processes that run tests at a time: more than cores, as tests of nodes mostly wait.
+WORKERS ?= 3
 BIN := $(VENV)/bin
 MSER_DATA_DIR ?= $(wildcard ../shared/data)
 # An installed ROS 2 that was sourced must not mix with the one in .venv.
