@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import signal
+
 import rclpy
 from mser_msgs import msg
-from rclpy.executors import ExternalShutdownException
+from rclpy.signals import SignalHandlerOptions
+
+from mser_ros.nodes.spinner import Spinner, on_signals
 
 
 def main() -> None:
-    rclpy.init()
-    node = rclpy.create_node("echo")
-    kinds = [kind for kind in vars(msg).values() if isinstance(kind, type)]
-    for kind in kinds:
-        name = kind.__name__.lower()
-        back = node.create_publisher(kind, f"{name}_back", 10)
-        node.create_subscription(kind, f"{name}_there", back.publish, 10)
-    try:
-        rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
+    rclpy.init(signal_handler_options=SignalHandlerOptions.NO)
+    spinner = Spinner()
+    with on_signals((signal.SIGINT, signal.SIGTERM), spinner.stop):
+        node = rclpy.create_node("echo")
+        kinds = [kind for kind in vars(msg).values() if isinstance(kind, type)]
+        for kind in kinds:
+            name = kind.__name__.lower()
+            back = node.create_publisher(kind, f"{name}_back", 10)
+            node.create_subscription(kind, f"{name}_there", back.publish, 10)
+        spinner.add(node)
+        spinner.spin()
+        spinner.close()
+        node.destroy_node()
         rclpy.try_shutdown()
 
 

@@ -227,6 +227,12 @@ def test_listening_at_best_effort_is_told_once(world):
     told = world.listen(Log, "/rosout")
     tested = world.node("speech", asr__backend="none")
     (topic,) = tested.node._inputs
+
+    def is_heard() -> bool:
+        tested.node.get_logger().warning("the first word")
+        return bool(told)
+
+    world.wait(is_heard, "a link to the log")
     for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE) * 2:
         publisher = world.publisher(AudioFrame, "audio", linked=False, reliability=reliability)
         world.wait(lambda wanted=reliability: topic._reliability == wanted, "a subscription that fits")
