@@ -98,6 +98,7 @@ class Worker:
                 if item is None:
                     return
                 item[0]()
+                item = None
                 self._queue.task_done()
         except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
             if item is not None:

@@ -130,7 +130,6 @@ def test_a_body_has_every_joint_and_a_size_of_its_own_making(kind: str, rng: np.
 
 
 def test_outliers_are_drawn_of_every_kind_for_reasons_that_the_judge_knows() -> None:
-    pytest.importorskip("espeakng_loader", reason="synthetic voices are missing: call make setup-dev")
     voices = [Sample(0, speech=np.full(9000 + 500 * n, 100 * n + 50, np.int16)) for n in range(4)]
     drawn = draw_outliers("speech", voices, 2, rate_hz=15.0, seed=3)
     again = draw_outliers("speech", voices, 2, rate_hz=15.0, seed=3)

@@ -523,7 +523,6 @@ def test_transfer_needs_another_corpus_and_encoders_of_no_run(voices: Path, run:
 
 
 def test_a_judge_of_what_is_like_the_people_is_fitted_beside_every_network(voices: Path, tmp_path: Path) -> None:
-    pytest.importorskip("espeakng_loader", reason="synthetic voices are missing: call make setup-dev")
     config = dataclasses.replace(
         small(voices, epochs=1), in_domain=True, folds=FoldsConfig(count=4, only=1, final=True)
     )

@@ -86,7 +86,8 @@ def events(draw: st.DrawFn) -> UtteranceEvent:
 @st.composite
 def estimates(draw: st.DrawFn) -> EmotionEstimate:
     posterior = arrays(np.float32, 4, elements=shares)
-    evidence = st.builds(ModalityEvidence, names, st.booleans(), shares, st.none() | posterior, shares)
+    reasons = st.sampled_from(AbstainReason)
+    evidence = st.builds(ModalityEvidence, names, st.booleans(), shares, st.none() | posterior, shares, shares, reasons)
     return EmotionEstimate(
         stamp_ns=draw(stamps),
         state=draw(st.sampled_from(EstimateState)),

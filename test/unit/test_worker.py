@@ -81,6 +81,21 @@ def test_what_was_to_be_done_in_place_of_work_that_a_bug_prevented_is_kept_in_or
     assert done == ["failed", "waiting", "late"]
 
 
+def test_work_that_was_done_is_not_undone_by_a_bug_in_what_comes_between(bugs: list[Exception]) -> None:
+    done: list[str] = []
+
+    def is_waiting() -> bool:
+        if done:
+            raise ValueError("injected")
+        return False
+
+    worker = Worker("test", tick=lambda: None, is_waiting=is_waiting, on_bug=bugs.append)
+    worker.submit(lambda: done.append("work"), lambda: done.append("otherwise"))
+    worker.stop()
+    assert [str(bug) for bug in bugs] == ["injected"]
+    assert (worker.undone, done) == ([], ["work"])
+
+
 def test_an_exception_ends_it_and_is_told_and_what_waits_is_counted(worker: Worker, bugs: list[Exception]) -> None:
     begun, go_on = threading.Event(), threading.Event()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit
 from torch import nn
 
 from ..config.settings import ExperimentConfig
@@ -23,6 +24,7 @@ from ..samples.augment import augment
 from ..samples.batches import loader
 from ..samples.inputs import Sample
 from ..samples.outliers.draw import REASONS, Outlier, draw_outliers
+from .fitting import leads
 
 #: A judge's weights, and what was found of it.
 JUDGE, FOUND = "domain.safetensors", "domain.json"
@@ -99,16 +101,16 @@ def fit_domain(
         modality, [sample for _, sample in few], _OF_A_KIND, rate_hz=config.inputs.rate_hz, seed=config.seed
     )
     people = _describe_people(config, network, few, changed=True)
-    others = _describe_outliers(config, network, outliers, changed=True)
+    others = _describe_outliers(config, network, outliers)
     judge = make_judge(people, others, by_distance=modality in _BY_DISTANCE)
     found = Found({}, {})
     if test:
         met = _describe_people(config, network, test, changed=False)
         strangers = odds(judge, met.rows)
-        found = Found({}, {}, 1 / (1 + np.exp(-strangers)))
+        found = Found({}, {}, expit(strangers))
         for name in np.unique(met.groups).tolist():
             found.people_out[name] = _share(strangers[met.groups == name] < 0)
-        plain = _describe_outliers(config, network, outliers, changed=False)
+        plain = others.select(np.arange(len(others.rows)) % 2 == 0)  # the others are their changed copies
         for kind in dict.fromkeys(plain.groups.tolist()):
             unaware = make_judge(people, others.select(others.groups != kind), by_distance=modality in _BY_DISTANCE)
             theirs, rows = odds(unaware, met.rows), plain.rows[plain.groups == kind]
@@ -118,6 +120,8 @@ def fit_domain(
                 "auroc_unmet": _auroc(theirs, odds(unaware, rows)),
                 "out_unmet": _share(odds(unaware, rows) < 0),
             }
+    if not leads():
+        return found
     save_weights(judge, folder / JUDGE)
     kept = {"people_out": found.people_out, "kinds": found.kinds}
     (folder / FOUND).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
@@ -269,27 +273,24 @@ def _parts(groups: np.ndarray, classes: np.ndarray, count: int = 5) -> np.ndarra
 def _describe_people(
     config: ExperimentConfig, network: nn.Module, people: Sequence[tuple[str, Sample]], *, changed: bool
 ) -> Described:
-    samples = _with_copies(config, [dataclasses.replace(sample, spectra=()) for _, sample in people], changed)
+    samples = [dataclasses.replace(sample, spectra=()) for _, sample in people]
+    samples = _with_copies(config, samples) if changed else samples
     names = np.repeat([name for name, _ in people], 1 + changed)
     return Described(describe(config, network, samples), names, np.zeros(len(names), int))
 
 
-def _describe_outliers(
-    config: ExperimentConfig, network: nn.Module, outliers: Sequence[Outlier], *, changed: bool
-) -> Described:
-    samples = _with_copies(config, [outlier.sample for outlier in outliers], changed)
+def _describe_outliers(config: ExperimentConfig, network: nn.Module, outliers: Sequence[Outlier]) -> Described:
+    samples = _with_copies(config, [outlier.sample for outlier in outliers])
     reasons = REASONS[config.modalities[0]]
     return Described(
         describe(config, network, samples),
-        np.repeat([outlier.kind for outlier in outliers], 1 + changed),
-        np.repeat([1 + reasons.index(outlier.reason) for outlier in outliers], 1 + changed),
+        np.repeat([outlier.kind for outlier in outliers], 2),
+        np.repeat([1 + reasons.index(outlier.reason) for outlier in outliers], 2),
     )
 
 
-def _with_copies(config: ExperimentConfig, samples: Sequence[Sample], changed: bool) -> list[Sample]:
+def _with_copies(config: ExperimentConfig, samples: Sequence[Sample]) -> list[Sample]:
     """Each as it is, followed by a copy as training changes it."""
-    if not changed:
-        return list(samples)
     out = []
     for number, sample in enumerate(samples):
         rng = np.random.default_rng((config.seed, number))

@@ -190,9 +190,11 @@ def _run_fold(
     tested = [data.samples[index] for index in fold.test]
     in_domain = None
     if config.in_domain:
-        found = fit_domain(config, network, train=_named(data, fold.train), test=_named(data, fold.test), folder=folder)
-        in_domain = found.in_domain
-        log(f"{title}: {found}")
+        judged = fit_domain(
+            config, network, train=_named(data, fold.train), test=_named(data, fold.test), folder=folder
+        )
+        in_domain = judged.in_domain
+        log(f"{title}: {judged}")
     predicted = predict_subsets(config, network, tested, list(subsets.values()))
     items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
     out = {}
