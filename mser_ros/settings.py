@@ -70,6 +70,13 @@ class SegmenterSettings:
     start_s: float = setting(0.096, "Voice must last this long before an utterance starts", unit="s", low=0.032, high=1)
     min_speech_s: float = setting(0.25, "Utterances with less voice than this are cancelled", unit="s", low=0, high=5)
     hangover_s: float = setting(0.5, "Silence that ends an utterance", unit="s", low=0.1, high=5)
+    pause_s: float = setting(
+        0.16,
+        "Silence at which words and emotion are worked out ahead, in case the utterance is over; 0: never",
+        unit="s",
+        low=0,
+        high=5,
+    )
     pre_roll_s: float = setting(0.2, "Audio kept before the first voice", unit="s", low=0, high=2)
     post_roll_s: float = setting(0.1, "Audio kept after the last voice", unit="s", low=0, high=2)
     max_speech_s: float = setting(15.0, "A longer utterance is cut and goes on as the next", unit="s", low=1, high=60)

@@ -39,6 +39,7 @@ class UtteranceState(IntEnum):
     PARTIAL = 1
     ENDED = 2
     CANCELLED = 3
+    PAUSED = 4
 
 
 class EstimateState(IntEnum):

@@ -95,7 +95,10 @@ class PocketsphinxTranscriber:
         text = hypothesis.hypstr if hypothesis else ""
         return Transcript(text, language=self.language, is_final=False)
 
-    def finish(self) -> Transcript:
+    def pause(self, samples: int) -> Transcript:
+        return self.partial()
+
+    def finish(self, samples: int | None = None) -> Transcript:
         if not self._open:
             return Transcript("", language=self.language)
         if not self._decoding:

@@ -37,8 +37,13 @@ class Transcriber(Protocol):
     def partial(self) -> Transcript:
         """The present guess: not final, without words. Asking does not change what comes out in the end."""
 
-    def finish(self) -> Transcript:
-        """The utterance is over: the final transcript, with the times and confidences of its words."""
+    def pause(self, samples: int) -> Transcript:
+        """The voice has paused, and the utterance may have ended after so many samples: what `finish` would say then,
+        as far as that is known. A recogniser that reads utterances as a whole does so now."""
+
+    def finish(self, samples: int | None = None) -> Transcript:
+        """The utterance is over, after so many samples (None: all that were accepted; behind them nobody speaks): the
+        final transcript, with the times and confidences of its words."""
 
     def reset(self) -> None:
         """Forget the open utterance."""
@@ -62,7 +67,10 @@ class NullTranscriber:
     def partial(self) -> Transcript:
         return Transcript("", is_final=False)
 
-    def finish(self) -> Transcript:
+    def pause(self, samples: int) -> Transcript:
+        return self.partial()
+
+    def finish(self, samples: int | None = None) -> Transcript:
         return Transcript("")
 
     def reset(self) -> None:

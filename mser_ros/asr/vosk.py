@@ -69,7 +69,10 @@ class VoskTranscriber:
         text = " ".join(part for part in (*(result["text"] for result in self._results), newest) if part)
         return Transcript(text, language=self.language, is_final=False)
 
-    def finish(self) -> Transcript:
+    def pause(self, samples: int) -> Transcript:
+        return self.partial()
+
+    def finish(self, samples: int | None = None) -> Transcript:
         if self._recognizer is not None:
             self._process(self._pieces.rest())
             self._results.append(json.loads(self._recognizer.FinalResult()))

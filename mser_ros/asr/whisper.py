@@ -126,15 +126,32 @@ class WhisperTranscriber:
                 self._skipped += 1
             else:
                 began_s = time.perf_counter()
-                heard.agree([word.text for word in self._transcribe(heard, is_final=False).words])
+                reading = self._transcribe(heard, is_final=False, samples=heard.samples)
+                heard.agree([word.text for word in reading.transcript.words])
                 heard.cost_s = time.perf_counter() - began_s
                 heard.read_at = heard.samples
         return Transcript(self._joined(heard.agreed, heard.language), language=heard.language, is_final=False)
 
-    def finish(self) -> Transcript:
-        transcript = Transcript("", language=self.language)
-        if self._open:
-            transcript = self._transcribe(self._open, is_final=True)
+    def pause(self, samples: int) -> Transcript:
+        heard = self._open
+        if heard is None:
+            return self.partial()
+        began_s = time.perf_counter()
+        ahead = heard.ahead = self._transcribe(heard, is_final=True, samples=samples)
+        heard.agree([word.text for word in ahead.transcript.words])
+        heard.cost_s = time.perf_counter() - began_s
+        heard.read_at = heard.asked_at = heard.samples
+        return ahead.transcript
+
+    def finish(self, samples: int | None = None) -> Transcript:
+        heard, transcript = self._open, Transcript("", language=self.language)
+        if heard:
+            samples = heard.samples if samples is None else samples
+            reading = heard.ahead
+            if reading is None or reading.samples != samples:
+                reading = self._transcribe(heard, is_final=True, samples=samples)
+            self._rejected += reading.rejected
+            transcript = reading.transcript
         self.reset()
         return transcript
 
@@ -145,11 +162,12 @@ class WhisperTranscriber:
         self.reset()
         self._model.close()
 
-    def _transcribe(self, heard: _Utterance, *, is_final: bool) -> Transcript:
-        """Read all that was heard; word times and a translation only in the end."""
+    def _transcribe(self, heard: _Utterance, *, is_final: bool, samples: int) -> _Reading:
+        """Read so many samples of what was heard; word times and a translation only in the end."""
         words: list[Word] = []
+        rejected = 0
         translations = []
-        for first, clip in _cut(np.concatenate([*heard.pieces, np.zeros(0, np.int16)])):
+        for first, clip in _cut(np.concatenate([*heard.pieces, np.zeros(0, np.int16)])[:samples]):
             if len(clip) < _SHORTEST:
                 continue
             encoded = self._model.encode(clip)
@@ -158,7 +176,7 @@ class WhisperTranscriber:
             language = self._fixed or heard.language
             decoded = self._decode(encoded, language, "transcribe")
             if decoded is None:
-                self._rejected += is_final
+                rejected += 1
             elif is_final:
                 words += self._timed(encoded, decoded, language, clip, heard.start_ns + to_ns(first / SAMPLE_RATE))
                 if self._translate and language != "en":
@@ -166,7 +184,7 @@ class WhisperTranscriber:
                     translations += [self._model.text(english.tokens).strip()] if english else []
             else:
                 words += [Word(text, 0, 0) for text, _, _ in self._groups(decoded.tokens, language)]
-        return Transcript(
+        transcript = Transcript(
             text=self._joined([word.text for word in words], heard.language),
             confidence=mean_confidence([word.confidence for word in words if word.confidence is not None]),
             words=tuple(words),
@@ -174,6 +192,7 @@ class WhisperTranscriber:
             is_final=is_final,
             translation=" ".join(translations),
         )
+        return _Reading(samples, transcript, rejected)
 
     def _decode(self, encoded: Encoded, language: str, task: str) -> Decoded | None:
         """What is said in a clip, None for what seems invented. A loop is read again, with a penalty on it."""
@@ -226,9 +245,19 @@ class WhisperTranscriber:
         return ("" if language.split("-")[0] in _UNSPACED else " ").join(words)
 
 
+@dataclass(frozen=True)
+class _Reading:
+    """What was read of the first so many `samples`, and how many of its pieces were `rejected` as invented."""
+
+    samples: int
+    transcript: Transcript
+    rejected: int
+
+
 @dataclass
 class _Utterance:
-    """What was heard of an utterance, and how far partial texts have come. Counts are of samples."""
+    """What was heard of an utterance, and how far partial texts have come. Counts are of samples. `ahead`: what was
+    read in its last pause."""
 
     start_ns: int
     language: str
@@ -237,6 +266,7 @@ class _Utterance:
     asked_at: int = 0
     read_at: int = 0
     cost_s: float = 0.0
+    ahead: _Reading | None = None
     newest: list[str] = field(default_factory=list)
     agreed: list[str] = field(default_factory=list)
 

@@ -35,13 +35,25 @@ class Speech:
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
-    """The segment is over. `end_ns`: one past its last sample, post-roll included, which may lie before the audio
-    already given; `decided_ns`: how much had been heard when that was decided."""
+class Paused:
+    """The voice has paused. Unless it goes on, the segment ends at `end_ns`, after so many `samples`; `decided_ns`: how
+    much had been heard when that was decided."""
 
     start_ns: int
     end_ns: int
     decided_ns: int
+    samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The segment is over. `end_ns`: one past its last sample, post-roll included, which may lie before the audio
+    already given; `decided_ns`: how much had been heard when that was decided. `samples`: its length."""
+
+    start_ns: int
+    end_ns: int
+    decided_ns: int
+    samples: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +64,7 @@ class Cancelled:
     end_ns: int
 
 
-SegmentEvent = Started | Speech | Ended | Cancelled
+SegmentEvent = Started | Speech | Paused | Ended | Cancelled
 
 
 class Segmenter:
@@ -68,6 +80,7 @@ class Segmenter:
         self._vad = vad or SileroVad()
         self._confirm = -(-_samples(settings.start_s) // FRAME)  # frames, rounded up
         self._hangover = _samples(settings.hangover_s)
+        self._pause = max(_samples(settings.pause_s), _samples(settings.post_roll_s)) if settings.pause_s else 0
         self._pre_roll = _samples(settings.pre_roll_s)
         self._post_roll = _samples(settings.post_roll_s)
         self._longest = _samples(settings.max_speech_s)
@@ -89,6 +102,7 @@ class Segmenter:
         self._voice_run = 0  # frames of voice in a row, while no segment is open
         self._voice_end = 0
         self._voiced = 0
+        self._paused_at = 0  # the end of the voice whose pause has been told
 
     def push(self, chunk: AudioChunk) -> Iterator[SegmentEvent]:
         """Judge a chunk (int16, shape (n, 1), 16 kHz) that follows the one before without a gap."""
@@ -158,6 +172,11 @@ class Segmenter:
             self._voiced += FRAME
         elif self._now - self._voice_end >= self._hangover:
             yield self._end()
+        elif self._now - self._voice_end >= self._pause > 0 and self._paused_at != self._voice_end:
+            self._paused_at = self._voice_end
+            if self._voiced >= self._shortest_voice:
+                start, end = self._start, self._voice_end + self._post_roll
+                yield Paused(self._time(start), self._time(end), self._time(self._now), end - start)
 
     def _cut(self, voiced: bool) -> Iterator[SegmentEvent]:
         """End the longest segment; while the voice lasts, the next one begins at the very next sample."""
@@ -173,7 +192,7 @@ class Segmenter:
         if self._voiced < self._shortest_voice:
             return Cancelled(self._time(start), self._time(self._now))
         self._earliest = min(self._now, self._voice_end + self._post_roll)
-        return Ended(self._time(start), self._time(self._earliest), self._time(self._now))
+        return Ended(self._time(start), self._time(self._earliest), self._time(self._now), self._earliest - start)
 
     def _time(self, sample: int) -> int:
         assert self._anchor_ns is not None

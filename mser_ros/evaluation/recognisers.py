@@ -99,7 +99,10 @@ class _Reference:
     def partial(self) -> Transcript:
         return Transcript("", is_final=False)
 
-    def finish(self) -> Transcript:
+    def pause(self, samples: int) -> Transcript:
+        return self.partial()
+
+    def finish(self, samples: int | None = None) -> Transcript:
         wave = np.concatenate(self._heard).astype(np.float32) / 32768
         segments: Iterable[Any] = self._model.transcribe(wave, language=self._language)[0]
         return Transcript("".join(segment.text for segment in segments).strip())

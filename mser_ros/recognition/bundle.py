@@ -45,8 +45,9 @@ class ModalitySpec:
     """How one modality is computed.
 
     `graph`: ONNX file. `temperature`: divides its logits, which calibrates them. `weight`: its exponent in log-linear
-    fusion. `languages`: BCP 47 tags that a text model was trained for; empty: any. `sample_rate` [Hz], `max_s` and
-    `normalise` (zero mean, unit variance per utterance) belong to waveforms; `tokenizer`, `max_tokens` to tokens;
+    fusion. `languages`: BCP 47 tags that a text model was trained for; empty: any. `sample_rate` [Hz], `max_s`,
+    `trim_db` (silence at both ends that is left out, 0: none) and `normalise` (zero mean, unit variance per utterance)
+    belong to waveforms; `tokenizer`, `max_tokens` to tokens;
     `rate_hz`, `window_s` to skeletons; `min_s` is the least evidence in seconds.
 
     `domain`: what the graph's output of that name tells apart, 'in_domain' first and then reasons to abstain (names of
@@ -61,6 +62,7 @@ class ModalitySpec:
     sample_rate: int = SAMPLE_RATE
     min_s: float = 0.0
     max_s: float = 15.0
+    trim_db: float = 0.0
     normalise: bool = False
     tokenizer: str = ""
     max_tokens: int = 64
@@ -241,7 +243,10 @@ def _check(bundle: Bundle) -> None:
         if spec.graph not in listed or (spec.representation == "tokens" and spec.tokenizer not in listed):
             raise refuse(f"the graph or tokenizer of '{name}' is not among its files")
         positive = (spec.temperature, spec.sample_rate, spec.max_s, spec.max_tokens, spec.rate_hz, spec.window_s)
-        if not (all(map(_is_positive, positive)) and all(0 <= value < math.inf for value in (spec.weight, spec.min_s))):
+        if not (
+            all(map(_is_positive, positive))
+            and all(0 <= value < math.inf for value in (spec.weight, spec.min_s, spec.trim_db))
+        ):
             raise refuse(f"a number of '{name}' is out of range")
         if spec.domain and not (
             len(spec.domain) > 1

@@ -82,6 +82,11 @@ class EmotionRecognizer:
         """
         return self.recognize_each(utterance, [modalities], state=state, learn=learn)[0]
 
+    def read_ahead(self, utterance: Utterance) -> None:
+        """Read what may be a whole utterance, so that its estimate costs next to nothing if it is."""
+        for reader in self._readers.values():
+            reader.read(utterance)
+
     def forget(self, voice: str | None = None) -> None:
         """Forget how one voice sounds, or all of them."""
         if self._baselines is not None:

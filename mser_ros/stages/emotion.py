@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from ..audio.history import Voices
 from ..errors import AudioError, BundleError, log_failure
@@ -22,6 +23,8 @@ from ..types import (
     UtteranceState,
     to_ns,
 )
+
+T = TypeVar("T")
 
 #: Audio and skeletons that are remembered: more than the longest utterance that settings allow.
 _HISTORY_S = 75.0
@@ -149,6 +152,8 @@ class EmotionStage:
             yield from self._make_room(event)
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
             pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
+        if event.state is UtteranceState.PAUSED and not pending.has_ended:
+            self._contained(lambda: self.recognizer.read_ahead(self._gather(event)))
         if event.state is UtteranceState.CANCELLED:
             yield self._close(event, EstimateState.RETRACTED)
         elif not pending.has_ended:
@@ -261,10 +266,17 @@ class EmotionStage:
 
     def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
         """The estimate, None where it failed: an error in one utterance must cost no other."""
-        try:
+
+        def recognize() -> EmotionEstimate:
             utterance = self._gather(event)
             self.counters.without_audio += utterance.audio is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
+
+        return self._contained(recognize)
+
+    def _contained(self, work: Callable[[], T]) -> T | None:
+        try:
+            return work()
         except Exception as error:
             self.counters.failed += 1
             self._on_failure(error)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..asr.registry import choose, create_transcriber
 from ..asr.transcriber import Transcriber
-from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
+from ..audio.segmenter import Cancelled, Ended, Paused, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
 from ..errors import log_failure
@@ -23,8 +23,9 @@ T = TypeVar("T")
 class SpeechStage:
     """Hears and reads: audio of any kind in, audio of one kind (16 kHz mono) and utterance events out.
 
-    An utterance gives STARTED, PARTIAL while it lasts, ENDED at once when it is over, and ENDED with the final text
-    when the recogniser has caught up; or CANCELLED. A recogniser that fails is told to `on_failure` and costs the words
+    An utterance gives STARTED, PARTIAL while it lasts, PAUSED in each pause, with what the end would be if it were the
+    end, then ENDED with the final text; before that, where it was not read ahead, ENDED at once, when it is over, with
+    what is known of the text; or CANCELLED. A recogniser that fails is told to `on_failure` and costs the words
     of that utterance only; `unread` counts them.
     """
 
@@ -44,6 +45,8 @@ class SpeechStage:
         self._open: UtteranceEvent | None = None
         self._source: AudioChunk | None = None
         self._next_partial_ns = 0
+        self._ahead = 0  # samples of the utterance that were read in its last pause
+        self._guess = Transcript("", is_final=False)  # the newest text that was told
         self.utterances = 0
 
     @property
@@ -90,6 +93,8 @@ class SpeechStage:
             elif isinstance(event, Speech):
                 self._transcriber.accept(event.samples)
                 yield from self._partial(event.end_ns)
+            elif isinstance(event, Paused):
+                yield from self._pause(event)
             elif isinstance(event, Ended):
                 yield from self._end(event)
             elif isinstance(event, Cancelled):
@@ -100,6 +105,8 @@ class SpeechStage:
         assert chunk is not None
         self.utterances += 1
         self._transcriber.start(event.start_ns)
+        self._ahead = 0
+        self._guess = self._nothing_yet()
         self._next_partial_ns = event.start_ns + to_ns(self.settings.asr.partial_period_s)
         self._open = UtteranceEvent(
             # The time tells two runs of this stage apart, the count two rounds of a bag that is replayed in a loop.
@@ -119,14 +126,23 @@ class SpeechStage:
         if self._open is None or period_ns == 0 or heard_ns < self._next_partial_ns:
             return
         self._next_partial_ns = heard_ns + period_ns
-        yield self._news(UtteranceState.PARTIAL, heard_ns, self._transcriber.partial())
+        self._guess = self._transcriber.partial()
+        yield self._news(UtteranceState.PARTIAL, heard_ns, self._guess)
+
+    def _pause(self, event: Paused) -> Iterator[UtteranceEvent]:
+        if self._open is not None:
+            # Voice and body can be judged while the words are read.
+            yield self._news(UtteranceState.PAUSED, event.end_ns, self._guess)
+            transcript = self._transcriber.pause(event.samples)
+            self._ahead = event.samples if transcript.is_final else 0
+            yield self._news(UtteranceState.PAUSED, event.end_ns, replace(transcript, is_final=False))
 
     def _end(self, event: Ended) -> Iterator[UtteranceEvent]:
         if self._open is None:
             return
-        if self._transcriber.language:
+        if self._transcriber.language and event.samples != self._ahead:  # else the final text is there at once
             yield self._news(UtteranceState.ENDED, event.end_ns, self._transcriber.partial())
-        yield self._news(UtteranceState.ENDED, event.end_ns, self._transcriber.finish())
+        yield self._news(UtteranceState.ENDED, event.end_ns, self._transcriber.finish(event.samples))
         self._open = None
 
     def _cancel(self, event: Cancelled) -> UtteranceEvent:
@@ -172,8 +188,12 @@ class _Contained:
     def partial(self) -> Transcript:
         return self._try(self._transcriber.partial, Transcript("", language=self.language, is_final=False))
 
-    def finish(self) -> Transcript:
-        return self._try(self._transcriber.finish, Transcript("", language=self.language))
+    def pause(self, samples: int) -> Transcript:
+        nothing = Transcript("", language=self.language, is_final=False)
+        return self._try(lambda: self._transcriber.pause(samples), nothing)
+
+    def finish(self, samples: int | None = None) -> Transcript:
+        return self._try(lambda: self._transcriber.finish(samples), Transcript("", language=self.language))
 
     def reset(self) -> None:
         self._try(self._transcriber.reset, None)

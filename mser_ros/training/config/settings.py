@@ -150,6 +150,9 @@ class InputConfig:
         high=60,
     )
     min_s: float = setting(0.0, "Least skeleton evidence", unit="s", low=0, high=10)
+    trim_db: float = setting(
+        0.0, "Silence at both ends, so far below the loudest moment, is left out; 0: none", unit="dB", low=0, high=90
+    )
     normalise: bool = setting(False, "Waveforms of zero mean and unit variance, as wav2vec 2.0 wants")
     max_tokens: int = setting(64, "Longest transcript", low=4, high=512)
     rate_hz: float = setting(15.0, "Frames of canonical motion", unit="Hz", low=1, high=120)

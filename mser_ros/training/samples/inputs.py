@@ -17,7 +17,7 @@ from ...audio.waveform import to_float, to_int16
 from ...errors import CorpusError, SettingsError
 from ...mocap.canonical import canonicalise
 from ...mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
-from ...recognition.readers import last_seconds, make_tokenizer, normalise
+from ...recognition.readers import last_seconds, make_tokenizer, normalise, trim
 from ...types import SAMPLE_RATE, Utterance
 from ..config.settings import ExperimentConfig, InputConfig
 
@@ -64,7 +64,8 @@ def prepare(
             raise CorpusError(
                 f"{utterance.utterance_id} has {audio.sample_rate} Hz, not {SAMPLE_RATE}: resample the corpus"
             )
-        speech = to_int16(last_seconds(audio.samples, inputs.max_s, SAMPLE_RATE))
+        speech = trim(audio.samples, inputs.trim_db, SAMPLE_RATE)
+        speech = to_int16(last_seconds(speech, inputs.max_s, SAMPLE_RATE))
         sample = dataclasses.replace(sample, speech=speech)
     if "text" in modalities and utterance.transcript is not None and utterance.transcript.text.strip():
         confidence = utterance.transcript.confidence
@@ -191,7 +192,8 @@ def how_fed(config: ExperimentConfig, modality: str) -> dict[str, Any]:
     """How the recogniser must feed a modality's graph, as the fields of `ModalitySpec`."""
     inputs = config.inputs
     if modality == "speech":
-        fed = {"sample_rate": SAMPLE_RATE, "max_s": inputs.max_s, "normalise": inputs.normalise}
+        fed = {"sample_rate": SAMPLE_RATE, "max_s": inputs.max_s, "trim_db": inputs.trim_db}
+        fed |= {"normalise": inputs.normalise}
         return {"representation": "waveform", **fed}
     if modality == "text":
         return {"representation": "tokens", "tokenizer": "tokenizer.json", "max_tokens": inputs.max_tokens}
