@@ -29,22 +29,28 @@ class FakeVad:
 
 
 class FakeTranscriber:
-    """Hears one word, `word`, in every half second of audio; remembers what it was given in `received`."""
+    """Hears one word, `word`, in every half second of audio; remembers what it was given in `received`.
+
+    `reads_ahead`: as a recogniser that reads an utterance as a whole, and does so in pauses; `read` counts how often.
+    """
 
     language = "en"
     counters: Mapping[str, int] = {}
 
-    def __init__(self, word: str = "word", confidence: float = 0.8) -> None:
+    def __init__(self, word: str = "word", confidence: float = 0.8, *, reads_ahead: bool = False) -> None:
         self.word = word
         self.confidence = confidence
+        self.reads_ahead = reads_ahead
+        self.read = 0
         self.received: list[int] = []
         self.closed = False
         self._start_ns = 0
-        self._samples = 0
+        self._samples = self._read_samples = 0
+        self._ahead: Transcript | None = None
 
     def start(self, start_ns: int) -> None:
+        self.reset()
         self._start_ns = start_ns
-        self._samples = 0
 
     def accept(self, samples: np.ndarray) -> None:
         self._samples += len(samples)
@@ -52,19 +58,33 @@ class FakeTranscriber:
     def partial(self) -> Transcript:
         return Transcript(" ".join([self.word] * (self._samples // 8000)), language=self.language, is_final=False)
 
-    def finish(self) -> Transcript:
+    def pause(self, samples: int) -> Transcript:
+        if not self.reads_ahead:
+            return self.partial()
+        self._ahead = self._read(samples)
+        return self._ahead
+
+    def finish(self, samples: int | None = None) -> Transcript:
         self.received.append(self._samples)
-        count = self._samples // 8000
+        whole = self._samples if samples is None or not self.reads_ahead else samples
+        transcript = self._ahead if self._ahead and self._read_samples == whole else self._read(whole)
+        self.reset()
+        return transcript
+
+    def _read(self, samples: int) -> Transcript:
+        self.read += 1
+        self._read_samples = samples
+        count = samples // 8000
         step = 8000 * SAMPLE_NS
         words = tuple(
             Word(self.word, self._start_ns + i * step, self._start_ns + (i + 1) * step, self.confidence)
             for i in range(count)
         )
-        self._samples = 0
         return Transcript(" ".join([self.word] * count), self.confidence if count else None, words, self.language)
 
     def reset(self) -> None:
-        self._samples = 0
+        self._samples = self._read_samples = 0
+        self._ahead = None
 
     def close(self) -> None:
         self.closed = True

@@ -23,10 +23,10 @@ T = TypeVar("T")
 class SpeechStage:
     """Hears and reads: audio of any kind in, audio of one kind (16 kHz mono) and utterance events out.
 
-    An utterance gives STARTED, PARTIAL while it lasts, PAUSED in each pause, with what the end would be if it were the
-    end, then ENDED with the final text; before that, where it was not read ahead, ENDED at once, when it is over, with
-    what is known of the text; or CANCELLED. A recogniser that fails is told to `on_failure` and costs the words
-    of that utterance only; `unread` counts them.
+    An utterance gives STARTED, PARTIAL while it lasts, PAUSED in each pause as if it were the end, and ENDED with the
+    final text; or CANCELLED. Where the text was not read in the last pause, ENDED comes at once with what is known of
+    it, and again. A recogniser that fails is told to `on_failure` and costs the words of that utterance only; `unread`
+    counts them.
     """
 
     def __init__(
@@ -135,7 +135,9 @@ class SpeechStage:
             yield self._news(UtteranceState.PAUSED, event.end_ns, self._guess)
             transcript = self._transcriber.pause(event.samples)
             self._ahead = event.samples if transcript.is_final else 0
-            yield self._news(UtteranceState.PAUSED, event.end_ns, replace(transcript, is_final=False))
+            if transcript.is_final or transcript.text != self._guess.text:
+                self._guess = replace(transcript, is_final=False)
+                yield self._news(UtteranceState.PAUSED, event.end_ns, self._guess)
 
     def _end(self, event: Ended) -> Iterator[UtteranceEvent]:
         if self._open is None:

@@ -297,6 +297,50 @@ def test_on_a_slow_machine_partial_texts_are_left_out_and_counted(
     assert transcriber.counters["skipped_partials"] == 4
 
 
+# -- pauses
+
+
+def heard(transcriber: WhisperTranscriber, samples: np.ndarray) -> None:
+    transcriber.start(START_NS)
+    transcriber.accept(samples)
+
+
+def test_what_was_read_in_a_pause_is_the_text_when_it_has_lasted(
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lengths = counted(model, monkeypatch)
+    transcriber = WhisperTranscriber(model)
+    samples = np.concatenate([demo_sentences()[4][0], silence(0.5)])
+    heard(transcriber, samples[:-3_200])
+    told = transcriber.pause(len(samples) - 8_000)
+    assert (told.is_final, lengths) == (True, [len(samples) - 8_000])
+    transcriber.accept(samples[-3_200:])
+    assert transcriber.finish(len(samples) - 8_000) == told
+    assert len(lengths) == 1, "it was not read again"
+    assert read(transcriber, samples[:-8_000]) == told, "as without a pause"
+
+
+def test_a_pause_after_which_the_voice_goes_on_changes_nothing(transcriber: WhisperTranscriber) -> None:
+    first, second = demo_sentences()[3][0], demo_sentences()[4][0]
+    whole = np.concatenate([first, silence(0.3), second])
+    heard(transcriber, whole[: len(first) + 3_200])
+    told = transcriber.pause(len(first) + 1_600)
+    transcriber.accept(whole[len(first) + 3_200 :])
+    assert transcriber.finish(len(whole)) == read(transcriber, whole) != told
+
+
+def test_a_text_is_refused_once_however_often_it_was_read(transcriber: WhisperTranscriber) -> None:
+    heard(transcriber, noise(3, 6_000))
+    transcriber.pause(40_000)
+    assert transcriber.counters["rejected_texts"] == 0, "the utterance may not be over"
+    transcriber.finish(40_000)
+    assert transcriber.counters["rejected_texts"] == 1
+
+
+def test_a_pause_outside_an_utterance_is_ignored(transcriber: WhisperTranscriber) -> None:
+    assert transcriber.pause(16_000) == Transcript("", language="en", is_final=False)
+
+
 # -- languages
 
 

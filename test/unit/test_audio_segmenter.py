@@ -9,7 +9,7 @@ from clips import noise, recorded, silence, spoken
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mser_ros.audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
+from mser_ros.audio.segmenter import Cancelled, Ended, Paused, Segmenter, SegmentEvent, Speech, Started
 from mser_ros.audio.vad import FRAME
 from mser_ros.settings import SegmenterSettings
 from mser_ros.testing import FakeVad
@@ -60,7 +60,8 @@ def at(seconds: float) -> int:
 
 
 def check_grammar(events: list[SegmentEvent], samples: np.ndarray) -> None:
-    """Started, Speech without a gap and as it was heard, Ended or Cancelled; segments in order and without overlap."""
+    """Started, Speech without a gap and as it was heard, Paused now and then, Ended or Cancelled; segments in order and
+    without overlap."""
     start = heard = None
     last_end = START_NS
     for event in events:
@@ -77,10 +78,13 @@ def check_grammar(events: list[SegmentEvent], samples: np.ndarray) -> None:
         else:
             assert event.start_ns == start
             assert start < event.end_ns <= heard
-            if isinstance(event, Ended):
+            if isinstance(event, Ended | Paused):
                 assert event.decided_ns == heard
+                assert event.end_ns - start == event.samples * SAMPLE_NS
+            if isinstance(event, Ended):
                 last_end = event.end_ns
-            start = None
+            if not isinstance(event, Paused):
+                start = None
     assert start is None
 
 
@@ -91,7 +95,8 @@ def test_times_are_exact_to_the_sample() -> None:
     check_grammar(events, samples)
     assert of(Started, events) == [Started(at(frames(50) - 0.2), at(frames(53)))]
     decided = at(frames(90 + 16))  # 16 frames of 32 ms are the first to last half a second
-    assert of(Ended, events) == [Ended(at(frames(50) - 0.2), at(frames(90) + 0.1), decided)]
+    length = round(0.3 * RATE) + 40 * FRAME
+    assert of(Ended, events) == [Ended(at(frames(50) - 0.2), at(frames(90) + 0.1), decided, length)]
     assert not of(Cancelled, events)
 
 
@@ -134,6 +139,36 @@ def test_too_little_voice_is_cancelled() -> None:
 def test_a_pause_shorter_than_the_hangover_does_not_end_the_utterance() -> None:
     samples = np.concatenate([voice(frames(20)), silence(frames(15)), voice(frames(20)), silence(frames(30))])
     assert len(of(Ended, run(Segmenter(None, FakeVad()), samples))) == 1
+
+
+def test_a_pause_is_told_once_and_foretells_the_end() -> None:
+    samples = np.concatenate([voice(frames(20)), silence(frames(15)), voice(frames(20)), silence(frames(30))])
+    events = run(Segmenter(SegmenterSettings(pause_s=0.16), FakeVad()), samples)
+    check_grammar(events, samples)
+    first, last = of(Paused, events)
+    (ended,) = of(Ended, events)
+    assert (first.end_ns, first.decided_ns) == (at(frames(20) + 0.1), at(frames(25)))
+    assert (last.end_ns, last.samples) == (ended.end_ns, ended.samples)
+    assert last.decided_ns < ended.decided_ns
+
+
+@pytest.mark.parametrize(
+    ("settings", "told_after"),
+    [
+        (SegmenterSettings(pause_s=0.0), None),  # never
+        (SegmenterSettings(pause_s=0.5, hangover_s=0.5), None),  # then it is over
+        (SegmenterSettings(pause_s=0.1, post_roll_s=0.3), 10),  # what follows the voice must have been heard
+    ],
+)
+def test_when_a_pause_is_told(settings: SegmenterSettings, told_after: int | None) -> None:
+    samples = np.concatenate([voice(frames(20)), silence(frames(30))])
+    told = [event.decided_ns for event in of(Paused, run(Segmenter(settings, FakeVad()), samples))]
+    assert told == ([] if told_after is None else [at(frames(20 + told_after))])
+
+
+def test_a_pause_after_too_little_voice_is_not_told() -> None:
+    samples = np.concatenate([silence(frames(20)), voice(frames(5)), silence(frames(40))])
+    assert not of(Paused, run(Segmenter(SegmenterSettings(min_speech_s=0.25), FakeVad()), samples))
 
 
 def test_a_longer_pause_ends_it_and_the_next_begins_no_earlier_than_the_last_ended() -> None:

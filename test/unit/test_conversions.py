@@ -279,7 +279,7 @@ def spoken(**changes: Any) -> Any:
     return of_rosbags("Utterance", fields | changes)
 
 
-@pytest.mark.parametrize("changes", [{"state": 4}, {"end": {"sec": 0}}, {"utterance_id": ""}], ids=str)
+@pytest.mark.parametrize("changes", [{"state": 5}, {"end": {"sec": 0}}, {"utterance_id": ""}], ids=str)
 def test_an_utterance_that_makes_no_sense_is_refused(changes: dict[str, Any]) -> None:
     with pytest.raises(AudioError, match="give it an id, a known state, and an end that is not before its start"):
         conversions.utterance_from_msg(spoken(**changes))

@@ -37,7 +37,7 @@ from mser_ros.types import (
 from mser_ros.types import SAMPLE_RATE as RATE
 
 T0 = 1_700_000_000 * NS_PER_S
-STARTED, PARTIAL, ENDED, CANCELLED = UtteranceState
+STARTED, PARTIAL, ENDED, CANCELLED, PAUSED = UtteranceState
 PROVISIONAL, FINAL, RETRACTED, CONTINUOUS = EstimateState
 CHUNK_S = 0.064
 Data = AudioChunk | SkeletonFrame | UtteranceEvent

@@ -18,8 +18,9 @@ from mser_ros.errors import AudioError, SkeletonError
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg, skeleton_from_msg
 from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.stages.speech import SpeechStage
@@ -277,3 +278,92 @@ def test_whatever_a_microphone_does_every_utterance_gets_one_last_word(
     for estimate in said:
         assert np.all(np.isfinite(estimate.probabilities))
         assert estimate.speech_start_ns <= estimate.speech_end_ns
+
+
+# -- reading ahead
+
+
+def pauses(voices: int, pause_s: float, level: int = 5000) -> list[Data]:
+    """Somebody who speaks for a second, so many times, with pauses in between and silence at the end."""
+    samples = np.concatenate([np.zeros(RATE, np.int16)])
+    for _ in range(voices):
+        samples = np.concatenate([samples, np.full(RATE, level, np.int16), np.zeros(round(pause_s * RATE), np.int16)])
+    samples = np.concatenate([samples, np.zeros(RATE, np.int16)])
+    return [
+        AudioChunk(samples[first : first + 320, None], RATE, T0 + first * NS_PER_S // RATE, first, "v")
+        for first in range(0, len(samples), 320)
+    ]
+
+
+def ahead(recognizer: EmotionRecognizer) -> tuple[EmotionPipeline, FakeTranscriber, list[UtteranceEvent]]:
+    transcriber = FakeTranscriber("happy", reads_ahead=True)
+    speech = SpeechStage(SpeechSettings(), vad=FakeVad(), transcriber=transcriber)
+    pipeline = EmotionPipeline(speech, EmotionStage(recognizer))
+    events: list[UtteranceEvent] = []
+    pipeline.on_event = events.append
+    return pipeline, transcriber, events
+
+
+def states(events: list[UtteranceEvent]) -> list[str]:
+    return [event.state.name for event in events if event.state is not UtteranceState.PARTIAL]
+
+
+def test_what_was_read_in_the_last_pause_is_the_final_text_at_once(recognizer: EmotionRecognizer) -> None:
+    pipeline, transcriber, events = ahead(recognizer)
+    (final,) = finals(run(pipeline, pauses(1, 0.0)))
+    assert states(events) == ["STARTED", "PAUSED", "PAUSED", "ENDED"]
+    told = next(event for event in reversed(events) if event.state is UtteranceState.PAUSED)
+    ended = events[-1]
+    assert not told.transcript.is_final
+    assert ended.transcript == replace(told.transcript, is_final=True)
+    assert ended.end_ns == told.end_ns
+    assert transcriber.read == 1
+    assert final.transcript == ended.transcript.text
+
+
+def test_a_pause_after_which_the_voice_goes_on_changes_nothing(recognizer: EmotionRecognizer) -> None:
+    pipeline, transcriber, events = ahead(recognizer)
+    given = pauses(2, 0.3)
+    (final,) = finals(run(pipeline, given))
+    assert states(events) == ["STARTED", *["PAUSED"] * 4, "ENDED"]
+    assert transcriber.read == 2
+    never = EmotionPipeline(
+        SpeechStage(
+            SpeechSettings(segmenter=SegmenterSettings(pause_s=0.0)),
+            vad=FakeVad(),
+            transcriber=FakeTranscriber("happy", reads_ahead=True),
+        ),
+        EmotionStage(recognizer),
+    )
+    assert_same([final], finals(run(never, given)))
+
+
+def test_the_estimate_is_worked_out_in_the_pause(
+    recognizer: EmotionRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When the pause has lasted, no network runs any more."""
+    pipeline, _, events = ahead(recognizer)
+    runs: list[list[str]] = []
+    call = Graph.__call__
+
+    def counted(graph: Graph, **inputs: np.ndarray) -> object:
+        runs.append(states(events))
+        return call(graph, **inputs)
+
+    monkeypatch.setattr(Graph, "__call__", counted)
+    assert finals(run(pipeline, pauses(1, 0.0, level=6000)))
+    assert runs
+    assert all("ENDED" not in so_far for so_far in runs)
+
+
+def test_a_reading_ahead_that_fails_costs_nothing(
+    recognizer: EmotionRecognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(_: object) -> None:
+        raise ValueError("injected")
+
+    pipeline, _, _ = ahead(recognizer)
+    expected = finals(run(pipeline, pauses(1, 0.0)))
+    pipeline, _, _ = ahead(recognizer)
+    monkeypatch.setattr(recognizer, "read_ahead", fail)
+    assert_same(finals(run(pipeline, pauses(1, 0.0))), expected)

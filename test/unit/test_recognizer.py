@@ -23,6 +23,7 @@ from mser_ros.labels import LABELS, UNKNOWN, valence_arousal
 from mser_ros.mocap.canonical import canonicalise
 from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.recognition.decision import label_set, with_neutral_share
+from mser_ros.recognition.readers import trim
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings
 from mser_ros.types import (
@@ -85,6 +86,12 @@ def evidence(estimate: EmotionEstimate, name: str) -> ModalityEvidence:
 
 def available(estimate: EmotionEstimate) -> list[str]:
     return [item.modality for item in estimate.evidence if item.available]
+
+
+def assert_equal_estimates(one: EmotionEstimate, other: EmotionEstimate) -> None:
+    np.testing.assert_array_equal(one.probabilities, other.probabilities)
+    for mine, its in zip(one.evidence, other.evidence, strict=True):
+        np.testing.assert_array_equal(mine.probabilities, its.probabilities)
 
 
 @pytest.fixture(scope="module")
@@ -417,6 +424,59 @@ def test_of_a_long_utterance_the_newest_audio_counts(tmp_path: Path) -> None:
         recognizer.recognize(replace(only(), audio=loud_then_soft)).probabilities,
         recognizer.recognize(replace(only(), audio=voice(0.05))).probabilities,
     )
+
+
+def test_silence_at_both_ends_counts_where_the_model_was_trained_with_it(tmp_path: Path) -> None:
+    trims = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "b", speech={"trim_db": 40.0})))
+    keeps = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "c")))
+    padded = replace(only(), audio=Waveform(np.pad(voice().samples, 16_000), 16000))
+    short = replace(only(), audio=Waveform(np.pad(voice().samples, 1_600), 16000))
+    np.testing.assert_array_equal(trims.recognize(padded).probabilities, trims.recognize(short).probabilities)
+    assert not np.allclose(keeps.recognize(padded).probabilities, keeps.recognize(short).probabilities)
+
+
+@pytest.mark.parametrize(
+    ("before_s", "after_s", "left_s"),
+    [(0.0, 0.0, 1.0), (0.06, 0.0, 1.06), (2.0, 0.0, 1.1), (0.0, 2.0, 1.1), (2.0, 2.0, 1.2)],
+)
+def test_a_tenth_of_a_second_of_silence_stays(before_s: float, after_s: float, left_s: float) -> None:
+    samples = voice().samples
+    padded = np.pad(samples, (round(16_000 * before_s), round(16_000 * after_s)))
+    trimmed = trim(padded, 40.0, 16_000)
+    assert len(trimmed) == pytest.approx(16_000 * left_s, abs=320)
+    assert np.count_nonzero(trimmed) == len(samples)
+
+
+def test_what_is_not_silence_stays() -> None:
+    soft = voice(0.002).samples
+    loud_within = np.concatenate([soft, voice(0.1).samples, soft])
+    assert len(trim(loud_within, 40.0, 16_000)) == len(loud_within)
+    assert len(trim(loud_within, 30.0, 16_000)) < len(loud_within)
+    for samples in (soft, np.zeros(16_000, np.float32), soft[:100], soft[:0]):
+        np.testing.assert_array_equal(trim(samples, 40.0, 16_000), samples)
+        np.testing.assert_array_equal(trim(loud_within, 0.0, 16_000), loud_within)
+
+
+def test_a_reading_ahead_is_remembered_and_changes_nothing(recognizer: EmotionRecognizer) -> None:
+    item = utterance()
+    before = recognizer.recognize(item)
+    recognizer.read_ahead(replace(item, transcript=said("sad"), audio=voice(0.3)))
+    assert_equal_estimates(recognizer.recognize(item), before)
+
+
+def test_what_is_remembered_is_that_of_the_same_evidence_only(recognizer: EmotionRecognizer) -> None:
+    """Each change of what is heard, said or seen makes another estimate."""
+    fresh = EmotionRecognizer(recognizer.bundle)
+    for change in (
+        {"audio": voice(0.11)},
+        {"transcript": said("sad sad sad")},
+        {"skeleton": body(lean=0.02)},
+        {"audio": None},
+        {"transcript": None},
+        {"skeleton": None},
+    ):
+        recognizer.recognize(utterance())
+        assert_equal_estimates(recognizer.recognize(utterance(**change)), fresh.recognize(utterance(**change)))
 
 
 def test_audio_is_normalised_where_the_model_wants_it(tmp_path: Path) -> None:
