@@ -34,7 +34,7 @@ from mser_ros.training.fit.learning import Learner
 from mser_ros.training.runs.checkpoints import SafeCheckpoints
 from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.runs.predictions import OutOfFold
-from mser_ros.training.samples.batches import LengthBuckets, SampleSet
+from mser_ros.training.samples.batches import LengthBuckets, Place, SampleSet
 from mser_ros.training.samples.data import load_data
 from mser_ros.training.samples.inputs import Sample
 from mser_ros.training.samples.origin import origin_of
@@ -438,7 +438,7 @@ def test_with_kept_hearing_words_and_motion_still_change() -> None:
     spectra = tuple(np.full((4, 67), number, np.float16) for number in range(3))
     sample = Sample(0, speech=np.ones(1600, np.int16), text="one two three four five six", spectra=spectra)
     samples = SampleSet([sample], build_config(tree), training=True)
-    found = [samples[epoch, 0][1] for epoch in range(20)]
+    found = [samples[epoch, 0, 1.0][1] for epoch in range(20)]
     assert len({one.text for one in found}) > 5
     assert {float(one.spectra[0][0, 0]) for one in found} == {0.0, 1.0, 2.0}
     assert all(one.has("speech") and len(one.spectra) == 1 for one in found)
@@ -485,12 +485,15 @@ def test_data_is_named_by_corpus() -> None:
 
 
 def test_batches_are_a_function_of_seed_and_epoch() -> None:
-    def batches(epoch: int, *, rank: int = 0, world: int = 1) -> list[list[tuple[int, int]]]:
+    def batches(epoch: int, *, rank: int = 0, world: int = 1) -> list[list[Place]]:
         return list(LengthBuckets(range(50), batch=8, seed=3, shuffle=True, epoch=epoch, rank=rank, world=world))
 
     assert batches(1) == batches(1)
     assert batches(1) != batches(2)
-    assert sorted(index for batch in batches(4) for _, index in batch) == list(range(50))
+    assert sorted(index for batch in batches(4) for _, index, _ in batch) == list(range(50))
+    crops = [{crop for _, _, crop in batch} for batch in batches(4)]
+    assert all(len(one) == 1 for one in crops), "parts of one length"
+    assert len(set.union(*crops)) == len(crops)
     halves = [batches(4, rank=rank, world=2) for rank in range(2)]
     for whole, one, other in zip(batches(4), *halves, strict=True):
         assert sorted(whole) == sorted(one + other)

@@ -20,10 +20,13 @@ _HIPS = [index for index, joint in enumerate(JOINTS) if joint == "pelvis" or joi
 _PUNCTUATION = str.maketrans({mark: " " for mark in string.punctuation + "…“”‘–—" if mark != "'"} | {"’": "'"})
 
 
-def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator, *, rate_hz: float) -> Sample:
-    """A changed copy; `rng` decides everything, so that the same seed gives the same sample."""
+def augment(
+    sample: Sample, config: AugmentConfig, rng: np.random.Generator, *, rate_hz: float, crop: float | None = None
+) -> Sample:
+    """A changed copy; `rng` decides everything, so that the same seed gives the same sample. `crop`: as in
+    `change_speech`."""
     if sample.speech is not None:
-        sample = dataclasses.replace(sample, speech=change_speech(sample.speech, config.speech, rng))
+        sample = dataclasses.replace(sample, speech=change_speech(sample.speech, config.speech, rng, crop=crop))
     if sample.text is not None:
         text, confidence = mishear(change_text(sample.text, config.text, rng), config.text, rng)
         sample = dataclasses.replace(sample, text=text, confidence=sample.confidence * confidence)
@@ -33,12 +36,16 @@ def augment(sample: Sample, config: AugmentConfig, rng: np.random.Generator, *, 
     return sample
 
 
-def change_speech(samples: np.ndarray, config: SpeechAugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """int16 (samples,) -> int16: part, speed with pitch, frequency response, noise, level."""
+def change_speech(
+    samples: np.ndarray, config: SpeechAugmentConfig, rng: np.random.Generator, *, crop: float | None = None
+) -> np.ndarray:
+    """int16 (samples,) -> int16: part, speed with pitch, frequency response, noise, level. `crop`: how long that part
+    is, from 0 (`least_s`) to 1 (`crop_s`); None: by chance."""
     longest = round(config.crop_s * SAMPLE_RATE)
     if longest:
-        least = round(config.least_s * SAMPLE_RATE)
-        length = int(rng.integers(least, longest + 1)) if least else longest
+        least = round(config.least_s * SAMPLE_RATE) or longest
+        share = rng.random() if crop is None else crop
+        length = least + round(share * (longest - least))
         start = int(rng.integers(0, max(1, len(samples) - length + 1)))
         samples = samples[start : start + length]
     wave = samples.astype(np.float32) / 32768

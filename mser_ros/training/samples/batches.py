@@ -13,11 +13,12 @@ from ..config.settings import ExperimentConfig
 from .augment import augment
 from .inputs import Collator, Sample
 
-Place = tuple[int, int]
+#: (epoch, index, crop): which sample, in which epoch, and how long a part of it, from 0 (shortest) to 1.
+Place = tuple[int, int, float]
 
 
 class SampleSet(Dataset):
-    """Samples by (epoch, index); in training each is augmented anew, from seed, epoch and index alone."""
+    """Samples by place; in training each is augmented anew, from seed and place alone."""
 
     def __init__(self, samples: Sequence[Sample], config: ExperimentConfig, *, training: bool) -> None:
         self.samples = samples
@@ -25,7 +26,7 @@ class SampleSet(Dataset):
         self.training = training
 
     def __getitem__(self, place: Place) -> tuple[int, Sample]:
-        epoch, index = place
+        epoch, index, crop = place
         sample = self.samples[index]
         if self.training:
             rng = np.random.default_rng((self.config.seed, epoch, index))
@@ -33,7 +34,7 @@ class SampleSet(Dataset):
             if sample.spectra:
                 chosen = sample.spectra[int(rng.integers(len(sample.spectra)))]
                 changed = dataclasses.replace(changed, spectra=(chosen,))
-            changed = augment(changed, self.config.augment, rng, rate_hz=self.config.inputs.rate_hz)
+            changed = augment(changed, self.config.augment, rng, rate_hz=self.config.inputs.rate_hz, crop=crop)
             return index, dataclasses.replace(changed, speech=sample.speech) if sample.spectra else changed
         return index, sample
 
@@ -42,7 +43,8 @@ class SampleSet(Dataset):
 
 
 class LengthBuckets(Sampler):
-    """Batches of similar length, so that little is padded; in an order of `epoch`'s own.
+    """Batches of similar length, and in each parts of one length, so that little is padded; in an order of `epoch`'s
+    own.
 
     `rank`, `world`: each of several processes takes every `world`-th sample of each batch.
     """
@@ -66,9 +68,10 @@ class LengthBuckets(Sampler):
         self.epoch = epoch
 
     def __iter__(self) -> Iterator[list[Place]]:
-        for chunk in self._chunks():
-            part = chunk[self.rank :: self.world]
-            yield [(self.epoch, int(index)) for index in part]
+        chunks = self._chunks()
+        crops = np.random.default_rng((self.seed, self.epoch, 1)).random(len(chunks))
+        for chunk, crop in zip(chunks, crops.tolist(), strict=True):
+            yield [(self.epoch, int(index), crop) for index in chunk[self.rank :: self.world]]
 
     def _chunks(self) -> list[np.ndarray]:
         if not self.shuffle:
