@@ -54,6 +54,10 @@ class BagError(MserError):
     """A bag that cannot be read."""
 
 
+class DamagedBagError(BagError):
+    """A bag, or a place in it, whose content cannot be read."""
+
+
 class CorpusError(MserError):
     """A corpus that is missing or broken."""
 

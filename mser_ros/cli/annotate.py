@@ -10,9 +10,10 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..errors import BagError, MserError, SettingsError
+from ..errors import BagError, DamagedBagError, MserError, SettingsError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
+from ..messages.bag_files import is_bag
 from ..messages.bag_writer import copy_with_topic
 from ..messages.records import emotion_record, write_csv, write_jsonl
 from ..recognition.bundle import load_bundle
@@ -53,8 +54,8 @@ def annotate(
     of it with the topic /emotion added.
     """
     console = Console(highlight=False, soft_wrap=True)
-    is_bag = source.is_dir() or source.suffix in (".mcap", ".db3")
-    if is_bag and skeleton:
+    from_bag = is_bag(source)
+    if from_bag and skeleton:
         raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
     copy = out / "annotated"
     if copy.resolve() in (source.resolve(), *source.resolve().parents):
@@ -62,7 +63,7 @@ def annotate(
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
-    items, count = open_bag(source, audio_topic, skeleton_topic) if is_bag else open_files(source, skeleton)
+    items, count, notes = open_bag(source, audio_topic, skeleton_topic) if from_bag else open_files(source, skeleton)
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
     recording = Recording()
     pipeline.on_audio = recording.add
@@ -90,13 +91,18 @@ def annotate(
     write_jsonl(out / "emotions.jsonl", records)
     write_csv(out / "emotions.csv", records)
     draw_timeline(records, recording, out / "timeline.png", title=source.name)
-    if is_bag:
+    if from_bag:
         if (copy / "metadata.yaml").is_file():
             shutil.rmtree(copy)  # of an earlier run
         messages = ((conversions.emotion_to_fields(estimate), log_ns) for log_ns, estimate in found)
-        skipped = copy_with_topic(source, copy, topic="/emotion", type_name=EMOTION, messages=messages)
-        rejected |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
-    begin_s = min(record["speech_start"]["sec"] for record in records) if is_bag else 0.0
+        try:
+            skipped = copy_with_topic(source, copy, topic="/emotion", type_name=EMOTION, messages=messages)
+            rejected |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
+        except DamagedBagError as error:  # what is whole was annotated all the same
+            rejected |= {f"there is no copy of the bag with the emotions: {error}": 1}
+    begin_s = min(record["speech_start"]["sec"] for record in records) if from_bag else 0.0
+    for note in notes:
+        console.print(f"note: {note}", style="yellow")
     for record in finals if not quiet else ():
         console.print(emotion_line(record, begin_s=begin_s))
     for problem, times in rejected.items():

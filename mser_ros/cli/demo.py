@@ -44,6 +44,8 @@ def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
         begin_s = source.start_ns / NS_PER_S
         topics = [item for item in ("/audio", "/skeleton_in") if item in source.topics]
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
+        for note in source.notes:
+            console.print(f"note: {note}", style="yellow")
     out.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
 

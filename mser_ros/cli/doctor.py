@@ -6,6 +6,7 @@ import os
 import platform
 import shutil
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -18,8 +19,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..errors import MserError, not_installed
+from ..errors import BagError, MserError, not_installed
+from ..messages.bags import Bag
 from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
+from ..types import NS_PER_S
 
 
 class Verdict(Enum):
@@ -41,13 +44,19 @@ class Finding:
 
 
 @click.command()
+@click.argument("bag", required=False, type=click.Path(path_type=Path))
 @click.option("--bundle", default="", help="Model bundle to check.  [the default one]")
 @click.option("--asr-model", default="", help="Folder of a recogniser's model to check.")
-def doctor(bundle: str, asr_model: str) -> int:
-    """Tell what is installed, what is missing and how to mend it; exit code 1 when the main job cannot run."""
+def doctor(bag: Path | None, bundle: str, asr_model: str) -> int:
+    """Tell what is installed, what is missing and how to mend it; exit code 1 when the main job cannot run.
+
+    With BAG: what is in that bag, what is wrong with it and what of it can be read; exit code 1 when it is not all.
+    """
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
+    if bag:
+        return _examine_bag(bag, console)
     table = Table(show_edge=False, pad_edge=False)
     for column in ("part", "", "found", "how to mend it"):
         table.add_column(column, overflow="fold")
@@ -61,6 +70,36 @@ def doctor(bundle: str, asr_model: str) -> int:
         return 1
     console.print("\nThe nodes can run.", style="bold green")
     return 0
+
+
+def _examine_bag(path: Path, console: Console) -> int:
+    table = Table(show_edge=False, pad_edge=False)
+    for column in ("topic", "type", "messages", "read"):
+        table.add_column(column, overflow="fold", justify="right" if column in ("messages", "read") else "left")
+    damage = ""
+    with Bag(path) as bag:
+        counts = Counter({item.topic: 0 for item in bag.connections()})
+        told: Counter[str] = Counter()
+        for item in bag.connections():
+            told[item.topic] += item.msgcount
+        messages, unknown = bag.messages(), set()
+        try:
+            for message in messages:
+                try:
+                    message.decode()
+                except BagError as error:
+                    unknown.add(f"{message.topic}: {error}")
+                counts[message.topic] += 1
+        except BagError as error:
+            damage = str(error)
+        for topic, type_name in sorted(bag.topics.items()):
+            table.add_row(escape(topic), escape(type_name), str(told[topic]), str(counts[topic]))
+        length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, bag.notes
+    console.print(table)
+    console.print(f"\n{length_s:.1f} s, {counts.total()} of {told.total()} messages read")
+    for line in (*notes, *sorted(unknown), *([damage] if damage else [])):
+        console.print(f"note: {line}", style="yellow", soft_wrap=True)
+    return 1 if damage else 0
 
 
 def examine(bundle: str, asr_model: str) -> Iterator[Finding]:

@@ -28,10 +28,11 @@ class Item:
     log_ns: int
 
 
-def open_bag(path: Path, audio_topic: str, skeleton_topic: str) -> tuple[Iterator[Item], int]:
-    """The audio and skeletons of a bag in order of receipt, and their number. Empty names mean the only topic there is.
+def open_bag(path: Path, audio_topic: str, skeleton_topic: str) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+    """The audio and skeletons of a bag in order of receipt, their number, and notes of what is odd about the bag. Empty
+    names mean the only topic there is.
 
-    Raises `BagError` for a bag without such topics or with several.
+    Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
     with Bag(path) as bag:
         topics = {
@@ -46,13 +47,23 @@ def open_bag(path: Path, audio_topic: str, skeleton_topic: str) -> tuple[Iterato
             has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
             raise BagError(f"the bag {path} has no topic of type {AUDIO} or {SKELETON}; it has {has}: record those")
         count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics.values())
+        notes = bag.notes
 
     def read() -> Iterator[Item]:
+        log_ns = 0
         with Bag(path) as opened:
-            for message in opened.messages(list(topics.values())):
-                yield Item(partial(_load, message), message.log_ns)
+            try:
+                for message in opened.messages(list(topics.values())):
+                    log_ns = message.log_ns
+                    yield Item(partial(_load, message), log_ns)
+            except BagError as error:
+                yield Item(partial(_fail, error), log_ns)
 
-    return read(), count
+    return read(), count, notes
+
+
+def _fail(error: BagError) -> AudioChunk:
+    raise error
 
 
 def _load(message: BagMessage) -> AudioChunk | SkeletonFrame:
@@ -73,8 +84,9 @@ def _choose(bag: Bag, wanted: str, kind: str, option: str) -> str:
     return inputs[0] if inputs else ""
 
 
-def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int]:
-    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it."""
+def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it: as
+    `open_bag`."""
     chunk = read_sound_file(sound)
     step = max(1, round(_CHUNK_S * chunk.sample_rate))
     items = []
@@ -90,7 +102,7 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int]
             frame = SkeletonFrame(int(stamp_ns), sequence.body_id, sequence.layout, positions, confidence)
             items.append(Item(partial(_same, frame), frame.stamp_ns))
     items.sort(key=lambda item: item.log_ns)
-    return iter(items), len(items)
+    return iter(items), len(items), ()
 
 
 def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:

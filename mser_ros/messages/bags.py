@@ -6,7 +6,6 @@ A message is whatever the `rosbags` library makes of it: an object with the mess
 from __future__ import annotations
 
 import struct
-import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,14 +21,12 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from ..errors import BagError
+from ..errors import BagError, DamagedBagError
 from ..resources import interfaces_dir
+from .bag_files import BagFiles, zstd
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:  # what rosbags itself uses there
-    from backports import zstd
-
+#: How a message begins that was compressed alone; none in CDR does.
+_ZSTD = b"\x28\xb5\x2f\xfd"
 #: What the library raises on bags that were damaged: its own errors, and those of the formats inside.
 _DAMAGE = (
     AnyReaderError,
@@ -80,18 +77,22 @@ class BagMessage:
 
 
 class Bag:
-    """A bag opened for reading: a folder with metadata.yaml, or a single `.mcap` or `.db3` file. Use it in `with`.
+    """A bag opened for reading: a folder, or one `.mcap` or `.db3` file, packed (`.zstd`) or not. Use it in `with`.
 
-    `topics`: name of each topic with messages → its type, such as 'mser_msgs/msg/AudioFrame'.
-    Raises `BagError` on opening: missing, no bag, cut off, damaged, without messages.
+    `topics`: name of each topic with messages → its type, such as 'mser_msgs/msg/AudioFrame'. `notes`: a sentence for
+    each thing that is not as a recorder leaves it, and what was done about it.
+    Raises `BagError` on opening: missing, no bag, damaged, without messages.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
-        _check_place(self.path)
-        with _reading(self.path):
-            self._reader = AnyReader([self.path], default_typestore=message_types())
-            self._reader.open()
+        self._files = BagFiles(self.path)
+        try:
+            self._reader = self._open()
+        except BaseException:
+            self._files.close()
+            raise
+        self.notes = tuple(self._files.notes)
         used = [connection for connection in self._reader.connections if connection.msgcount]
         self.topics = {connection.topic: connection.msgtype for connection in used}
         self.message_count: int = sum(connection.msgcount for connection in used)
@@ -99,6 +100,22 @@ class Bag:
             self.close()
             raise BagError(f"the bag {self.path} holds no messages: record it again while the topics are published")
         self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time)
+
+    def _open(self) -> AnyReader:
+        paths = self._files.paths
+        try:
+            return _opened(paths, self.path)
+        except BagError:
+            readable = []
+            for path in paths if len(paths) > 1 else ():
+                try:
+                    _opened([path], path).close()
+                    readable.append(path)
+                except BagError as error:
+                    self._files.notes.append(f"{str(error).partition(': ')[0]}: the other files are read")
+            if not readable:
+                raise
+            return _opened(readable, self.path)
 
     def require(self, topic: str, *type_names: str) -> str:
         """The type of a topic that must be there, of one of these types (of any, if none is named).
@@ -125,13 +142,17 @@ class Bag:
         wanted = [item for item in self._reader.connections if item.msgcount and (not topics or item.topic in topics)]
         with _reading(self.path):
             for connection, log_ns, raw in self._reader.messages(wanted):
+                content = bytes(raw)
+                if content.startswith(_ZSTD):
+                    content = zstd.decompress(content)
                 yield BagMessage(
-                    connection.topic, connection.msgtype, log_ns, bytes(raw), self._reader.deserialize, self.path
+                    connection.topic, connection.msgtype, log_ns, content, self._reader.deserialize, self.path
                 )
 
     def close(self) -> None:
-        """Let go of the file; nothing can be read any more."""
+        """Let go of the files; nothing can be read any more."""
         self._reader.close()
+        self._files.close()
 
     def definition(self, type_name: str) -> tuple[str, str] | None:
         """Text and hash of a message type, None where neither the bag nor this package knows it."""
@@ -141,8 +162,13 @@ class Bag:
         return None
 
     def connections(self) -> list[Connection]:
-        """The recorded publishers of all topics, with their quality of service."""
-        return [connection for connection in self._reader.connections if connection.msgcount]
+        """The recorded publishers of all topics, with their quality of service and the number of their messages."""
+        merged: dict[Any, Connection] = {}
+        for one in self._reader.connections:
+            if one.msgcount:
+                key = one.topic, one.msgtype, repr(one.ext)
+                merged[key] = one._replace(msgcount=one.msgcount + (merged[key].msgcount if key in merged else 0))
+        return list(merged.values())
 
     def __enter__(self) -> Bag:
         return self
@@ -151,15 +177,11 @@ class Bag:
         self.close()
 
 
-def _check_place(path: Path) -> None:
-    if not path.exists():
-        raise BagError(f"there is no bag {path}: check the path")
-    if path.is_dir() and not (path / "metadata.yaml").is_file():
-        raise BagError(
-            f"the folder {path} has no metadata.yaml: name the .mcap or .db3 file in it, or run ros2 bag reindex"
-        )
-    if not path.is_dir() and path.suffix not in (".mcap", ".db3"):
-        raise BagError(f"{path} is no bag of ROS 2: name a bag folder, a .mcap or a .db3 file")
+def _opened(paths: list[Path], named: Path) -> AnyReader:
+    with _reading(named):
+        reader = AnyReader(paths, default_typestore=message_types())
+        reader.open()
+    return reader
 
 
 @contextmanager
@@ -169,7 +191,6 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except _DAMAGE as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise BagError(
-            f"the bag {path} cannot be read ({reason}): it was cut off or damaged; repair it (mcap recover, ros2 bag "
-            "reindex) or record it again"
+        raise DamagedBagError(
+            f"the bag {path} cannot be read ({reason}): it is damaged; take another copy of it, or record it again"
         ) from None

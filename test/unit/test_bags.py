@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+import tempfile
+from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mser_ros.errors import BagError
+from mser_ros.messages.bag_files import zstd
 from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topic
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import (
@@ -218,7 +223,7 @@ def test_a_missing_topic_or_a_wrong_type_is_refused_with_what_is_there(bag: Path
 def test_what_is_no_bag_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(BagError, match="there is no bag"):
         Bag(tmp_path / "none")
-    with pytest.raises(BagError, match=r"has no metadata.yaml: name the \.mcap or \.db3 file"):
+    with pytest.raises(BagError, match=r"holds no \.mcap or \.db3 file: name the folder or the file of a bag"):
         Bag(tmp_path)
     for name, content in (("a.mcap", b""), ("b.mcap", b"hello"), ("c.db3", b""), ("d.db3", b"hello")):
         (tmp_path / name).write_bytes(content)
@@ -229,11 +234,34 @@ def test_what_is_no_bag_is_refused_with_the_cure(tmp_path: Path) -> None:
         Bag(tmp_path / "e.bag")
 
 
-@pytest.mark.parametrize("text", ["", "a: [", "hello", "rosbag2_bagfile_information: {version: 99}"])
-def test_a_damaged_metadata_file_is_refused(bag: Path, text: str) -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "a: [", "hello", "rosbag2_bagfile_information: {version: 99}"),
+        "rosbag2_bagfile_information: {relative_file_paths: 3}",
+    ],
+)
+def test_a_damaged_metadata_file_does_no_harm(bag: Path, text: str) -> None:
     (bag / "metadata.yaml").write_text(text)
-    with pytest.raises(BagError, match="cannot be read"):
-        Bag(bag)
+    with Bag(bag) as opened:
+        assert opened.notes == ("metadata.yaml cannot be read: the files are read in the order of their numbers",)
+    assert read_all(bag) == 20
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("storage_identifier: mcap", "storage_identifier: ''"),
+        ("storage_identifier: sqlite3", "storage_identifier: ''"),
+        ("message_count: 20", "message_count: 0"),
+        ("message_count: 10", "message_count: 0"),
+    ],
+)
+def test_what_metadata_say_of_the_content_does_not_matter(bag: Path, old: str, new: str) -> None:
+    """As 'ros2 bag reindex' of Humble writes them."""
+    metadata = bag / "metadata.yaml"
+    metadata.write_text(metadata.read_text().replace(old, new))
+    assert read_all(bag) == 20
 
 
 def test_a_bag_without_messages_is_refused(tmp_path: Path) -> None:
@@ -248,8 +276,182 @@ def test_a_bag_that_lacks_its_file_is_refused(bag: Path) -> None:
     for path in bag.iterdir():
         if path.suffix != ".yaml":
             path.unlink()
-    with pytest.raises(BagError, match="cannot be read"):
+    with pytest.raises(BagError, match=r"holds no \.mcap or \.db3 file: name the folder or the file of a bag"):
         Bag(bag)
+
+
+# -- bags that a recorder did not finish, or that were carried about
+
+
+def the_file(bag: Path) -> Path:
+    return next(path for path in bag.iterdir() if path.suffix != ".yaml")
+
+
+def split(folder: Path, storage: str, parts: int = 3) -> Path:
+    """A recording in several files, `run_8`, `run_9`, `run_10` …, ten messages in each."""
+    folder.mkdir()
+    names = []
+    for part in range(parts):
+        one = folder / "one"
+        with BagWriter(one, storage=storage) as writer:  # type: ignore[arg-type]
+            for number in range(10 * part, 10 * part + 10):
+                writer.write("/audio", AUDIO, audio_to_fields(chunk(number)), T0 + number)
+        file = the_file(one)
+        names.append(f"run_{8 + part}{file.suffix}")
+        file.rename(folder / names[-1])
+        shutil.rmtree(one)
+    listed = {"rosbag2_bagfile_information": {"relative_file_paths": names}}
+    (folder / "metadata.yaml").write_text(yaml.safe_dump(listed))
+    return folder
+
+
+def heard(path: Path) -> tuple[list[int], tuple[str, ...]]:
+    with Bag(path) as opened:
+        return [audio_from_msg(one.decode()).first_sample // 1024 for one in opened.messages()], opened.notes
+
+
+def zstd_file(path: Path) -> Path:
+    packed = path.with_name(f"{path.name}.zstd")
+    packed.write_bytes(zstd.compress(path.read_bytes()))
+    path.unlink()
+    return packed
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_split_bag_is_read_in_order_with_and_without_metadata(tmp_path: Path, storage: str) -> None:
+    bag = split(tmp_path / "bag", storage)
+    assert heard(bag) == (list(range(30)), ())
+    (bag / "metadata.yaml").unlink()
+    order, notes = heard(bag)
+    assert order == list(range(30)), "8, 9, 10: by number, not by name"
+    assert notes == ("there is no metadata.yaml: the files are read in the order of their numbers",)
+    with Bag(bag) as opened:
+        assert [(item.topic, item.msgcount) for item in opened.connections()] == [("/audio", 30)]
+
+
+def test_what_metadata_do_not_list_is_read_and_what_is_not_there_is_told(tmp_path: Path) -> None:
+    bag = split(tmp_path / "bag", "mcap")
+    listed = {"rosbag2_bagfile_information": {"relative_file_paths": ["run_8.mcap", "run_11.mcap"]}}
+    (bag / "metadata.yaml").write_text(yaml.safe_dump(listed))
+    shutil.copy(bag / "run_8.mcap", bag / "another.mcap")
+    order, notes = heard(bag)
+    assert order == list(range(30))
+    assert "lists run_11.mcap, which is not there" in notes[0]
+    assert "another.mcap is of another recording" in notes[1]
+    assert "does not list run_9.mcap, run_10.mcap: it is read as well" in notes[2]
+
+
+def test_several_recordings_in_a_folder_are_not_mixed(tmp_path: Path) -> None:
+    bag = split(tmp_path / "bag", "mcap", parts=1)
+    (bag / "metadata.yaml").unlink()
+    shutil.copy(bag / "run_8.mcap", bag / "walk_0.mcap")
+    with pytest.raises(BagError, match=r"holds several recordings: name one of run_8\.mcap, walk_0\.mcap"):
+        Bag(bag)
+
+
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+@pytest.mark.parametrize("alone", [True, False])
+def test_packed_files_are_read(tmp_path: Path, storage: str, alone: bool) -> None:
+    bag = split(tmp_path / "bag", storage)
+    packed = [zstd_file(path) for path in sorted(bag.iterdir()) if path.suffix != ".yaml"]
+    order, notes = heard(next(path for path in packed if "run_9" in path.name) if alone else bag)
+    assert (order, notes) == (list(range(10, 20)) if alone else list(range(30)), ())
+
+
+def test_of_a_packed_file_that_is_cut_off_the_rest_is_read(tmp_path: Path) -> None:
+    bag = split(tmp_path / "bag", "mcap")
+    packed = zstd_file(bag / "run_10.mcap")
+    packed.write_bytes(packed.read_bytes()[:-40])
+    order, notes = heard(bag)
+    assert order[:20] == list(range(20))
+    assert "run_10.mcap.zstd is damaged" in notes[0]
+
+
+def test_messages_that_were_compressed_one_by_one_are_read(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "bag", storage="sqlite3")
+    with closing(sqlite3.connect(the_file(bag))) as database:
+        for row, data in database.execute("SELECT id, data FROM messages").fetchall():
+            database.execute("UPDATE messages SET data = ? WHERE id = ?", (zstd.compress(data), row))
+        database.commit()
+    (bag / "metadata.yaml").unlink()
+    assert read_all(bag) == 20
+
+
+def test_messages_in_sqlites_log_are_read(tmp_path: Path) -> None:
+    bag = make_bag(tmp_path / "bag", storage="sqlite3")
+    file = the_file(bag)
+    dead = tmp_path / "dead"
+    dead.mkdir()
+    with closing(sqlite3.connect(file)) as recorder:
+        recorder.execute("PRAGMA journal_mode=WAL")
+        recorder.execute("PRAGMA wal_autocheckpoint=0")
+        rows = recorder.execute("SELECT topic_id, timestamp, data FROM messages").fetchall()
+        recorder.executemany(
+            "INSERT INTO messages (topic_id, timestamp, data) VALUES (?, ?, ?)",
+            [(topic, stamp + 100, data) for topic, stamp, data in rows],
+        )
+        recorder.commit()
+        for path in (file, Path(f"{file}-wal")):
+            shutil.copy(path, dead)
+    before = {path.name: path.read_bytes() for path in dead.iterdir()}
+    for path in (dead, dead / file.name):
+        with Bag(path) as opened:
+            assert len(list(opened.messages())) == opened.message_count == 40
+            assert any(f"{file.name}-wal are read as well" in note for note in opened.notes)
+    assert {path.name: path.read_bytes() for path in dead.iterdir()} == before, "nothing was written there"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_an_mcap_that_was_never_closed_is_read_as_far_as_it_is_whole(tmp_path: Path, compress: bool) -> None:
+    random = np.random.default_rng(1)
+    with BagWriter(tmp_path / "bag", compress=compress) as writer:
+        for number in range(800):
+            samples = random.integers(-99, 99, (1024, 1)).astype(np.int16)
+            fields = audio_to_fields(AudioChunk(samples, 16000, T0, 1024 * number))
+            writer.write("/audio", AUDIO, fields, T0 + number)
+    file = the_file(tmp_path / "bag")
+    whole = file.read_bytes()
+    counts = []
+    for share in (0.1, 0.2, 0.6, 0.9, 0.999):
+        file.write_bytes(whole[: int(len(whole) * share)])
+        order, notes = heard(file)
+        assert order == list(range(len(order))), "without a gap"
+        assert f"its {int(len(whole) * share)} bytes are read as far as they go" in notes[0]
+        counts.append(len(order) / 800)
+    assert counts == pytest.approx([0.1, 0.2, 0.6, 0.9, 1.0], abs=0.1), "also of the chunk that was just begun"
+
+
+def test_a_file_that_a_power_cut_filled_with_zeros_is_read_up_to_these(tmp_path: Path) -> None:
+    file = the_file(make_bag(tmp_path / "bag", count=400))
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) // 2] + bytes(len(content) // 2))
+    assert 0 < read_all(file) < 800
+
+
+def test_a_damaged_or_empty_file_takes_nothing_from_the_others(tmp_path: Path) -> None:
+    bag = split(tmp_path / "bag", "sqlite3")
+    (bag / "run_9.db3").write_bytes(b"")
+    (bag / "run_10.db3").write_bytes(b"SQLite format 3\0" + b"x" * 4096)
+    order, notes = heard(bag)
+    assert order == list(range(10))
+    assert "run_9.db3 is empty" in notes[0]
+    assert "run_10.db3 cannot be read" in notes[1]
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    place = tmp_path / "tmp"
+    place.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(place))
+    bag = split(tmp_path / "bag", "mcap")
+    zstd_file(bag / "run_9.mcap")
+    with Bag(bag):
+        assert list(place.iterdir())
+    assert not list(place.iterdir())
+    zstd_file(bag / "run_8.mcap").write_bytes(b"not packed at all")
+    (bag / "run_10.mcap").unlink()
+    with pytest.raises(BagError):
+        Bag(bag / "run_8.mcap.zstd")
+    assert not list(place.iterdir())
 
 
 def read_all(path: Path) -> int:

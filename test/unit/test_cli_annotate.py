@@ -298,8 +298,8 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
     "a text of another name": (lambda tmp, _: (text(tmp / "a.txt"), ()), "cannot be read as sound"),
     "an empty sound": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:0]), ()), "holds no audio"),
     "an empty file": (lambda tmp, _: (empty(tmp / "a.wav"), ()), "cannot be read as sound"),
-    "a folder that is no bag": (lambda tmp, _: (tmp, ()), "has no metadata.yaml"),
-    "a truncated bag": (lambda tmp, _: (truncated(tmp / "a.mcap"), ()), "it was cut off or damaged"),
+    "a folder that is no bag": (lambda tmp, _: (tmp, ()), "holds no .mcap or .db3 file"),
+    "a bag that just began": (lambda tmp, _: (truncated(tmp / "a.mcap", 2_000), ()), "holds no messages"),
     "nobody speaks": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:8000]), ()), "nobody speaks in"),
     "nobody speaks in the bag": (lambda tmp, s: (write_bag(tmp / "bag", s[:8000]), ()), "nobody speaks in"),
     "nothing in the bag makes sense": (
@@ -328,6 +328,18 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
 }
 
 
+def test_a_bag_that_was_cut_off_is_annotated_as_far_as_it_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = truncated(tmp_path / "a.mcap", DEMO.stat().st_size * 2 // 3)
+    assert main(["annotate", str(bag), "-o", str(tmp_path / "out"), "--asr", "none"]) == 0
+    out = capsys.readouterr().out
+    assert "note: the recorder of a.mcap did not finish" in out
+    assert 2 <= len((tmp_path / "out" / "emotions.csv").read_text().splitlines()) - 1 <= 5
+    with Bag(tmp_path / "out" / "annotated") as copy:
+        assert "/emotion" in copy.topics
+
+
 def text(path: Path) -> Path:
     path.write_text("this is no recording\n" * 100)
     return path
@@ -338,9 +350,8 @@ def empty(path: Path) -> Path:
     return path
 
 
-def truncated(path: Path) -> Path:
-    content = DEMO.read_bytes()
-    path.write_bytes(content[: len(content) // 2])
+def truncated(path: Path, size: int) -> Path:
+    path.write_bytes(DEMO.read_bytes()[:size])
     return path
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import pytest
 
 from mser_ros.cli.doctor import Finding, Verdict, examine
 from mser_ros.cli.main import main
+
+DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
 
 
 def block(monkeypatch: pytest.MonkeyPatch, names: Collection[str]) -> None:
@@ -119,3 +122,42 @@ def test_everything_that_is_missing_or_broken_has_a_cure(monkeypatch: pytest.Mon
     for finding in examine(str(tmp_path / "nowhere"), str(tmp_path)):
         assert finding.found
         assert (finding.cure != "") == (finding.verdict is not Verdict.OK), finding
+
+
+# -- of a bag
+
+
+def test_a_bag_is_described_with_what_can_be_read_of_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(DEMO)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any("/audio" in line and "mser_msgs/msg/AudioFrame" in line for line in lines)
+    whole = re.search(r"([\d.]+) s, (\d+) of (\d+) messages read", lines[-1])
+    assert whole
+    assert whole[2] == whole[3]
+    cut = tmp_path / "cut.mcap"
+    cut.write_bytes(DEMO.read_bytes()[: DEMO.stat().st_size // 2])
+    assert main(["doctor", str(cut)]) == 0
+    out = capsys.readouterr().out
+    part = re.search(r"([\d.]+) s, (\d+) of (\d+) messages read", out)
+    assert part
+    assert 0 < int(part[2]) < int(whole[2])
+    assert "note: the recorder of cut.mcap did not finish" in out
+
+
+def test_damage_within_a_bag_is_told_with_what_was_read_before_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = bytearray(DEMO.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 64] = bytes(64)
+    (tmp_path / "bad.mcap").write_bytes(content)
+    assert main(["doctor", str(tmp_path / "bad.mcap")]) == 1
+    out = capsys.readouterr().out
+    found = re.search(r"(\d+) of (\d+) messages read", out)
+    assert found
+    assert int(found[1]) < int(found[2])
+    assert "it is damaged; take another copy of it, or record it again" in out
+
+
+def test_what_is_no_bag_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", str(tmp_path / "nowhere")]) == 1
+    assert capsys.readouterr().err.startswith("mser: there is no bag")

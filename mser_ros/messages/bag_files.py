@@ -1,0 +1,238 @@
+"""The files of a bag, found and made readable: unpacked, SQLite's log merged, an MCAP that was never closed closed.
+
+A bag that is read by its files needs no metadata.yaml: both formats describe themselves. What was odd becomes a note.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import struct
+import sys
+from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import BinaryIO
+
+import apsw
+import yaml
+
+from ..errors import BagError
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:  # what rosbags itself uses there
+    from backports import zstd
+
+#: Formats of bags, by their suffix; and what a packed file's name ends with after that.
+_FORMATS = (".mcap", ".db3")
+_PACKED = ".zstd"
+_METADATA = "metadata.yaml"
+#: MCAP: what a file begins and ends with, and what stands at the end of one without a summary: DataEnd and Footer.
+_MAGIC = b"\x89MCAP0\r\n"
+_END = struct.pack("<BQI", 0x0F, 4, 0) + struct.pack("<BQQQI", 0x02, 20, 0, 0, 0) + _MAGIC
+_CHUNK, _DATA_END = 0x06, 0x0F
+#: A record's code and length; a chunk's first and last time, size, checksum, and the length of its compression's name.
+_HEAD, _CHUNK_HEAD = struct.Struct("<BQ"), struct.Struct("<QQQII")
+#: Of a chunk that is cut off, so many bytes are looked at.
+_LONGEST_CHUNK = 1 << 28
+_BLOCK = 1 << 20
+
+
+def is_bag(path: Path) -> bool:
+    """Whether a path looks like a bag: a folder, or a file of one."""
+    return path.is_dir() or _format(path) is not None
+
+
+class BagFiles:
+    """The files of a bag in their order; use `close` when they are not needed any more.
+
+    `paths`: what can be read, copies in a temporary folder where the file itself cannot. `notes`: a sentence for each
+    thing that is not as it should be. Raises `BagError` where there is no bag.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.notes: list[str] = []
+        self._scratch: TemporaryDirectory[str] | None = None
+        try:
+            found = _find(path, self.notes)
+            self.paths = [self._readable(file) for file in found if not self._is_empty(file, found)]
+        except OSError as error:
+            self.close()
+            raise BagError(f"the bag {path} cannot be read ({error}): check the disk and its rights") from None
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Delete what was copied."""
+        if self._scratch:
+            self._scratch.cleanup()
+            self._scratch = None
+
+    def _is_empty(self, file: Path, found: list[Path]) -> bool:
+        if file.stat().st_size or len(found) == 1:
+            return False
+        self.notes.append(f"{file.name} is empty: the other files are read")
+        return True
+
+    def _readable(self, file: Path) -> Path:
+        if file.suffix == _PACKED:
+            file = self._unpacked(file)
+        if file.suffix == ".db3":
+            return self._merged(file)
+        return file if _is_closed(file) else self._closed(file)
+
+    def _unpacked(self, file: Path) -> Path:
+        target = self._place(file.stem)
+        with file.open("rb") as packed, target.open("wb") as unpacked:
+            try:
+                shutil.copyfileobj(zstd.open(packed, "rb"), unpacked, _BLOCK)
+            except (EOFError, zstd.ZstdError) as error:
+                self.notes.append(f"{file.name} is damaged ({error}): what could be unpacked is read")
+        return target
+
+    def _merged(self, file: Path) -> Path:
+        """SQLite keeps the newest messages in a log beside the file until its writer is done."""
+        logs = [log for kind in ("-wal", "-journal") if (log := Path(f"{file}{kind}")).is_file() and log.stat().st_size]
+        if not logs:
+            return file
+        target = self._place(file.name)
+        for source in (file, *logs):
+            shutil.copyfile(source, target.with_name(source.name))
+        try:
+            connection = apsw.Connection(str(target))
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+            connection.close()
+        except apsw.Error as error:
+            self.notes.append(f"{logs[0].name} cannot be merged ({error}): the messages in it are lost")
+            return file
+        self.notes.append(
+            f"the recorder of {file.name} did not finish: its messages in {logs[0].name} are read as well"
+        )
+        return target
+
+    def _closed(self, file: Path) -> Path:
+        """An MCAP up to its last whole record, with the end that its recorder did not come to write."""
+        size = file.stat().st_size
+        target = self._place(file.name)
+        with file.open("rb") as source, target.open("wb") as copy:
+            if source.read(len(_MAGIC)) != _MAGIC:
+                return file
+            whole = _whole_records(source, len(_MAGIC), size)
+            source.seek(0)
+            for at in range(0, whole, _BLOCK):
+                copy.write(source.read(min(_BLOCK, whole - at)))
+            copy.write(_begun_chunk(source.read(_LONGEST_CHUNK)))
+            copy.write(_END)
+        self.notes.append(f"the recorder of {file.name} did not finish: its {size} bytes are read as far as they go")
+        return target
+
+    def _place(self, name: str) -> Path:
+        if self._scratch is None:
+            self._scratch = TemporaryDirectory(prefix="mser_bag_")
+        folder = Path(self._scratch.name) / str(len(os.listdir(self._scratch.name)))
+        folder.mkdir()
+        return folder / name
+
+
+def _format(path: Path) -> str | None:
+    suffix = (path.with_suffix("") if path.suffix == _PACKED else path).suffix
+    return suffix if suffix in _FORMATS else None
+
+
+def _find(path: Path, notes: list[str]) -> list[Path]:
+    if not path.exists():
+        raise BagError(f"there is no bag {path}: check the path")
+    if not path.is_dir():
+        if _format(path) is None:
+            raise BagError(f"{path} is no bag of ROS 2: name a bag folder, a .mcap or a .db3 file")
+        return [path]
+    files = {file.name: file for file in sorted(path.iterdir(), key=_number) if _format(file) and file.is_file()}
+    files = {name: file for name, file in files.items() if not (file.suffix == _PACKED and file.stem in files)}
+    listed = _listed(path / _METADATA, notes)
+    known = [name for name in (_on_disk(name, files) for name in listed) if name]
+    if lost := [name for name in listed if not _on_disk(name, files)]:
+        notes.append(f"{_METADATA} lists {', '.join(lost)}, which is not there: what is there is read")
+    if not files:
+        raise BagError(f"the folder {path} holds no .mcap or .db3 file: name the folder or the file of a bag")
+    others = [name for name in files if name not in known]
+    if not known:
+        recordings = {(_format(file), _number(file)[0]) for file in files.values()}
+        if len(recordings) > 1:
+            raise BagError(f"the folder {path} holds several recordings: name one of {', '.join(files)}")
+    elif others:
+        kinds = {(_format(files[name]), _number(files[name])[0]) for name in known}
+        strange = [name for name in others if (_format(files[name]), _number(files[name])[0]) not in kinds]
+        others = [name for name in others if name not in strange]
+        if strange:
+            notes.append(f"{', '.join(strange)} is of another recording than {_METADATA}: it is left out")
+        if others:
+            notes.append(f"{_METADATA} does not list {', '.join(others)}: it is read as well")
+    return [files[name] for name in (*known, *others)]
+
+
+def _on_disk(name: str, files: dict[str, Path]) -> str:
+    """The file that metadata mean: it may have been packed or unpacked since."""
+    names = (name, f"{name}{_PACKED}", name.removesuffix(_PACKED))
+    return next((one for one in names if one in files), "")
+
+
+def _number(file: Path) -> tuple[str, int, str]:
+    """What recordings are sorted by: a recorder numbers the files that it splits a recording into."""
+    stem = file.name.removesuffix(_PACKED).rsplit(".", 1)[0]
+    found = re.fullmatch(r"(.*)_(\d+)", stem, re.DOTALL)
+    return (found[1], int(found[2]), file.name) if found else (stem, 0, file.name)
+
+
+def _listed(metadata: Path, notes: list[str]) -> list[str]:
+    """The names of the files, as metadata.yaml has them."""
+    if not metadata.is_file():
+        notes.append(f"there is no {_METADATA}: the files are read in the order of their numbers")
+        return []
+    try:
+        tree = yaml.safe_load(metadata.read_text(encoding="utf-8"))
+        return [Path(str(name)).name for name in tree["rosbag2_bagfile_information"]["relative_file_paths"]]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+        notes.append(f"{_METADATA} cannot be read: the files are read in the order of their numbers")
+        return []
+
+
+def _is_closed(file: Path) -> bool:
+    with file.open("rb") as stream:
+        if stream.seek(0, os.SEEK_END) < 2 * len(_MAGIC):
+            return False
+        stream.seek(-len(_MAGIC), os.SEEK_END)
+        return stream.read() == _MAGIC
+
+
+def _whole_records(stream: BinaryIO, at: int, size: int) -> int:
+    """Up to which byte the data of an MCAP, which begin `at`, consist of whole records."""
+    stream.seek(at)
+    while len(head := stream.read(_HEAD.size)) == _HEAD.size:
+        code, length = _HEAD.unpack(head)
+        if not 0 < code < _DATA_END or at + _HEAD.size + length > size:
+            break
+        at = stream.seek(at + _HEAD.size + length)
+    return at
+
+
+def _begun_chunk(rest: bytes) -> bytes:
+    """A chunk of the whole messages of one that is cut off; nothing where that cannot be."""
+    try:
+        if rest[0] != _CHUNK:
+            return b""
+        begin_ns, end_ns, _, _, name = _CHUNK_HEAD.unpack_from(rest, _HEAD.size)
+        first = _HEAD.size + _CHUNK_HEAD.size
+        compression, records = rest[first : first + name], rest[first + name + 8 :]
+        if compression == b"zstd":
+            records = zstd.ZstdDecompressor().decompress(records)
+        elif compression:
+            return b""
+    except (LookupError, struct.error, zstd.ZstdError):
+        return b""
+    whole = _whole_records(BytesIO(records), 0, len(records))
+    head = _CHUNK_HEAD.pack(begin_ns, end_ns, whole, 0, 0) + struct.pack("<Q", whole)
+    return _HEAD.pack(_CHUNK, len(head) + whole) + head + records[:whole]
