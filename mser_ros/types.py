@@ -27,6 +27,17 @@ def to_ns(seconds: float) -> int:
     return round(seconds * NS_PER_S)
 
 
+def language_tag(name: str) -> str:
+    """A BCP 47 tag from a tag, or from a locale such as 'en_US.UTF-8@euro'; '' for the locales without a language."""
+    tag = name.split(".")[0].split("@")[0].replace("_", "-").strip()
+    return "" if tag.upper() in ("C", "POSIX") else tag
+
+
+def primary_language(name: str) -> str:
+    """The language of a tag or a locale without its region: 'en'."""
+    return language_tag(name).split("-")[0].lower()
+
+
 def subsets_of(modalities: Sequence[str]) -> list[Modalities]:
     """Every non-empty set of modalities, the whole one first."""
     return [subset for size in range(len(modalities), 0, -1) for subset in combinations(modalities, size)]

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mser_ros.audio.mixer import ChannelMixer
 from mser_ros.audio.segmenter import Segmenter, Speech, Started
-from mser_ros.audio.waveform import StreamResampler, read_sound_file, to_mono
+from mser_ros.audio.waveform import StreamResampler, read_sound_file
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg
 from mser_ros.settings import SegmenterSettings
@@ -132,7 +133,9 @@ def _recorded(folder: Path, sentence: str) -> Path:
 
 def _read(path: Path) -> np.ndarray:
     chunk = read_sound_file(path)
-    return StreamResampler(chunk.sample_rate).push(to_mono(chunk.samples), last=True)
+    return StreamResampler(chunk.sample_rate).push(
+        ChannelMixer(chunk.channels, chunk.sample_rate).push(chunk.samples), last=True
+    )
 
 
 def _trimmed(samples: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from pathlib import Path
 from ..errors import DependencyError, TranscriberError
 from ..model_store.store import ModelStore
 from ..settings import AsrSettings
+from ..types import language_tag, primary_language
 from .transcriber import NullTranscriber, Transcriber
 
 #: The model that whisper and 'auto' take where no folder is named.
@@ -68,7 +69,7 @@ def _choose_by_what_is_there(settings: AsrSettings) -> Choice:
         return Choice("whisper", str(found), f"its model {WHISPER} is here")
     lacks = "ctranslate2 is not installed" if found else f"the model {WHISPER} is not here"
     cure = "pip install ctranslate2" if found else f"'mser models get {WHISPER}' brings a far better recogniser"
-    if settings.language.split("-")[0].lower() != "en" or settings.translate:
+    if primary_language(settings.language) != "en" or settings.translate:
         raise TranscriberError(
             f"{lacks}, and pocketsphinx understands English alone: {cure}, or set asr.language to 'en'"
         )
@@ -84,22 +85,23 @@ def create_transcriber(settings: AsrSettings, choice: Choice | None = None) -> T
     what `choose` raises.
     """
     choice = choice or choose(settings)
+    language = language_tag(settings.language)
     if choice.backend == "whisper":
         from .whisper import WhisperTranscriber
         from .whisper_model import WhisperModel
 
         return WhisperTranscriber(
             WhisperModel(Path(choice.model_path), threads=settings.threads),
-            language=settings.language,
+            language=language,
             translate=settings.translate,
             partial_period_s=settings.partial_period_s,
         )
     if choice.backend == "pocketsphinx":
         from .pocketsphinx import PocketsphinxTranscriber
 
-        return PocketsphinxTranscriber(choice.model_path, language=settings.language)
+        return PocketsphinxTranscriber(choice.model_path, language=language)
     if choice.backend == "vosk":
         from .vosk import VoskTranscriber
 
-        return VoskTranscriber(choice.model_path, language=settings.language)
+        return VoskTranscriber(choice.model_path, language=language)
     return NullTranscriber()

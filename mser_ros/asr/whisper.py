@@ -12,7 +12,7 @@ from itertools import takewhile
 import numpy as np
 
 from ..errors import TranscriberError
-from ..types import SAMPLE_RATE, Transcript, Word, to_ns
+from ..types import SAMPLE_RATE, Transcript, Word, primary_language, to_ns
 from .transcriber import mean_confidence
 from .whisper_model import LONGEST, Decoded, Encoded, WhisperModel
 
@@ -85,7 +85,7 @@ class WhisperTranscriber:
         guard: Guard | None = None,
     ) -> None:
         """`language`: a BCP 47 tag, or 'auto'. Raises `TranscriberError` for one that the model does not know."""
-        code = language.split("-")[0].lower()
+        code = primary_language(language)
         if code != "auto" and code not in model.languages:
             raise TranscriberError(
                 f"this Whisper model does not know the language '{language}': set asr.language to 'auto' or one of "
@@ -242,7 +242,7 @@ class WhisperTranscriber:
         return groups
 
     def _joined(self, words: Sequence[str], language: str) -> str:
-        return ("" if language.split("-")[0] in _UNSPACED else " ").join(words)
+        return ("" if primary_language(language) in _UNSPACED else " ").join(words)
 
 
 @dataclass(frozen=True)

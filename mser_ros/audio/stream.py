@@ -11,7 +11,8 @@ from ..errors import AudioError
 from ..settings import StreamSettings
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, to_ns
 from .clock import SampleClock
-from .waveform import StreamResampler, check_rate, to_mono
+from .mixer import ChannelMixer
+from .waveform import StreamResampler, check_rate
 
 #: Stamps that go back further than this are a new run (a bag played in a loop), not a late or repeated block. A count
 #: that goes back further has begun anew.
@@ -38,6 +39,7 @@ class StreamCounters:
 
     `unstamped`: blocks that were stamped here, by their arrival. `clock_steps`: the clock was set anew at once, because
     stamps stayed away from the count. `slewed_ns`: by how much it was moved slowly, in sum, for drift.
+    `inverted_samples`, `left_out_samples`: were mixed with a channel turned round, or without one (`ChannelMixer`).
     """
 
     received: int = 0
@@ -49,6 +51,8 @@ class StreamCounters:
     discontinuities: int = 0
     clock_steps: int = 0
     slewed_ns: int = 0
+    inverted_samples: int = 0
+    left_out_samples: int = 0
     rejected: int = 0
 
 
@@ -58,6 +62,7 @@ class _Run:
 
     source: tuple[int, int, str]
     clock: SampleClock
+    mixer: ChannelMixer
     resampler: StreamResampler
     #: The last block, with the stamp that it came with, and what `first_sample` of the next one should be.
     last: AudioChunk
@@ -262,6 +267,7 @@ class AudioStream:
         self._run = run = _Run(
             source=_source(last),
             clock=SampleClock(last.sample_rate, start_ns),
+            mixer=ChannelMixer(last.channels, last.sample_rate),
             resampler=StreamResampler(last.sample_rate),
             last=last,
             next_sample=last.first_sample + last.frames,
@@ -276,7 +282,9 @@ class AudioStream:
         items: list[AudioChunk | Discontinuity] = []
         for chunk in chunks:
             self.counters.slewed_ns += run.clock.follow(chunk.stamp_ns, run.heard, chunk.frames)
-            items += self._feed(run, to_mono(chunk.samples))
+            items += self._feed(run, run.mixer.push(chunk.samples))
+            self.counters.inverted_samples += chunk.frames if run.mixer.inverted else 0
+            self.counters.left_out_samples += chunk.frames if run.mixer.left_out else 0
         return items
 
     def _feed(self, run: _Run, mono: np.ndarray) -> list[AudioChunk | Discontinuity]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import struct
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -39,9 +42,9 @@ def deinterleave(samples: np.ndarray, channels: int) -> np.ndarray:
     return samples.reshape(-1, channels)
 
 
-def to_mono(samples: np.ndarray) -> np.ndarray:
-    """The mean of all channels: int16 (frames, channels) to float32 in -1..1, shape (frames,)."""
-    return to_float(samples[:, 0]) if samples.shape[1] == 1 else to_float(samples.mean(axis=1, dtype=np.float32))
+def centred(samples: np.ndarray) -> np.ndarray:
+    """A waveform without the constant offset that some microphones add."""
+    return samples - samples.mean(dtype=np.float64).astype(samples.dtype) if samples.size else samples
 
 
 def level_db(samples: np.ndarray) -> float:
@@ -60,7 +63,8 @@ def clipped_share(samples: np.ndarray) -> float:
 
 
 def read_sound_file(path: Path | str) -> AudioChunk:
-    """A whole sound file (WAV, FLAC, Ogg, MP3) as one chunk at its own rate, with stamp 0.
+    """A whole sound file (WAV, FLAC, Ogg, MP3) as one chunk at its own rate, with stamp 0; a WAV that its recorder did
+    not finish up to its end.
 
     Raises `AudioError` if it is missing, empty or not a sound file.
     """
@@ -69,13 +73,35 @@ def read_sound_file(path: Path | str) -> AudioChunk:
         raise AudioError(f"there is no sound file '{path}': check the path")
     try:
         # As int16, soundfile would not scale files that hold floats.
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        samples, rate = soundfile.read(_finished(path), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None
     if len(samples) == 0:
         raise AudioError(f"'{path}' holds no audio: record it again")
     check_rate(rate)
     return AudioChunk(samples=to_int16(np.nan_to_num(samples)), sample_rate=rate, stamp_ns=0)
+
+
+def _finished(path: Path) -> Path | BytesIO:
+    """The file, or a WAV whose sizes were never filled in with those that it has."""
+    with path.open("rb") as stream:
+        head = stream.read(12)
+        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+            return path
+        while len(chunk := stream.read(8)) == 8:
+            name, size = struct.unpack("<4sI", chunk)
+            at = stream.tell()
+            rest = stream.seek(0, os.SEEK_END) - at
+            if name == b"data":
+                if size or not rest:
+                    return path
+                stream.seek(0)
+                content = bytearray(stream.read())
+                struct.pack_into("<I", content, 4, min(len(content) - 8, 0xFFFFFFFF))
+                struct.pack_into("<I", content, at - 4, min(rest, 0xFFFFFFFF))
+                return BytesIO(content)
+            stream.seek(at + size + size % 2)
+    return path
 
 
 def check_rate(sample_rate: int) -> None:

@@ -7,9 +7,32 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from ..audio.waveform import StreamResampler, read_sound_file, to_float, to_mono
+from ..audio.mixer import ChannelMixer
+from ..audio.waveform import StreamResampler, read_sound_file, to_float
 from ..errors import AudioError
 from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform
+
+#: Printable characters of Windows-1252 at 0x80 to 0x9f, by the control characters that Latin-1 makes of them.
+_WINDOWS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
+#: How files begin that an editor saved in UTF-16.
+_UTF16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_text(path: Path) -> str:
+    """A text file in UTF-8 or UTF-16, without its byte-order mark; lines that are not UTF-8 are Windows-1252.
+
+    Characters that an editor of Windows saved as if they were Latin-1 are what they were. Raises `OSError`.
+    """
+    data = path.read_bytes()
+    if data.startswith(_UTF16):
+        return data.decode("utf-16", "replace").translate(_WINDOWS)
+    lines = []
+    for line in data.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+        try:
+            lines.append(line.decode("utf-8"))
+        except UnicodeDecodeError:
+            lines.append(line.decode("cp1252", "replace"))
+    return "\n".join(lines).translate(_WINDOWS)
 
 
 def is_usable(path: Path) -> bool:
@@ -23,7 +46,7 @@ def is_usable(path: Path) -> bool:
 def read_sound(path: Path) -> Waveform:
     """A sound file as mono at 16 kHz, converted as on the robot. Raises `AudioError` for an unreadable file."""
     chunk = read_sound_file(path)
-    samples = to_mono(chunk.samples)
+    samples = ChannelMixer(chunk.channels, chunk.sample_rate).push(chunk.samples)
     if chunk.sample_rate != SAMPLE_RATE:
         samples = to_float(StreamResampler(chunk.sample_rate).push(samples, last=True))
     return Waveform(samples, SAMPLE_RATE)
@@ -34,10 +57,11 @@ def sound_duration_s(path: Path) -> float:
     having no sample."""
     try:
         seconds = float(soundfile.info(str(path)).duration)
+        if not seconds:  # a WAV that was not finished has a length all the same
+            chunk = read_sound_file(path)
+            seconds = chunk.frames / chunk.sample_rate
     except soundfile.SoundFileError as error:
         raise AudioError(f"'{path}' cannot be read as sound ({error}): restore the file") from None
-    if not seconds:
-        raise AudioError(f"'{path}' holds no audio: restore the file")
     return seconds
 
 

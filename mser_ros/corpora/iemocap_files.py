@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import CorpusError
 from ..mocap.layouts import MARKER_BINS, MARKERS
+from .files import read_text
 
 #: Bins that an utterance is cut into, and markers: 55 of the face, 6 of the hands, 2 triples of the head (its rotation
 #: and its translation).
@@ -50,13 +51,15 @@ class Turn:
 
 
 def read_turns(path: Path) -> list[Turn]:
-    """The summary lines of an EmoEvaluation file; single annotators' lines are left out."""
-    turns = []
+    """The summary lines of an EmoEvaluation file; single annotators' lines are left out. Of a turn that stands there
+    twice, the first line counts."""
+    turns: dict[str, Turn] = {}
     for line in _lines(path):
         match = _TURN.match(line)
         if match and _ID.match(match[3]) and float(match[2]) > float(match[1]):
-            turns.append(Turn(match[3], float(match[1]), float(match[2]), match[4], _vad(match[5])))
-    return turns
+            turn = Turn(match[3], float(match[1]), float(match[2]), match[4], _vad(match[5]))
+            turns.setdefault(turn.name, turn)
+    return list(turns.values())
 
 
 def read_transcripts(path: Path) -> dict[str, str]:
@@ -138,6 +141,6 @@ def _vad(text: str | None) -> tuple[float | None, float | None, float | None]:
 
 def _lines(path: Path) -> list[str]:
     try:
-        return [line.strip() for line in path.read_text(encoding="utf-8", errors="replace").splitlines()]
+        return [line.strip() for line in read_text(path).splitlines()]
     except OSError as error:
         raise CorpusError(f"{path} cannot be read ({error}): restore it from your copy of IEMOCAP") from None

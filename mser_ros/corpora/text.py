@@ -10,9 +10,7 @@ from pathlib import Path
 from ..labels import GOEMOTIONS, MELD
 from ..types import Transcript, Utterance
 from .base import Corpus, Item, refuse, require_items
-
-#: Printable characters of Windows-1252 at 0x80 to 0x9f, by the control characters that Latin-1 makes of them.
-_WINDOWS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
+from .files import read_text
 
 
 def goemotions(folder: Path) -> Corpus:
@@ -26,13 +24,13 @@ def goemotions(folder: Path) -> Corpus:
         missing += ["train.tsv", "dev.tsv"]
     if missing:
         refuse("goemotions", folder, missing, "restore the files")
-    names = _decode((folder / "labels.txt").read_bytes()).split()
+    names = read_text(folder / "labels.txt").split()
     classes = {str(number): GOEMOTIONS.get(name) for number, name in enumerate(names)}
     items: list[Item] = []
     faults: list[str] = []
     for split in splits:
         # Only a line feed ends a row: comments may hold every other kind of line separator.
-        for number, line in enumerate(_decode((folder / f"{split}.tsv").read_bytes()).split("\n"), 1):
+        for number, line in enumerate(read_text(folder / f"{split}.tsv").split("\n"), 1):
             cells = line.rstrip("\r").split("\t")
             if cells == [""]:
                 continue
@@ -61,7 +59,7 @@ def meld(folder: Path) -> Corpus:
     needed = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
     for split in splits:
         name = f"{split}_sent_emo.csv"
-        table = csv.DictReader(io.StringIO(_decode((folder / name).read_bytes())), restval="")
+        table = csv.DictReader(io.StringIO(read_text(folder / name)), restval="")
         try:
             rows = [(table.line_num, row) for row in table]
         except csv.Error as error:
@@ -89,21 +87,6 @@ def meld(folder: Path) -> Corpus:
         evaluation_only=True,
         note="lines of a television series: for evaluation only",
     )
-
-
-def _decode(data: bytes) -> str:
-    """Text that is UTF-8 with stray Windows-1252 characters, as bytes or as the control characters of Latin-1."""
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        lines = []
-        for line in data.split(b"\n"):
-            try:
-                lines.append(line.decode("utf-8-sig"))
-            except UnicodeDecodeError:
-                lines.append(line.decode("cp1252", "replace"))
-        text = "\n".join(lines)
-    return text.translate(_WINDOWS)
 
 
 def _line(corpus: str, item_id: str, label: str, text: str, *, person: str, cluster: str, split: str) -> Item:

@@ -180,7 +180,7 @@ def utterance_from_msg(message: Any) -> UtteranceEvent:
     names = {"voice_id": message.voice_id, "language": message.language, "frame_id": message.header.frame_id}
     _check_lengths(AudioError, "an utterance", MAX_NAME, **names)
     _check_lengths(AudioError, "an utterance", MAX_ID, utterance_id=message.utterance_id)
-    _check_lengths(AudioError, "an utterance", MAX_TEXT, text=message.text)
+    _check_lengths(AudioError, "an utterance", MAX_TEXT, text=message.text, translation=message.translation)
     _check_lengths(AudioError, "an utterance", MAX_WORDS, words=message.words)
     for word in message.words:
         _check_lengths(AudioError, "a word", MAX_NAME, text=word.text)
@@ -206,6 +206,7 @@ def utterance_from_msg(message: Any) -> UtteranceEvent:
             words=words,
             language=message.language,
             is_final=bool(message.is_text_final),
+            translation=message.translation,
         ),
         voice_id=message.voice_id,
         frame_id=message.header.frame_id,
@@ -235,6 +236,7 @@ def utterance_to_fields(event: UtteranceEvent) -> Fields:
             for word in transcript.words
         ],
         "language": transcript.language,
+        "translation": transcript.translation,
     }
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
+from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -10,11 +12,14 @@ import numpy as np
 from ..errors import SkeletonError
 from ..settings import MocapSettings
 from ..types import SkeletonFrame, SkeletonSequence, to_ns
-from .layouts import get_layout
+from .layouts import check_confidence, get_layout
 
 #: Bounds of memory: no tracker is known to be faster, no robot to follow more people.
 MAX_RATE_HZ = 240
 MAX_BODIES = 64
+#: A body that a tracker loses for so long at most, and finds again within this share of its size, is the same body.
+_LOST_S, _NEAR = 0.5, 0.5
+_MOMENT_S = 0.1
 #: So many frames in a row from before the history mean that the clock was set back (a bag starts again).
 STRAYS_BEFORE_RESET = 3
 
@@ -47,11 +52,7 @@ def check_frame(frame: SkeletonFrame, settings: MocapSettings) -> SkeletonFrame:
             f"a skeleton of layout '{layout.name}' needs a confidence for each of its {len(layout.joints)} joints, "
             f"not {confidence.size}: send one for each joint"
         )
-    if np.any((confidence < 0) | (confidence > 1)):
-        raise SkeletonError(
-            f"joint confidences must lie in 0 to 1, not {confidence.min():g} to {confidence.max():g}: "
-            "divide by the source's highest value"
-        )
+    check_confidence(confidence)
     if frame.stamp_ns < 0:
         raise SkeletonError(f"a skeleton stamped {frame.stamp_ns} ns: its source must fill header.stamp")
     # A comparison with NaN is false, so that an undefined confidence counts as not seen as well.
@@ -70,6 +71,47 @@ class _Track:
 
     stamps: list[int] = field(default_factory=list)
     frames: list[SkeletonFrame] = field(default_factory=list)
+
+    def pieces(self, start_ns: int, end_ns: int) -> Iterator[list[SkeletonFrame]]:
+        """The frames of start to end, both included, cut where the body was not seen for a moment."""
+        frames = self.frames[bisect_left(self.stamps, start_ns) : bisect_right(self.stamps, end_ns)]
+        begin = 0
+        for at in range(1, len(frames) + 1):
+            if at == len(frames) or frames[at].stamp_ns - frames[at - 1].stamp_ns > to_ns(_MOMENT_S):
+                yield frames[begin:at]
+                begin = at
+
+
+@dataclass
+class _Part:
+    """What was seen of one body in a window; `ids`: under which it was seen, with the number of frames."""
+
+    layout: str
+    frames: list[SkeletonFrame]
+    ids: list[tuple[int, str]]
+
+    @property
+    def body_id(self) -> str:
+        seen: Counter[str] = Counter()
+        for count, body_id in self.ids:
+            seen[body_id] += count
+        return min(seen, key=lambda body_id: (-seen[body_id], body_id))
+
+    def shares_id(self, other: _Part) -> bool:
+        return any(body_id == other.ids[0][1] for _, body_id in self.ids)
+
+    def goes_on_as(self, other: _Part) -> bool:
+        """Whether `other` comes after this one and has its id, or begins soon after it, not far from where it was."""
+        last, first = self.frames[-1], other.frames[0]
+        if self.layout != other.layout or first.stamp_ns <= last.stamp_ns:
+            return False
+        if self.shares_id(other):
+            return True
+        if first.stamp_ns - last.stamp_ns > to_ns(_LOST_S):
+            return False
+        here, there = (frame.positions[frame.confidence > 0] for frame in (last, first))
+        size = np.linalg.norm(np.ptp(here, axis=0))
+        return bool(np.linalg.norm(here.mean(axis=0) - there.mean(axis=0)) < _NEAR * size)
 
 
 class SkeletonBuffer:
@@ -102,22 +144,34 @@ class SkeletonBuffer:
         self._insert(frame)
 
     def window(self, start_ns: int, end_ns: int) -> SkeletonSequence | None:
-        """The frames of start to end, both included, of the body that has most of them (of several: the first id)."""
-        best: tuple[tuple[str, str], list[SkeletonFrame]] | None = None
-        for key in sorted(self._tracks):
-            track = self._tracks[key]
-            frames = track.frames[bisect_left(track.stamps, start_ns) : bisect_right(track.stamps, end_ns)]
-            if frames and (best is None or len(frames) > len(best[1])):
-                best = (key, frames)
-        if best is None:
+        """The frames of start to end, both included, of the body that has most of them (of several: the first id).
+
+        A body that a tracker lost and found again under another id, soon and near where it was, is one body; it has the
+        id under which it was seen most.
+        """
+        parts = [
+            _Part(layout, frames, [(len(frames), body_id)])
+            for (body_id, layout), track in sorted(self._tracks.items())
+            for frames in track.pieces(start_ns, end_ns)
+        ]
+        bodies: list[_Part] = []
+        for part in sorted(parts, key=lambda part: part.frames[0].stamp_ns):
+            before = [body for body in bodies if body.goes_on_as(part)]
+            if before:
+                # Of several, the one that had this id already, else the one that was seen last.
+                best = max(before, key=lambda body: (body.shares_id(part), body.frames[-1].stamp_ns))
+                best.frames, best.ids = best.frames + part.frames, best.ids + part.ids
+            else:
+                bodies.append(part)
+        if not bodies:
             return None
-        (body_id, layout), frames = best
+        best = min(bodies, key=lambda body: (-len(body.frames), body.body_id))
         return SkeletonSequence(
-            stamps_ns=np.array([frame.stamp_ns for frame in frames], np.int64),
-            positions=np.stack([frame.positions for frame in frames]),
-            confidence=np.stack([frame.confidence for frame in frames]),
-            layout=layout,
-            body_id=body_id,
+            stamps_ns=np.array([frame.stamp_ns for frame in best.frames], np.int64),
+            positions=np.stack([frame.positions for frame in best.frames]),
+            confidence=np.stack([frame.confidence for frame in best.frames]),
+            layout=best.layout,
+            body_id=best.body_id,
         )
 
     def _insert(self, frame: SkeletonFrame) -> None:

@@ -173,3 +173,14 @@ def _to_world(data: Mapping[str, Any], dimensions: int) -> np.ndarray:
     ahead = np.roll(np.abs(vertical), 1)
     left = np.cross(vertical, ahead)
     return UNITS[unit] * np.array([ahead, left if data["handedness"] == "right" else -left, vertical])
+
+
+def check_confidence(confidence: np.ndarray, where: str = "") -> None:
+    """Raise `SkeletonError` unless every joint's confidence lies in 0 to 1 or is undefined (NaN: not seen). `where`:
+    the file that it is of."""
+    known = confidence[~np.isnan(confidence)]
+    if known.size and (known.min() < 0 or known.max() > 1):
+        raise SkeletonError(
+            f"joint confidences{where and f' of {where}'} must lie in 0 to 1, not {known.min():g} to {known.max():g}: "
+            "divide by the source's highest value"
+        )

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import SkeletonError
 from ..types import NS_PER_S, SkeletonSequence
 from .bvh import read_bvh
-from .layouts import Layout, get_layout, known_layouts
+from .layouts import Layout, check_confidence, get_layout, known_layouts
 
 
 def read_motion(
@@ -79,6 +79,9 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
         )
     if confidence is not None and (confidence.shape != positions.shape[:2] or confidence.dtype.kind not in "fiub"):
         raise SkeletonError(f"'confidence' of {path} must be numbers 0 to 1 of shape {positions.shape[:2]}")
+    if confidence is not None:
+        confidence = confidence.astype(np.float32)
+        check_confidence(confidence, str(path))
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
     stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
@@ -115,7 +118,7 @@ def _sequence(
 ) -> SkeletonSequence:
     layout.check_shape(positions.shape)
     seen = np.isfinite(positions).all(axis=2)
-    weights = np.ones(seen.shape) if confidence is None else np.clip(np.nan_to_num(confidence), 0.0, 1.0)
+    weights = np.ones(seen.shape) if confidence is None else np.nan_to_num(confidence)
     return SkeletonSequence(
         stamps_ns=stamps_ns,
         positions=np.where(seen[..., None], positions, 0.0).astype(np.float32),

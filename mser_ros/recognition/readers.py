@@ -7,6 +7,7 @@ network is fed with is written once.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -15,18 +16,26 @@ from typing import Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from ..audio.waveform import clipped_share, level_db
+from ..audio.waveform import centred, clipped_share, level_db
 from ..errors import AudioError, BundleError
 from ..mocap.canonical import canonicalise
 from ..mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
 from ..settings import EmotionSettings
-from ..types import NS_PER_S, AbstainReason, Transcript, Utterance, Waveform
+from ..types import NS_PER_S, AbstainReason, Transcript, Utterance, Waveform, primary_language
 from .bundle import Bundle, ModalitySpec
 from .graph import Graph
 from .posteriors import softmax
 
 #: Utterances whose readings are remembered: those of people who talk at the same time.
 _REMEMBERED = 8
+
+
+#: Vosk's, Kaldi's, Whisper's and IEMOCAP's names of sounds.
+_NOISES = re.compile(
+    r"[\[<(](?:unk|noise|spn|sil|silence|laugh(?:ter|s|ing)?|breath(?:ing|s)?|cough(?:ing|s)?|music|applause|garbage|"
+    r"inaudible|blank[_ ]audio|sigh(?:s|ing)?|lipsmack|crying|sobbing)[\])>]",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,7 +93,7 @@ def _said(utterance: Utterance) -> bytes:
     transcript = utterance.transcript
     if transcript is None:
         return _digest()
-    return _digest(transcript.text, str(transcript.confidence), transcript.language)
+    return _digest(transcript.text, str(transcript.confidence), transcript.language, transcript.translation)
 
 
 def _seen(utterance: Utterance) -> bytes:
@@ -130,6 +139,11 @@ def judge(outputs: Mapping[str, np.ndarray], spec: ModalitySpec, *, age_s: float
         return Reading(outputs, age_s, gate * in_domain, in_domain)
     reason = AbstainReason[spec.domain[1 + int(shares[1:].argmax())].upper()]
     return Reading(age_s=age_s, in_domain=in_domain, reason=reason)
+
+
+def spoken(text: str) -> str:
+    """A transcript without what recognisers and annotators write for sounds that are no words, such as [unk]."""
+    return " ".join(_NOISES.sub(" ", text).split())
 
 
 def last_seconds(samples: np.ndarray, max_s: float, sample_rate: int) -> np.ndarray:
@@ -192,7 +206,7 @@ class SpeechReader:
     def run(self, samples: np.ndarray) -> Mapping[str, np.ndarray]:
         """The graph's outputs for a waveform, float32 (samples,) in -1..1."""
         spec = self._spec
-        samples = trim(samples, spec.trim_db, spec.sample_rate)
+        samples = trim(centred(samples), spec.trim_db, spec.sample_rate)
         samples = last_seconds(samples, spec.max_s, spec.sample_rate).astype(np.float32, copy=False)
         return self._graph(waveform=(normalise(samples) if self._spec.normalise else samples)[None])
 
@@ -202,7 +216,7 @@ class SpeechReader:
     def _unusable(self, audio: Waveform) -> AbstainReason:
         if audio.duration_s < max(self._settings.min_speech_s, self._spec.min_s):
             return AbstainReason.TOO_SHORT
-        if level_db(audio.samples) < self._settings.min_level_db:
+        if level_db(centred(audio.samples)) < self._settings.min_level_db:
             return AbstainReason.TOO_QUIET
         if clipped_share(audio.samples) > self._settings.max_clipped:
             return AbstainReason.CLIPPED
@@ -210,7 +224,8 @@ class SpeechReader:
 
 
 class TextReader:
-    """The words, in a language that the model was trained for; the recogniser's confidence is their gate."""
+    """The words in a language that the model was trained for, or their translation into English; the recogniser's
+    confidence is their gate."""
 
     def __init__(self, spec: ModalitySpec, graph: Graph, tokenizer: Tokenizer) -> None:
         self._spec = spec
@@ -219,10 +234,11 @@ class TextReader:
 
     def read(self, utterance: Utterance) -> Reading:
         transcript = utterance.transcript
-        if transcript is None or not self._understands(transcript):
+        text = self._understood(transcript) if transcript else ""
+        if transcript is None or not text:
             return Reading()
         gate = 1.0 if transcript.confidence is None else float(np.clip(transcript.confidence, 0.0, 1.0))
-        return judge(self.run(transcript.text), self._spec, gate=gate) if gate > 0 else Reading()
+        return judge(self.run(text), self._spec, gate=gate) if gate > 0 else Reading()
 
     def run(self, text: str) -> Mapping[str, np.ndarray]:
         """The graph's outputs for a transcript; none where it holds no token."""
@@ -235,12 +251,12 @@ class TextReader:
     def _feed(self, tokens: np.ndarray) -> Mapping[str, np.ndarray]:
         return self._graph(input_ids=tokens, attention_mask=np.ones_like(tokens))
 
-    def _understands(self, transcript: Transcript) -> bool:
-        def primary(tag: str) -> str:
-            return tag.split("-")[0].lower()
-
-        known = self._spec.languages
-        return not known or not transcript.language or primary(transcript.language) in map(primary, known)
+    def _understood(self, transcript: Transcript) -> str:
+        known = {primary_language(tag) for tag in self._spec.languages}
+        language = primary_language(transcript.language)
+        if not known or not language or language in known:
+            return spoken(transcript.text)
+        return spoken(transcript.translation) if "en" in known else ""
 
 
 class MocapReader:

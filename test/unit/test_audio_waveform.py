@@ -19,8 +19,8 @@ from mser_ros.audio.waveform import (
     read_sound_file,
     to_float,
     to_int16,
-    to_mono,
 )
+from mser_ros.corpora.files import sound_duration_s
 from mser_ros.errors import AudioError
 from mser_ros.types import SAMPLE_NS
 from mser_ros.types import SAMPLE_RATE as RATE
@@ -47,11 +47,6 @@ def test_interleaved_samples_fall_into_their_channels() -> None:
 def test_samples_that_do_not_fit_the_channels_are_refused(count: int, channels: int) -> None:
     with pytest.raises(AudioError, match="set 'channels'"):
         deinterleave(np.zeros(count, np.int16), channels)
-
-
-def test_mono_is_the_mean_of_the_channels_without_overflow() -> None:
-    stereo = np.array([[32767, 32767], [-32768, -32768], [100, 300]], np.int16)
-    assert np.allclose(to_mono(stereo) * 32768, [32767, -32768, 200])
 
 
 def test_level_of_a_full_scale_sine_is_minus_three_decibels() -> None:
@@ -133,3 +128,25 @@ def test_resampling_keeps_a_tone_and_takes_away_what_16_khz_cannot_hold() -> Non
     low, high = (0.5 * np.sin(2 * np.pi * hertz * time).astype(np.float32) for hertz in (1_000, 12_000))
     assert level_db(to_float(StreamResampler(48_000).push(low, last=True))) == pytest.approx(-9.03, abs=0.05)
     assert level_db(to_float(StreamResampler(48_000).push(high, last=True))) < -55
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT"])
+@pytest.mark.parametrize("form", ["WAV", "WAVEX"])
+def test_a_wav_that_its_recorder_did_not_finish_is_read_to_its_end(tmp_path: Path, subtype: str, form: str) -> None:
+    """Killed recorders leave sizes of 0, or none that are true."""
+    samples = np.random.default_rng(1).uniform(-0.5, 0.5, (8_000, 2)).astype(np.float32)
+    path = tmp_path / "a.wav"
+    soundfile.write(path, samples, 16_000, subtype=subtype, format=form)
+    whole = read_sound_file(path)
+    content = bytearray(path.read_bytes())
+    at = content.index(b"data") + 4
+    for size in (0, 0xFFFFFFFF):
+        content[4:8] = content[at : at + 4] = size.to_bytes(4, "little")
+        path.write_bytes(content)
+        found = read_sound_file(path)
+        np.testing.assert_array_equal(found.samples[:8_000], whole.samples)
+        assert sound_duration_s(path) == pytest.approx(0.5, abs=0.001)
+    content[4:8] = content[at : at + 4] = bytes(4)
+    path.write_bytes(content[: at + 4])
+    with pytest.raises(AudioError, match="holds no audio"):
+        read_sound_file(path)

@@ -71,6 +71,7 @@ transcripts = st.builds(
     st.lists(st.builds(Word, names, stamps, stamps, st.none() | shares), max_size=3).map(tuple),
     names,
     st.booleans(),
+    names,
 )
 
 

@@ -67,6 +67,41 @@ def test_the_body_seen_most_is_taken_and_of_equals_the_first_id() -> None:
     assert buffer_of(frames).window(T0, T0 + 3 * PERIOD_NS).body_id == "b"
 
 
+def standing(number: int, body_id: str, x: float = 0.0) -> SkeletonFrame:
+    """A body of a metre and a half, `x` metres beside the origin, which sways a little."""
+    positions = np.zeros((16, 3), np.float32)
+    positions[:, 1] = np.linspace(0, 1.5, 16)
+    positions[:, 0] = x + 0.01 * np.sin(number)
+    return frame(T0 + number * PERIOD_NS, body_id, positions=positions)
+
+
+@pytest.mark.parametrize("ids", ["abcdefgh", "abababab", "abcabcab"])
+def test_a_body_whose_id_changes_every_few_frames_is_one_body(ids: str) -> None:
+    window = everything(buffer_of(standing(number, ids[number // 4]) for number in range(32)))
+    np.testing.assert_array_equal(window.stamps_ns, T0 + np.arange(32) * PERIOD_NS)
+    assert window.body_id == "a"
+
+
+def test_two_bodies_side_by_side_stay_two() -> None:
+    frames = [standing(number, name, x) for number in range(20) for name, x in (("a", 0.0), ("b", 0.6))]
+    window = everything(buffer_of([*frames, standing(20, "b", 0.6)]))
+    assert window.body_id == "b"
+    assert np.ptp(window.positions[:, 0, 0]) < 0.05
+
+
+@pytest.mark.parametrize(("gap_s", "x", "one"), [(0.3, 0.1, True), (1.0, 0.1, False), (0.3, 2.0, False)])
+def test_who_comes_late_or_elsewhere_is_another_body(gap_s: float, x: float, one: bool) -> None:
+    frames = [standing(number, "a") for number in range(10)]
+    frames += [standing(10 + round(gap_s * 30) + number, "b", x) for number in range(8)]
+    window = everything(buffer_of(frames))
+    assert (len(window.stamps_ns), window.body_id) == (18 if one else 10, "a")
+
+
+def test_a_body_that_is_lost_for_long_keeps_its_id() -> None:
+    frames = [standing(number, "a") for number in range(10)] + [standing(100 + number, "a", 2.0) for number in range(9)]
+    assert len(everything(buffer_of(frames)).stamps_ns) == 19
+
+
 def test_an_empty_buffer_has_no_window_and_no_newest_stamp() -> None:
     empty = buffer_of([])
     assert everything(empty) is None

@@ -524,7 +524,11 @@ def test_padding_that_a_tokenizer_was_saved_with_does_not_enter(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("language", "understood"), [("en", True), ("en-GB", True), ("EN", True), ("", True), ("pl", False)]
+    ("language", "understood"),
+    [
+        *(("en", True), ("en-GB", True), ("EN", True), ("", True), ("pl", False), ("pl_PL", False)),
+        *(("en_US", True), ("en_GB.UTF-8", True), ("en_IE@euro", True), ("C.UTF-8", True), ("POSIX", True)),
+    ],
 )
 def test_words_in_a_language_that_the_model_does_not_know_are_not_used(
     recognizer: EmotionRecognizer, language: str, understood: bool
@@ -532,6 +536,23 @@ def test_words_in_a_language_that_the_model_does_not_know_are_not_used(
     estimate = recognizer.recognize(replace(only("speech"), transcript=said(language=language)))
     assert evidence(estimate, "text").available is understood
     assert estimate.transcript == "happy sad happy", "it is shown all the same"
+
+
+def test_of_words_that_are_not_understood_the_translation_is_read(recognizer: EmotionRecognizer) -> None:
+    def read(transcript: Transcript) -> EmotionEstimate:
+        return recognizer.recognize(replace(only(), transcript=transcript))
+
+    translated = read(replace(said("radość smutek", language="pl"), translation="happy happy sad"))
+    np.testing.assert_array_equal(translated.probabilities, read(said("happy happy sad")).probabilities)
+    assert translated.transcript == "radość smutek", "what was said is shown"
+    understood = read(replace(said("sad"), translation="happy happy"))
+    np.testing.assert_array_equal(understood.probabilities, read(said("sad")).probabilities)
+
+
+def test_a_model_of_another_language_reads_no_english_translation(tmp_path: Path) -> None:
+    recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "b", text={"languages": ["de"]})))
+    transcript = replace(said("radość", language="pl"), translation="happy")
+    assert available(recognizer.recognize(replace(only("speech"), transcript=transcript))) == ["speech"]
 
 
 def test_a_model_of_any_language_reads_every_language(tmp_path: Path) -> None:

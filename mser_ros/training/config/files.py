@@ -230,8 +230,28 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
         yield f"model.fusion.heads must divide model.fusion.width, {fusion.width}, not be {fusion.heads}: change either"
     if config.folds.validation == "none" and config.optimiser.choose != "last":
         yield "folds.validation none leaves nobody to choose an epoch: set optimiser.choose to last"
+    yield from _probe_faults(config)
     if config.optimiser.batch < config.devices:
         yield f"optimiser.batch must be at least devices, {config.devices}, so that each process has an utterance"
+
+
+def _probe_faults(config: ExperimentConfig) -> Iterator[str]:
+    model, settings = config.model, config.optimiser
+    if not settings.probe:
+        if not settings.epochs:
+            yield "optimiser.epochs is 0, which leaves the classifier random: set optimiser.probe, or train for longer"
+        return
+    if len(config.modalities) > 1 or model.hidden or model.norm or model.ensemble > 1:
+        yield (
+            "optimiser.probe is for one encoder with a linear classifier: set model.hidden to 0, model.norm to false "
+            "and model.ensemble to 1"
+        )
+    for name in config.modalities:
+        pooling = getattr(model.streams, name).pooling or model.pooling
+        if pooling not in ("statistics", "mean", "first"):
+            yield f"optimiser.probe cannot be with pooling '{pooling}', which is learned: set it to statistics"
+    if settings.choose != "last":
+        yield "optimiser.probe leaves no epoch to choose: set optimiser.choose to last"
 
 
 def _stream_faults(config: ExperimentConfig, name: str) -> Iterator[str]:
@@ -242,6 +262,8 @@ def _stream_faults(config: ExperimentConfig, name: str) -> Iterator[str]:
     if stream.kind in ("pretrained", "whisper") and not stream.source:
         which = "a folder or a Hugging Face id" if pretrained else "a folder that holds CTranslate2's model.bin"
         yield f"{at} needs 'source', {which}: set {at}.source"
+    if stream.joined > stream.depth or (stream.joined and stream.kind != "whisper"):
+        yield f"{at}.joined is for whisper, and at most its depth: set it to 0, or to {at}.depth or less"
     if stream.train == "top" and stream.kind not in ("pretrained", "whisper"):
         yield f"{at}.train cannot be 'top' for a {stream.kind} encoder, which is trained as a whole: set all or none"
     flattens = (stream.pooling or config.model.pooling) == "flatten" and config.model.fusion.kind != "cross_attention"

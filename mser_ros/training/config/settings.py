@@ -64,6 +64,12 @@ class EncoderConfig:
     train: str = setting("all", "What is trained: all, top (the last layers) or none", choices=("all", "top", "none"))
     top_layers: int = setting(6, "Layers of 'train: top'", low=1, high=48)
     layers: str = setting("last", "Which hidden states count", choices=("last", "weighted"))
+    joined: int = setting(
+        0,
+        "whisper: the outputs of so many of the highest layers that are kept, side by side; 0: of all, mixed",
+        low=0,
+        high=50,
+    )
     width: int = setting(64, "Features per frame", low=4, high=2048)
     average: int = setting(1, "pretrained: so many frames become their mean", low=1, high=50)
     pooling: str = setting(
@@ -218,7 +224,15 @@ class OptimiserConfig:
 
     kind: str = setting("adamw", "Optimiser", choices=("adamw", "adam", "sgd"))
     momentum: float = setting(0.9, "sgd: momentum", low=0, high=1)
-    epochs: int = setting(30, "Passes through the training items", low=1, high=10000)
+    epochs: int = setting(30, "Passes through the training items", low=0, high=10000)
+    probe: float = setting(
+        0.0,
+        "Before that, the classifier becomes the logistic regression of this C on the encoder's features; 0: it does "
+        "not",
+        low=0,
+        high=1000,
+    )
+    probe_copies: int = setting(0, "Changed copies of each item that the regression learns from", low=0, high=100)
     batch: int = setting(32, "Utterances per step", low=1, high=4096)
     accumulate: int = setting(1, "Batches per step of the optimiser", low=1, high=1024)
     learning_rate: float = setting(1e-3, "Peak learning rate", low=0, high=10)

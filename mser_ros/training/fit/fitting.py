@@ -26,7 +26,7 @@ from torch import nn
 from ...labels import LABELS
 from ...types import Modalities
 from ..config.settings import ExperimentConfig
-from ..models.build import build_model
+from ..models.build import UnimodalModel, build_model
 from ..models.fusion import FusionNetwork
 from ..progress import ProgressBar
 from ..runs.checkpoints import SafeCheckpoints, load_weights, save_weights
@@ -126,6 +126,11 @@ def fit(
         use_distributed_sampler=False,
     )
     resume = folder / "last.safetensors"
+    if settings.probe and not resume.is_file():
+        from .probe import fit_probe
+
+        assert isinstance(learner.network, UnimodalModel)
+        fit_probe(config, learner.network, train, weights)
     learner.train()  # what transformers loads is in evaluation mode, and Lightning leaves it there
     try:
         trainer.fit(
@@ -150,7 +155,7 @@ def fit(
         elif folds:
             mean_weights(network, folds)
     epoch = best.epoch if validation is not None else trainer.current_epoch - 1
-    seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS))
+    seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS)) if epoch >= 0 else 0.0
     fitted = Fitted(epoch, best.best[0] if validation is not None else 0.0, seconds, throughput.figures())
     trainer.strategy.barrier()  # nobody reads a file any more that is written now
     if trainer.is_global_zero:

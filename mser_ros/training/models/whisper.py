@@ -89,7 +89,8 @@ class WhisperLayer(nn.Module):
 
 
 class WhisperEncoder(nn.Module):
-    """Waveform -> the lowest `depth` layers of Whisper's encoder -> a learned mixture of what each gives, normalised.
+    """Waveform -> the lowest `depth` layers of Whisper's encoder -> what each gives, normalised, in a learned mixture,
+    or the highest of them side by side.
 
     `config.source`: the name of a model of `mser models`, or a folder that holds CTranslate2's `model.bin`. Raises
     `SettingsError` where it cannot be read.
@@ -99,16 +100,18 @@ class WhisperEncoder(nn.Module):
         super().__init__()
         stored = read_ctranslate2(whisper_folder(config.source) / _WEIGHTS)
         self.augment = augment
-        self.width, mels = stored["encoder/conv1/weight"].shape[:2]
+        width, mels = stored["encoder/conv1/weight"].shape[:2]
         heads = int(stored["encoder/num_heads"])
+        self.joined = config.joined
+        self.width = width * max(1, config.joined)
         self.spectrum = WhisperSpectrum()
         self.convolutions = nn.ModuleList(
-            [nn.Conv1d(mels, self.width, 3, padding=1), nn.Conv1d(self.width, self.width, 3, stride=2, padding=1)]
+            [nn.Conv1d(mels, width, 3, padding=1), nn.Conv1d(width, width, 3, stride=2, padding=1)]
         )
-        self.layers = nn.ModuleList(WhisperLayer(self.width, heads, config.dropout) for _ in range(config.depth))
+        self.layers = nn.ModuleList(WhisperLayer(width, heads, config.dropout) for _ in range(config.depth))
         self.positions: Tensor
         self.register_buffer("positions", torch.zeros(stored["encoder/position_encodings/encodings"].shape))
-        self.layer_scores = nn.Parameter(torch.zeros(config.depth + 1))
+        self.layer_scores = None if config.joined else nn.Parameter(torch.zeros(config.depth + 1))
         self._load(stored)
         kept = {"all": 0, "top": max(0, config.depth - config.top_layers), "none": config.depth}[config.train]
         if config.train != "all":
@@ -138,10 +141,13 @@ class WhisperEncoder(nn.Module):
         states = [hidden]
         for layer in self.layers:
             states.append(layer(states[-1], mask[:, None, None]))
-        shares = self.layer_scores.softmax(0)
         normed = [nn.functional.layer_norm(state, state.shape[-1:]) for state in states]
-        mixed = torch.stack([share * state for share, state in zip(shares, normed, strict=True)]).sum(0)
-        return Encoded(mixed * mask[..., None].to(mixed.dtype), mask)
+        if self.layer_scores is None:
+            frames = torch.cat(normed[-self.joined :], -1)
+        else:
+            shares = self.layer_scores.softmax(0)
+            frames = torch.stack([share * state for share, state in zip(shares, normed, strict=True)]).sum(0)
+        return Encoded(frames * mask[..., None].to(frames.dtype), mask)
 
     def _load(self, stored: dict[str, np.ndarray]) -> None:
         self.positions.copy_(_tensor(stored, "position_encodings/encodings"))

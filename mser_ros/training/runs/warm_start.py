@@ -20,7 +20,7 @@ BEST = "best.safetensors"
 #: (corpus, person).
 People = set[tuple[str, str]]
 #: Settings that an encoder shares with the run it comes from.
-_ENCODER = ("kind", "source", "layers", "width", "depth", "mels", "average")
+_ENCODER = ("kind", "source", "layers", "joined", "width", "depth", "mels", "average")
 _INPUTS = {
     "speech": ("max_s", "fixed_s", "normalise"),
     "text": ("max_tokens",),

@@ -13,11 +13,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ...audio.waveform import to_float, to_int16
+from ...audio.waveform import centred, to_float, to_int16
 from ...errors import CorpusError, SettingsError
 from ...mocap.canonical import canonicalise
 from ...mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
-from ...recognition.readers import last_seconds, make_tokenizer, normalise, trim
+from ...recognition.readers import last_seconds, make_tokenizer, normalise, spoken, trim
 from ...types import SAMPLE_RATE, Utterance
 from ..config.settings import ExperimentConfig, InputConfig
 
@@ -64,14 +64,12 @@ def prepare(
             raise CorpusError(
                 f"{utterance.utterance_id} has {audio.sample_rate} Hz, not {SAMPLE_RATE}: resample the corpus"
             )
-        speech = trim(audio.samples, inputs.trim_db, SAMPLE_RATE)
+        speech = trim(centred(audio.samples), inputs.trim_db, SAMPLE_RATE)
         speech = to_int16(last_seconds(speech, inputs.max_s, SAMPLE_RATE))
         sample = dataclasses.replace(sample, speech=speech)
-    if "text" in modalities and utterance.transcript is not None and utterance.transcript.text.strip():
+    if "text" in modalities and utterance.transcript is not None and (text := spoken(utterance.transcript.text)):
         confidence = utterance.transcript.confidence
-        sample = dataclasses.replace(
-            sample, text=utterance.transcript.text, confidence=1.0 if confidence is None else confidence
-        )
+        sample = dataclasses.replace(sample, text=text, confidence=1.0 if confidence is None else confidence)
     skeleton = utterance.skeleton if "mocap" in modalities else None
     if skeleton is None or not len(skeleton.stamps_ns) or (skeleton.layout == MARKER_LAYOUT) != markers:
         return sample

@@ -1,0 +1,100 @@
+"""The probe: a classifier that is exactly the logistic regression of what a pre-trained encoder gives."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from sklearn.linear_model import LogisticRegression
+from test_train import small, write_voices
+
+from mser_ros.errors import SettingsError
+from mser_ros.recognition.posteriors import softmax
+from mser_ros.training.config.files import build_config, config_tree
+from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
+from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.fitting import predict
+from mser_ros.training.fit.probe import fit_probe
+from mser_ros.training.models.build import UnimodalModel, build_model
+from mser_ros.training.models.encoding import encode
+from mser_ros.training.runs.predictions import OutOfFold
+from mser_ros.training.samples.data import load_data
+from mser_ros.training.samples.inputs import Collator, Sample
+
+
+@pytest.fixture(scope="module")
+def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_voices(tmp_path_factory.mktemp("data") / "voices")
+
+
+def probed(voices: Path, *, copies: int = 0, **optimiser: object) -> ExperimentConfig:
+    one = small(voices, probe=0.01, probe_copies=copies, choose="last", **{"epochs": 0, **optimiser})
+    model = dataclasses.replace(one.model, hidden=0)
+    return dataclasses.replace(one, model=model, folds=FoldsConfig(count=4, only=1, validation="none"))
+
+
+def test_a_probe_is_the_logistic_regression_of_what_the_encoder_gives(voices: Path, tmp_path: Path) -> None:
+    config = probed(voices)
+    data = load_data(config, log=lambda _text: None)
+    train = [*data.samples, *data.samples[:8]]  # some count twice
+    torch.manual_seed(5)
+    network = build_model(config)
+    assert isinstance(network, UnimodalModel)
+    weights = np.array([1.0, 2.0, 1.0, 0.5])
+    fit_probe(config, network, train, weights)
+    pooled = np.stack([features_of(config, network, sample) for sample in train])
+    labels = np.array([sample.label for sample in train])
+    unique = pooled[: len(data.samples)]
+    scaled = (pooled - unique.mean(0)) / (unique.std(0) + 1e-6)
+    expected = LogisticRegression(C=0.01, max_iter=1000).fit(scaled, labels, sample_weight=weights[labels])
+    logits = predict(config, network, train)
+    np.testing.assert_allclose(softmax(logits), expected.predict_proba(scaled), atol=0.01)
+
+
+def features_of(config: ExperimentConfig, network: UnimodalModel, sample: Sample) -> np.ndarray:
+    with torch.inference_mode():
+        encoded = encode(network.eval().encoder, Collator(config).stack("speech", [sample]))
+        return network.classifier.pooling(*encoded)[0].numpy()
+
+
+def test_a_run_of_a_probe_alone_needs_no_epoch_and_is_the_same_twice(voices: Path, tmp_path: Path) -> None:
+    config = probed(voices, copies=1)
+    summaries = [run_experiment(config, tmp_path / name, log=lambda _text: None) for name in ("one", "other")]
+    assert summaries[0]["voices"] == summaries[1]["voices"]
+    assert summaries[0]["final_epochs"] == 0
+    one, other = (OutOfFold.load(tmp_path / name / "predictions.npz").logits for name in ("one", "other"))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_training_goes_on_from_the_probe(voices: Path, tmp_path: Path) -> None:
+    """A rate of next to nothing leaves it as it was."""
+    start = run_experiment(probed(voices), tmp_path / "start", log=lambda _text: None)
+    on = run_experiment(probed(voices, epochs=1, learning_rate=1e-9), tmp_path / "on", log=lambda _text: None)
+    assert start["voices"]["ua"] == on["voices"]["ua"]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("model.hidden=8", "is for one encoder with a linear classifier"),
+        ("model.norm=true", "is for one encoder with a linear classifier"),
+        ("model.pooling=attentive", "cannot be with pooling 'attentive'"),
+        ("optimiser.choose=best", "leaves no epoch to choose|leaves nobody to choose"),
+        ("optimiser.probe=0", "leaves the classifier random"),
+        ("model.streams.speech.joined=1", "is for whisper"),
+    ],
+)
+def test_a_probe_that_cannot_be_is_one_sentence(voices: Path, override: str, message: str) -> None:
+    tree = config_tree(probed(voices))
+    key, value = override.split("=")
+    place = tree
+    *path, last = key.split(".")
+    for name in path:
+        place = place[name]
+    place[last] = yaml.safe_load(value)
+    with pytest.raises(SettingsError, match=message):
+        build_config(tree)

@@ -1,0 +1,105 @@
+"""From several channels to one: nothing that is said gets lost by the way."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from clips import demo_sentences
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.audio.mixer import ChannelMixer
+from mser_ros.audio.stream import AudioStream
+from mser_ros.audio.waveform import clipped_share, to_float
+from mser_ros.types import NS_PER_S, AudioChunk
+from mser_ros.types import SAMPLE_RATE as RATE
+
+
+@pytest.fixture(scope="module")
+def voice() -> np.ndarray:
+    return demo_sentences()[4][0].astype(np.float64)
+
+
+def mixed(*channels: np.ndarray, rate: int = RATE) -> tuple[np.ndarray, ChannelMixer]:
+    mixer = ChannelMixer(len(channels), rate)
+    samples = np.clip(np.rint(np.stack(channels, 1)), -32_768, 32_767).astype(np.int16)
+    return mixer.push(samples), mixer
+
+
+def power(samples: np.ndarray) -> float:
+    return float(np.square(samples[RATE // 2 :]).mean())  # once it knows
+
+
+def noise(like: np.ndarray, level: float) -> np.ndarray:
+    return np.random.default_rng(2).normal(0, level, like.shape)
+
+
+def test_one_channel_is_left_as_it_is(voice: np.ndarray) -> None:
+    out, mixer = mixed(voice)
+    np.testing.assert_array_equal(out, to_float(voice.astype(np.int16)))
+    assert (mixer.inverted, mixer.left_out) == (0, 0)
+
+
+def test_like_channels_become_their_mean(voice: np.ndarray) -> None:
+    out, mixer = mixed(voice + noise(voice, 30), voice * 0.5)
+    expected = (voice + noise(voice, 30) + voice * 0.5) / 2 / 32_768
+    np.testing.assert_allclose(out, expected, atol=1 / 32_768)
+    assert (mixer.inverted, mixer.left_out) == (0, 0)
+
+
+@pytest.mark.parametrize("offset", [0, 1_500])
+def test_channels_of_opposite_phase_do_not_cancel_each_other(voice: np.ndarray, offset: int) -> None:
+    out, mixer = mixed(voice + noise(voice, 20) + offset, -0.8 * voice + offset)
+    assert mixer.inverted == 1
+    assert power(out - out.mean()) == pytest.approx(power(0.9 * voice / 32_768), rel=0.15)
+
+
+def test_a_silent_channel_makes_the_other_no_softer(voice: np.ndarray) -> None:
+    out, mixer = mixed(noise(voice, 3), voice)
+    assert (mixer.inverted, mixer.left_out) == (0, 1)
+    assert power(out) == pytest.approx(power(voice / 32_768), rel=0.05)
+
+
+def test_where_one_channel_is_clipped_the_good_one_is_taken(voice: np.ndarray) -> None:
+    out, mixer = mixed(40 * voice, voice)
+    assert mixer.left_out == 1
+    assert clipped_share(out[RATE // 2 :]) == 0
+    assert power(out) == pytest.approx(power(voice / 32_768), rel=0.05)
+
+
+def test_clipping_stays_visible_where_there_is_no_good_channel(voice: np.ndarray) -> None:
+    alone, _ = mixed(40 * voice)
+    for other in (np.zeros_like(voice), 40 * voice):
+        out, _ = mixed(40 * voice, other)
+        assert clipped_share(out[RATE // 2 :]) == pytest.approx(clipped_share(alone[RATE // 2 :]), rel=0.05)
+
+
+def test_silence_in_all_channels_is_silence() -> None:
+    out, mixer = mixed(np.zeros(RATE), np.zeros(RATE), np.zeros(RATE))
+    assert not out.any()
+    assert (mixer.inverted, mixer.left_out) == (0, 0)
+
+
+@given(
+    cuts=st.lists(st.integers(0, 3 * RATE), max_size=20),
+    rate=st.sampled_from([8_000, 16_000, 44_100]),
+    seed=st.integers(0, 9),
+)
+def test_the_mixture_does_not_depend_on_how_the_audio_is_cut(cuts: list[int], rate: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    shared = rng.normal(0, 3_000, 3 * RATE) * (np.arange(3 * RATE) % 8_000 < 5_000)
+    channels = [shared, -shared + rng.normal(0, 100, shared.shape), rng.normal(0, 50, shared.shape)]
+    samples = np.clip(np.stack(channels, 1), -32_768, 32_767).astype(np.int16)
+    whole = ChannelMixer(3, rate).push(samples)
+    mixer = ChannelMixer(3, rate)
+    pieces = np.concatenate([mixer.push(piece) for piece in np.split(samples, sorted(cuts))])
+    np.testing.assert_allclose(pieces, whole, atol=1e-7)
+
+
+def test_the_stream_counts_what_was_turned_round_and_left_out(voice: np.ndarray) -> None:
+    stream = AudioStream()
+    samples = np.stack([voice, -voice, np.zeros_like(voice)], 1).astype(np.int16)
+    for first in range(0, len(samples), 1024):
+        stream.push(AudioChunk(samples[first : first + 1024], RATE, NS_PER_S + first * NS_PER_S // RATE, first))
+    assert stream.counters.inverted_samples > len(samples) / 2
+    assert stream.counters.left_out_samples > len(samples) / 2
