@@ -157,6 +157,11 @@ class AudioStream:
             chunk = replace(chunk, stamp_ns=arrival_ns - (chunk.end_ns - chunk.stamp_ns))
         if self._run is None:
             return self._begin([chunk], chunk.stamp_ns)
+        try:
+            _check_voice(chunk, self._run.last)
+        except AudioError:
+            self.counters.rejected += 1
+            raise
         return self._follow(self._run, chunk, is_stamped=is_stamped)
 
     def flush(self) -> list[AudioChunk | Discontinuity]:
@@ -309,6 +314,16 @@ class AudioStream:
 
 def _source(chunk: AudioChunk) -> tuple[int, int, str]:
     return chunk.sample_rate, chunk.channels, chunk.voice_id
+
+
+def _check_voice(chunk: AudioChunk, last: AudioChunk) -> None:
+    """Raises `AudioError` for a block of another voice from a time of which there is audio already."""
+    middle_ns = (chunk.stamp_ns + chunk.end_ns) // 2
+    if chunk.voice_id != last.voice_id and last.end_ns - _NEW_RUN_NS < middle_ns < last.end_ns:
+        raise AudioError(
+            f"the voices '{last.voice_id}' and '{chunk.voice_id}' come at the same time on one topic, and only "
+            f"'{last.voice_id}' is heard: give each a topic and a speech node of its own"
+        )
 
 
 def _without(chunk: AudioChunk, first: int) -> AudioChunk:

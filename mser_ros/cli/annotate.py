@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
@@ -25,6 +26,8 @@ from .inputs import open_bag, open_files
 from .lines import emotion_line
 
 EMOTION = "mser_msgs/msg/Emotion"
+#: No microphone that hears a voice gives peaks below this [dB of full scale].
+_SILENT_DB = -55.0
 
 
 @click.command()
@@ -85,8 +88,7 @@ def annotate(
     records = [emotion_record(conversions.emotion_to_fields(estimate)) for _, estimate in found]
     finals = [record for record in records if record["state"] == "FINAL"]
     if not finals:
-        why = f" ({next(iter(rejected))})" if rejected else ""
-        raise MserError(f"nobody speaks in {source}{why}: give a recording of a voice, close to the microphone")
+        raise MserError(_why_nobody(source, recording, rejected))
     out.mkdir(parents=True, exist_ok=True)
     write_jsonl(out / "emotions.jsonl", records)
     write_csv(out / "emotions.csv", records)
@@ -109,6 +111,20 @@ def annotate(
         console.print(f"dropped {times} x: {problem}", style="yellow")
     console.print(f"{len(finals)} utterances → {out}", style="bold")
     return 0
+
+
+def _why_nobody(source: Path, recording: Recording, rejected: Mapping[str, int]) -> str:
+    """Why no utterance was found, and what helps."""
+    first = next(iter(rejected), "")
+    if not recording.level:
+        if first:
+            return f"nothing in {source} can be used: {first}"
+        return f"there is no audio in {source}: give a recording of a voice, or name its topic by --audio-topic"
+    loudest_db = 20 * math.log10(max(*recording.level.values(), 1e-5))
+    if loudest_db < _SILENT_DB:
+        return f"{source} is silent, {loudest_db:.0f} dB at its loudest: turn the microphone up, or record it again"
+    dropped = f" ({sum(rejected.values())} pieces were dropped: {first})" if first else ""
+    return f"nobody speaks in {source}{dropped}: give a recording of a voice, close to the microphone"
 
 
 def _push(

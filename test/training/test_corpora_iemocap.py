@@ -204,3 +204,26 @@ def test_a_time_that_is_no_number_is_no_turn(tmp_path: Path) -> None:
     path = tmp_path / "Ses01F_impro01.txt"
     path.write_text("[0.5.1 - 1.0]\tSes01F_impro01_F000\tneu\t[3, 3, 3]\n[1. - 2.5]\tSes01F_impro01_M000\tang\n")
     assert [(turn.name, turn.start_s, turn.end_s) for turn in read_turns(path)] == [("Ses01F_impro01_M000", 1.0, 2.5)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_files_that_an_editor_saved_in_its_own_way_lose_nothing(release: Path, tmp_path: Path, encoding: str) -> None:
+    copy = Path(shutil.copytree(release, tmp_path / "release"))
+    for path in copy.rglob("*.txt"):
+        if path.parent.name in ("transcriptions", "EmoEvaluation"):
+            path.write_bytes(path.read_text(encoding="utf-8").encode(encoding))
+    said, expected = (
+        {item.item_id: item.load().transcript for item in open_corpus("iemocap", root).items}
+        for root in (copy, release)
+    )
+    assert said == expected
+    assert all(said.values())
+
+
+def test_a_turn_that_stands_twice_counts_once(release: Path, tmp_path: Path) -> None:
+    copy = Path(shutil.copytree(release, tmp_path / "release"))
+    for path in copy.rglob("EmoEvaluation/*.txt"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text + text, encoding="utf-8")
+    ids, expected = ([item.item_id for item in open_corpus("iemocap", root).items] for root in (copy, release))
+    assert ids == expected

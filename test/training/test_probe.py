@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from test_train import small, write_voices
 from mser_ros.errors import SettingsError
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.training.config.files import build_config, config_tree
-from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
+from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict
 from mser_ros.training.fit.probe import fit_probe
@@ -32,9 +31,11 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def probed(voices: Path, *, copies: int = 0, **optimiser: object) -> ExperimentConfig:
-    one = small(voices, probe=0.01, probe_copies=copies, choose="last", **{"epochs": 0, **optimiser})
-    model = dataclasses.replace(one.model, hidden=0)
-    return dataclasses.replace(one, model=model, folds=FoldsConfig(count=4, only=1, validation="none"))
+    tree = config_tree(small(voices))
+    tree["model"]["hidden"] = 0
+    tree["folds"] |= {"only": 1, "validation": "none"}
+    tree["optimiser"] |= {"epochs": 0, "probe": 0.01, "probe_copies": copies, "choose": "last", **optimiser}
+    return build_config(tree)
 
 
 def test_a_probe_is_the_logistic_regression_of_what_the_encoder_gives(voices: Path, tmp_path: Path) -> None:

@@ -293,3 +293,30 @@ def test_whatever_is_lost_or_repeated_every_sample_keeps_its_time(kept: list[int
             first = (item.stamp_ns - START_NS) // SAMPLE_NS
             source = samples[first : first + item.frames, 0]
             assert np.all((item.samples[:, 0] == source) | (item.samples[:, 0] == 0))
+
+
+def test_of_two_voices_at_the_same_time_the_first_is_heard_and_both_are_named() -> None:
+    stream = AudioStream()
+    heard, refused = [], 0
+    for number in range(40):
+        for voice in ("anna", "ben"):
+            samples = np.full((1024, 1), 7 if voice == "anna" else 9, np.int16)
+            stamp_ns = NS_PER_S + 64_000_000 * number
+            try:
+                heard += stream.push(AudioChunk(samples, RATE, stamp_ns, 1024 * number, voice))
+            except AudioError as error:
+                refused += 1
+                assert "'anna' and 'ben' come at the same time on one topic" in str(error)  # noqa: PT017
+    assert refused == 40 == stream.counters.rejected
+    assert {chunk.voice_id for chunk in heard if isinstance(chunk, AudioChunk)} == {"anna"}
+    assert stream.counters.discontinuities == 0
+
+
+def test_voices_that_speak_in_turn_are_both_heard() -> None:
+    stream = AudioStream()
+    heard = []
+    for number in range(40):
+        voice = "anna" if number % 20 < 10 else "ben"
+        stamp_ns = NS_PER_S + 64_000_000 * number - 20_000_000 * (voice == "ben")  # its source is a little early
+        heard += stream.push(AudioChunk(np.ones((1024, 1), np.int16), RATE, stamp_ns, 1024 * number, voice))
+    assert [chunk.voice_id for chunk in heard if isinstance(chunk, AudioChunk)].count("ben") == 20

@@ -300,11 +300,12 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
     "an empty file": (lambda tmp, _: (empty(tmp / "a.wav"), ()), "cannot be read as sound"),
     "a folder that is no bag": (lambda tmp, _: (tmp, ()), "holds no .mcap or .db3 file"),
     "a bag that just began": (lambda tmp, _: (truncated(tmp / "a.mcap", 2_000), ()), "holds no messages"),
+    "silence": (lambda tmp, s: (write_sound(tmp / "a.wav", np.zeros_like(s)), ()), "is silent, -100 dB at its loudest"),
     "nobody speaks": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:8000]), ()), "nobody speaks in"),
     "nobody speaks in the bag": (lambda tmp, s: (write_bag(tmp / "bag", s[:8000]), ()), "nobody speaks in"),
     "nothing in the bag makes sense": (
         lambda tmp, s: (write_bag(tmp / "bag", s, rate=500), ()),
-        "nobody speaks in",
+        "can be used: audio with sample_rate 500",
     ),
     "another topic": (lambda tmp, s: (write_bag(tmp / "bag", s), ("--audio-topic", "/mic")), "has no topic /mic"),
     "a topic of another type": (

@@ -157,6 +157,21 @@ def test_a_pack_of_motions_needs_an_index(tmp_path: Path) -> None:
             read_motion(path, layout="egait16", rate_hz=30, index=index)
 
 
+@pytest.mark.parametrize("values", [np.linspace(0, 100, 64), np.arange(64) % 3, np.linspace(-1, 1, 64)], ids=str)
+def test_confidences_that_are_no_shares_are_refused_as_the_nodes_do(tmp_path: Path, values: np.ndarray) -> None:
+    """Percent, levels such as NuiTrack's, and signed scores."""
+    path = save(tmp_path / "w.npz", joints=WALK, confidence=values.reshape(4, 16), layout="egait16", rate_hz=30)
+    with pytest.raises(SkeletonError, match=r"w\.npz must lie in 0 to 1, not .*: divide by the source's highest value"):
+        read_motion(path)
+
+
+def test_an_undefined_confidence_is_that_of_a_joint_not_seen(tmp_path: Path) -> None:
+    confidence = np.ones((4, 16))
+    confidence[2, 3] = np.nan
+    path = save(tmp_path / "w.npz", joints=WALK, confidence=confidence, layout="egait16", rate_hz=30)
+    assert np.argwhere(read_motion(path).confidence == 0).tolist() == [[2, 3]]
+
+
 def test_joints_that_are_not_finite_and_confidences_of_the_file_are_kept_apart(tmp_path: Path) -> None:
     joints = WALK.copy()
     joints[1, 2, 0] = np.nan

@@ -23,7 +23,7 @@ from mser_ros.labels import LABELS, UNKNOWN, valence_arousal
 from mser_ros.mocap.canonical import canonicalise
 from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.recognition.decision import label_set, with_neutral_share
-from mser_ros.recognition.readers import trim
+from mser_ros.recognition.readers import spoken, trim
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings
 from mser_ros.types import (
@@ -479,6 +479,14 @@ def test_what_is_remembered_is_that_of_the_same_evidence_only(recognizer: Emotio
         assert_equal_estimates(recognizer.recognize(utterance(**change)), fresh.recognize(utterance(**change)))
 
 
+def test_a_constant_offset_of_the_microphone_changes_nothing(recognizer: EmotionRecognizer) -> None:
+    plain = recognizer.recognize(only("speech"))
+    offset = recognizer.recognize(replace(only(), audio=Waveform(voice().samples + np.float32(0.05), 16000)))
+    np.testing.assert_allclose(offset.probabilities, plain.probabilities, atol=1e-5)
+    soft = replace(only(), audio=Waveform(voice(0.0001).samples + np.float32(0.3), 16000))
+    assert recognizer.recognize(soft).abstain_reason is AbstainReason.TOO_QUIET
+
+
 def test_audio_is_normalised_where_the_model_wants_it(tmp_path: Path) -> None:
     recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "b", speech={"normalise": True})))
     soft, loud = (voice(level).samples + np.float32(0.3) for level in (0.05, 0.2))
@@ -536,6 +544,22 @@ def test_words_in_a_language_that_the_model_does_not_know_are_not_used(
     estimate = recognizer.recognize(replace(only("speech"), transcript=said(language=language)))
     assert evidence(estimate, "text").available is understood
     assert estimate.transcript == "happy sad happy", "it is shown all the same"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[unk] happy [unk]", "happy"),
+        ("[LAUGHTER] happy [BREATHING] sad", "happy sad"),
+        ("<unk> (laughs) happy [BLANK_AUDIO]", "happy"),
+        ("[unk]", ""),
+        ("happy [NAME] <3 (sad)", "happy [NAME] <3 (sad)"),
+    ],
+)
+def test_names_of_sounds_are_no_words(recognizer: EmotionRecognizer, text: str, words: str) -> None:
+    assert spoken(text) == words
+    estimate = recognizer.recognize(replace(only("speech"), transcript=said(text)))
+    assert evidence(estimate, "text").available is bool(words)
 
 
 def test_of_words_that_are_not_understood_the_translation_is_read(recognizer: EmotionRecognizer) -> None:
