@@ -6,6 +6,7 @@ import queue
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
@@ -25,6 +26,9 @@ _SMOOTHING = 500
 #: A block cannot have waited longer than this for its callback [s].
 _OLDEST_S = 2.0
 
+#: Captures whose stream is open: PortAudio cannot be begun anew meanwhile.
+_open_streams: WeakSet[MicrophoneCapture] = WeakSet()
+
 
 @dataclass(frozen=True, slots=True)
 class Device:
@@ -41,8 +45,11 @@ class Device:
 
 
 def list_devices() -> list[Device]:
-    """Every device that can record. Raises `AudioError` without PortAudio, `DependencyError` without sounddevice."""
+    """Every device that can record now. Raises `AudioError` without PortAudio, `DependencyError` without its package."""
     sounddevice = _sounddevice()
+    if not _open_streams:  # PortAudio knows the devices that were there when it was begun
+        sounddevice._terminate()
+        sounddevice._initialize()
     default = sounddevice.default.device[0]
     return [
         Device(
@@ -152,6 +159,7 @@ class MicrophoneCapture:
                 callback=self._on_block,
             )
             self._stream.start()
+            _open_streams.add(self)
         except sounddevice.PortAudioError as error:
             raise AudioError(
                 f"microphone {self.device} does not open at {self.sample_rate} Hz ({error}): "
@@ -183,6 +191,7 @@ class MicrophoneCapture:
 
     def close(self) -> None:
         self._stream.close()
+        _open_streams.discard(self)
 
     def _on_block(self, samples: np.ndarray, frames: int, time: Any, status: Any) -> None:
         """On PortAudio's thread: must neither block nor raise, which looks as if the device had been unplugged."""

@@ -49,6 +49,12 @@ class SoundSystem:
         self.stream: Stream | None = None
         self.rates = (16000, 48000)
 
+    def _terminate(self) -> None:
+        pass
+
+    def _initialize(self) -> None:
+        pass
+
     def query_devices(self) -> list[dict]:
         return self.devices
 

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import ctypes.util
+import os
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -90,8 +92,20 @@ class Device48:
         self.callback: Any = None
         self.error: Exception | None = None
 
+        self.plugged_in = self._known = 1
+
+    def _terminate(self) -> None:
+        self._known = 0
+
+    def _initialize(self) -> None:
+        self._known = self.plugged_in
+
+    def close(self) -> None:
+        pass
+
     def query_devices(self) -> list[dict]:
-        return [{"name": "Array", "max_input_channels": 1, "default_samplerate": 48000.0}]
+        names = ("Array", "USB")[: self._known]
+        return [{"name": name, "max_input_channels": 1, "default_samplerate": 48000.0} for name in names]
 
     def InputStream(self, *, callback: Any, **_: Any) -> Any:  # noqa: N802
         self.callback = callback
@@ -143,6 +157,7 @@ def test_a_machine_without_a_microphone_says_so_in_one_sentence() -> None:
 def test_without_portaudio_the_module_imports_and_names_the_package() -> None:
     code = """
 import ctypes.util
+import os
 ctypes.util.find_library = lambda name: None
 import mser_ros.audio.capture as capture
 try:
@@ -153,3 +168,54 @@ else:
     raise SystemExit("no error")
 """
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_microphone_that_is_plugged_in_later_is_found_unless_another_one_is_open(device: Device48) -> None:
+    """PortAudio looks for devices when it is begun, and cannot be begun anew while it is used."""
+    capture = MicrophoneCapture(MicrophoneSettings(sample_rate=0), lambda: 0)
+    device.plugged_in = 2
+    assert [one.name for one in list_devices()] == ["Array"]
+    capture.close()
+    assert [one.name for one in list_devices()] == ["Array", "USB"]
+
+
+_ALSA = Path("/usr/share/alsa/alsa.conf")
+_NULL = 'pcm.{0} {{ type null hint {{ show on description "{0}" }} }}\n'
+_LATER = """
+import sys
+from pathlib import Path
+from mser_ros.audio.capture import MicrophoneCapture, list_devices
+from mser_ros.errors import AudioError
+from mser_ros.settings import MicrophoneSettings
+try:
+    MicrophoneCapture(MicrophoneSettings(device="usb"), lambda: 0)
+except AudioError as error:
+    print(error)
+Path(sys.argv[1]).write_text(sys.argv[2])
+print([device.name for device in list_devices()])
+capture = MicrophoneCapture(MicrophoneSettings(device="usb"), lambda: 0)
+print(capture.device.name)
+capture.close()
+"""
+
+
+def test_with_real_portaudio_a_microphone_that_is_plugged_in_later_is_found(tmp_path: Path) -> None:
+    try:
+        import sounddevice
+    except OSError:
+        pytest.skip("PortAudio is not installed: sudo apt install libportaudio2")
+    if not _ALSA.is_file() or "ALSA" not in {api["name"] for api in sounddevice.query_hostapis()}:
+        pytest.skip("this PortAudio has no ALSA, whose null devices stand for microphones")
+    config = tmp_path / "asound.conf"
+    before = f"<{_ALSA}>\n{_NULL.format('desk')}"
+    config.write_text(before)
+    done = subprocess.run(
+        [sys.executable, "-c", _LATER, str(config), before + _NULL.format("usb")],
+        env=os.environ | {"ALSA_CONFIG_PATH": str(config)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, names, opened = done.stdout.splitlines()
+    assert first.startswith("there is no microphone 'usb'")
+    assert (names, opened) == ("['desk', 'usb']", "usb")
