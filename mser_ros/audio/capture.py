@@ -45,7 +45,10 @@ class Device:
 
 
 def list_devices() -> list[Device]:
-    """Every device that can record now. Raises `AudioError` without PortAudio, `DependencyError` without its package."""
+    """Every device that can record now.
+
+    Raises `AudioError` without PortAudio, `DependencyError` without sounddevice.
+    """
     sounddevice = _sounddevice()
     if not _open_streams:  # PortAudio knows the devices that were there when it was begun
         sounddevice._terminate()

@@ -17,14 +17,14 @@ from torch import nn
 from ..config.settings import ExperimentConfig
 from ..models.build import Ensemble, UnimodalModel
 from ..models.domain import DomainHead
-from ..models.encoding import encode
 from ..models.pooling import StatisticsPooling
 from ..runs.checkpoints import load_weights, save_weights
 from ..samples.augment import augment
-from ..samples.batches import loader
-from ..samples.inputs import Sample
+from ..samples.features import content_key
+from ..samples.inputs import Collator, Sample
 from ..samples.outliers.draw import REASONS, Outlier, draw_outliers
 from .fitting import leads
+from .pooled import pool
 
 #: A judge's weights, and what was found of it.
 JUDGE, FOUND = "domain.safetensors", "domain.json"
@@ -150,22 +150,23 @@ def summarise_judges(folders: Sequence[Path]) -> dict[str, Any]:
 
 def restore_judge(config: ExperimentConfig, network: nn.Module, folder: Path) -> DomainHead:
     """A fitted judge from its weights."""
-    judge = DomainHead(int(_encoder(network).width), len(REASONS[config.modalities[0]]), _DIRECTIONS)  # type: ignore[arg-type]
+    judge = DomainHead(judged_width(_encoder(network)), len(REASONS[config.modalities[0]]), _DIRECTIONS)  # type: ignore[arg-type]
     load_weights(judge, folder / JUDGE)
     return judge
 
 
+def judged_width(encoder: nn.Module) -> int:
+    """How many of an encoder's features are judged by."""
+    return int(encoder.width) // max(1, int(getattr(encoder, "joined", 0)))  # type: ignore[arg-type]
+
+
 def describe(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
     """Mean and deviation over time of what the encoder gives, (N, 2D)."""
-    encoder, modality = _encoder(network), config.modalities[0]
-    pooling = StatisticsPooling(int(encoder.width))  # type: ignore[arg-type]
-    rows = np.zeros((len(samples), pooling.width), np.float32)
-    network.eval()
-    with torch.inference_mode():
-        for batch in loader(samples, config, training=False):
-            encoded = encode(encoder, batch.inputs[modality])
-            rows[batch.index.numpy()] = pooling(encoded.frames, encoded.mask).float().numpy()
-    return rows
+    encoder = _encoder(network)
+    rows = pool(config, encoder, StatisticsPooling(int(encoder.width)), samples)  # type: ignore[arg-type]
+    # Of several layers side by side the lowest is enough: it knows most of what something sounds like.
+    width = judged_width(encoder)
+    return np.concatenate([rows[:, :width], rows[:, int(encoder.width) :][:, :width]], 1)  # type: ignore[arg-type]
 
 
 def make_judge(people: Described, others: Described, *, by_distance: bool) -> DomainHead:
@@ -292,8 +293,9 @@ def _describe_outliers(config: ExperimentConfig, network: nn.Module, outliers: S
 def _with_copies(config: ExperimentConfig, samples: Sequence[Sample]) -> list[Sample]:
     """Each as it is, followed by a copy as training changes it."""
     out = []
-    for number, sample in enumerate(samples):
-        rng = np.random.default_rng((config.seed, number))
+    for sample in samples:
+        key = content_key(Collator(config).stack(config.modalities[0], [dataclasses.replace(sample, frames={})]))
+        rng = np.random.default_rng((config.seed, int(key, 16)))
         out += [sample, augment(sample, config.augment, rng, rate_hz=config.inputs.rate_hz)]
     return out
 

@@ -16,15 +16,10 @@ from sklearn.linear_model import LogisticRegression
 
 from ..config.settings import ExperimentConfig
 from ..models.build import UnimodalModel
-from ..models.encoding import encode
-from ..progress import track
 from ..samples.augment import augment
-from ..samples.batches import sample_length
-from ..samples.features import content_key, encoder_key
+from ..samples.features import content_key
 from ..samples.inputs import Collator, Sample
-
-#: What was pooled of a sample, by encoder, content and copy: the folds of a run have most of their samples in common.
-_pooled: dict[tuple[str, str, int], np.ndarray] = {}
+from .pooled import pool
 
 
 def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[Sample], weights: np.ndarray) -> None:
@@ -33,7 +28,10 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
     settings = config.optimiser
     times = Counter(id(sample) for sample in train)
     samples = list({id(sample): sample for sample in train}.values())
-    features = np.concatenate([_pool(config, network, samples, copy) for copy in range(settings.probe_copies + 1)])
+    plain = [dataclasses.replace(sample, frames={}) for sample in samples]
+    heard = plain + [_changed(config, sample, copy) for copy in range(1, settings.probe_copies + 1) for sample in plain]
+    features = pool(config, network.encoder, network.classifier.pooling, heard)
+    network.train()
     labels = np.tile([sample.label for sample in samples], settings.probe_copies + 1)
     counts = np.tile([times[id(sample)] for sample in samples], settings.probe_copies + 1) / (settings.probe_copies + 1)
     mean, spread = features.mean(0), features.std(0) + 1e-6
@@ -53,32 +51,8 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
         classes.bias.copy_(bias)
 
 
-def _pool(config: ExperimentConfig, network: UnimodalModel, samples: Sequence[Sample], copy: int) -> np.ndarray:
-    """What the untrained network pools of every sample, (N, D); of `copy` 0 as it is, of others as it was changed."""
-    modality, collate = network.modality, Collator(config)
-    encoder = encoder_key(network.encoder)
-    plain = [dataclasses.replace(sample, frames={}) for sample in samples]
-    keys = [(encoder, content_key(collate.stack(modality, [sample])), copy) for sample in plain]
-    missing = [
-        (key, _changed(config, sample, key) if copy else sample)
-        for key, sample in zip(keys, plain, strict=True)
-        if key not in _pooled
-    ]
-    missing.sort(key=lambda pair: sample_length(pair[1]))
-    size = config.optimiser.batch
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.eval().to(device)
-    for at in track(range(0, len(missing), size), "listening" if modality == "speech" else f"features of {modality}"):
-        batch = missing[at : at + size]
-        inputs = collate.stack(modality, [sample for _, sample in batch])
-        with torch.inference_mode():
-            frames, mask = encode(network.encoder, {name: value.to(device) for name, value in inputs.items()})
-            rows = network.classifier.pooling(frames, mask).float().cpu().numpy()
-        _pooled.update({key: row for (key, _), row in zip(batch, rows, strict=True)})
-    network.cpu().train()
-    return np.stack([_pooled[key] for key in keys])
-
-
-def _changed(config: ExperimentConfig, sample: Sample, key: tuple[str, str, int]) -> Sample:
-    rng = np.random.default_rng((config.seed, key[2], int(key[1], 16)))
+def _changed(config: ExperimentConfig, sample: Sample, copy: int) -> Sample:
+    """The same change of the same sample in every fold."""
+    key = content_key(Collator(config).stack(config.modalities[0], [sample]))
+    rng = np.random.default_rng((config.seed, copy, int(key, 16)))
     return augment(sample, config.augment, rng, rate_hz=config.inputs.rate_hz)

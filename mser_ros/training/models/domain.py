@@ -26,6 +26,7 @@ class DomainHead(nn.Module):
 
     def __init__(self, width: int, reasons: int, directions: int) -> None:
         super().__init__()
+        self.width = width
         self.pooling = StatisticsPooling(width)
         size = self.pooling.width
         self.mean = nn.Parameter(torch.zeros(size))
@@ -39,8 +40,8 @@ class DomainHead(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, encoded: Encoded) -> Tensor:
-        """frames (B, T, D), mask (B, T) -> logits (B, K)."""
-        return self.judge(self.pooling(encoded.frames, encoded.mask))
+        """frames (B, T, D or more, of which the first count), mask (B, T) -> logits (B, K)."""
+        return self.judge(self.pooling(encoded.frames[..., : self.width], encoded.mask))
 
     def judge(self, described: Tensor) -> Tensor:
         """Statistics of frames (B, 2D) -> logits (B, K)."""
