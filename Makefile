@@ -56,9 +56,10 @@ setup-dev: $(VENV)/.dev ## install training, tests and lint as well
 models: setup ## get the speech recogniser's model (148 MB), into the user's data folder or MSER_MODELS
 	@$(BIN)/mser models get whisper-base
 
-demo: setup ## replay a recorded person through the live nodes and watch the emotions
+# DATA: a folder that holds the corpora ravdess or nemo, whose people then speak.
+demo: setup ## replay a recorded person through the live nodes and watch the emotions; DATA=folder: people of a corpus
 	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
-	@$(BIN)/mser demo
+	@$(BIN)/mser demo $(if $(DATA),--data $(DATA))
 
 # The tests of a file stay with one worker, for they share what they have made. Plain pytest will do as well.
 # ARGS: more options, such as --cov, or --hypothesis-profile random.

@@ -4,49 +4,65 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
 import click
+import numpy as np
 from rich.console import Console
 
 from ..audio.stream import AudioStream
-from ..errors import DependencyError, MserError
+from ..audio.waveform import to_int16
+from ..corpora import open_corpus
+from ..errors import BagError, CorpusError, DependencyError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
+from ..labels import LABELS
 from ..messages import conversions
+from ..messages.bag_writer import BagWriter
 from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
-from ..types import NS_PER_S, AudioChunk
+from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk
 from .lines import LEGEND, emotion_line
 
 NODES = ("speech", "mocap", "emotion")
+AUDIO = "mser_msgs/msg/AudioFrame"
+#: Corpora of acted speech, and when and in which blocks their people speak.
+_PEOPLE = ("ravdess", "nemo")
+_BEGIN_NS, _BLOCK = 1_700_000_000 * NS_PER_S, 1024
 
 
 @click.command()
 @click.option("--bag", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]")
+@click.option(
+    "--data", type=click.Path(path_type=Path), help="Folder with 'ravdess' or 'nemo': people of these speak instead."
+)
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo_out"), show_default=True)
 @click.option("--rate", type=click.FloatRange(0.1, 5), default=1.0, show_default=True, help="Speed of the replay.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
-def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
+def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: str) -> int:
     """Start the nodes, replay a recorded person into them and print every emotion they publish.
 
-    The demo bag is synthetic: it shows that everything works, not how accurate it is.
+    The demo bag is synthetic: it shows that everything works, not how accurate it is. With --data real people speak,
+    whom the default bundle knows: it has learned from these corpora.
     """
-    path = bag or share_dir() / "demo" / "demo.mcap"
     console = Console(highlight=False, soft_wrap=True)
+    if bag and data:
+        raise BagError("a demo has one source: leave --bag or --data away")
+    out.mkdir(parents=True, exist_ok=True)
+    path = bag or (write_people(data, out / "people", console) if data else share_dir() / "demo" / "demo.mcap")
     isolate()
     with Bag(path) as source:
-        source.require("/audio", "mser_msgs/msg/AudioFrame")
+        source.require("/audio", AUDIO)
         begin_s = source.start_ns / NS_PER_S
         topics = [item for item in ("/audio", "/skeleton_in") if item in source.topics]
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
         for note in source.notes:
             console.print(f"note: {note}", style="yellow")
-    out.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
 
     def show(message: object) -> None:
@@ -72,6 +88,34 @@ def demo(bag: Path | None, out: Path, rate: float, bundle: str) -> int:
         return 1
     console.print(f"Done: {summary}", style="bold green")
     return 0
+
+
+def write_people(data: Path, target: Path, console: Console) -> Path:
+    """A bag in which somebody of each corpus of acted speech in `data` says a sentence in each emotion."""
+    corpora = [open_corpus(name, data / name) for name in _PEOPLE if (data / name).is_dir()]
+    if not corpora:
+        raise CorpusError(f"there is neither {' nor '.join(_PEOPLE)} in {data}: name the folder that holds one of them")
+    if (target / "metadata.yaml").is_file():
+        shutil.rmtree(target)  # of an earlier demo
+    rng = np.random.default_rng(1)
+    sample = 0
+    with BagWriter(target) as writer:
+        for corpus in corpora:
+            person = str(rng.choice(sorted({item.person for item in corpus.items})))
+            for label in LABELS:
+                theirs = [item for item in corpus.items if item.person == person and item.label == label]
+                audio = theirs[int(rng.integers(len(theirs)))].load().audio if theirs else None
+                if audio is None:
+                    continue
+                samples = np.pad(to_int16(audio.samples), SAMPLE_RATE)
+                spoken_s = (sample + SAMPLE_RATE) / SAMPLE_RATE
+                console.print(f"{spoken_s:8.1f} s  {label:<8} is acted by {corpus.name} {person}", style="dim")
+                for first in range(0, len(samples) - _BLOCK + 1, _BLOCK):
+                    stamp_ns = _BEGIN_NS + sample * SAMPLE_NS
+                    block = AudioChunk(samples[first : first + _BLOCK, None], SAMPLE_RATE, stamp_ns, sample)
+                    writer.write("/audio", AUDIO, conversions.audio_to_fields(block), block.end_ns)
+                    sample += _BLOCK
+    return target
 
 
 def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:

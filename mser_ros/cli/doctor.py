@@ -20,7 +20,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from ..errors import BagError, MserError, not_installed
-from ..messages.bags import Bag
 from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
 from ..types import NS_PER_S
 
@@ -73,6 +72,8 @@ def doctor(bag: Path | None, bundle: str, asr_model: str) -> int:
 
 
 def _examine_bag(path: Path, console: Console) -> int:
+    from ..messages.bags import Bag
+
     table = Table(show_edge=False, pad_edge=False)
     for column in ("topic", "type", "messages", "read"):
         table.add_column(column, overflow="fold", justify="right" if column in ("messages", "read") else "left")

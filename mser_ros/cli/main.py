@@ -14,6 +14,7 @@ from ..errors import MserError, not_installed
 #: Where each subcommand lives, and what the list of commands says of it.
 COMMANDS = {
     "demo": ("demo", "Replay a recorded person through the live nodes and watch the emotions."),
+    "live": ("live", "Listen to this machine's microphone and watch the emotions."),
     "run": ("run", "Run all nodes in one process, for machines without ros2 launch."),
     "annotate": ("annotate", "Estimate the emotions in a bag or a sound file, without ROS."),
     "doctor": ("doctor", "Tell what is installed, what is missing and how to mend it."),

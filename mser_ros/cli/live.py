@@ -1,0 +1,53 @@
+"""`mser live`: the nodes as processes of their own, this machine's microphone, and every emotion as a line."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+
+from ..audio.capture import find_device, list_devices
+from ..messages import conversions
+from ..messages.records import Record, emotion_record, seconds
+from ..nodes.processes import NodeProcesses
+from ..nodes.replay import ReplaySession
+from ..settings import BACKENDS
+from .demo import NODES, isolate, wait_for_nodes
+from .lines import LEGEND, emotion_line
+
+
+@click.command()
+@click.option("--device", default="", help="Microphone, by its number or a part of its name.  [the system's default]")
+@click.option("--bundle", default="", help="Model bundle.  [the default one]")
+@click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
+@click.option("--seconds", "length_s", type=click.FloatRange(min=0), help="Stop after this time.  [at Ctrl-C]")
+def live(device: str, bundle: str, backend: str | None, length_s: float | None) -> int:
+    """Listen to a microphone and print every emotion that the nodes publish, until Ctrl-C."""
+    console = Console(highlight=False, soft_wrap=True)
+    chosen = find_device(device, list_devices())
+    isolate()
+    shown: list[Record] = []
+
+    def show(message: object) -> None:
+        record = emotion_record(conversions.to_fields(message))
+        if not shown:
+            console.print(LEGEND.format(labels=", ".join(record["labels"])), style="dim")
+            shown.append(record)
+        console.print(emotion_line(record, begin_s=seconds(shown[0]["speech_start"])))
+
+    parameters: dict[str, object] = {"microphone:device": str(chosen.number)}
+    parameters |= ({"emotion:bundle": bundle} if bundle else {}) | ({"speech:asr.backend": backend} if backend else {})
+    names = ("microphone", *NODES)
+    console.print(f"Starting {', '.join(names)} as processes of their own ...", style="dim")
+    with NodeProcesses(names, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
+        wait_for_nodes(session, nodes)
+        console.print(f"Speak to {chosen.name}. Ctrl-C ends it.", style="bold")
+        try:
+            session.wait(lambda: bool(nodes.ended()), length_s or float("inf"))
+        except KeyboardInterrupt:
+            console.print("")
+        gone = nodes.ended()
+        for name, problem in session.problems().items():
+            console.print(f"{name}: {problem}", style="yellow")
+    if gone:
+        console.print(f"These nodes ended by themselves: {', '.join(gone)}", style="bold red")
+    return 1 if gone else 0

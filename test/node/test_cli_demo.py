@@ -1,0 +1,73 @@
+"""`mser demo` and `mser live`: who speaks, and what is said where nobody can."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from rich.console import Console
+
+from mser_ros.cli.demo import AUDIO, write_people
+from mser_ros.cli.main import main
+from mser_ros.errors import CorpusError
+from mser_ros.labels import LABELS
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import audio_from_msg
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Two people, each with a second of a level of its own for each emotion."""
+    folder = tmp_path / "data" / "ravdess"
+    folder.mkdir(parents=True)
+    rows = ["file\tlabel\tspeaker\tduration_s\ttext"]
+    for person in ("01", "02"):
+        for number, label in enumerate(LABELS):
+            name = f"{person}-{label}.wav"
+            soundfile.write(folder / name, np.full(16_000, 0.1 * (number + 1)), 16_000)
+            rows.append(f"{name}\t{label}\t{person}\t1.0\tKids are talking by the door.")
+    (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
+    return folder.parent
+
+
+def test_one_person_says_something_in_each_emotion(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):  # the second demo takes the place of the first
+        target = write_people(data, tmp_path / "people", Console())
+    with Bag(target) as bag:
+        assert bag.topics == {"/audio": AUDIO}
+        chunks = [audio_from_msg(message.decode()) for message in bag.messages()]
+    for one, other in pairwise(chunks):
+        assert (other.stamp_ns, other.first_sample) == (one.end_ns, one.first_sample + one.frames)
+    heard = np.concatenate([chunk.samples[:, 0] for chunk in chunks]) / 32_768
+    levels = np.unique(np.round(heard, 1))
+    np.testing.assert_allclose(levels, [0.0, 0.1, 0.2, 0.3, 0.4], atol=1e-6)
+    said = [line.split() for line in capsys.readouterr().out.splitlines()[-4:]]
+    assert [words[2] for words in said] == list(LABELS)
+    assert len({words[-1] for words in said}) == 1
+    for words, level in zip(said, (0.1, 0.2, 0.3, 0.4), strict=True):
+        assert heard[round((float(words[0]) + 0.5) * 16_000)] == pytest.approx(level, abs=0.01)
+
+
+def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="there is neither ravdess nor nemo in"):
+        write_people(tmp_path, tmp_path / "people", Console())
+
+
+def test_a_demo_has_one_source(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--bag", "a", "--data", "b"]) == 1
+    assert capsys.readouterr().err == "mser: a demo has one source: leave --bag or --data away\n"
+
+
+def test_without_a_microphone_nothing_is_started(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mser_ros.cli.live.list_devices", list)
+    assert main(["live"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: there is no microphone: plug one in")
