@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,6 +35,8 @@ _PEOPLE, _OF_A_KIND = 800, 50
 _DIRECTIONS = 30
 #: Strength of the prior on the linear judge's weights (scikit-learn's C).
 _LOOSENESS = 0.01
+#: So many steps find it: a judge is fitted a hundred times to learn what it says of kinds that it has not met.
+_STEPS = 150
 #: Of outliers that it has not met, the linear judge takes at most this share for people; but it loses no more than the
 #: other share of people whom it has not met.
 _PASSED, _LOST = 0.03, 0.005
@@ -204,14 +207,17 @@ def odds(judge: DomainHead, rows: np.ndarray) -> np.ndarray:
 def _linear(values: np.ndarray, classes: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights (K, D) and offsets (K,) of the classes; people count as much as all outliers, of which every kind as
     much."""
+    from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
 
     counts = dict(zip(*np.unique(groups[classes > 0], return_counts=True), strict=True))
     share = np.where(classes == 0, 1 / max(1, (classes == 0).sum()), 0.0)
     for kind, count in counts.items():
         share[(groups == kind) & (classes > 0)] = 1 / (count * len(counts))
-    model = LogisticRegression(C=_LOOSENESS, max_iter=1000)
-    model.fit(values, classes, sample_weight=share * len(classes) / 2)
+    model = LogisticRegression(C=_LOOSENESS, max_iter=_STEPS, tol=1e-3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # it is near enough
+        model.fit(values, classes, sample_weight=share * len(classes) / 2)
     if len(model.classes_) > 2:
         return model.coef_, model.intercept_
     return np.stack([0 * model.coef_[0], model.coef_[0]]), np.array([0.0, model.intercept_[0]])
