@@ -53,7 +53,6 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     console = Console(highlight=False, soft_wrap=True)
     if bag and data:
         raise BagError("a demo has one source: leave --bag or --data away")
-    out.mkdir(parents=True, exist_ok=True)
     path = bag or (write_people(data, out / "people", console) if data else share_dir() / "demo" / "demo.mcap")
     isolate()
     with Bag(path) as source:
@@ -63,6 +62,7 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
         for note in source.notes:
             console.print(f"note: {note}", style="yellow")
+    out.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
 
     def show(message: object) -> None:
@@ -97,6 +97,7 @@ def write_people(data: Path, target: Path, console: Console) -> Path:
         raise CorpusError(f"there is neither {' nor '.join(_PEOPLE)} in {data}: name the folder that holds one of them")
     if (target / "metadata.yaml").is_file():
         shutil.rmtree(target)  # of an earlier demo
+    target.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     sample = 0
     with BagWriter(target) as writer:

@@ -48,7 +48,9 @@ def test_the_demo_bag_gives_the_same_emotions_live_and_offline(ros, best_bundle,
     (run,) = live(bag, bundle=best_bundle, **words, rate=3.0)
     assert len(expected) >= least
     assert any(estimate.transcript for estimate in expected.values())
-    assert all(evidence.available for estimate in expected.values() for evidence in estimate.evidence)
+    # Voice and body are synthetic, which a bundle may tell: then they were judged, and count nothing.
+    seen = [evidence for estimate in expected.values() for evidence in estimate.evidence]
+    assert all(evidence.available or evidence.in_domain >= 0 for evidence in seen)
     assert_same(run, expected)
     run.assert_one_last_emotion_each()
     assert len(run.utterances) == len(events)

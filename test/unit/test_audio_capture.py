@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mser_ros.audio import capture as capture_module
 from mser_ros.audio.capture import Device, DeviceClock, MicrophoneCapture, find_device, list_devices
 from mser_ros.errors import AudioError
 from mser_ros.settings import MicrophoneSettings
@@ -129,6 +130,7 @@ class Device48:
 def device(monkeypatch: pytest.MonkeyPatch) -> Device48:
     system = Device48()
     monkeypatch.setitem(sys.modules, "sounddevice", system)
+    monkeypatch.setattr(capture_module, "_open_streams", set())
     return system
 
 

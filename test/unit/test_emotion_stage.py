@@ -95,6 +95,7 @@ def voice(begin_s: float, end_s: float, *, voice_id: str = "anna", level: float 
     count = round((end_s - begin_s) / CHUNK_S)
     size = round(CHUNK_S * RATE)
     samples = np.full((size, 1), round(level * 32768), np.int16)
+    samples[::2] *= -1
     first_ns = T0 + to_ns(begin_s)
     return [
         AudioChunk(samples, RATE, first_ns + number * size * SAMPLE_NS, number * size, voice_id)
