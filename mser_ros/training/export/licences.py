@@ -27,6 +27,27 @@ BASE_MODELS: Mapping[str, str] = {
     "mpnet": "all-mpnet-base-v2, by the sentence-transformers project (N. Reimers and I. Gurevych) after Microsoft's "
     "MPNet, Apache License 2.0",
 }
+#: What the licence of such weights wants to go with every copy of them.
+NOTICES: Mapping[str, str] = {
+    "whisper-base": """MIT License
+
+Copyright (c) 2022 OpenAI
+
+Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+associated documentation files (the "Software"), to deal in the Software without restriction,
+including without limitation the rights to use, copy, modify, merge, publish, distribute,
+sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+furnished to do so, subject to the following conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or substantial
+portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM, DAMAGES
+OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
+CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.""",
+}
 #: Full names and addresses of licences, the most restrictive first; weights take the first that their data carries.
 LICENCES: Mapping[str, str] = {
     "not stated": "",
@@ -76,6 +97,7 @@ def licence_notices(manifest: Mapping[str, Any]) -> dict[str, str]:
         if bases:
             lines += ["", "They were adapted from (fine-tuned and quantised):"]
             lines += [f"- {base_model(base)}" for base in bases]
+            lines += [f"\n{NOTICES[base]}" for base in bases if base in NOTICES]
         short = licence.replace(" ", "-")
         prefix = "LICENSE" if LICENCES.get(licence) else "NOTICE"
         out[f"{prefix}-{short}.txt"] = "\n".join(lines) + "\n"

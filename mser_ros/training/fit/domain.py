@@ -166,10 +166,11 @@ def judged_width(encoder: nn.Module) -> int:
 def describe(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
     """Mean and deviation over time of what the encoder gives, (N, 2D)."""
     encoder = _encoder(network)
-    rows = pool(config, encoder, StatisticsPooling(int(encoder.width)), samples)  # type: ignore[arg-type]
+    frame = int(encoder.width)  # type: ignore[arg-type]
+    rows = pool(config, encoder, StatisticsPooling(frame), samples)
     # Of several layers side by side the lowest is enough: it knows most of what something sounds like.
     width = judged_width(encoder)
-    return np.concatenate([rows[:, :width], rows[:, int(encoder.width) :][:, :width]], 1)  # type: ignore[arg-type]
+    return np.concatenate([rows[:, :width], rows[:, frame : frame + width]], 1)
 
 
 def make_judge(people: Described, others: Described, *, by_distance: bool) -> DomainHead:
