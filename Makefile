@@ -81,6 +81,7 @@ lint: setup-dev ## ruff and mypy
 	$(BIN)/mypy mser_ros
 
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
+	@$(BIN)/mser models get whisper-base
 	@for name in speech text mocap; do $(BIN)/mser train default_$$name || exit 1; done
 	@$(BIN)/mser export runs/default_speech runs/default_text runs/default_mocap -o models/default
 

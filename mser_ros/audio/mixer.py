@@ -66,15 +66,14 @@ class ChannelMixer:
         covariance = products - np.outer(sums, sums)
         power = np.diag(covariance)
         reference = int(power.argmax())
-        alike = covariance[reference] / np.maximum(np.sqrt(power * power[reference]), 1e-9)
+        alike = covariance / np.maximum(np.sqrt(np.outer(power, power)), 1e-9)  # correlations
         heard = power > _SILENT * power[reference]
-        clean = (clipped <= _CLIPPED) & (heard | (np.abs(alike) > -_OPPOSITE))
+        clean = (clipped <= _CLIPPED) & (heard | (np.abs(alike[reference]) > -_OPPOSITE))
         if clean.any() and (clipped[heard] > _CLIPPED).any():
             heard = clean
             reference = int(np.where(clean, power, -1).argmax())
-            alike = covariance[reference] / np.maximum(np.sqrt(power * power[reference]), 1e-9)
         if not heard.any():  # nothing but silence
             heard = np.ones(len(power), bool)
-        opposite = heard & (alike < _OPPOSITE)
+        opposite = heard & (alike[reference] < _OPPOSITE)
         self.inverted, self.left_out = int(opposite.sum()), int((~heard).sum())
         return np.where(opposite, -1, heard).astype(np.float32) / np.float32(heard.sum())

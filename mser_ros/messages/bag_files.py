@@ -160,12 +160,11 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
         raise BagError(f"the folder {path} holds no .mcap or .db3 file: name the folder or the file of a bag")
     others = [name for name in files if name not in known]
     if not known:
-        recordings = {(_format(file), _number(file)[0]) for file in files.values()}
-        if len(recordings) > 1:
+        if len({_recording(file) for file in files.values()}) > 1:
             raise BagError(f"the folder {path} holds several recordings: name one of {', '.join(files)}")
     elif others:
-        kinds = {(_format(files[name]), _number(files[name])[0]) for name in known}
-        strange = [name for name in others if (_format(files[name]), _number(files[name])[0]) not in kinds]
+        listed_ones = {_recording(files[name]) for name in known}
+        strange = [name for name in others if _recording(files[name]) not in listed_ones]
         others = [name for name in others if name not in strange]
         if strange:
             notes.append(f"{', '.join(strange)} is of another recording than {_METADATA}: it is left out")
@@ -178,6 +177,11 @@ def _on_disk(name: str, files: dict[str, Path]) -> str:
     """The file that metadata mean: it may have been packed or unpacked since."""
     names = (name, f"{name}{_PACKED}", name.removesuffix(_PACKED))
     return next((one for one in names if one in files), "")
+
+
+def _recording(file: Path) -> tuple[str | None, str]:
+    """What the files of one recording have in common."""
+    return _format(file), _number(file)[0]
 
 
 def _number(file: Path) -> tuple[str, int, str]:

@@ -207,7 +207,7 @@ def test_with_real_portaudio_a_microphone_that_is_plugged_in_later_is_found(tmp_
     except OSError:
         pytest.skip("PortAudio is not installed: sudo apt install libportaudio2")
     if not _ALSA.is_file() or "ALSA" not in {api["name"] for api in sounddevice.query_hostapis()}:
-        pytest.skip("this PortAudio has no ALSA, whose null devices stand for microphones")
+        pytest.skip("ALSA's null devices stand for microphones: sudo apt install libportaudio2 libasound2-data")
     config = tmp_path / "asound.conf"
     before = f"<{_ALSA}>\n{_NULL.format('desk')}"
     config.write_text(before)

@@ -20,12 +20,10 @@ from ..models.build import Ensemble, UnimodalModel
 from ..models.domain import DomainHead
 from ..models.pooling import StatisticsPooling
 from ..runs.checkpoints import load_weights, save_weights
-from ..samples.augment import augment
-from ..samples.features import content_key
-from ..samples.inputs import Collator, Sample
+from ..samples.inputs import Sample
 from ..samples.outliers.draw import REASONS, Outlier, draw_outliers
 from .fitting import leads
-from .pooled import pool
+from .pooled import changed, pool
 
 #: A judge's weights, and what was found of it.
 JUDGE, FOUND = "domain.safetensors", "domain.json"
@@ -299,12 +297,7 @@ def _describe_outliers(config: ExperimentConfig, network: nn.Module, outliers: S
 
 def _with_copies(config: ExperimentConfig, samples: Sequence[Sample]) -> list[Sample]:
     """Each as it is, followed by a copy as training changes it."""
-    out = []
-    for sample in samples:
-        key = content_key(Collator(config).stack(config.modalities[0], [dataclasses.replace(sample, frames={})]))
-        rng = np.random.default_rng((config.seed, int(key, 16)))
-        out += [sample, augment(sample, config.augment, rng, rate_hz=config.inputs.rate_hz)]
-    return out
+    return [one for sample in samples for one in (sample, changed(config, sample))]
 
 
 def _encoder(network: nn.Module) -> nn.Module:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from ..config.settings import ExperimentConfig
 from ..models.encoding import encode
 from ..progress import track
+from ..samples.augment import augment
 from ..samples.batches import sample_length
 from ..samples.features import content_key, encoder_key
 from ..samples.inputs import Collator, Sample
@@ -45,3 +46,10 @@ def pool(
         _known.update({key: row for (key, _), row in zip(batch, rows, strict=True)})
     encoder.cpu()
     return np.stack([_known[key] for key in keys])
+
+
+def changed(config: ExperimentConfig, sample: Sample, *copy: int) -> Sample:
+    """A copy of a sample as training changes it, the same in every fold; `copy` tells several from each other."""
+    key = content_key(Collator(config).stack(config.modalities[0], [dataclasses.replace(sample, frames={})]))
+    rng = np.random.default_rng((config.seed, *copy, int(key, 16)))
+    return augment(sample, config.augment, rng, rate_hz=config.inputs.rate_hz)

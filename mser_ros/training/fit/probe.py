@@ -16,10 +16,8 @@ from sklearn.linear_model import LogisticRegression
 
 from ..config.settings import ExperimentConfig
 from ..models.build import UnimodalModel
-from ..samples.augment import augment
-from ..samples.features import content_key
-from ..samples.inputs import Collator, Sample
-from .pooled import pool
+from ..samples.inputs import Sample
+from .pooled import changed, pool
 
 
 def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[Sample], weights: np.ndarray) -> None:
@@ -29,7 +27,7 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
     times = Counter(id(sample) for sample in train)
     samples = list({id(sample): sample for sample in train}.values())
     plain = [dataclasses.replace(sample, frames={}) for sample in samples]
-    heard = plain + [_changed(config, sample, copy) for copy in range(1, settings.probe_copies + 1) for sample in plain]
+    heard = plain + [changed(config, sample, copy) for copy in range(1, settings.probe_copies + 1) for sample in plain]
     features = pool(config, network.encoder, network.classifier.pooling, heard)
     network.train()
     labels = np.tile([sample.label for sample in samples], settings.probe_copies + 1)
@@ -49,10 +47,3 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
     with torch.no_grad():
         classes.weight.copy_(found)
         classes.bias.copy_(bias)
-
-
-def _changed(config: ExperimentConfig, sample: Sample, copy: int) -> Sample:
-    """The same change of the same sample in every fold."""
-    key = content_key(Collator(config).stack(config.modalities[0], [sample]))
-    rng = np.random.default_rng((config.seed, copy, int(key, 16)))
-    return augment(sample, config.augment, rng, rate_hz=config.inputs.rate_hz)
