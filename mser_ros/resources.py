@@ -40,6 +40,16 @@ def skeletons_dir() -> Path:
     return share_dir() / "config" / "skeletons"
 
 
+def checklist_file() -> Path:
+    """`config/checklist.yaml`: sentences that a model of words is tested with."""
+    return share_dir() / "config" / "checklist.yaml"
+
+
+def phrases_file() -> Path:
+    """`config/phrases.yaml`: sentences that a model of words learns from."""
+    return share_dir() / "config" / "phrases.yaml"
+
+
 def train_dir() -> Path:
     """The folder of experiments that can be trained."""
     return share_dir() / "config" / "train"

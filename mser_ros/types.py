@@ -215,7 +215,7 @@ class ModalityEvidence:
     """What one modality says by itself. `probabilities`: float32, shape (C,), or None where it was not available.
 
     `in_domain`: 0..1, how sure it is that this is like what the model has learned from; -1 where nobody judged that.
-    `reason`: why it was not available.
+    `reason`: why it was not available. `model`: which of the bundle's models it is (see `ModalitySpec`).
     """
 
     modality: str
@@ -225,6 +225,7 @@ class ModalityEvidence:
     weight: float = 0.0
     in_domain: float = -1.0
     reason: AbstainReason = AbstainReason.NONE
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

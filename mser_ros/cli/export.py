@@ -15,10 +15,23 @@ from ..errors import DependencyError
 @click.option("--name", default="", help="Name of the bundle; that of the folder if not given.")
 @click.option("--version", default="0.1.0", show_default=True, help="Version of the bundle.")
 @click.option("--int8/--fp32", default=True, show_default=True, help="Quantise what stays faithful when quantised.")
-def export(runs: tuple[Path, ...], output: Path, name: str, version: str, int8: bool) -> None:
+@click.option(
+    "--delta",
+    is_flag=True,
+    help="Of encoders that were trained with 'low_rank' ship the difference alone; 'mser models get' makes the rest.",
+)
+@click.option(
+    "--fallback",
+    metavar="RUN",
+    type=click.Path(path_type=Path),
+    help="What takes the place of its modality until then.  [that modality is needed]",
+)
+def export(
+    runs: tuple[Path, ...], output: Path, name: str, version: str, int8: bool, delta: bool, fallback: Path | None
+) -> None:
     """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle."""
     try:
         from ..training.export.bundle import export_bundle
     except ImportError as error:
         raise DependencyError(f"exporting needs more packages ({error}): pip install 'mser_ros[train]'") from None
-    export_bundle(runs, output, name=name, version=version, int8=int8, log=click.echo)
+    export_bundle(runs, output, name=name, version=version, int8=int8, delta=delta, fallback=fallback, log=click.echo)

@@ -24,6 +24,7 @@ COMMANDS = {
     "bundle": ("bundle", "Show or verify a model bundle."),
     "train": ("train", "Train a model from a configuration."),
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),
+    "checklist": ("checklist", "Test a bundle's model of words with sentences of daily life."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
     "speed": ("speed", "Measure full-size networks and speech recognisers on this machine."),
     "report": ("report", "Write one page that compares training runs with the papers."),

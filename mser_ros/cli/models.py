@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from rich.table import Table
 
-from ..errors import ModelError
+from ..errors import BundleError, ModelError
 from ..model_store.assembly import SOURCES, sources_of
+from ..model_store.catalogue import Model
 from ..model_store.store import ModelStore
 from ..model_store.transport import Progress as Report
+from ..recognition.bundle import weights_of
 
 _NAME = click.argument("name", metavar="NAME")
 
@@ -23,10 +26,18 @@ def models() -> None:
     """Get pre-trained models and keep them in a folder of yours: $MSER_MODELS, or mser_ros/models in XDG_DATA_HOME."""
 
 
+def _store(bundle: Path | None = None) -> ModelStore:
+    """With what a bundle leaves to the store: the one that is named, else the default one."""
+    own: list[Model] = []
+    with suppress(*([] if bundle else [BundleError])):
+        own = weights_of(bundle or "")
+    return ModelStore(more=own)
+
+
 @models.command("list")
 def list_() -> None:
     """List the models that can be had, and which of them are here."""
-    store = ModelStore()
+    store = _store()
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 120
@@ -35,7 +46,8 @@ def list_() -> None:
         table.add_column(column, justify="right" if column == "MB" else "left")
     for name, model in store.catalogue.items():
         state = "yes" if store.find(name) else "damaged" if store.folder(name).exists() else "–"
-        sources = ", ".join(sources_of(model))
+        published = store.model(model.merge.base) if model.merge else model
+        sources = ", ".join(sources_of(published))
         table.add_row(name, state, f"{model.size / 1e6:.0f}", f"{model.licence}, {model.owner}", sources, model.title)
     console.print(table)
     console.print(f"folder: {store.root}", soft_wrap=True)
@@ -44,12 +56,13 @@ def list_() -> None:
 @models.command()
 @_NAME
 @click.option("--from", "source", type=click.Choice(list(SOURCES)), default=None, help="Only from there.  [anywhere]")
-def get(name: str, source: str | None) -> None:
+@click.option("--bundle", metavar="DIR", type=click.Path(path_type=Path), help="Whose weights are wanted.  [default]")
+def get(name: str, source: str | None, bundle: Path | None) -> None:
     """Bring the model NAME, unless it is here: every file is checked against its published hash.
 
     What an interrupted download had is kept: call again to go on.
     """
-    store = ModelStore()
+    store = _store(bundle)
     if found := store.find(name):
         click.echo(f"{name} is here: {found}")
         return
@@ -63,14 +76,14 @@ def get(name: str, source: str | None) -> None:
 @_NAME
 def path(name: str) -> None:
     """Print the folder of the model NAME, for scripts; exit code 1 where it is not here."""
-    click.echo(ModelStore().require(name))
+    click.echo(_store().require(name))
 
 
 @models.command()
 @click.argument("names", metavar="[NAME]...", nargs=-1)
 def verify(names: tuple[str, ...]) -> int:
     """Check every file of the models NAME, or of all that are here, against its published hash."""
-    store = ModelStore()
+    store = _store()
     chosen = names or tuple(name for name in store.catalogue if store.folder(name).exists())
     if not chosen:
         raise ModelError(f"there is no model in {store.root}: call 'mser models get NAME'")

@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import CorpusError, SettingsError
+from ..resources import phrases_file
 from ..settings import Setting
 from . import manifest, movement, text
 from .base import Corpus, require_folder
 from .iemocap import iemocap
+from .phrases import phrases
 from .pseudo import pseudo
 
 #: Reader of each named corpus: called with its folder and keyword options.
@@ -25,6 +27,7 @@ CORPORA: Mapping[str, Callable[..., Corpus]] = {
     "egait": movement.egait,
     "bandai_namco": movement.bandai_namco,
     "iemocap": iemocap,
+    "phrases": phrases,
     "pseudo": pseudo,
 }
 
@@ -34,12 +37,15 @@ DATA_DIR = "MSER_DATA_DIR"
 
 
 def corpus_folder(name: str, path: str | Path = "") -> Path:
-    """`path`, or where that is empty the folder of this name in MSER_DATA_DIR; for 'pseudo', that folder itself.
+    """`path`, or where that is empty the folder of this name in MSER_DATA_DIR; for 'pseudo', that folder itself; for
+    'phrases', that of this package's configuration.
 
     Raises `CorpusError` where neither is given.
     """
     if str(path):
         return Path(path).expanduser()
+    if name == "phrases":
+        return phrases_file().parent
     root = os.environ.get(DATA_DIR)
     if not root:
         raise CorpusError(f"where is corpus '{name}'? give its folder as {name}=FOLDER or set {DATA_DIR}")

@@ -41,7 +41,7 @@ def goemotions(folder: Path) -> Corpus:
             label = found.pop()
             if label is not None and not found:
                 items.append(
-                    _line("goemotions", cells[2], label, cells[0], person=cells[2], cluster=cells[2], split=split)
+                    spoken_line("goemotions", cells[2], label, cells[0], person=cells[2], cluster=cells[2], split=split)
                 )
     if faults:
         refuse("goemotions", folder, faults, "restore the files")
@@ -74,7 +74,9 @@ def meld(folder: Path) -> Corpus:
                 dialogue = f"{split}-{row['Dialogue_ID']}"
                 place = f"{dialogue}-{row['Utterance_ID']}"
                 text = row["Utterance"]
-                items.append(_line("meld", place, label, text, person=row["Speaker"], cluster=dialogue, split=split))
+                items.append(
+                    spoken_line("meld", place, label, text, person=row["Speaker"], cluster=dialogue, split=split)
+                )
     if faults:
         refuse("meld", folder, faults, "restore the files")
     require_items("meld", folder, items)
@@ -89,7 +91,10 @@ def meld(folder: Path) -> Corpus:
     )
 
 
-def _line(corpus: str, item_id: str, label: str, text: str, *, person: str, cluster: str, split: str) -> Item:
+def spoken_line(
+    corpus: str, item_id: str, label: str, text: str, *, person: str, cluster: str, split: str = ""
+) -> Item:
+    """A line that somebody wrote or said, in English."""
     return Item(
         corpus=corpus,
         item_id=item_id,

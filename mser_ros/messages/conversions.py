@@ -267,6 +267,7 @@ def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
                 "probabilities": [] if item.probabilities is None else [float(value) for value in item.probabilities],
                 "in_domain": item.in_domain,
                 "reason": int(item.reason),
+                "model": item.model,
                 "weight": item.weight,
             }
             for item in estimate.evidence

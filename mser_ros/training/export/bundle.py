@@ -7,18 +7,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 
+from ...corpora.phrases import read_phrases
 from ...errors import SettingsError
+from ...evaluation.checklist import measure_checklist, share_passed
 from ...labels import LABELS
-from ...recognition.bundle import load_bundle, write_manifest
+from ...model_store.store import ModelStore
+from ...recognition.bundle import ModalitySpec, load_bundle, weights_of, write_manifest
+from ...recognition.graph import Graph
+from ...recognition.readers import TextReader
+from ...resources import checklist_file
+from ..config.settings import ExperimentConfig
 from ..fit.domain import restore_judge
 from ..fit.fitting import restore
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
+from ..samples.inputs import how_fed, load_tokenizer
 from .agreement import CHECKED, Comparison
 from .card import model_card
 from .decision_fit import fit_decision, measure_decision
+from .delta import fold_low_rank, leave_weights
 from .fusion_fit import combine, fuse, measure, try_out
 from .graphs import write_graph
 from .licences import licence_notices
@@ -31,17 +41,29 @@ Log = Callable[[str], None]
 
 
 def export_bundle(
-    folders: Sequence[Path], out: Path, *, name: str = "", version: str = "0.1.0", int8: bool = True, log: Log = print
+    folders: Sequence[Path],
+    out: Path,
+    *,
+    name: str = "",
+    version: str = "0.1.0",
+    int8: bool = True,
+    delta: bool = False,
+    fallback: Path | None = None,
+    log: Log = print,
 ) -> None:
     """Write a bundle of one run per modality, or of one run of several, which replaces `out` as a whole once all has
     worked (see `target.replacing`).
+
+    `delta`: of encoders with a fine-tuning of low rank only that is shipped, and `mser models get` makes the rest.
+    `fallback`: a run that takes the place of that of its modality where this has not been done.
 
     Raises `SettingsError` (an unfinished run, two of one modality, `out` is something else than a bundle),
     `CorpusError` (the data for the check is missing).
     """
     check_target(out)
     runs = [FinishedRun.read(folder) for folder in folders]
-    for run in runs:
+    poorer = FinishedRun.read(fallback) if fallback else None
+    for run in (*runs, *([poorer] if poorer else [])):
         run.check_exportable()
     names = [run.modality for run in runs]
     several = [run.folder for run in runs if len(run.config.modalities) > 1]
@@ -49,13 +71,20 @@ def export_bundle(
         raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
     if len(set(names)) != len(names):
         raise SettingsError("two of these runs are of the same modality: name one of each")
+    if poorer and (several or poorer.modality not in names or not delta):
+        raise SettingsError("a fallback takes the place of one of several runs that are exported with --delta")
     decision: dict[str, Any]
     with replacing(out) as folder:
         if several:
             modalities, fusion = export_streams(runs[0], folder, int8=int8, log=log)
             decision = {}
         else:
-            modalities = {run.modality: _export_modality(run, folder, int8=int8, log=log) for run in runs}
+            modalities = {
+                run.modality: _export_modality(
+                    run, folder, int8=int8, log=log, weights=f"{name or out.name}-{run.modality}" if delta else ""
+                )
+                for run in runs
+            }
             fusion, decision = fit_log_linear({run.modality: run.rows_of_strangers() for run in runs}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
@@ -65,23 +94,58 @@ def export_bundle(
             "fusion": fusion,
             "decision": decision,
         }
+        if poorer:
+            instead = [run for run in runs if run.modality != poorer.modality] + [poorer]
+            manifest["fallback"] = _fallback(poorer, instead, manifest, folder, int8=int8, log=log)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
             (folder / file).write_text(text, encoding="utf-8")
         write_manifest(folder, manifest)
+        for model in weights_of(folder):  # here, too, they are wanted
+            ModelStore(more=[model]).get(model.name)
         bundle = load_bundle(folder)
     log(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _export_modality(run: FinishedRun, folder: Path, *, int8: bool, log: Log) -> dict[str, Any]:
+def _fallback(
+    poorer: FinishedRun, runs: Sequence[FinishedRun], manifest: Mapping[str, Any], folder: Path, *, int8: bool, log: Log
+) -> dict[str, Any]:
+    """What differs in the manifest where a run takes the place of that of its modality; writes its graph."""
+    entry = _export_modality(poorer, folder, int8=int8, log=log, stem=f"{poorer.modality}_small")
+    entries = {**{name: dict(other) for name, other in manifest["modalities"].items()}, poorer.modality: entry}
+    fusion, decision = fit_log_linear({run.modality: run.rows_of_strangers() for run in runs}, entries)
+    modalities = {name: {"weight": other["weight"]} for name, other in entries.items()}
+    return {"modalities": {**modalities, poorer.modality: entry}, "fusion": fusion, "decision": decision}
+
+
+def _export_modality(
+    run: FinishedRun, folder: Path, *, int8: bool, log: Log, stem: str = "", weights: str = ""
+) -> dict[str, Any]:
+    """`stem`: of its files' names. `weights`: the name in `mser models` of what is left to the published model."""
     modality, config = run.modality, run.config
     network = restore(config, run.final_weights)
-    graph = folder / f"{modality}.onnx"
+    factors = fold_low_rank(network)
+    graph = folder / f"{stem or modality}.onnx"
     samples = load_data(config, limit=CHECKED, log=lambda _text: None).samples
     judge = restore_judge(config, network, run.final_weights.parent) if config.in_domain else None
     write_graph(network, modality, config, graph, judge=judge)
+    whole = onnx.load(graph)
     made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, log=log)
-    return modality_entry(run, modality, folder, run.rows(), *made[modality])
+    entry = modality_entry(run, modality, folder, run.rows(), *made[modality], stem=graph.stem)
+    if modality == "text":
+        entry["checklist"] = _checklist(config, graph)
+    if factors and weights:
+        entry["weights"] = leave_weights(graph, whole, network, factors, entry["base"], weights)
+    return entry
+
+
+def _checklist(config: ExperimentConfig, graph: Path) -> dict[str, Any]:
+    """What the graph that ships makes of the sentences of `mser checklist`, kind by kind: right, of so many."""
+    reader = TextReader(ModalitySpec(graph.name, **how_fed(config, "text")), Graph(graph), load_tokenizer(config))
+    kinds = read_phrases(checklist_file())
+    outcomes = measure_checklist(kinds, lambda text: LABELS[int(reader.run(text)["logits"].argmax())])
+    found = {item.kind: [item.total - len(item.failed), item.total] for item in outcomes}
+    return {"passed": round(share_passed(outcomes), 4), "kinds": found}
 
 
 def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

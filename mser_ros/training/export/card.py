@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from .licences import ATTRIBUTION, base_model
+from .licences import ATTRIBUTION, base_model, models_of
 
 #: What a corpus holds, and so what a model of it cannot know.
 _CORPORA: Mapping[str, str] = {
@@ -22,6 +22,7 @@ _CORPORA: Mapping[str, str] = {
     "people.",
     "iemocap": "ten actors in pairs, in English, in a laboratory; its words were typed by people and not recognised, "
     "its motion capture is of markers on face, head and hands of one of the two, which a robot's camera does not give.",
+    "phrases": "sentences that were composed for this project: they mean what their words say, without irony.",
     "pseudo": "SYNTHETIC: voices, lines and walks of one class but of different people, combined; they agree on the "
     "class and on nothing else.",
 }
@@ -37,14 +38,14 @@ _FAILURES: Mapping[str, str] = {
 
 def model_card(manifest: Mapping[str, Any]) -> str:
     """Markdown."""
-    modalities = manifest["modalities"]
+    modalities = models_of(manifest)
     lines = [
         f"# Model card: {manifest['name']} {manifest['version']}",
         "",
         "This file is written by `mser export`; every figure comes from stored predictions.",
         "",
-        f"What it does: tells which of {', '.join(manifest['labels'])} a person's {_and(modalities)} most resemble, "
-        "with probabilities. It reads expression, not inner states: it cannot know what a person feels.",
+        f"What it does: tells which of {', '.join(manifest['labels'])} a person's {_and(manifest['modalities'])} most "
+        "resemble, with probabilities. It reads expression, not inner states: it cannot know what a person feels.",
         "",
         "## Parts",
         "",
@@ -52,11 +53,14 @@ def model_card(manifest: Mapping[str, Any]) -> str:
         "|---|---|---|---|---|---|",
     ]
     for name, entry in modalities.items():
-        languages = ", ".join(entry.get("languages", [])) or ("not a matter" if name == "mocap" else "any, see below")
+        languages = ", ".join(entry.get("languages", [])) or (
+            "not a matter" if name.startswith("mocap") else "any, see below"
+        )
         lines.append(
             f"| {name} | {entry['graph']} | {entry['precision']} | {', '.join(entry['trained_on'])} "
             f"| {entry['licence']} | {languages} |"
         )
+    lines += _left(manifest)
     lines += ["", "Data and models behind them:", ""]
     corpora = dict.fromkeys(corpus for entry in modalities.values() for corpus in entry["trained_on"])
     lines += [f"- {ATTRIBUTION.get(corpus, corpus)}" for corpus in corpora]
@@ -66,8 +70,47 @@ def model_card(manifest: Mapping[str, Any]) -> str:
     return "\n".join([*lines, *_retraining(manifest)]) + "\n"
 
 
+def _left(manifest: Mapping[str, Any]) -> list[str]:
+    """What a bundle leaves to the store of models."""
+    lines = []
+    for name, entry in manifest["modalities"].items():
+        if weights := entry.get("weights"):
+            lines += [
+                "",
+                f"Most of the weights for {_and([name])} are not here: `mser models get {weights['name']}` makes them "
+                f"of {base_model(entry['base'])}, and of {weights['recipe']}, and keeps "
+                f"{weights['bytes'] / 1e6:.0f} MB (SHA-256 {weights['sha256']}).",
+            ]
+            if "fallback" in manifest:
+                lines[-1] += " Until then a smaller model takes its place, and the evidence in each message names it."
+    return lines
+
+
+def _checklists(modalities: Mapping[str, Any]) -> list[str]:
+    """What models of words make of sentences of daily life, kind by kind."""
+    found = {name: entry["checklist"] for name, entry in modalities.items() if "checklist" in entry}
+    if not found:
+        return []
+    kinds = next(iter(found.values()))["kinds"]
+    count = sum(total for _, total in kinds.values())
+    return [
+        "",
+        "Sentences of daily life, by what they ask of a model (`mser checklist`, composed of templates, none of which "
+        "was trained on): how many were judged right.",
+        "",
+        f"| kind | sentences | {' | '.join(found)} |",
+        f"|---|---|{'---|' * len(found)}",
+        *(
+            " | ".join([f"| {kind}", str(total), *(f"{one['kinds'][kind][0] / total:.0%}" for one in found.values())])
+            + " |"
+            for kind, (_, total) in kinds.items()
+        ),
+        " | ".join(["| all kinds alike", str(count), *(f"{one['passed']:.1%}" for one in found.values())]) + " |",
+    ]
+
+
 def _metrics(manifest: Mapping[str, Any]) -> list[str]:
-    modalities, fused = manifest["modalities"], manifest["fusion"].get("metrics")
+    modalities, fused = models_of(manifest), manifest["fusion"].get("metrics")
     lines = [
         "## Figures",
         "",
@@ -89,6 +132,7 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
     lines += _transfer(modalities)
     lines += _judges(modalities)
     lines += _baselines(modalities)
+    lines += _checklists(modalities)
     if fused:
         lines += [
             *([""] if rows else []),
@@ -98,6 +142,8 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
             "|---|---|---|---|---|---|",
         ]
         lines += [f"| {subset} | {_row(figures)} |" for subset, figures in fused["subsets"].items()]
+        poorer = manifest.get("fallback", {"fusion": {}})["fusion"].get("metrics", {"subsets": {}})
+        lines += [f"| {subset}, with the fallback | {_row(figures)} |" for subset, figures in poorer["subsets"].items()]
     if fused and "ccc" in fused:
         found = [f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, (value, low, high) in fused["ccc"].items()]
         lines += [
@@ -182,7 +228,7 @@ def _judges(modalities: Mapping[str, Any]) -> list[str]:
 def _calibration(manifest: Mapping[str, Any]) -> list[str]:
     """How the calibration error was measured, by what was judged so."""
     methods: dict[str, list[str]] = {}
-    for name, entry in manifest["modalities"].items():
+    for name, entry in models_of(manifest).items():
         methods.setdefault(entry.get("judged_by", ""), []).append(name)
     methods.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
     parts = [f"{', '.join(names)} with {how}" for how, names in methods.items() if how]
@@ -199,7 +245,7 @@ def _row(figures: Mapping[str, Any]) -> str:
 
 
 def _export_check(manifest: Mapping[str, Any]) -> list[str]:
-    entries, fusion = list(manifest["modalities"].values()), manifest["fusion"]
+    entries, fusion = list(models_of(manifest).values()), manifest["fusion"]
     flattered = "on real utterances, most of which it was trained on, which flatters the agreement."
     intro = f"Each graph against the network that it was exported from, {flattered}"
     if fusion["kind"] == "graph":
@@ -258,12 +304,16 @@ def _failures(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _retraining(manifest: Mapping[str, Any]) -> list[str]:
-    modalities = manifest["modalities"]
+    modalities = models_of(manifest)
     runs = list(_each(modalities, "run"))
     before = [name for names in _each(modalities, "starts_from") for name in names if name not in runs]
     given = {name: values for known in _each(modalities, "overrides") for name, values in known.items() if values}
     otherwise = "What stands behind a name was set otherwise than in its file, which alone trains another model."
-    folders = " ".join(f"runs/{shlex.quote(name)}" for name in runs)
+    shipped = [entry["run"] for entry in manifest["modalities"].values()]
+    folders = " ".join(f"runs/{shlex.quote(name)}" for name in dict.fromkeys(shipped))
+    if any("weights" in entry for entry in modalities.values()):
+        folders += " --delta"
+    folders += "".join(f" --fallback runs/{shlex.quote(name)}" for name in runs if name not in shipped)
     return [
         "## Retraining",
         "",

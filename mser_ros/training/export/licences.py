@@ -16,6 +16,7 @@ ATTRIBUTION: Mapping[str, str] = {
     "no licence stated",
     "bandai_namco": "Bandai-Namco Research Motion Dataset, by Bandai Namco Research Inc., CC BY-NC 4.0",
     "meld": "MELD, by S. Poria et al. (2019), lines of the television series Friends, GPL-3.0",
+    "phrases": "phrases: sentences written for mser_ros, Apache License 2.0",
     "pseudo": "pseudo: voices, lines and walks of the corpora beside it, combined (SYNTHETIC)",
     "iemocap": "IEMOCAP, by C. Busso et al. (2008), University of Southern California: licensed to each user",
 }
@@ -71,15 +72,22 @@ def base_model(source: str) -> str:
     return BASE_MODELS.get(source, f"{source}: its licence is not known here, and binds these weights as well")
 
 
+def models_of(manifest: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The entry of every model of a bundle: of each modality, and of what takes the place of one."""
+    found = dict(manifest["modalities"])
+    instead = manifest.get("fallback", {"modalities": {}})["modalities"]
+    return found | {f"{name}, fallback": entry for name, entry in instead.items() if "graph" in entry}
+
+
 def licence_notices(manifest: Mapping[str, Any]) -> dict[str, str]:
     """File name and text of a notice for each licence that a modality of the bundle carries."""
-    notices: dict[str, list[str]] = {}
-    for name, entry in manifest["modalities"].items():
-        notices.setdefault(entry["licence"], []).append(name)
+    notices: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in models_of(manifest).values():
+        notices.setdefault(entry["licence"], []).append(entry)
     out = {}
-    for licence, names in notices.items():
-        entries = [manifest["modalities"][name] for name in names]
-        files = [f"{entry['graph']}{', tokenizer.json' if 'tokenizer' in entry else ''}" for entry in entries]
+    for licence, entries in notices.items():
+        parts = [(entry["graph"], entry.get("weights", {}).get("recipe"), entry.get("tokenizer")) for entry in entries]
+        files = [file for part in parts for file in part if file]
         files += filter(None, [manifest["fusion"].get("graph")])
         corpora = dict.fromkeys(corpus for entry in entries for corpus in entry["trained_on"])
         lines = [f"Files: {', '.join(files)}", ""]

@@ -24,14 +24,24 @@ from .temperatures import fit_temperatures, shipped
 
 
 def modality_entry(
-    run: FinishedRun, modality: str, folder: Path, rows: OutOfFold | None, precision: str, agreement: Agreement
+    run: FinishedRun,
+    modality: str,
+    folder: Path,
+    rows: OutOfFold | None,
+    precision: str,
+    agreement: Agreement,
+    *,
+    stem: str = "",
 ) -> dict[str, Any]:
-    """The manifest's entry; writes the tokenizer into `folder`. `rows`: what this modality alone said, if it can."""
+    """The manifest's entry; writes the tokenizer into `folder`. `rows`: what this modality alone said, if it can.
+    `stem`: of its files' names, if not the modality's."""
+    tokenizer = f"{stem}.json" if stem not in ("", modality) else "tokenizer.json"
+    stem = stem or modality
     temperatures = fit_temperatures(rows) if rows is not None else None
     stream = getattr(run.config.model.streams, modality)
     entry: dict[str, Any] = {
-        "graph": f"{modality}.onnx",
-        **representation(run.config, modality, folder),
+        "graph": f"{stem}.onnx",
+        **representation(run.config, modality, folder, tokenizer=tokenizer),
         "temperature": round(temperatures.shipped, 4) if temperatures else 1.0,
         "weight": 1.0,
         "languages": list(run.config.inputs.languages),
@@ -76,9 +86,12 @@ def _overrides(run: FinishedRun) -> dict[str, list[str]]:
     return {name: given for name, given in found.items() if given is not None}
 
 
-def representation(config: ExperimentConfig, modality: str, folder: Path) -> dict[str, Any]:
+def representation(
+    config: ExperimentConfig, modality: str, folder: Path, *, tokenizer: str = "tokenizer.json"
+) -> dict[str, Any]:
     """How the recogniser feeds a modality's graph, for its entry; writes the tokenizer into `folder`."""
     entry = how_fed(config, modality)
     if modality == "text":
-        (folder / entry["tokenizer"]).write_text(tokenizer_json(config), encoding="utf-8")
+        entry["tokenizer"] = tokenizer
+        (folder / tokenizer).write_text(tokenizer_json(config), encoding="utf-8")
     return entry

@@ -17,12 +17,11 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ...errors import SettingsError
+from ...model_store.merging import SHARED
 from .agreement import Agreement
 
 #: Tables smaller than this many values are not worth it.
 _LEAST_EMBEDDING = 100_000
-#: Values of a matrix that share a scale.
-_BLOCK = 128
 
 
 def shrink(
@@ -103,7 +102,7 @@ def quantise_in_blocks(source: Path, target: Path) -> None:
     del model.graph.value_info[:]
     with _without_advice():
         # Accuracy level 4: products of int8, not of weights that are unpacked to floats at each call.
-        quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=_BLOCK, is_symmetric=True, accuracy_level=4)
+        quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=SHARED, is_symmetric=True, accuracy_level=4)
         quantiser.process()
         quantiser.model.save_model_to_file(str(target), False)
 

