@@ -65,6 +65,14 @@ def write_roberta(folder: Path) -> Path:
     return folder
 
 
+def write_mpnet(folder: Path) -> Path:
+    """BERT's words in MPNet's architecture, whose positions relate tokens to each other."""
+    write_bert(folder)
+    torch.manual_seed(0)
+    transformers.MPNetModel(transformers.MPNetConfig(**BERT)).save_pretrained(folder)
+    return folder
+
+
 def write_bert(folder: Path, *, seed: int = 0, **settings: Any) -> Path:
     """BERT with a tokenizer of a few words."""
     torch.manual_seed(seed)

@@ -86,7 +86,7 @@ class ModelStore:
             return found
         published = self.model(model.merge.base) if model.merge else model
         chosen = [item for item in sources_of(published) if source in ("", item)]
-        if not chosen:
+        if not chosen and not (model.merge and self.find(model.merge.base)):
             raise ModelError(f"{name} does not come from '{source}': leave the source away")
         with self._writing(), self._lock(name, progress):
             if found := self.find(name):  # another process has brought it meanwhile

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from ...errors import SettingsError
 from ...model_store.catalogue import CATALOGUE
-from ...model_store.merging import PAGE, Part, merge, quantise, write_recipe, write_weights
+from ...model_store.merging import PAGE, SHARED, Part, merge, quantise, write_recipe, write_weights
 from ...model_store.store import ModelStore
 from ..models.low_rank import LowRankLinear
 from ..models.pretrained import PretrainedEncoder
@@ -54,7 +54,8 @@ def leave_weights(
     Raises `SettingsError` where nothing can be left.
     """
     encoder = next(module for module in network.modules() if isinstance(module, PretrainedEncoder))
-    known = _by_content(encoder.model.state_dict())
+    weights = encoder.model.state_dict()
+    known = _by_content(weights)
     model = onnx.load(graph)
     arrays = {item.name: item for item in model.graph.initializer}
     file, recipe, end = f"{graph.stem}.weights", graph.with_suffix(".recipe"), 0
@@ -66,8 +67,11 @@ def leave_weights(
         kind = next((kind for kind, (small, _) in _SUFFIXES.items() if item.name + small in arrays), "")
         if name_of is None or not kind:
             continue
+        values = weights[name_of].numpy()
+        if kind == "blocks" and values.shape[1] % SHARED:
+            continue
         small, scales = (arrays[item.name + suffix] for suffix in _SUFFIXES[kind])
-        whole, scale = quantise(encoder.model.state_dict()[name_of].numpy(), kind)
+        whole, scale = quantise(values, kind)
         _replace(scales, scale)
         parts.append(Part(name_of, kind, end))
         _leave(small, whole, file, end)
