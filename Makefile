@@ -53,12 +53,14 @@ $(VENV)/.dev: requirements/train.txt requirements/dev.txt requirements/minilm.tx
 setup: $(VENV)/.interfaces ## install what the robot runs into .venv
 setup-dev: $(VENV)/.dev ## install training, tests and lint as well
 
-models: setup ## get the speech recogniser's model (148 MB), into the user's data folder or MSER_MODELS
+models: setup ## get the speech recogniser (148 MB) and the model of words (112 MB), into the user's data folder or MSER_MODELS
 	@$(BIN)/mser models get whisper-base
+	@$(BIN)/mser models get default-text
 
 # DATA: a folder that holds the corpora ravdess or nemo, whose people then speak.
 demo: setup ## replay a recorded person through the live nodes and watch the emotions; DATA=folder: people of a corpus
 	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
+	@$(BIN)/mser models get default-text || echo "Going on without it, with a poorer model of words."
 	@$(BIN)/mser demo $(if $(DATA),--data $(DATA))
 
 # The tests of a file stay with one worker, for they share what they have made. Plain pytest will do as well.
@@ -69,7 +71,7 @@ QUICK := test/unit test/node/test_package.py \
   $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
 
 test: setup-dev ## run every test
-	@$(BIN)/mser models get whisper-base || echo "Going on without it: its tests are skipped."
+	@$(MAKE) --no-print-directory models || echo "Going on without it: its tests are skipped."
 	$(PYTEST)
 
 check: lint ## lint, types, and the tests that need neither ROS nor training nor a recogniser's model
@@ -81,9 +83,9 @@ lint: setup-dev ## ruff and mypy
 	$(BIN)/mypy mser_ros
 
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
-	@$(BIN)/mser models get whisper-base
-	@for name in speech text mocap; do $(BIN)/mser train default_$$name || exit 1; done
-	@$(BIN)/mser export runs/default_speech runs/default_text runs/default_mocap -o models/default
+	@for name in whisper-base mpnet; do $(BIN)/mser models get $$name || exit 1; done
+	@for name in speech words text mocap; do $(BIN)/mser train default_$$name || exit 1; done
+	@$(BIN)/mser export runs/default_speech runs/default_words runs/default_mocap --delta --fallback runs/default_text -o models/default
 
 PAPERS = a_speech a_text a_mocap b_audio b_text a_fusion b_fusion ours
 papers: setup-dev ## train stand-ins of both papers on the synthetic corpus (two hours on two cores) and write docs/pseudo_multimodal.md

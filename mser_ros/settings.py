@@ -103,6 +103,14 @@ class AsrSettings:
 
 
 @dataclass(frozen=True)
+class RobotVoiceSettings:
+    """What the speech node does while the robot itself speaks, as the topic `robot_speaking` tells."""
+
+    barge_in: bool = setting(False, "People are heard all the same, so the microphone must not hear the robot")
+    tail_s: float = setting(0.3, "The robot's voice rings on for this long", unit="s", low=0, high=5)
+
+
+@dataclass(frozen=True)
 class SpeechSettings:
     """The speech node: hears and reads."""
 
@@ -110,6 +118,7 @@ class SpeechSettings:
     stall_s: float = setting(
         1.0, "Audio that stays away this long ends the utterance, on the ROS clock", unit="s", low=0.2, high=30
     )
+    robot: RobotVoiceSettings = group(RobotVoiceSettings)
     stream: StreamSettings = group(StreamSettings)
     segmenter: SegmenterSettings = group(SegmenterSettings)
     asr: AsrSettings = group(AsrSettings)
@@ -157,6 +166,7 @@ class EmotionSettings:
         low=0.01,
         high=0.99,
     )
+    transcripts: bool = setting(True, "Estimates tell what was said; it is judged all the same")
     least_agreed: float = setting(
         0.5, "Where voice, words and body contradict each other, estimates less sure than this abstain", low=0, high=1
     )

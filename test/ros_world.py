@@ -33,16 +33,20 @@ from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
-from rclpy.qos import QoSProfile, ReliabilityPolicy  # noqa: E402
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
-from std_msgs.msg import String  # noqa: E402
+from std_msgs.msg import Bool, String  # noqa: E402
+from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from mser_ros.messages import conversions  # noqa: E402
 from mser_ros.messages.bags import Bag  # noqa: E402
 from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
-__all__ = ["ChangeState", "Emotion", "Log", "ModalityEvidence", "ReliabilityPolicy", "String", "TransitionEvent"]
+__all__ = [
+    "Bool", "ChangeState", "Emotion", "Log", "ModalityEvidence", "ReliabilityPolicy", "SetBool", "String",
+    "TransitionEvent", "Trigger",
+]  # fmt: skip
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
 T0 = 1_700_000_000 * NS_PER_S
@@ -219,8 +223,9 @@ class World:
                     pytest.fail(f"waited {timeout_s:.0f} s in vain for {what}; diagnostics: {self.diagnostics}")
                 self.changed.wait(0.02)
 
-    def listen(self, message_class: type, topic: str) -> list[Any]:
-        """Every message of a topic from now on, in order of arrival, in a list that grows."""
+    def listen(self, message_class: type, topic: str, *, kept: bool = False) -> list[Any]:
+        """Every message of a topic from now on, in order of arrival, in a list that grows; where it is `kept`, with the
+        last before."""
         messages: list[Any] = []
 
         def note(message: Any) -> None:
@@ -228,7 +233,8 @@ class World:
                 messages.append(message)
                 self.changed.notify_all()
 
-        self.peer.create_subscription(message_class, topic, note, QoSProfile(depth=1000))
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
+        self.peer.create_subscription(message_class, topic, note, QoSProfile(depth=1000, durability=durability))
         return messages
 
     def publisher(

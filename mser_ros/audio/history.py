@@ -77,6 +77,10 @@ class Voices:
             self._histories[chunk.voice_id] = AudioHistory(self._history_s)
         self._histories[chunk.voice_id].push(chunk)
 
+    def clear(self) -> None:
+        """Forget all of them."""
+        self._histories.clear()
+
     def newest_ns(self, voice_id: str) -> int | None:
         """One past the newest sample of a voice, or None if it was never heard."""
         return self._histories[voice_id].newest_ns if voice_id in self._histories else None

@@ -67,13 +67,16 @@ def annotate(
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
     items, count, notes = open_bag(source, audio_topic, skeleton_topic) if from_bag else open_files(source, skeleton)
-    pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(bundle)), speech=speech)
+    loaded = load_bundle(bundle)
+    pipeline = EmotionPipeline.create(EmotionRecognizer(loaded), speech=speech)
     recording = Recording()
     pipeline.on_audio = recording.add
     found: list[tuple[int, EmotionEstimate]] = []
     rejected: dict[str, int] = {}
 
     errors = Console(stderr=True)
+    if loaded.advice:
+        errors.print(loaded.advice, style="yellow", highlight=False, soft_wrap=True)
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         log_ns = 0

@@ -30,12 +30,13 @@ def show(folder: Path | None, as_json: bool) -> None:
     console.print(f"[bold]{loaded.model_id}[/]  {loaded.path}  {loaded.size_bytes / 1e6:.1f} MB")
     console.print(f"labels: {', '.join(loaded.labels)}; fusion: {loaded.fusion.kind}")
     table = Table(show_edge=False, pad_edge=False)
-    for column in ("modality", "graph", "precision", "MB", "trained on", "licence", "temperature", "weight"):
+    for column in ("modality", "model", "graph", "precision", "MB", "trained on", "licence", "temperature", "weight"):
         table.add_column(column)
     for name, spec in loaded.modalities.items():
         size = loaded.manifest["files"][spec.graph]["bytes"] / 1e6
         table.add_row(
             name,
+            spec.model,
             spec.graph,
             spec.precision,
             f"{size:.1f}",
@@ -45,6 +46,8 @@ def show(folder: Path | None, as_json: bool) -> None:
             f"{spec.weight:.2f}",
         )
     console.print(table)
+    if loaded.advice:
+        console.print(loaded.advice, style="yellow")
 
 
 @bundle.command()

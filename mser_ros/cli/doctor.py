@@ -209,7 +209,9 @@ def _bundle(path: str) -> str:
 
     bundle = load_bundle(path)
     EmotionRecognizer(bundle)
-    return f"{bundle.model_id}, {', '.join(bundle.modalities)}, {bundle.size_bytes / 1e6:.1f} MB, {bundle.path}"
+    models = ", ".join(f"{name} ({spec.model})" if spec.model else name for name, spec in bundle.modalities.items())
+    found = f"{bundle.model_id}, {models}, {bundle.size_bytes / 1e6:.1f} MB, {bundle.path}"
+    return f"{found}; {bundle.advice}" if bundle.advice else found
 
 
 def _recognisers(model: str) -> Iterator[Finding]:

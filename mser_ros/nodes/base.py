@@ -227,9 +227,11 @@ class PerceptionNode(LifecycleNode):
 
         self._inputs.append(InputTopic(self, message_class, topic, receive, depth=depth, flow=flow, source=source))
 
-    def advertise(self, message_class: type, topic: str, *, depth: int) -> LifecyclePublisher:
-        """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive."""
-        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
+    def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
+        """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:
+        who subscribes later gets the last messages."""
+        durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
+        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
         with opening(self, topic):
             self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
         return self._outputs[topic]
@@ -239,15 +241,17 @@ class PerceptionNode(LifecycleNode):
         while self._inputs:
             self._inputs.pop().close()
 
-    def submit(self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None) -> None:
-        """Have the worker do it. `otherwise` is done before `finish` in place of work that was not done until then."""
+    def submit(self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None) -> bool:
+        """Have the worker do it; whether there is one. `otherwise` is done before `finish` in place of work that was
+        not done until then."""
         if self._worker is None:
-            return
+            return False
         if self._worker.has_died:
             self._worker.skip(otherwise)
             self.health.drop(1)
         elif not self._worker.submit(lambda: self.guard(work), otherwise):
             self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
+        return True
 
     def guard(self, work: Callable[[], None]) -> None:
         """Run `work`; what is wrong with its data is counted and logged, and the node lives on."""

@@ -8,6 +8,8 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
 
 from ..messages import conversions
 from ..recognition.bundle import load_bundle
@@ -21,14 +23,16 @@ from .subscriptions import Flow
 
 
 class EmotionNode(PerceptionNode):
-    """Subscribes `voice` (AudioFrame), `utterance` (Utterance) and `skeleton` (Skeleton), as the speech and the mocap
-    node publish them; publishes `emotion` (Emotion)."""
+    """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
+    speech and the mocap node publish them; publishes `emotion` (Emotion). Service `~/forget_voices` (Trigger): what was
+    learned of how each voice sounds is erased."""
 
     settings: EmotionSettings
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("emotion", EmotionSettings, **arguments)
         self._closed: dict[str, int] = {}
+        self.create_service(Trigger, "~/forget_voices", self._forget_voices)
 
     def setup(self) -> None:
         bundle = load_bundle(self.settings.bundle)
@@ -39,12 +43,16 @@ class EmotionNode(PerceptionNode):
             recognizer, checked, clock=self._now_ns, on_failure=self.contain, closed=self._closed
         )
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
-        self.get_logger().info(f"bundle {bundle.model_id}: {', '.join(bundle.modalities)}")
+        models = ", ".join(f"{name} ({spec.model})" if spec.model else name for name, spec in bundle.modalities.items())
+        self.get_logger().info(f"bundle {bundle.model_id}: {models}")
+        if bundle.advice:
+            self.get_logger().warning(bundle.advice)
 
     def connect(self) -> None:
         speech, mocap = "the speech node", "the mocap node"
         self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
+        self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
 
     @property
@@ -72,6 +80,17 @@ class EmotionNode(PerceptionNode):
         self.submit(
             lambda: self._publish(self._stage.push_event(event)), otherwise=lambda: self._stage.skip_event(event)
         )
+
+    def _on_listening(self, message: Bool) -> None:
+        if not message.data:
+            self.submit(self._stage.forget_audio)
+
+    def _forget_voices(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        response.success = True
+        response.message = "what was learned of voices is forgotten"
+        if self.is_configured and not self.submit(lambda: self._stage.recognizer.forget()):
+            self._stage.recognizer.forget()  # inactive: nobody else touches it
+        return response
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)

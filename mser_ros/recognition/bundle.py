@@ -130,6 +130,13 @@ class Bundle:
         return f"{self.name}-{self.version}"
 
     @property
+    def advice(self) -> str:
+        """How to get a better judgement out of this bundle; '' where it does its best already."""
+        if not self.lacks:
+            return ""
+        return f"the smaller model of words is used: 'mser models get {self.lacks}' brings the better one"
+
+    @property
     def size_bytes(self) -> int:
         """Of every listed file."""
         return sum(int(entry["bytes"]) for entry in self.manifest["files"].values())

@@ -226,7 +226,7 @@ class EmotionRecognizer:
             valence=valence,
             arousal=arousal,
             evidence=evidence,
-            transcript=utterance.transcript.text if utterance.transcript else "",
+            transcript=utterance.transcript.text if utterance.transcript and self.settings.transcripts else "",
             abstain_reason=told.reason,
             incongruent=told.incongruent,
             model_id=self.bundle.model_id,

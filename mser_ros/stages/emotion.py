@@ -116,6 +116,10 @@ class EmotionStage:
         """True while an utterance has no final estimate yet, and `tick` must be called now and then."""
         return bool(self._pending)
 
+    def forget_audio(self) -> None:
+        """Forget what was heard, as where people do not want to be listened to any more."""
+        self._voices.clear()
+
     def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
         """Take audio as the speech stage gives it. Raises `AudioError` for any other."""
         if chunk.sample_rate != SAMPLE_RATE or chunk.channels != 1:

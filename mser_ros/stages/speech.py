@@ -48,15 +48,23 @@ class SpeechStage:
         self._ahead = 0  # samples of the utterance that were read in its last pause
         self._guess = Transcript("", is_final=False)  # the newest text that was told
         self.utterances = 0
+        self.is_listening = True
+        self._robot_speaks = False
+        self._tail_ns = 0  # of audio after the robot's last word that is still to be left out
+        self._unheard = {"unheard_samples": 0, "robot_samples": 0}
 
     @property
     def counters(self) -> Mapping[str, int]:
-        """What was heard and read, and what was not, since the stage was made."""
-        return asdict(self.stream.counters) | {"utterances": self.utterances} | dict(self._transcriber.counters)
+        """What was heard and read, and what was not, since the stage was made. `unheard_samples`: came while it did not
+        listen; `robot_samples`: while the robot spoke."""
+        counts = asdict(self.stream.counters) | self._unheard | {"utterances": self.utterances}
+        return counts | dict(self._transcriber.counters)
 
     def push(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[AudioChunk | UtteranceEvent]:
         """Take the next chunk, which was received at `arrival_ns` on the clock of the stamps: the time of audio that
         has no stamp (0). Raises `AudioError` for one that cannot be used; what was heard before stays."""
+        if not self._is_heard(chunk):
+            return
         if not chunk.voice_id:
             chunk = replace(chunk, voice_id=self.settings.voice_id)
         yield from self._take(self.stream.push(chunk, arrival_ns))
@@ -65,6 +73,39 @@ class SpeechStage:
         """The input is over, or rests: end an open utterance."""
         yield from self._take(self.stream.flush())
         yield from self._segment(self._segmenter.flush())
+
+    def listen(self, listening: bool) -> Iterator[AudioChunk | UtteranceEvent]:
+        """Listen or do not: then an open utterance is cancelled, what was heard of it forgotten, and nothing that comes
+        is looked at."""
+        if self.is_listening and not listening:
+            self.stream.flush()
+            for _ in self._segmenter.flush():
+                pass
+            if self._open is not None:
+                yield self._cancel(self._open.start_ns)
+        self.is_listening = listening
+
+    def robot_speaks(self, speaks: bool) -> Iterator[AudioChunk | UtteranceEvent]:
+        """The robot begins or ends to speak: until a while after that nothing is heard, unless people may barge in.
+        What was said before is an utterance."""
+        if self.settings.robot.barge_in or speaks == self._robot_speaks:
+            return
+        self._robot_speaks = speaks
+        if speaks:
+            yield from self.flush()
+        else:
+            self._tail_ns = to_ns(self.settings.robot.tail_s)
+
+    def _is_heard(self, chunk: AudioChunk) -> bool:
+        if not self.is_listening:
+            self._unheard["unheard_samples"] += chunk.frames
+        elif self._robot_speaks or self._tail_ns > 0:
+            if not self._robot_speaks:
+                self._tail_ns -= chunk.end_ns - chunk.stamp_ns
+            self._unheard["robot_samples"] += chunk.frames
+        else:
+            return True
+        return False
 
     def close(self) -> None:
         """Free the recogniser."""
@@ -98,7 +139,7 @@ class SpeechStage:
             elif isinstance(event, Ended):
                 yield from self._end(event)
             elif isinstance(event, Cancelled):
-                yield self._cancel(event)
+                yield self._cancel(event.end_ns)
 
     def _start(self, event: Started) -> UtteranceEvent:
         chunk = self._source
@@ -147,9 +188,9 @@ class SpeechStage:
         yield self._news(UtteranceState.ENDED, event.end_ns, self._transcriber.finish(event.samples))
         self._open = None
 
-    def _cancel(self, event: Cancelled) -> UtteranceEvent:
+    def _cancel(self, end_ns: int) -> UtteranceEvent:
         self._transcriber.reset()
-        news = self._news(UtteranceState.CANCELLED, event.end_ns, self._nothing_yet())
+        news = self._news(UtteranceState.CANCELLED, end_ns, self._nothing_yet())
         self._open = None
         return news
 

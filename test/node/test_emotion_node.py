@@ -10,8 +10,10 @@ from emotion_robot import PATIENT, Robot, Scene, scene
 from ros_world import (
     T0,
     AudioFrame,
+    Bool,
     Emotion,
     Skeleton,
+    Trigger,
     Utterance,
     audio_message,
     skeleton_message,
@@ -20,6 +22,7 @@ from ros_world import (
 
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
+from mser_ros.resources import default_bundle_dir
 from mser_ros.settings import EmotionSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.types import EmotionEstimate, EstimateState, UtteranceState, to_ns
@@ -342,3 +345,35 @@ def test_a_simulation_clock_that_has_not_begun_ends_no_wait(world, tiny_bundle, 
     robot.give(scene(2))
     robot.last("ann-2")
     robot.assert_nothing_follows_a_last_emotion()
+
+
+def test_what_was_heard_is_forgotten_where_nobody_is_listened_to(robot):
+    item = scene(1)
+    listening = robot.world.publisher(Bool, "listening")
+    robot.world.set_clock(item.events[-1].end_ns, robot.node)
+    robot.give(*item.skeletons, *item.voice)
+    listening.publish(Bool(data=False))
+    robot.node.wait_to_receive(listening=1)
+    robot.give(*item.events)
+    robot.world.set_clock(item.events[-1].end_ns + to_ns(60), robot.node)
+    evidence = {found.modality: found.available for found in robot.last(item.name).evidence}
+    assert evidence == {"speech": False, "text": True, "mocap": True}
+
+
+def test_what_was_learned_of_voices_is_erased_when_asked(world):
+    robot = Robot(world, default_bundle_dir())
+    baselines, logits = robot.node.node._stage.recognizer._baselines, np.array([3.0, 0.0, 0.0, 0.0])
+    for _ in range(5):
+        baselines.learn("ann", logits)
+    assert not np.array_equal(baselines.correct("ann", logits), logits)
+    assert world.call(Trigger, "/emotion/forget_voices", Trigger.Request()).success
+    robot.node.wait_to_receive()
+    np.testing.assert_array_equal(baselines.correct("ann", logits), logits)
+
+
+def test_what_was_said_is_judged_and_not_told_where_transcripts_are_off(world, tiny_bundle):
+    robot, item = Robot(world, tiny_bundle, transcripts=False), scene(1)
+    robot.give(item)
+    message = robot.last(item.name)
+    assert message.transcript == ""
+    assert next(found for found in message.evidence if found.modality == "text").available

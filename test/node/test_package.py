@@ -100,7 +100,7 @@ COMPARED = {"faster_whisper"}
 
 
 def is_of_ros(name: str) -> bool:
-    return name in {"rclpy", "launch", "launch_ros", "rcl_interfaces"} or name.endswith("_msgs")
+    return name in {"rclpy", "launch", "launch_ros", "rcl_interfaces"} or name.endswith(("_msgs", "_srvs"))
 
 
 def test_package_xml_lists_the_packages_of_ros_that_are_used_and_no_others():

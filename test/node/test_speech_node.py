@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from ros_world import AudioFrame, Utterance, audio_message, demo_values
+from ros_world import AudioFrame, Bool, SetBool, Utterance, audio_message, demo_values
 
 from mser_ros.evaluation.predict import words_of
 from mser_ros.messages import conversions
@@ -372,3 +372,53 @@ def test_the_node_hears_again_after_a_pause_in_its_life(ear, audio, reference):
     ear.link()
     ear.give(*audio)
     assert_same(ear.finish(), first)
+
+
+def test_who_asks_not_to_be_heard_is_not_and_everybody_can_see_it(world, audio):
+    ear = Ear(world)
+    listening = world.listen(Bool, "listening", kept=True)
+    world.wait(lambda: [message.data for message in listening] == [True], "that the node listens")
+    begun = next(at for at in range(len(audio)) if len(events_until(audio, at)) > 0)
+    ear.give(*audio[: begun + 5])
+    world.wait(lambda: bool(ear.utterances), "the beginning of an utterance")
+
+    assert stop_listening(world, stop=True)
+    world.wait(lambda: ear.events()[-1].state is UtteranceState.CANCELLED, "the end of that utterance")
+    world.wait(lambda: [message.data for message in listening] == [True, False], "that the node does not listen")
+    heard = len(ear.voice), len(ear.utterances)
+    ear.give(*audio[begun + 5 :])
+    ear.node.wait_for(unheard_samples=sum(chunk.frames for chunk in audio[begun + 5 :]))
+    assert (len(ear.voice), len(ear.utterances)) == heard
+    assert ear.node.value("listening") == "False"
+
+    assert ear.node.deactivate()
+    assert ear.node.activate()
+    ear.link()
+    world.wait(lambda: listening[-1].data is False and len(listening) == 3, "that it still does not")
+    assert stop_listening(world, stop=False)
+    world.wait(lambda: listening[-1].data, "that it listens again")
+    ear.give(*audio)
+    assert any(event.state is UtteranceState.ENDED for event in ear.finish()[heard[1] :])
+
+
+def events_until(audio: list[AudioChunk], at: int) -> list[UtteranceEvent]:
+    stage = SpeechStage(SpeechSettings(asr=AsrSettings(backend="none")))
+    items = [item for chunk in audio[:at] for item in stage.push(chunk)]
+    return [item for item in items if isinstance(item, UtteranceEvent)]
+
+
+def stop_listening(world, *, stop: bool) -> bool:
+    answer = world.call(SetBool, "/speech/stop_listening", SetBool.Request(data=stop))
+    assert answer.message
+    return answer.success
+
+
+def test_the_robots_own_voice_is_told_by_a_topic(world, audio):
+    ear = Ear(world)
+    robot = world.publisher(Bool, "robot_speaking")
+    robot.publish(Bool(data=True))
+    ear.node.wait_to_receive(robot_speaking=1)
+    ear.give(*audio)
+    ear.node.wait_for(robot_samples=sum(chunk.frames for chunk in audio))
+    assert not ear.utterances
+    assert not ear.voice

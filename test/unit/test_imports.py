@@ -43,7 +43,7 @@ ROOMS = ("progress", "config", "runs", "models", "samples", "fit", "export", "re
 TRAINING_ONLY = {"torch", "torchaudio", "transformers", "lightning", "onnx", "onnxscript", "tensorboard"}
 ROS = {
     "rclpy", "mser_msgs", "std_msgs", "diagnostic_msgs", "rcl_interfaces", "lifecycle_msgs", "rosgraph_msgs",
-    "builtin_interfaces", "launch", "launch_ros", "ament_index_python",
+    "std_srvs", "builtin_interfaces", "launch", "launch_ros", "ament_index_python",
 }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mser_ros.asr.transcriber import NullTranscriber, Transcriber
 from mser_ros.errors import AudioError
-from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
+from mser_ros.settings import AsrSettings, RobotVoiceSettings, SegmenterSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
 from mser_ros.testing import FakeTranscriber, FakeVad
 from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceEvent, UtteranceState, to_ns
@@ -358,3 +358,68 @@ def test_closing_frees_the_recogniser() -> None:
     transcriber = FakeTranscriber()
     stage(transcriber).close()
     assert transcriber.closed
+
+
+# -- the robot's own voice, and people who do not want to be heard
+
+
+def halves(given: list[AudioChunk], at_s: float) -> tuple[list[AudioChunk], list[AudioChunk]]:
+    first = [chunk for chunk in given if chunk.stamp_ns < T0 + to_ns(at_s)]
+    return first, given[len(first) :]
+
+
+def events_of(items: Iterable[AudioChunk | UtteranceEvent]) -> list[UtteranceEvent]:
+    return [item for item in items if isinstance(item, UtteranceEvent)]
+
+
+def push(tested: SpeechStage, given: Iterable[AudioChunk]) -> list[AudioChunk | UtteranceEvent]:
+    return [item for chunk in given for item in tested.push(chunk)]
+
+
+def test_the_robots_own_voice_is_not_heard_and_what_was_said_before_it_counts() -> None:
+    tested = stage(robot=RobotVoiceSettings(tail_s=0.5))
+    before, after = halves(chunks(scene(1, 2, 1), 1600), 2)
+    push(tested, before)
+    (*_, ended) = events_of(tested.robot_speaks(True))
+    assert (ended.state, ended.transcript.is_final) == (ENDED, True)
+    assert push(tested, after) == []
+    assert list(tested.robot_speaks(True)) == [], "told twice"
+
+    assert list(tested.robot_speaks(False)) == []
+    later = chunks(scene(0.5, 1, 1), 1600, start_ns=T0 + to_ns(10))
+    items = push(tested, later)
+    heard = [item for item in items if isinstance(item, AudioChunk)]
+    assert heard[0].stamp_ns == T0 + to_ns(10.5), "its voice rings on"
+    assert [event.state for event in events_of(items)].count(STARTED) == 1
+    assert tested.counters["robot_samples"] == sum(chunk.frames for chunk in after) + RATE // 2
+
+
+def test_people_may_barge_in_where_the_robot_does_not_hear_itself() -> None:
+    given = chunks(scene(1, 2, 1))
+    tested = stage(robot=RobotVoiceSettings(barge_in=True))
+    assert list(tested.robot_speaks(True)) == []
+    _, events = run(tested, given)
+    assert [(event.state, event.end_ns) for event in events] == [
+        (event.state, event.end_ns) for event in run(stage(), given)[1]
+    ]
+
+
+def test_who_does_not_want_to_be_heard_is_forgotten_at_once() -> None:
+    transcriber = FakeTranscriber()
+    tested = stage(transcriber)
+    before, after = halves(chunks(scene(1, 2, 1)), 2)
+    push(tested, before)
+    (cancelled,) = events_of(tested.listen(False))
+    assert cancelled.state is CANCELLED
+    assert cancelled.transcript.text == ""
+    assert list(tested.listen(False)) == []
+    assert push(tested, after) == []
+    assert list(tested.flush()) == []
+    assert tested.counters["unheard_samples"] == sum(chunk.frames for chunk in after)
+
+    assert list(tested.listen(True)) == []
+    _, again = run(tested, chunks(scene(1, 2, 1), start_ns=T0 + to_ns(60)))
+    assert again[-1].state is ENDED
+    assert again[-1].start_ns > T0 + to_ns(60), "nothing of what was said before"
+    assert again[-1].utterance_id != cancelled.utterance_id
+    assert again[-1].transcript.text == "word word word word word"
