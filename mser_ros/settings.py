@@ -103,6 +103,19 @@ class AsrSettings:
 
 
 @dataclass(frozen=True)
+class AudioFormatSettings:
+    """What audio messages of other packages do not tell of themselves (AudioData, Int16MultiArray)."""
+
+    format: str = setting(
+        "S16LE",
+        "Format of their samples",
+        choices=("S16LE", "S16BE", "S32LE", "S32BE", "F32LE", "F32BE", "S8", "U8", "mp3"),
+    )
+    sample_rate: int = setting(SAMPLE_RATE, "Their rate", unit="Hz", low=8000, high=192000)
+    channels: int = setting(1, "Their channels", low=1, high=64)
+
+
+@dataclass(frozen=True)
 class RobotVoiceSettings:
     """What the speech node does while the robot itself speaks, as the topic `robot_speaking` tells."""
 
@@ -118,6 +131,7 @@ class SpeechSettings:
     stall_s: float = setting(
         1.0, "Audio that stays away this long ends the utterance, on the ROS clock", unit="s", low=0.2, high=30
     )
+    audio: AudioFormatSettings = group(AudioFormatSettings)
     robot: RobotVoiceSettings = group(RobotVoiceSettings)
     stream: StreamSettings = group(StreamSettings)
     segmenter: SegmenterSettings = group(SegmenterSettings)

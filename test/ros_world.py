@@ -35,7 +35,7 @@ from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
-from std_msgs.msg import Bool, String  # noqa: E402
+from std_msgs.msg import Bool, Int16MultiArray, String  # noqa: E402
 from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from mser_ros.messages import conversions  # noqa: E402
@@ -44,8 +44,8 @@ from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
 __all__ = [
-    "Bool", "ChangeState", "Emotion", "Log", "ModalityEvidence", "ReliabilityPolicy", "SetBool", "String",
-    "TransitionEvent", "Trigger",
+    "Bool", "ChangeState", "Emotion", "Int16MultiArray", "Log", "ModalityEvidence", "ReliabilityPolicy", "SetBool",
+    "String", "TransitionEvent", "Trigger",
 ]  # fmt: skip
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"

@@ -11,13 +11,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from ..errors import AudioError
+from ..errors import AudioError, DependencyError
 from ..types import SAMPLE_RATE, AudioChunk
 
 #: Rates that sources may have [Hz].
 MIN_RATE, MAX_RATE = 8_000, 192_000
 
 _FULL_SCALE = 32_768.0
+#: Endings of files that hold more than sound.
+_FILMS = (".mp4", ".m4a", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".ts", ".3gp", ".wma", ".aac")
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
@@ -63,10 +65,10 @@ def clipped_share(samples: np.ndarray) -> float:
 
 
 def read_sound_file(path: Path | str) -> AudioChunk:
-    """A whole sound file (WAV, FLAC, Ogg, MP3) as one chunk at its own rate, with stamp 0; a WAV that its recorder did
-    not finish up to its end.
+    """A whole sound file (WAV, FLAC, Ogg, MP3), or the sound of a film, as one chunk at its own rate, with stamp 0; a
+    WAV that its recorder did not finish up to its end.
 
-    Raises `AudioError` if it is missing, empty or not a sound file.
+    Raises `AudioError` if it is missing, empty or not a sound file, `DependencyError` for a film where PyAV is missing.
     """
     path = Path(path)
     if not path.is_file():
@@ -75,11 +77,32 @@ def read_sound_file(path: Path | str) -> AudioChunk:
         # As int16, soundfile would not scale files that hold floats.
         samples, rate = soundfile.read(_finished(path), dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None
+        if path.suffix.lower() not in _FILMS:
+            raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None
+        samples, rate = _sound_of_film(path)
     if len(samples) == 0:
         raise AudioError(f"'{path}' holds no audio: record it again")
     check_rate(rate)
     return AudioChunk(samples=to_int16(np.nan_to_num(samples)), sample_rate=rate, stamp_ns=0)
+
+
+def _sound_of_film(path: Path) -> tuple[np.ndarray, int]:
+    """Floats (frames, channels) of the first sound track, and their rate."""
+    try:
+        import av
+    except ImportError:
+        raise DependencyError(f"'{path}' needs a package for films: pip install 'mser_ros[media]' (or av)") from None
+    try:
+        with av.open(str(path)) as film:
+            if not film.streams.audio:
+                raise AudioError(f"the film '{path}' has no sound track: name another one")
+            track = film.streams.audio[0]
+            resampler = av.AudioResampler(format="fltp")
+            parts = [part.to_ndarray() for frame in film.decode(track) for part in resampler.resample(frame)]
+            rate = int(track.rate)
+    except av.FFmpegError as error:
+        raise AudioError(f"the film '{path}' cannot be read ({error}): convert its sound to WAV or FLAC") from None
+    return (np.concatenate(parts, axis=1).T if parts else np.zeros((0, 1), np.float32)), rate
 
 
 def _finished(path: Path) -> Path | BytesIO:

@@ -19,7 +19,7 @@ from ..messages.bag_writer import copy_with_topic
 from ..messages.records import emotion_record, write_csv, write_jsonl
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import BACKENDS, SpeechSettings, build
+from ..settings import BACKENDS, AudioFormatSettings, SpeechSettings, build
 from ..stages.pipeline import EmotionPipeline
 from ..types import AudioChunk, EmotionEstimate, SkeletonFrame
 from .inputs import open_bag, open_files
@@ -37,7 +37,10 @@ _SILENT_DB = -55.0
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--asr-model", default="", help="Folder of the recogniser's model.")
-@click.option("--audio-topic", default="", help="Audio topic of the bag.  [the only one of type AudioFrame]")
+@click.option("--audio-topic", default="", help="Audio topic of the bag.  [the only one]")
+@click.option(
+    "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
+)
 @click.option("--skeleton-topic", default="", help="Skeleton topic of the bag.  [the only one of type Skeleton]")
 @click.option("--quiet", is_flag=True, help="Do not print the final emotions.")
 def annotate(
@@ -48,6 +51,7 @@ def annotate(
     backend: str | None,
     asr_model: str,
     audio_topic: str,
+    audio_format: str,
     skeleton_topic: str,
     quiet: bool,
 ) -> int:
@@ -66,7 +70,10 @@ def annotate(
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
-    items, count, notes = open_bag(source, audio_topic, skeleton_topic) if from_bag else open_files(source, skeleton)
+    if from_bag:
+        items, count, notes = open_bag(source, audio_topic, skeleton_topic, _audio_format(audio_format))
+    else:
+        items, count, notes = open_files(source, skeleton)
     loaded = load_bundle(bundle)
     pipeline = EmotionPipeline.create(EmotionRecognizer(loaded), speech=speech)
     recording = Recording()
@@ -128,6 +135,17 @@ def _why_nobody(source: Path, recording: Recording, rejected: Mapping[str, int])
         return f"{source} is silent, {loudest_db:.0f} dB at its loudest: turn the microphone up, or record it again"
     dropped = f" ({sum(rejected.values())} pieces were dropped: {first})" if first else ""
     return f"nobody speaks in {source}{dropped}: give a recording of a voice, close to the microphone"
+
+
+def _audio_format(text: str) -> AudioFormatSettings:
+    names = ("format", "sample_rate", "channels")
+    values = dict(zip(names, text.split(","), strict=False)) if text else {}
+    try:
+        return build(
+            AudioFormatSettings, {name: value if name == "format" else int(value) for name, value in values.items()}
+        )
+    except ValueError:
+        raise SettingsError(f"--audio-format '{text}': give format, rate and channels, as S16LE,16000,1") from None
 
 
 def _push(

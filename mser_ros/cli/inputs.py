@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ..audio.waveform import read_sound_file
-from ..errors import BagError
+from ..errors import AudioError, BagError, MserError
 from ..messages import conversions
+from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
 from ..mocap.readers import read_motion
+from ..settings import AudioFormatSettings
 from ..types import AudioChunk, SkeletonFrame, to_ns
 
-AUDIO = "mser_msgs/msg/AudioFrame"
 SKELETON = "mser_msgs/msg/Skeleton"
 #: Length of the chunks that a sound file is cut into [s].
 _CHUNK_S = 0.064
@@ -28,53 +29,68 @@ class Item:
     log_ns: int
 
 
-def open_bag(path: Path, audio_topic: str, skeleton_topic: str) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+def open_bag(
+    path: Path, audio_topic: str, skeleton_topic: str, audio: AudioFormatSettings | None = None
+) -> tuple[Iterator[Item], int, tuple[str, ...]]:
     """The audio and skeletons of a bag in order of receipt, their number, and notes of what is odd about the bag. Empty
-    names mean the only topic there is.
+    names mean the only topic there is. `audio`: what messages of other packages do not tell of themselves.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
     with Bag(path) as bag:
-        topics = {
-            kind: topic
-            for kind, topic in (
-                (AUDIO, _choose(bag, audio_topic, AUDIO, "--audio-topic")),
-                (SKELETON, _choose(bag, skeleton_topic, SKELETON, "--skeleton-topic")),
+        topics = list(
+            filter(
+                None,
+                (
+                    _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic"),
+                    _choose(bag, skeleton_topic, (SKELETON,), "--skeleton-topic"),
+                ),
             )
-            if topic
-        }
+        )
         if not topics:
             has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
-            raise BagError(f"the bag {path} has no topic of type {AUDIO} or {SKELETON}; it has {has}: record those")
-        count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics.values())
+            raise BagError(f"the bag {path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
+        infos = [name for name, kind in bag.topics.items() if kind == INFO]
+        count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
         notes = bag.notes
 
     def read() -> Iterator[Item]:
         log_ns = 0
+        decoder = AudioDecoder(audio)
         with Bag(path) as opened:
             try:
-                for message in opened.messages(list(topics.values())):
+                for message in opened.messages([*topics, *infos]):
                     log_ns = message.log_ns
-                    yield Item(partial(_load, message), log_ns)
+                    if message.topic not in infos:
+                        yield Item(partial(_load, message, decoder), log_ns)
+                        continue
+                    try:
+                        decoder.tell(message.decode())
+                    except AudioError as error:
+                        yield Item(partial(_fail, error), log_ns)
             except BagError as error:
                 yield Item(partial(_fail, error), log_ns)
 
     return read(), count, notes
 
 
-def _fail(error: BagError) -> AudioChunk:
+def _fail(error: MserError) -> AudioChunk:
     raise error
 
 
-def _load(message: BagMessage) -> AudioChunk | SkeletonFrame:
+def _load(message: BagMessage, decoder: AudioDecoder) -> AudioChunk | SkeletonFrame:
     decoded = message.decode()
-    return conversions.audio_from_msg(decoded) if message.type_name == AUDIO else conversions.skeleton_from_msg(decoded)
+    if message.type_name == SKELETON:
+        return conversions.skeleton_from_msg(decoded)
+    return decoder.decode(message.type_name, decoded)
 
 
-def _choose(bag: Bag, wanted: str, kind: str, option: str) -> str:
+def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
+    """The only topic of one of these types; of several those of the first type count."""
     if wanted:
-        bag.require(wanted, kind)
+        bag.require(wanted, *kinds)
         return wanted
+    kind = next((kind for kind in kinds if kind in bag.topics.values()), "")
     fitting = sorted(name for name, type_name in bag.topics.items() if type_name == kind)
     # A recording of the whole system also holds what the nodes passed on to each other.
     inputs = [name for name in fitting if name.rsplit("/", 1)[-1] not in ("voice", "skeleton")] or fitting

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -213,10 +213,13 @@ class PerceptionNode(LifecycleNode):
         depth: int,
         flow: Flow,
         source: str,
+        others: Sequence[str] = (),
+        kept: bool = False,
     ) -> None:
         """Subscribe to `topic` until the node is deactivated; `callback` runs in the executor and may raise.
 
         `flow` and `source`: what is expected of it, and whom a user is to start or restart where it does not come.
+        `others` and `kept`: as of `InputTopic`.
         """
 
         def receive(message: Any) -> None:
@@ -225,7 +228,8 @@ class PerceptionNode(LifecycleNode):
             except Exception as error:
                 self.fail(error)
 
-        self._inputs.append(InputTopic(self, message_class, topic, receive, depth=depth, flow=flow, source=source))
+        expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
+        self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:

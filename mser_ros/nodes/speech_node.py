@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -11,12 +12,13 @@ from std_msgs.msg import Bool
 from std_srvs.srv import SetBool
 
 from ..messages import conversions
+from ..messages.audio_topics import AUDIO_TYPES, AudioDecoder
 from ..settings import SpeechSettings
 from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent
 from .base import PerceptionNode
 from .run import run_nodes
-from .subscriptions import Flow
+from .subscriptions import Flow, type_name
 
 _AUDIO_DEPTH = 256
 #: Ticks of the watch within `stall_s`.
@@ -24,7 +26,8 @@ _STALL_TICKS = 2
 
 
 class SpeechNode(PerceptionNode):
-    """Subscribes `audio` (AudioFrame of any rate and channels) and `robot_speaking` (Bool: true while the robot does);
+    """Subscribes `audio` (AudioFrame of any rate and channels, or what `AUDIO_TYPES` lists), where ros-drivers'
+    audio_common_msgs is installed `audio_info`, and `robot_speaking` (Bool: true while the robot does);
     publishes `voice` (AudioFrame, 16 kHz mono), `utterance` (Utterance) and `listening` (Bool, kept for late
     subscribers). Service `~/stop_listening` (SetBool): true stops, false goes on; who has stopped stays so through
     'inactive'."""
@@ -39,6 +42,7 @@ class SpeechNode(PerceptionNode):
 
     def setup(self) -> None:
         self._stage = SpeechStage(self.settings, on_failure=self.contain)
+        self._decoder = AudioDecoder(self.settings.audio)
         for _ in self._stage.listen(self._is_listening):
             pass
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
@@ -51,7 +55,20 @@ class SpeechNode(PerceptionNode):
         self._listening.publish(Bool(data=self._is_listening))
         source = "the microphone node or another source"
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
-        self.subscribe(AudioFrame, "audio", self._on_audio, depth=_AUDIO_DEPTH, flow=Flow.STEADY, source=source)
+        self.subscribe(
+            AudioFrame,
+            "audio",
+            self._on_audio,
+            depth=_AUDIO_DEPTH,
+            flow=Flow.STEADY,
+            source=source,
+            others=AUDIO_TYPES[1:],
+        )
+        if (info := _audio_info()) is not None:
+            capture = "the audio_capture node"
+            self.subscribe(
+                info, "audio_info", self._decoder.tell, depth=1, flow=Flow.OPTIONAL, source=capture, kept=True
+            )
         self._watch = self.create_timer(self.settings.stall_s / _STALL_TICKS, self._flush_when_stalled)
 
     def finish(self) -> None:
@@ -69,9 +86,9 @@ class SpeechNode(PerceptionNode):
     def counters(self) -> Mapping[str, Any]:
         return {**self._stage.counters, "recogniser": self._stage.recogniser, "listening": self._is_listening}
 
-    def _on_audio(self, message: AudioFrame) -> None:
+    def _on_audio(self, message: Any) -> None:
         arrival_ns = self.get_clock().now().nanoseconds
-        chunk = conversions.audio_from_msg(message)
+        chunk = self._decoder.decode(type_name(type(message)), message)
         self._silent_ticks = 0
         self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns)))
 
@@ -110,6 +127,15 @@ class SpeechNode(PerceptionNode):
                 self._utterance.publish(conversions.fill(Utterance(), fields, {"words": Word}))
             else:
                 self._voice.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(item)))
+
+
+def _audio_info() -> type | None:
+    """ros-drivers' message, where that package is installed and not the other one of its name."""
+    try:
+        info: type = import_module("audio_common_msgs.msg").AudioInfo
+    except (ImportError, AttributeError):
+        return None
+    return info if hasattr(info(), "sample_format") else None
 
 
 def main() -> int:

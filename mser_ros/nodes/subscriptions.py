@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from importlib import import_module
 from typing import Any
 
 from rclpy.node import Node
@@ -40,11 +41,18 @@ def opening(node: Node, topic: str) -> Iterator[None]:
         ) from None
 
 
+def type_name(message_class: type) -> str:
+    """As ROS calls it: 'std_msgs/msg/Bool'."""
+    return f"{message_class.__module__.split('.')[0]}/msg/{message_class.__name__}"
+
+
 class InputTopic:
     """Listens to a topic reliably, or at best effort where one of its publishers offers no more.
 
-    `check` is to be called once a second: it adapts to publishers that came or went. `source` tells a user who should
-    publish. `clock`: steady seconds, so that a paused or absent simulation clock hides no silence.
+    `check` is to be called once a second: it adapts to publishers that came or went, and where nobody publishes its
+    type takes the first of `others` (such as 'std_msgs/msg/Bool') that somebody does. `source` tells a user who should
+    publish. `kept`: the last message before is wanted as well, which all publishers must offer. `clock`: steady
+    seconds, so that a paused or absent simulation clock hides no silence.
     """
 
     def __init__(
@@ -57,6 +65,8 @@ class InputTopic:
         depth: int,
         flow: Flow,
         source: str,
+        others: Sequence[str] = (),
+        kept: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._node = node
@@ -66,12 +76,14 @@ class InputTopic:
         self._has_announced = False
         self._flow = flow
         self._source = source
+        self._durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         self._clock = clock
         self.topic = topic
         self.received = 0
         self._reliability = ReliabilityPolicy.RELIABLE
         self._subscription = self._subscribe()
-        self._type = f"{message_class.__module__.split('.')[0]}/msg/{message_class.__name__}"
+        self._type = type_name(message_class)
+        self._types = (self._type, *others)
         self._received_s = self._published_s = clock()
         self._was_published = False
 
@@ -84,6 +96,9 @@ class InputTopic:
         Raises `SettingsError` where the topic cannot be opened anew; it then listens as before.
         """
         publishers = self._node.get_publishers_info_by_topic(self._subscription.topic_name)
+        offered_types = {item.topic_type for item in publishers}
+        if self._type not in offered_types and (other := next(filter(offered_types.__contains__, self._types), "")):
+            self._take(other)
         fitting = [item for item in publishers if item.topic_type == self._type]
         if fitting:
             self._was_published, self._published_s = True, self._clock()
@@ -104,9 +119,30 @@ class InputTopic:
         if wrong and not fitting:
             return (
                 f"topic {self._subscription.topic_name} carries {', '.join(wrong)}, but {self._node.get_name()} needs "
-                f"{self._type}: remap '{self.topic}' to a topic of that type"
+                f"{' or '.join(self._types)}: remap '{self.topic}' to a topic of such a type"
             )
         return ""
+
+    def _take(self, name: str) -> None:
+        """Listen to messages of this type from now on."""
+        try:
+            message_class = getattr(import_module(f"{name.partition('/')[0]}.msg"), name.rpartition("/")[2])
+        except (ImportError, AttributeError):
+            raise SettingsError(
+                f"topic {self._subscription.topic_name} carries {name}, which is not installed here: install or build "
+                f"the package {name.partition('/')[0]} and source its workspace"
+            ) from None
+        # A participant of Fast DDS knows a topic by one type at a time.
+        self._node.destroy_subscription(self._subscription)
+        before, self._message_class = self._message_class, message_class
+        try:
+            self._subscription = self._subscribe()
+        except SettingsError:
+            self._message_class = before
+            self._subscription = self._subscribe()
+            raise
+        self._type = name
+        self._node.get_logger().info(f"{self._subscription.topic_name} carries {name}: listening to that")
 
     def _announce_best_effort(self, publishers: list[str]) -> None:
         """Once, however often publishers come and go."""
@@ -133,7 +169,7 @@ class InputTopic:
         return None
 
     def _subscribe(self) -> Any:
-        qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=DurabilityPolicy.VOLATILE)
+        qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=self._durability)
         with opening(self._node, self.topic):
             return self._node.create_subscription(self._message_class, self.topic, self._receive, qos)
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from ros_world import AudioFrame, Bool, SetBool, Utterance, audio_message, demo_values
+from ros_world import AudioFrame, Bool, Int16MultiArray, SetBool, Utterance, World, audio_message, demo_values
 
 from mser_ros.evaluation.predict import words_of
 from mser_ros.messages import conversions
@@ -422,3 +422,27 @@ def test_the_robots_own_voice_is_told_by_a_topic(world, audio):
     ear.node.wait_for(robot_samples=sum(chunk.frames for chunk in audio))
     assert not ear.utterances
     assert not ear.voice
+
+
+def test_audio_of_another_type_is_heard_by_what_the_topic_carries(world, audio, reference):
+    """And of its own type again, where that is published."""
+    ear = Ear(world, audio__sample_rate=RATE)
+    world.peer.destroy_publisher(ear._audio)
+    elsewhere = World()  # a participant knows a topic by one type
+    try:
+        other = elsewhere.publisher(Int16MultiArray, "audio")
+        for chunk in audio:
+            other.publish(Int16MultiArray(data=chunk.samples[:, 0].tolist()))
+        ear.node.wait_to_receive(audio=len(audio))
+    finally:
+        elsewhere.close()
+    world.wait(lambda: ear.utterances, "an utterance")
+    heard = np.concatenate([conversions.audio_from_msg(message).samples for message in ear.voice])
+    given = np.concatenate([chunk.samples for chunk in audio])
+    np.testing.assert_array_equal(heard, given[: len(heard)])
+    ear.node.wait_for(unstamped=len(audio))
+
+    ear._audio = world.publisher(AudioFrame, "audio")
+    before = len(ear.voice)
+    ear._audio.publish(audio_message(audio[0]))
+    world.wait(lambda: len(ear.voice) > before, "audio of the first type")

@@ -1,0 +1,168 @@
+"""Audio as other packages send it: a decoder for each type of message that carries sound.
+
+The two packages named `audio_common_msgs` share names of messages and not their fields, so what a message is is told by
+its fields. Nothing here imports ROS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..audio.waveform import check_rate, deinterleave, to_int16
+from ..errors import AudioError, DependencyError
+from ..settings import AudioFormatSettings
+from ..types import AudioChunk
+from .conversions import audio_from_msg, time_to_ns
+
+#: The type of this package's own nodes.
+FRAME = "mser_msgs/msg/AudioFrame"
+#: Where ros-drivers' capture node tells the format of its AudioData.
+INFO = "audio_common_msgs/msg/AudioInfo"
+
+#: numpy's types of the raw formats, by GStreamer's names.
+_RAW: Mapping[str, str] = {
+    "U8": "u1",
+    "S8": "i1",
+    "S16LE": "<i2",
+    "S16BE": ">i2",
+    "S32LE": "<i4",
+    "S32BE": ">i4",
+    "F32LE": "<f4",
+    "F32BE": ">f4",
+}
+
+
+class AudioDecoder:
+    """Turns the messages of one topic into chunks, in their order.
+
+    `settings`: what a message does not tell of itself. A message without a stamp gives a chunk with stamp 0.
+    """
+
+    def __init__(self, settings: AudioFormatSettings | None = None) -> None:
+        settings = settings or AudioFormatSettings()
+        self._format, self._rate, self._channels = settings.format, settings.sample_rate, settings.channels
+        self._mp3: _Mp3 | None = None
+
+    def decode(self, type_name: str, message: Any) -> AudioChunk:
+        """Raises `AudioError` for a message that holds no sound that can be used."""
+        return _DECODERS[type_name](self, message)
+
+    def tell(self, info: Any) -> None:
+        """What ros-drivers' `AudioInfo` says of the messages that follow. Raises `AudioError` for an unknown format."""
+        if not hasattr(info, "sample_format"):
+            raise AudioError("audio info without sample_format: only that of ros-drivers' audio_common is needed")
+        coded = str(info.coding_format).lower()
+        found = "mp3" if coded == "mp3" else str(info.sample_format).upper()
+        if coded not in ("", "wave", "wav", "raw", "mp3") or (found != "mp3" and found not in _RAW):
+            raise AudioError(f"audio in format '{coded} {found}'"[:200] + ": capture it as wave (S16LE) or mp3")
+        check_rate(info.sample_rate)
+        self._format, self._rate, self._channels = found, int(info.sample_rate), int(info.channels)
+
+    def _bytes(self, data: Any, stamp_ns: int = 0, frame_id: str = "") -> AudioChunk:
+        """Raw or coded bytes as the settings or the info describe them."""
+        content = np.asarray(data, np.uint8).tobytes()
+        if self._format == "mp3":
+            self._mp3 = self._mp3 or _Mp3()
+            samples, rate = self._mp3.decode(content)
+            return AudioChunk(samples, rate or self._rate, stamp_ns, frame_id=frame_id)
+        kind = np.dtype(_RAW[self._format])
+        if len(content) % (kind.itemsize * max(1, self._channels)):
+            raise AudioError(
+                f"audio of {len(content)} bytes does not hold whole frames of {self._format} in {self._channels} "
+                "channels: set audio.format and audio.channels to what the source sends"
+            )
+        return self._chunk(np.frombuffer(content, kind), self._rate, self._channels, stamp_ns, frame_id)
+
+    def _chunk(
+        self, samples: np.ndarray, rate: int, channels: int, stamp_ns: int = 0, frame_id: str = ""
+    ) -> AudioChunk:
+        check_rate(rate)
+        return AudioChunk(deinterleave(_as_int16(samples), channels), int(rate), stamp_ns, frame_id=frame_id)
+
+    def _frame(self, message: Any) -> AudioChunk:
+        return audio_from_msg(message)
+
+    def _array(self, message: Any) -> AudioChunk:
+        """Of an array of frames its second dimension is the channels."""
+        sizes = [int(dim.size) for dim in message.layout.dim]
+        channels = sizes[1] if len(sizes) == 2 else self._channels
+        return self._chunk(np.asarray(message.data, np.int16), self._rate, channels)
+
+    def _data(self, message: Any) -> AudioChunk:
+        if not hasattr(message, "data"):
+            raise AudioError("audio without rate and channels: publish AudioStamped, which has them")
+        return self._bytes(message.data)
+
+    def _data_stamped(self, message: Any) -> AudioChunk:
+        return self._bytes(message.audio.data, time_to_ns(message.header.stamp), str(message.header.frame_id))
+
+    def _typed(self, message: Any, stamp_ns: int = 0, frame_id: str = "") -> AudioChunk:
+        """The one array that is filled."""
+        data, info = message.audio_data, message.info
+        kinds = ("float32", "int32", "int16", "int8", "uint8")
+        arrays = [np.asarray(getattr(data, f"{kind}_data"), kind) for kind in kinds]
+        filled = [array for array in arrays if len(array)]
+        if len(filled) > 1:
+            raise AudioError("audio with samples of two types: fill one of the arrays")
+        samples = filled[0] if filled else np.zeros(0, np.int16)
+        return self._chunk(samples, int(info.rate), int(info.channels), stamp_ns, frame_id)
+
+    def _typed_stamped(self, message: Any) -> AudioChunk:
+        return self._typed(message.audio, time_to_ns(message.header.stamp), str(message.header.frame_id))
+
+
+_DECODERS: Mapping[str, Callable[[AudioDecoder, Any], AudioChunk]] = {
+    FRAME: AudioDecoder._frame,
+    "audio_common_msgs/msg/AudioStamped": AudioDecoder._typed_stamped,
+    "audio_common_msgs/msg/Audio": AudioDecoder._typed,
+    "audio_common_msgs/msg/AudioDataStamped": AudioDecoder._data_stamped,
+    "audio_common_msgs/msg/AudioData": AudioDecoder._data,
+    "std_msgs/msg/Int16MultiArray": AudioDecoder._array,
+}
+#: Types of messages that carry sound, this package's own first.
+AUDIO_TYPES = tuple(_DECODERS)
+
+
+def _as_int16(samples: np.ndarray) -> np.ndarray:
+    """Full scale of any type as that of int16."""
+    kind = samples.dtype
+    if kind.kind == "f":
+        if not np.isfinite(samples).all():
+            raise AudioError("audio with samples that are no numbers: look for the fault in its source")
+        return to_int16(samples)
+    if kind.itemsize == 4:
+        return (samples >> 16).astype(np.int16)
+    if kind.itemsize == 2:
+        return samples.astype(np.int16)
+    centred = samples.astype(np.int16) - (128 if kind.kind == "u" else 0)
+    return (centred << 8).astype(np.int16)
+
+
+class _Mp3:
+    """A stream of MP3, cut anywhere."""
+
+    def __init__(self) -> None:
+        try:
+            import av
+        except ImportError:
+            raise DependencyError(
+                "audio in mp3 needs a package: pip install 'mser_ros[media]' (or av), or capture it as wave"
+            ) from None
+        self._fault = av.FFmpegError
+        self._codec = av.CodecContext.create("mp3", "r")
+
+    def decode(self, content: bytes) -> tuple[np.ndarray, int]:
+        """The samples that are complete now, int16 (frames, channels), and their rate; none, and 0, without any."""
+        try:
+            frames = [frame for packet in self._codec.parse(content) for frame in self._codec.decode(packet)]
+        except self._fault as error:
+            raise AudioError(f"audio that is no mp3 ({error}): set audio.format to what the source sends") from None
+        if not frames:
+            return np.zeros((0, 1), np.int16), 0
+        parts = [frame.to_ndarray() for frame in frames]
+        planes = [part if frame.format.is_planar else part.reshape(-1, len(frame.layout.channels)).T
+                  for part, frame in zip(parts, frames, strict=True)]  # fmt: skip
+        return _as_int16(np.concatenate(planes, axis=1)).T, int(frames[-1].sample_rate)
