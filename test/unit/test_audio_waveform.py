@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from mser_ros.audio.waveform import (
     to_int16,
 )
 from mser_ros.corpora.files import sound_duration_s
-from mser_ros.errors import AudioError
+from mser_ros.errors import AudioError, DependencyError
 from mser_ros.types import SAMPLE_NS
 from mser_ros.types import SAMPLE_RATE as RATE
 
@@ -149,4 +150,55 @@ def test_a_wav_that_its_recorder_did_not_finish_is_read_to_its_end(tmp_path: Pat
     content[4:8] = content[at : at + 4] = bytes(4)
     path.write_bytes(content[: at + 4])
     with pytest.raises(AudioError, match="holds no audio"):
+        read_sound_file(path)
+
+
+# -- the sound of films
+
+
+def write_film(path: Path, wave: np.ndarray | None, rate: int = 48000) -> Path:
+    """A film of a grey picture, with a sound track if there is a wave, floats (frames, channels)."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w") as film:
+        picture = film.add_stream("mpeg4", rate=10)
+        picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"
+        track = None
+        if wave is not None:
+            track = film.add_stream("aac", rate=rate, layout="stereo")
+        for _ in range(10):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 128, np.uint8), format="rgb24")
+            film.mux(picture.encode(frame))
+        film.mux(picture.encode(None))
+        if track is not None and wave is not None:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(wave.T, np.float32), format="fltp", layout="stereo")
+            frame.sample_rate = rate
+            film.mux(track.encode(frame))
+            film.mux(track.encode(None))
+    return path
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv", "mov"])
+def test_the_sound_of_a_film_is_read(tmp_path: Path, ending: str) -> None:
+    time_s = np.arange(48000) / 48000
+    wave = np.stack([np.sin(2 * np.pi * pitch * time_s) * 0.5 for pitch in (440, 660)], axis=1)
+    chunk = read_sound_file(write_film(tmp_path / f"talk.{ending}", wave))
+    assert (chunk.sample_rate, chunk.channels) == (48000, 2)
+    assert abs(chunk.frames - 48000) < 5000
+    for channel, pitch in enumerate((440, 660)):
+        spectrum = np.abs(np.fft.rfft(chunk.samples[12000:36000, channel].astype(float)))
+        assert abs(spectrum.argmax() * 2 - pitch) <= 2
+
+
+def test_a_film_without_sound_and_one_that_is_none_are_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(AudioError, match="has no sound track"):
+        read_sound_file(write_film(tmp_path / "mute.mp4", None))
+    (tmp_path / "none.mp4").write_bytes(b"nothing of the kind" * 100)
+    with pytest.raises(AudioError, match="cannot be read"):
+        read_sound_file(tmp_path / "none.mp4")
+
+
+def test_a_film_where_its_library_is_missing_names_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write_film(tmp_path / "mute.mp4", None)
+    monkeypatch.setitem(sys.modules, "av", None)
+    with pytest.raises(DependencyError, match=r"mser_ros\[media\]"):
         read_sound_file(path)
