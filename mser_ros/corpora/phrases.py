@@ -34,7 +34,7 @@ def read_phrases(path: Path) -> dict[str, list[Phrase]]:
 
     A kind has `templates`, `words` for their slots, a `label` (or `any`, several of which each is right), which a
     template may set for itself, and may have `most`: so many sentences are drawn, from each template alike. The entry
-    `words` at the top level is for all kinds.
+    `words` at the top level is for all kinds. `times` is for who learns from them (see `phrases`).
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -70,9 +70,12 @@ def _fill(template: str, words: Words) -> Iterator[str]:
 
 
 def phrases(folder: Path) -> Corpus:
-    """The sentences that were written for this project (`phrases.yaml`), to learn from and never to be measured on."""
+    """The sentences that were written for this project (`phrases.yaml`), to learn from and never to be measured on: those
+    of a kind that has `times` occur so often."""
     path = folder / phrases_file().name
-    sentences = [phrase for kind in read_phrases(path).values() for phrase in kind]
+    kinds = read_phrases(path)
+    times = {str(kind): entry.get("times", 1) for kind, entry in yaml.safe_load(path.read_text("utf-8")).items()}
+    sentences = [phrase for kind, found in kinds.items() for phrase in found * times[kind]]
     items: list[Item] = []
     for number, phrase in enumerate(sentences):
         (label,) = phrase.labels
