@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .audio.waveform import read_sound_file
+    from .audio.sound_files import read_sound_file
     from .errors import MserError
     from .recognition.bundle import Bundle, load_bundle
     from .recognition.recognizer import EmotionRecognizer
@@ -45,7 +45,7 @@ _HOMES = {
     "SkeletonFrame": "types",
     "Transcript": "types",
     "load_bundle": "recognition.bundle",
-    "read_sound_file": "audio.waveform",
+    "read_sound_file": "audio.sound_files",
 }
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from mser_ros.audio.mixer import ChannelMixer
 from mser_ros.audio.segmenter import Segmenter, Speech, Started
-from mser_ros.audio.waveform import StreamResampler, read_sound_file
+from mser_ros.audio.sound_files import read_sound_file
+from mser_ros.audio.waveform import StreamResampler
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg
 from mser_ros.settings import SegmenterSettings

@@ -1,50 +1,40 @@
-"""`mser annotate`: the live pipeline over a bag or a sound file, without ROS and faster than real time."""
+"""`mser annotate`: recordings through the live pipeline, without ROS and faster than real time."""
 
 from __future__ import annotations
 
-import math
-import shutil
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from ..errors import BagError, DamagedBagError, MserError, SettingsError
-from ..evaluation.timeline import Recording, draw_timeline
-from ..messages import conversions
-from ..messages.bag_files import is_bag
-from ..messages.bag_writer import copy_with_topic
-from ..messages.records import emotion_record, write_csv, write_jsonl
-from ..recognition.bundle import load_bundle
-from ..recognition.recognizer import EmotionRecognizer
-from ..settings import BACKENDS, AudioFormatSettings, SpeechSettings, build
-from ..stages.pipeline import EmotionPipeline
-from ..types import AudioChunk, EmotionEstimate, SkeletonFrame
-from .inputs import open_bag, open_files
+from ..errors import MserError, SettingsError
+from ..settings import BACKENDS, AudioFormatSettings, build
+from .annotation import Annotated, Annotator, Choices, Interrupted
+from .archive import Row, annotate_all, find_recordings, is_recording
+from .inputs import Item
 from .lines import emotion_line
-
-EMOTION = "mser_msgs/msg/Emotion"
-#: No microphone that hears a voice gives peaks below this [dB of full scale].
-_SILENT_DB = -55.0
 
 
 @click.command()
-@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("sources", metavar="INPUT...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--skeleton", type=click.Path(path_type=Path), help="Skeleton file (.npz, .bvh) beside a sound file.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--asr-model", default="", help="Folder of the recogniser's model.")
-@click.option("--audio-topic", default="", help="Audio topic of the bag.  [the only one]")
+@click.option("--audio-topic", default="", help="Audio topic of a bag.  [the only one]")
 @click.option(
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
 )
-@click.option("--skeleton-topic", default="", help="Skeleton topic of the bag.  [the only one of type Skeleton]")
+@click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one of type Skeleton]")
+@click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
+@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Recordings at a time.")
 @click.option("--quiet", is_flag=True, help="Do not print the final emotions.")
 def annotate(
-    source: Path,
+    sources: tuple[Path, ...],
     out: Path,
     skeleton: Path | None,
     bundle: str,
@@ -53,88 +43,95 @@ def annotate(
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
+    resume: bool,
+    workers: int,
     quiet: bool,
 ) -> int:
-    """Estimate the emotions in a bag or a sound file.
+    """Estimate the emotions in bags, sound files and films, one or a whole archive.
 
-    Writes emotions.jsonl (a message a line), emotions.csv (a final estimate a line), timeline.png, and for a bag a copy
-    of it with the topic /emotion added.
+    Of one recording it writes emotions.jsonl (a message a line), emotions.csv (a final estimate a line), timeline.png,
+    and for a bag a copy of it with the topic /emotion added. Of several, or of a folder of them, it does so in a folder
+    for each and writes results.csv, a line for each recording; one that is broken is a line with its reason. Ctrl-C
+    leaves what is done, and --resume goes on from there.
     """
-    console = Console(highlight=False, soft_wrap=True)
-    from_bag = is_bag(source)
-    if from_bag and skeleton:
-        raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
-    copy = out / "annotated"
-    if copy.resolve() in (source.resolve(), *source.resolve().parents):
-        raise BagError(f"the results would overwrite {source}: name another folder with -o")
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
-    speech = build(SpeechSettings, ({"asr.backend": backend} if backend else {}) | {"asr.model_path": asr_model})
-    if from_bag:
-        items, count, notes = open_bag(source, audio_topic, skeleton_topic, _audio_format(audio_format))
-    else:
-        items, count, notes = open_files(source, skeleton)
-    loaded = load_bundle(bundle)
-    pipeline = EmotionPipeline.create(EmotionRecognizer(loaded), speech=speech)
-    recording = Recording()
-    pipeline.on_audio = recording.add
-    found: list[tuple[int, EmotionEstimate]] = []
-    rejected: dict[str, int] = {}
+    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, _audio_format(audio_format))
+    if len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
+        return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
+    if skeleton:
+        raise SettingsError("--skeleton goes with one sound file: annotate the others without it")
+    return _annotate_all(sources, out, choices, workers=workers, resume=resume)
 
-    errors = Console(stderr=True)
-    if loaded.advice:
-        errors.print(loaded.advice, style="yellow", highlight=False, soft_wrap=True)
+
+def _annotate_one(
+    source: Path, out: Path, choices: Choices, *, skeleton: Path | None, resume: bool, quiet: bool
+) -> int:
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    annotator = Annotator(choices)
+    if annotator.bundle.advice:
+        errors.print(annotator.bundle.advice, style="yellow")
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    begun_s = time.monotonic()
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
-        log_ns = 0
-        for item in progress.track(items, total=count, description=source.name):
-            log_ns = item.log_ns
-            try:
-                found += [(log_ns, estimate) for estimate in _push(pipeline, item.load(), log_ns, recording)]
-            except MserError as error:
-                rejected[str(error)] = rejected.get(str(error), 0) + 1
-        found += [(log_ns, estimate) for estimate in pipeline.flush()]
 
-    records = [emotion_record(conversions.emotion_to_fields(estimate)) for _, estimate in found]
-    finals = [record for record in records if record["state"] == "FINAL"]
-    if not finals:
-        raise MserError(_why_nobody(source, recording, rejected))
-    out.mkdir(parents=True, exist_ok=True)
-    write_jsonl(out / "emotions.jsonl", records)
-    write_csv(out / "emotions.csv", records)
-    draw_timeline(records, recording, out / "timeline.png", title=source.name)
-    if from_bag:
-        if (copy / "metadata.yaml").is_file():
-            shutil.rmtree(copy)  # of an earlier run
-        messages = ((conversions.emotion_to_fields(estimate), log_ns) for log_ns, estimate in found)
+        def track(items: Iterable[Item], count: int, name: str) -> Iterable[Item]:
+            return progress.track(items, total=count, description=name)
+
         try:
-            skipped = copy_with_topic(source, copy, topic="/emotion", type_name=EMOTION, messages=messages)
-            rejected |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
-        except DamagedBagError as error:  # what is whole was annotated all the same
-            rejected |= {f"there is no copy of the bag with the emotions: {error}": 1}
-    begin_s = min(record["speech_start"]["sec"] for record in records) if from_bag else 0.0
-    for note in notes:
-        console.print(f"note: {note}", style="yellow")
-    for record in finals if not quiet else ():
-        console.print(emotion_line(record, begin_s=begin_s))
-    for problem, times in rejected.items():
-        console.print(f"dropped {times} x: {problem}", style="yellow")
-    console.print(f"{len(finals)} utterances → {out}", style="bold")
+            found = annotator.annotate(source, out, skeleton=skeleton, resume=resume, track=track)
+        except Interrupted as stopped:
+            progress.stop()
+            errors.print(
+                f"interrupted: the first {stopped.done_s:.0f} s are in {out}; the same call with --resume goes on",
+                style="yellow",
+            )
+            return 130
+    _print(console, found, quiet=quiet)
+    speed = found.seconds / max(time.monotonic() - begun_s, 1e-6)
+    console.print(
+        f"{len(found.finals)} utterances → {out} ({found.seconds:.0f} s, {speed:.0f} × real time)", style="bold"
+    )
     return 0
 
 
-def _why_nobody(source: Path, recording: Recording, rejected: Mapping[str, int]) -> str:
-    """Why no utterance was found, and what helps."""
-    first = next(iter(rejected), "")
-    if not recording.level:
-        if first:
-            return f"nothing in {source} can be used: {first}"
-        return f"there is no audio in {source}: give a recording of a voice, or name its topic by --audio-topic"
-    loudest_db = 20 * math.log10(max(*recording.level.values(), 1e-5))
-    if loudest_db < _SILENT_DB:
-        return f"{source} is silent, {loudest_db:.0f} dB at its loudest: turn the microphone up, or record it again"
-    dropped = f" ({sum(rejected.values())} pieces were dropped: {first})" if first else ""
-    return f"nobody speaks in {source}{dropped}: give a recording of a voice, close to the microphone"
+def _print(console: Console, found: Annotated, *, quiet: bool) -> None:
+    for note in found.notes:
+        console.print(f"note: {note}", style="yellow")
+    for record in found.finals if not quiet else ():
+        console.print(emotion_line(record, begin_s=found.begin_s))
+    for problem, times in found.dropped.items():
+        console.print(f"dropped {times} x: {problem}", style="yellow")
+
+
+def _annotate_all(sources: tuple[Path, ...], out: Path, choices: Choices, *, workers: int, resume: bool) -> int:
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    recordings = find_recordings(sources, without=out)
+    if not recordings:
+        raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")
+    rows: list[Row] = []
+    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    begun_s = time.monotonic()
+    with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
+        task = progress.add_task("recordings", total=len(recordings))
+        try:
+            for row in annotate_all(recordings, out, choices, workers=workers, resume=resume):
+                rows.append(row)
+                progress.advance(task)
+                if row.reason:
+                    errors.print(f"{row.recording}: {row.reason}", style="yellow")
+        except KeyboardInterrupt:
+            progress.stop()
+            errors.print(f"interrupted: what is done is in {out}; the same call with --resume goes on", style="yellow")
+            return 130
+    took_s, heard_s = time.monotonic() - begun_s, sum(row.seconds for row in rows)
+    failed = sum(bool(row.reason) for row in rows)
+    console.print(
+        f"{len(rows)} recordings, {failed} of them without a result, {sum(row.utterances for row in rows)} utterances "
+        f"→ {out / 'results.csv'} ({heard_s:.0f} s, {heard_s / max(took_s, 1e-6):.0f} × real time)",
+        style="bold",
+    )
+    return 1 if failed == len(rows) else 0
 
 
 def _audio_format(text: str) -> AudioFormatSettings:
@@ -146,12 +143,3 @@ def _audio_format(text: str) -> AudioFormatSettings:
         )
     except ValueError:
         raise SettingsError(f"--audio-format '{text}': give format, rate and channels, as S16LE,16000,1") from None
-
-
-def _push(
-    pipeline: EmotionPipeline, data: AudioChunk | SkeletonFrame, log_ns: int, recording: Recording
-) -> Iterator[EmotionEstimate]:
-    if isinstance(data, AudioChunk):
-        return pipeline.push_audio(data, log_ns)
-    recording.add(data)
-    return pipeline.push_skeleton(data)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from ..audio.waveform import read_sound_file
+from ..audio.sound_files import open_sound_file
 from ..errors import AudioError, BagError, MserError
 from ..messages import conversions
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
@@ -103,22 +104,31 @@ def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
 def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, tuple[str, ...]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it: as
     `open_bag`."""
-    chunk = read_sound_file(sound)
-    step = max(1, round(_CHUNK_S * chunk.sample_rate))
-    items = []
-    for first in range(0, chunk.frames, step):
-        stamp_ns = chunk.stamp_ns + to_ns(first / chunk.sample_rate)
-        piece = AudioChunk(chunk.samples[first : first + step], chunk.sample_rate, stamp_ns, first)
-        items.append(Item(partial(_same, piece), piece.end_ns))
-    if skeleton:
-        sequence = read_motion(skeleton)
+    opened = open_sound_file(sound)
+    step = max(1, round(_CHUNK_S * opened.sample_rate))
+    sequence = read_motion(skeleton) if skeleton else None
+
+    def heard() -> Iterator[Item]:
+        first, end_ns = 0, 0
+        try:
+            for block in opened.blocks(step):
+                piece = AudioChunk(block, opened.sample_rate, to_ns(first / opened.sample_rate), first)
+                first, end_ns = first + piece.frames, piece.end_ns
+                yield Item(partial(_same, piece), end_ns)
+        except AudioError as error:  # what was read before it counts
+            yield Item(partial(_fail, error), end_ns)
+
+    def seen() -> Iterator[Item]:
+        if sequence is None:
+            return
         for stamp_ns, positions, confidence in zip(
             sequence.stamps_ns, sequence.positions, sequence.confidence, strict=True
         ):
             frame = SkeletonFrame(int(stamp_ns), sequence.body_id, sequence.layout, positions, confidence)
-            items.append(Item(partial(_same, frame), frame.stamp_ns))
-    items.sort(key=lambda item: item.log_ns)
-    return iter(items), len(items), ()
+            yield Item(partial(_same, frame), frame.stamp_ns)
+
+    count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0)
+    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, ()
 
 
 def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
 from ..audio.mixer import ChannelMixer
-from ..audio.waveform import StreamResampler, read_sound_file, to_float
-from ..errors import AudioError
+from ..audio.sound_files import open_sound_file, read_sound_file
+from ..audio.waveform import StreamResampler, to_float
 from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform
 
 #: Printable characters of Windows-1252 at 0x80 to 0x9f, by the control characters that Latin-1 makes of them.
@@ -55,14 +54,8 @@ def read_sound(path: Path) -> Waveform:
 def sound_duration_s(path: Path) -> float:
     """Length of a sound file from its header, above 0. Raises `AudioError` for a file that is unreadable or silent by
     having no sample."""
-    try:
-        seconds = float(soundfile.info(str(path)).duration)
-        if not seconds:  # a WAV that was not finished has a length all the same
-            chunk = read_sound_file(path)
-            seconds = chunk.frames / chunk.sample_rate
-    except soundfile.SoundFileError as error:
-        raise AudioError(f"'{path}' cannot be read as sound ({error}): restore the file") from None
-    return seconds
+    sound = open_sound_file(path)
+    return sound.frames / sound.sample_rate
 
 
 def sequence_at(positions: np.ndarray, rate_hz: float, layout: str) -> SkeletonSequence:

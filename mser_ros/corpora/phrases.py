@@ -70,8 +70,8 @@ def _fill(template: str, words: Words) -> Iterator[str]:
 
 
 def phrases(folder: Path) -> Corpus:
-    """The sentences that were written for this project (`phrases.yaml`), to learn from and never to be measured on: those
-    of a kind that has `times` occur so often."""
+    """The sentences that were written for this project (`phrases.yaml`), to learn from and never to be measured on:
+    those of a kind that has `times` occur so often."""
     path = folder / phrases_file().name
     kinds = read_phrases(path)
     times = {str(kind): entry.get("times", 1) for kind, entry in yaml.safe_load(path.read_text("utf-8")).items()}

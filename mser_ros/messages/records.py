@@ -39,6 +39,24 @@ def emotion_record(fields: Mapping[str, Any]) -> Record:
     }
 
 
+def emotion_fields(record: Record) -> Record:
+    """The fields of `Emotion` that a record was made of."""
+    return {
+        **record,
+        "state": int(EstimateState[record["state"]]),
+        "abstain_reason": int(AbstainReason[record["abstain_reason"]]),
+        "probabilities": list(record["probabilities"].values()),
+        "evidence": [
+            {
+                **item,
+                "reason": int(AbstainReason[item["reason"]]),
+                "probabilities": list(item["probabilities"].values()),
+            }
+            for item in record["evidence"]
+        ],
+    }
+
+
 def seconds(time: Mapping[str, int]) -> float:
     """A time of a record in seconds."""
     return time["sec"] + time["nanosec"] / NS_PER_S

@@ -70,6 +70,16 @@ class VoiceBaseline:
         self.offset = np.linalg.solve(self._precision, self._sum)
         self.utterances += 1
 
+    def state(self) -> dict[str, Any]:
+        """What was learned, for JSON."""
+        return {"sum": self._sum.tolist(), "precision": self._precision.tolist(), "utterances": self.utterances}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `state` gave."""
+        self._sum, self._precision = np.array(state["sum"]), np.array(state["precision"])
+        self.utterances = int(state["utterances"])
+        self.offset = np.linalg.solve(self._precision, self._sum)
+
 
 class VoiceBaselines:
     """Every voice by its name; '' is the only one where nobody tells them apart."""
@@ -88,6 +98,17 @@ class VoiceBaselines:
         self._voices.move_to_end(voice)
         if len(self._voices) > _VOICES:
             self._voices.popitem(last=False)
+
+    def state(self) -> dict[str, Any]:
+        """What was learned of each voice, for JSON."""
+        return {voice: baseline.state() for voice, baseline in self._voices.items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Know the voices that `state` gave, and no others."""
+        self._voices.clear()
+        for voice, learned in state.items():
+            self._voices[voice] = VoiceBaseline(self._spec)
+            self._voices[voice].restore(learned)
 
     def forget(self, voice: str | None = None) -> None:
         """Forget one voice, or all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -86,6 +87,15 @@ class EmotionRecognizer:
         """Read what may be a whole utterance, so that its estimate costs next to nothing if it is."""
         for reader in self._readers.values():
             reader.read(utterance)
+
+    def learned(self) -> dict[str, Any]:
+        """What was learned of voices, for JSON; empty where nothing is."""
+        return {} if self._baselines is None else self._baselines.state()
+
+    def restore(self, learned: Mapping[str, Any]) -> None:
+        """Know the voices that `learned` gave, and no others."""
+        if self._baselines is not None:
+            self._baselines.restore(learned)
 
     def forget(self, voice: str | None = None) -> None:
         """Forget how one voice sounds, or all of them."""

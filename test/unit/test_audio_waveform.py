@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from mser_ros.audio.sound_files import read_sound_file
 from mser_ros.audio.waveform import (
     StreamResampler,
     check_rate,
     clipped_share,
     deinterleave,
     level_db,
-    read_sound_file,
     to_float,
     to_int16,
 )

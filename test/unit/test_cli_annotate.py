@@ -6,6 +6,8 @@ import contextlib
 import csv
 import io
 import json
+import os
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,8 @@ import pytest
 import soundfile
 from mocap_poses import pose_of
 
+from mser_ros.cli import archive, inputs
+from mser_ros.cli.annotation import Choices
 from mser_ros.cli.main import main
 from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
@@ -167,7 +171,9 @@ def test_the_terminal_shows_a_line_for_each_utterance_and_a_summary(of_the_demo:
         assert record["label"] in line
         assert "final" in line
         assert "STM" in line
-    assert terminal[-1] == f"{len(finals)} utterances → {of_the_demo}"
+    assert re.fullmatch(
+        re.escape(f"{len(finals)} utterances → {of_the_demo} (9 s, ") + r"\d+ × real time\)", terminal[-1]
+    )
 
 
 def write_bag(
@@ -298,7 +304,7 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
     "a text of another name": (lambda tmp, _: (text(tmp / "a.txt"), ()), "cannot be read as sound"),
     "an empty sound": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:0]), ()), "holds no audio"),
     "an empty file": (lambda tmp, _: (empty(tmp / "a.wav"), ()), "cannot be read as sound"),
-    "a folder that is no bag": (lambda tmp, _: (tmp, ()), "holds no .mcap or .db3 file"),
+    "a folder that is no bag": (lambda tmp, _: (tmp, ()), "there is no recording in"),
     "a bag that just began": (lambda tmp, _: (truncated(tmp / "a.mcap", 2_000), ()), "holds no messages"),
     "silence": (lambda tmp, s: (write_sound(tmp / "a.wav", np.zeros_like(s)), ()), "is silent, -100 dB at its loudest"),
     "nobody speaks": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:8000]), ()), "nobody speaks in"),
@@ -428,3 +434,133 @@ def test_a_folder_that_is_no_earlier_result_is_left_alone(
 def empty_folder(path: Path) -> Path:
     path.mkdir(parents=True)
     return path
+
+
+# -- long recordings and many
+
+
+def conversation(speech: np.ndarray, times: int) -> np.ndarray:
+    """The same sentence so often, with silence between."""
+    return np.concatenate([speech, np.zeros(16000, np.int16)] * times)
+
+
+def interrupt_after(monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
+    """Ctrl-C while this piece of the recording is read."""
+    whole = inputs.open_files
+
+    def opened(*arguments: Any) -> Any:
+        items, count, notes = whole(*arguments)
+
+        def until_then() -> Any:
+            for number, item in enumerate(items):
+                if number == pieces:
+                    raise KeyboardInterrupt
+                yield item
+
+        return until_then(), count, notes
+
+    monkeypatch.setattr("mser_ros.cli.annotation.open_files", opened)
+
+
+def told(records: list[dict[str, Any]]) -> list[Any]:
+    return [(record["utterance_id"], record["speech_end"], record["label"], record["transcript"]) for record in records]
+
+
+def test_what_was_interrupted_is_kept_and_gone_on_with_to_the_same_end(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    soundfile.write(tmp_path / "long.wav", conversation(speech, 4), 16000)
+    assert annotate(tmp_path / "long.wav", out=tmp_path / "whole") == 0
+    whole = finals_of(tmp_path / "whole")
+    assert len(whole) == 4
+    for pieces in (150, 330):  # in the silence after the first sentence, in the middle of the fourth
+        with monkeypatch.context() as patch:
+            interrupt_after(patch, pieces)
+            assert annotate(tmp_path / "long.wav", "--resume", out=tmp_path / "parts") == 130
+        assert "--resume goes on" in capsys.readouterr().err
+        kept = finals_of(tmp_path / "parts")
+        assert told(kept) == told(whole[: len(kept)])
+        assert (tmp_path / "parts" / "timeline.png").is_file()
+    assert annotate(tmp_path / "long.wav", "--resume", out=tmp_path / "parts") == 0
+    assert told(finals_of(tmp_path / "parts")) == told(whole)
+    assert {path.name for path in (tmp_path / "parts").iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
+
+
+def test_another_recording_is_not_gone_on_with(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "long.wav", conversation(speech, 2), 16000)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 150)
+        assert annotate(tmp_path / "long.wav", out=tmp_path / "out") == 130
+    soundfile.write(tmp_path / "long.wav", conversation(speech, 3), 16000)
+    assert annotate(tmp_path / "long.wav", "--resume", out=tmp_path / "out") == 0
+    assert len(finals_of(tmp_path / "out")) == 3
+
+
+def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reason(
+    bundle: Path, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "archive"
+    (archive / "deep").mkdir(parents=True)
+    soundfile.write(archive / "one.wav", speech, 16000)
+    soundfile.write(archive / "deep" / "two.flac", conversation(speech, 2), 16000)
+    (archive / "broken.wav").write_bytes(b"RIFF is not enough")
+    (archive / "notes.txt").write_text("no recording")
+    write_bag(archive / "bag", speech)
+    command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
+    assert main([*command, "--workers", "2"]) == 0
+    assert "4 recordings, 1 of them without a result, 4 utterances" in capsys.readouterr().out
+
+    def rows() -> dict[str, dict[str, str]]:
+        with (archive / "out" / "results.csv").open(newline="") as stream:
+            return {str(Path(row["recording"]).relative_to(archive)): row for row in csv.DictReader(stream)}
+
+    first = rows()
+    assert sorted(first) == ["bag", "broken.wav", "deep/two.flac", "one.wav"]
+    assert "cannot be read as sound" in first["broken.wav"]["reason"]
+    assert first["deep/two.flac"]["utterances"] == "2"
+    assert sum(int(first["deep/two.flac"][label]) for label in (*LABELS, "unknown")) == 2
+    assert len(finals_of(archive / "out" / "deep" / "two.flac")) == 2
+    assert (archive / "out" / "bag" / "annotated" / "metadata.yaml").is_file()
+
+    # What is done is not done again; what has changed is.
+    soundfile.write(archive / "one.wav", conversation(speech, 3), 16000)
+    assert main([*command, "--resume"]) == 0
+    again = rows()
+    assert again["one.wav"]["utterances"] == "3"
+    assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"
+
+
+def test_an_archive_without_a_recording_is_one_sentence(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["annotate", str(tmp_path / "empty"), "-o", str(tmp_path / "out"), "--bundle", str(bundle)]) == 1
+    assert "there is no recording in" in capsys.readouterr().err
+
+
+def test_a_process_that_dies_costs_its_recording_alone(bundle: Path, tmp_path: Path, speech: np.ndarray) -> None:
+    for name in ("a", "b", "c"):
+        soundfile.write(tmp_path / f"{name}.wav", speech, 16000)
+    paths = [tmp_path / f"{name}.wav" for name in ("a", "b", "c")]
+    places = {str(path): tmp_path / "out" / path.name for path in paths}
+    # A folder in place of the file to write: stands for what nobody foresaw.
+    choices = Choices(bundle=str(bundle), backend="none")
+    found = {row.recording: row for row in archive._share(paths, places, choices, 2)}
+    assert not any(row.reason for row in found.values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "_annotate", die_of_b)
+        found = {Path(row.recording).name: row for row in archive._share(paths, places, choices, 2)}
+    assert {name: row.reason for name, row in found.items()} == {
+        "a.wav": "",
+        "b.wav": "its process died: is there enough memory?",
+        "c.wav": "",
+    }
+
+
+def die_of_b(path: Path, out: Path) -> archive.Row:
+    if path.name == "b.wav":
+        os._exit(9)
+    return archive.Row(str(path))

@@ -1,0 +1,325 @@
+"""One recording through the live pipeline, without ROS and faster than real time: what `mser annotate` does of each."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from ..asr.registry import choose, create_transcriber
+from ..errors import BagError, DamagedBagError, MserError
+from ..evaluation.timeline import Recording, draw_timeline
+from ..messages import conversions
+from ..messages.bag_files import is_bag
+from ..messages.bag_writer import copy_with_topic
+from ..messages.records import Record, emotion_fields, emotion_record, write_csv
+from ..recognition.bundle import load_bundle
+from ..recognition.recognizer import EmotionRecognizer
+from ..settings import AudioFormatSettings, SpeechSettings, build
+from ..stages.emotion import EmotionStage
+from ..stages.pipeline import EmotionPipeline
+from ..stages.speech import SpeechStage
+from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
+from .inputs import Item, open_bag, open_files
+
+EMOTION = "mser_msgs/msg/Emotion"
+LINES = "emotions.jsonl"
+#: What was found so far, and from where to go on.
+PART, PROGRESS = ".emotions.part", ".progress.json"
+#: No microphone that hears a voice gives peaks below this [dB of full scale].
+_SILENT_DB = -55.0
+#: The voice that makes an utterance begins at most so long before that is decided [s].
+_BEGIN_S = 2.0
+#: How often it is noted how far a recording was worked off [s].
+_NOTE_S = 5.0
+#: Provisional estimates of longer recordings cannot be told apart in a picture [s].
+_SHORT_S = 600.0
+#: Motion before the place where a recording is gone on with, that belongs to what is said there [s].
+_MOTION_S = 10.0
+
+#: Called with the items of a recording and their number; yields them while it shows how far they are worked off.
+Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user chose for all recordings alike. Empty: the default."""
+
+    bundle: str = ""
+    backend: str = ""
+    asr_model: str = ""
+    audio_topic: str = ""
+    skeleton_topic: str = ""
+    audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
+
+    @property
+    def speech(self) -> SpeechSettings:
+        """Raises `SettingsError`."""
+        backend = {"asr.backend": self.backend} if self.backend else {}
+        return build(SpeechSettings, backend | {"asr.model_path": self.asr_model})
+
+
+@dataclass(frozen=True)
+class Annotated:
+    """What came of one recording. `dropped`: sentences, and how often. `seconds`: its length; `begin_s`: the time that
+    its estimates are told from."""
+
+    finals: list[Record]
+    notes: tuple[str, ...]
+    dropped: Mapping[str, int]
+    seconds: float
+    begin_s: float
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, after what was done has been written down. `done_s`: how much of the recording that was."""
+
+    def __init__(self, done_s: float) -> None:
+        super().__init__()
+        self.done_s = done_s
+
+
+class Annotator:
+    """Annotates recordings, one after the other, with models that are loaded once."""
+
+    def __init__(self, choices: Choices) -> None:
+        self.choices = choices
+        self.bundle = load_bundle(choices.bundle)
+        self._recognizer = EmotionRecognizer(self.bundle)
+        self._speech = choices.speech
+        self._transcriber = create_transcriber(self._speech.asr, choose(self._speech.asr))
+
+    def annotate(
+        self, source: Path, out: Path, *, skeleton: Path | None = None, resume: bool = False, track: Track | None = None
+    ) -> Annotated:
+        """Write what `mser annotate` promises into `out`.
+
+        `resume`: go on where an earlier call stopped, if there was one. Raises `MserError` where nothing was found, and
+        `Interrupted`.
+        """
+        from_bag = is_bag(source)
+        if from_bag and skeleton:
+            raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
+        copy = out / "annotated"
+        if copy.resolve() in (source.resolve(), *source.resolve().parents):
+            raise BagError(f"the results would overwrite {source}: name another folder with -o")
+        chosen = self.choices
+        if from_bag:
+            items, count, notes = open_bag(source, chosen.audio_topic, chosen.skeleton_topic, chosen.audio)
+        else:
+            items, count, notes = open_files(source, skeleton)
+        work = _Work(self, source, out, resume=resume)
+        try:
+            work.run(track(items, count, source.name) if track else items)
+        except KeyboardInterrupt:
+            work.finish()
+            raise Interrupted(work.done_s) from None
+        if not work.finals:
+            work.discard()
+            raise MserError(_why_nobody(source, work.recording, work.dropped))
+        work.finish(is_whole=True)
+        if from_bag:
+            self._copy(source, copy, work)
+        begin_s = min(record["speech_start"]["sec"] for record in work.shown) if from_bag else 0.0
+        return Annotated(work.finals, notes, work.dropped, work.seconds, begin_s)
+
+    def pipeline(self) -> EmotionPipeline:
+        """A new one, of the models that are loaded, to which every voice is new."""
+        self._recognizer.forget()
+        self._transcriber.reset()
+        speech = SpeechStage(self._speech, transcriber=self._transcriber)
+        return EmotionPipeline(speech, EmotionStage(self._recognizer))
+
+    def _copy(self, source: Path, copy: Path, work: _Work) -> None:
+        if (copy / "metadata.yaml").is_file():
+            shutil.rmtree(copy)  # of an earlier run
+        try:
+            skipped = copy_with_topic(source, copy, topic="/emotion", type_name=EMOTION, messages=work.messages())
+            work.dropped |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
+        except DamagedBagError as error:  # what is whole was annotated all the same
+            work.dropped |= {f"there is no copy of the bag with the emotions: {error}": 1}
+
+
+class _Work:
+    """One recording: its estimates go to a file as they come; now and then it is noted from where to go on."""
+
+    def __init__(self, annotator: Annotator, source: Path, out: Path, *, resume: bool) -> None:
+        self._annotator, self._source, self._out = annotator, source, out
+        self.finals: list[Record] = []
+        self.shown: list[Record] = []
+        self.dropped: dict[str, int] = {}
+        self.recording = Recording()
+        self._times: list[int] = []  # when the robot would have published each record, on the clock of the bag
+        self._first_ns: int | None = None
+        self._log_ns = 0
+        self._done_ns = 0  # nothing up to here need be looked at again
+        self._open: set[str] = set()
+        self._noted_s = time.monotonic()
+        out.mkdir(parents=True, exist_ok=True)
+        self._is_quiet, self._done_lines, self._utterances = False, 0, 0
+        learned = self._recall() if resume else {}
+        self._lines = (out / PART).open("a" if self._done_ns else "w", encoding="utf-8")
+        self._pipeline = annotator.pipeline()
+        self._pipeline.on_audio = self.recording.add
+        self._pipeline.on_event = self._note_event
+        self._pipeline.emotion.recognizer.restore(learned)
+        self._pipeline.speech.utterances = self._utterances
+
+    @property
+    def seconds(self) -> float:
+        """Of the recording, as far as it was read."""
+        return (self._log_ns - (self._first_ns or 0)) / NS_PER_S
+
+    @property
+    def done_s(self) -> float:
+        return max(0.0, (self._done_ns - (self._first_ns or 0)) / NS_PER_S)
+
+    def run(self, items: Iterable[Item]) -> None:
+        resumes_ns = self._done_ns
+        for item in items:
+            self._log_ns = item.log_ns
+            if self._first_ns is None:
+                self._first_ns = item.log_ns
+            if item.log_ns <= resumes_ns:
+                self._look_at(item, resumes_ns)
+                continue
+            try:
+                data = item.load()
+                if isinstance(data, AudioChunk):
+                    self._take(self._pipeline.push_audio(data, item.log_ns))
+                else:
+                    self.recording.add(data)
+                    self._take(self._pipeline.push_skeleton(data))
+            except MserError as error:
+                self.dropped[str(error)] = self.dropped.get(str(error), 0) + 1
+            self._note_progress()
+        self._take(self._pipeline.flush())
+
+    def _look_at(self, item: Item, resumes_ns: int) -> None:
+        """What was worked off before is drawn; the newest motion belongs to what comes."""
+        with suppress(MserError):
+            data = item.load()
+            self.recording.add(data)
+            if not isinstance(data, AudioChunk) and item.log_ns > resumes_ns - to_ns(_MOTION_S):
+                self._take(self._pipeline.push_skeleton(data))
+
+    def finish(self, *, is_whole: bool = False) -> None:
+        """Write the tables and the picture of what was found."""
+        if not is_whole:
+            self._note_progress(at_once=True)
+        self._lines.close()
+        if is_whole:
+            os.replace(self._out / PART, self._out / LINES)
+            (self._out / PROGRESS).unlink(missing_ok=True)
+        else:
+            shutil.copyfile(self._out / PART, self._out / LINES)
+        if self.finals:
+            write_csv(self._out / "emotions.csv", self.finals)
+            draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._source.name)
+
+    def discard(self) -> None:
+        """Nothing was found: leave nothing that looks like a result."""
+        self._lines.close()
+        for name in (PART, PROGRESS):
+            (self._out / name).unlink(missing_ok=True)
+        if not any(self._out.iterdir()):
+            self._out.rmdir()
+
+    def messages(self) -> Iterator[tuple[Mapping[str, Any], int]]:
+        """The fields of each estimate and its time, read from the file."""
+        with (self._out / LINES).open(encoding="utf-8") as lines:
+            for line, log_ns in zip(lines, self._times, strict=True):
+                yield emotion_fields(json.loads(line)), log_ns
+
+    def _take(self, estimates: Iterator[EmotionEstimate]) -> None:
+        for estimate in estimates:
+            record = emotion_record(conversions.emotion_to_fields(estimate))
+            self._lines.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._keep(record, self._log_ns)
+
+    def _keep(self, record: Record, log_ns: int) -> None:
+        self._times.append(log_ns)
+        if record["state"] == "FINAL":
+            self.finals.append(record)
+        if self.seconds <= _SHORT_S or record["state"] == "FINAL":
+            self.shown.append(record)
+        elif len(self.shown) > len(self.finals):
+            self.shown = list(self.finals)
+
+    def _note_event(self, event: UtteranceEvent) -> None:
+        self._open.add(event.utterance_id)
+        if event.state is UtteranceState.CANCELLED or (
+            event.state is UtteranceState.ENDED and event.transcript.is_final
+        ):
+            self._open.discard(event.utterance_id)
+
+    # -- going on where it stopped
+
+    def _identity(self) -> dict[str, Any]:
+        found = self._source.stat()
+        choices = asdict(replace(self._annotator.choices, bundle=self._annotator.bundle.model_id))
+        return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "choices": choices}
+
+    def _note_progress(self, *, at_once: bool = False) -> None:
+        """Only where nobody is speaking: what is open cannot be gone on with."""
+        if self._open or self._pipeline.emotion.is_waiting:
+            self._is_quiet = False
+        elif not self._is_quiet:
+            self._is_quiet, self._done_ns, self._done_lines = True, self._log_ns, len(self._times)
+            self._utterances = self._pipeline.speech.utterances
+        else:
+            self._done_ns = max(self._done_ns, self._log_ns - to_ns(_BEGIN_S))
+        due = at_once or time.monotonic() - self._noted_s > _NOTE_S
+        if not due or not self._done_ns:
+            return
+        self._noted_s = time.monotonic()
+        self._lines.flush()
+        note = {
+            "of": self._identity(),
+            "done_ns": self._done_ns,
+            "times": self._times[: self._done_lines],
+            "learned": self._pipeline.emotion.recognizer.learned(),
+            "utterances": self._utterances,
+            "dropped": self.dropped,
+        }
+        new = self._out / f"{PROGRESS}.new"
+        new.write_text(json.dumps(note), encoding="utf-8")
+        os.replace(new, self._out / PROGRESS)
+
+    def _recall(self) -> Mapping[str, Any]:
+        """Take up what an earlier call noted; what had been learned of voices. Nothing, if it was of something else."""
+        try:
+            note = json.loads((self._out / PROGRESS).read_text(encoding="utf-8"))
+            with (self._out / PART).open("r+", encoding="utf-8") as file:
+                lines = [file.readline() for _ in note["times"]]
+                if note["of"] != self._identity() or not all(line.endswith("\n") for line in lines):
+                    return {}
+                file.truncate(len("".join(lines).encode()))
+            self._done_ns, self._done_lines = int(note["done_ns"]), len(lines)
+            self.dropped, self._utterances = dict(note["dropped"]), int(note["utterances"])
+            for line, log_ns in zip(lines, note["times"], strict=True):
+                self._keep(json.loads(line), log_ns)
+            return dict(note["learned"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
+
+
+def _why_nobody(source: Path, recording: Recording, dropped: Mapping[str, int]) -> str:
+    """Why no utterance was found, and what helps."""
+    first = next(iter(dropped), "")
+    if not recording.level:
+        if first:
+            return f"nothing in {source} can be used: {first}"
+        return f"there is no audio in {source}: give a recording of a voice, or name its topic by --audio-topic"
+    loudest_db = 20 * math.log10(max(*recording.level.values(), 1e-5))
+    if loudest_db < _SILENT_DB:
+        return f"{source} is silent, {loudest_db:.0f} dB at its loudest: turn the microphone up, or record it again"
+    lost = f" ({sum(dropped.values())} pieces were dropped: {first})" if first else ""
+    return f"nobody speaks in {source}{lost}: give a recording of a voice, close to the microphone"

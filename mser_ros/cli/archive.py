@@ -1,0 +1,208 @@
+"""Many recordings: found in folders, shared among processes, told of in one table."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from ..audio.sound_files import FILMS
+from ..errors import MserError
+from ..labels import LABELS, UNKNOWN
+from ..messages.bag_files import is_bag
+from .annotation import Annotator, Choices, Interrupted
+
+TABLE = "results.csv"
+#: The reason of a recording that is gone on with next time.
+_INTERRUPTED = "interrupted"
+#: Endings of the files of bags.
+_BAGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+#: Endings of sound files.
+_SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", *FILMS)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One recording in the table. `reason`: why there is no result; '' where there is. `labels`: final estimates by
+    label, 'unknown' among them."""
+
+    recording: str
+    reason: str = ""
+    seconds: float = 0.0
+    utterances: int = 0
+    labels: dict[str, int] = field(default_factory=dict)
+    dropped: int = 0
+    took_s: float = 0.0
+    version: str = ""
+
+    def cells(self) -> dict[str, object]:
+        """As the table holds them."""
+        values = asdict(self) | {"seconds": f"{self.seconds:.2f}", "took_s": f"{self.took_s:.2f}"}
+        labels = values.pop("labels")
+        return values | {name: labels.get(name, 0) for name in (*LABELS, UNKNOWN)}
+
+
+def is_recording(path: Path) -> bool:
+    """Whether this is one recording: the folder of a bag, or a file that may be one."""
+    if not path.is_dir():
+        return path.is_file()
+    names = [item.name for item in path.iterdir()]
+    return is_bag(path) and any(name == "metadata.yaml" or name.endswith(_BAGS) for name in names)
+
+
+def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
+    """Every bag, sound file and film that is named or lies in a folder that is, in order; not those in `without`."""
+    found: dict[Path, None] = {}
+    for source in sources:
+        if is_recording(source) or not source.is_dir():
+            found[source] = None
+            continue
+        for folder, folders, files in os.walk(source):
+            here = Path(folder)
+            if here.resolve() == without.resolve():
+                folders.clear()
+                continue
+            bags = sorted(name for name in folders if is_recording(here / name))
+            folders[:] = sorted(set(folders) - set(bags))
+            sounds = [name for name in files if name.lower().endswith((*_SOUNDS, *_BAGS))]
+            found |= dict.fromkeys(here / name for name in sorted([*bags, *sounds]))
+    return list(found)
+
+
+def annotate_all(
+    recordings: Sequence[Path], out: Path, choices: Choices, *, workers: int = 1, resume: bool = False
+) -> Iterator[Row]:
+    """The row of each recording, as it is done; the table is written after each. What `results.csv` tells of already
+    comes first if `resume`. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
+    Annotator(choices)  # what is wrong with it is better told once than of each recording
+    out.mkdir(parents=True, exist_ok=True)
+    base = Path(os.path.commonpath([path.resolve().parent for path in recordings]))
+    places = {str(path): out / path.resolve().relative_to(base) for path in recordings}
+    done = _read_table(out / TABLE) if resume else {}
+    rows = [row for path in recordings if (row := done.get(str(path))) and row.version == _version(path, choices)]
+    yield from rows
+    known = {row.recording for row in rows}
+    for row in _share([path for path in recordings if str(path) not in known], places, choices, workers):
+        rows.append(row)
+        _write_table(out / TABLE, rows)
+        yield row
+    _write_table(out / TABLE, rows)
+
+
+def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices, workers: int) -> Iterator[Row]:
+    """Share recordings among processes. One that takes its process with it is tried again alone, then given up."""
+    left = list(recordings)
+    for alone in (False, True):
+        groups = [[path] for path in left] if alone else [left]
+        left = []
+        for group in groups:
+            with _pool(1 if alone else workers, choices) as pool:
+                futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
+                try:
+                    for future in as_completed(futures):
+                        path = futures[future]
+                        row = _row_of(future, path)
+                        if row is None and not alone:
+                            left.append(path)
+                        else:
+                            row = row or Row(str(path), "its process died: is there enough memory?")
+                            is_done = row.reason != _INTERRUPTED
+                            yield replace(row, version=_version(path, choices) if is_done else "")
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+        if not left:
+            return
+
+
+def _pool(workers: int, choices: Choices) -> ProcessPoolExecutor:
+    # Nothing of this process, such as its threads, is to be copied.
+    spawning = multiprocessing.get_context("spawn")
+    return ProcessPoolExecutor(workers, mp_context=spawning, initializer=_begin, initargs=(choices,))
+
+
+def _row_of(future: Future[Row], path: Path) -> Row | None:
+    """None where the process has died."""
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
+    except Exception as error:
+        return Row(str(path), f"a bug, report it: {type(error).__name__}: {error}")
+
+
+# -- in the processes
+
+_annotator: Annotator | None = None
+
+
+def _begin(choices: Choices) -> None:
+    global _annotator
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _annotator = Annotator(choices)
+
+
+def _annotate(path: Path, out: Path) -> Row:
+    assert _annotator is not None
+    begun_s = time.monotonic()
+    try:
+        found = _annotator.annotate(path, out, resume=True)
+    except MserError as error:
+        return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
+    except Interrupted:
+        return Row(str(path), _INTERRUPTED)
+    labels: dict[str, int] = {}
+    for record in found.finals:
+        labels[record["label"]] = labels.get(record["label"], 0) + 1
+    took_s, dropped = time.monotonic() - begun_s, sum(found.dropped.values())
+    return Row(str(path), "", found.seconds, len(found.finals), labels, dropped, took_s)
+
+
+# -- the table
+
+
+def _version(path: Path, choices: Choices) -> str:
+    """What tells a recording from another one at its place, and how it was annotated from other ways."""
+    try:
+        files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
+        found = [item.stat() for item in files]
+    except OSError:
+        return "missing"
+    how = hashlib.sha256(repr(choices).encode()).hexdigest()[:8]
+    return f"{sum(item.st_size for item in found)}-{max((item.st_mtime_ns for item in found), default=0)}-{how}"
+
+
+def _write_table(path: Path, rows: Sequence[Row]) -> None:
+    part = path.with_suffix(".part")
+    with part.open("w", encoding="utf-8", newline="") as stream:
+        writer = csv.DictWriter(stream, list(Row("").cells()))
+        writer.writeheader()
+        writer.writerows(row.cells() for row in sorted(rows, key=lambda row: row.recording))
+    os.replace(part, path)
+
+
+def _read_table(path: Path) -> dict[str, Row]:
+    """The rows of an earlier call, by recording; none where there is no table of ours."""
+    kinds = {"seconds": float, "took_s": float, "utterances": int, "dropped": int}
+    found = {}
+    try:
+        with path.open(encoding="utf-8", newline="") as stream:
+            for cells in csv.DictReader(stream):
+                values = {
+                    item.name: kinds.get(item.name, str)(cells[item.name])
+                    for item in fields(Row)
+                    if item.name != "labels"
+                }
+                labels = {name: int(cells[name]) for name in (*LABELS, UNKNOWN) if int(cells[name])}
+                found[values["recording"]] = Row(**values, labels=labels)
+    except (OSError, KeyError, ValueError, TypeError):
+        return {}
+    return found
