@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models demo test check lint bundle papers bench clean
+.PHONY: help setup setup-dev models demo test check lint bundle papers fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -93,6 +93,10 @@ papers: setup-dev ## train stand-ins of both papers on the synthetic corpus (two
 	@$(BIN)/mser train pseudo_a_fusion "model.streams.mocap.kind=''" --run runs/pseudo_a_fusion_speech_text
 	@$(BIN)/mser train pseudo_a_fusion "model.streams.speech.kind=''" --run runs/pseudo_a_fusion_text_mocap
 	@$(BIN)/mser report runs/pseudo_* -o docs/pseudo_multimodal.md
+
+# SEED: of the damage. What was not read well is kept in fuzz_found.
+fuzz: setup-dev ## give files that are damaged at random to every reader, for ten minutes
+	$(BIN)/python test/fuzz.py $(if $(SEED),--seed $(SEED))
 
 bench: setup ## measure latency, idle load and memory of the live nodes
 	$(BIN)/mser bench

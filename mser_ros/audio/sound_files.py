@@ -69,8 +69,8 @@ def read_sound_file(path: Path | str) -> AudioChunk:
 def _read_blocks(path: Path, size: int) -> Iterator[np.ndarray]:
     try:
         with soundfile.SoundFile(_finished(path)) as file:
-            # As int16, soundfile would not scale files that hold floats.
-            for block in file.blocks(size, dtype="float32", always_2d=True):
+            # As int16, soundfile would not scale files that hold floats. Its own loop trusts the length in the header.
+            while len(block := file.read(size, dtype="float32", always_2d=True)):
                 yield to_int16(np.nan_to_num(block))
     except soundfile.SoundFileError as error:
         raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None

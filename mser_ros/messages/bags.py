@@ -29,6 +29,7 @@ from .bag_files import BagFiles, zstd
 _ZSTD = b"\x28\xb5\x2f\xfd"
 #: What the library raises on bags that were damaged: its own errors, and those of the formats inside.
 _DAMAGE = (
+    SyntaxError,  # the library makes code of the definitions that a bag holds
     AnyReaderError,
     ReaderError,
     SerdeError,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,6 +14,12 @@ from ..errors import SkeletonError
 from ..types import NS_PER_S, SkeletonSequence
 from .bvh import read_bvh
 from .layouts import Layout, check_confidence, get_layout, known_layouts
+
+#: What numpy and zipfile raise for an npz that is damaged; a header that is cut is a SyntaxError of a kind.
+_DAMAGE = (
+    OSError, EOFError, ValueError, SyntaxError, tokenize.TokenError, NotImplementedError, OverflowError, MemoryError,
+    zipfile.BadZipFile, zlib.error, RuntimeError,
+)  # fmt: skip
 
 
 def read_motion(
@@ -61,7 +69,7 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
     try:
         with np.load(path, allow_pickle=False) as archive:
             data = {key: archive[key] for key in archive.files if key in _NPZ_KEYS}
-    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
     if "joints" not in data:
         raise SkeletonError(f"{path} has no array 'joints': store positions of shape (frames, joints, 2 or 3) under it")
