@@ -14,9 +14,23 @@ from ..errors import DependencyError, SettingsError
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
+@click.option(
+    "--add",
+    multiple=True,
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    help="Recordings of your own, with a manifest.tsv, that are learned from as well.",
+)
 @click.option("--print", "shows", is_flag=True, help="Print all settings, bases and overrides resolved; train nothing.")
 @click.option("--run", type=click.Path(path_type=Path, file_okay=False), help="Run folder; runs/NAME if not given.")
-def train(config: str, overrides: tuple[str, ...], data: tuple[str, ...], shows: bool, run: Path | None) -> None:
+def train(
+    config: str,
+    overrides: tuple[str, ...],
+    data: tuple[str, ...],
+    add: tuple[Path, ...],
+    shows: bool,
+    run: Path | None,
+) -> None:
     """Train CONFIG, the name or the file of an experiment (see config/train), over its folds, then on everybody.
 
     A run that was interrupted goes on where it stopped when the same command is given again.
@@ -31,7 +45,7 @@ def train(config: str, overrides: tuple[str, ...], data: tuple[str, ...], shows:
         folders[name] = place
     from ..training.config.files import check_encoders, config_tree, load_config
 
-    experiment = load_config(config, overrides=overrides, data=folders)
+    experiment = load_config(config, overrides=overrides, data=folders, add=add)
     if shows:
         click.echo(yaml.safe_dump(config_tree(experiment), sort_keys=False, allow_unicode=True), nl=False)
         return

@@ -147,3 +147,18 @@ def test_runs_and_models_are_named_without_the_folders_of_this_machine() -> None
 
 def test_an_experiment_of_another_name_is_not_told_from_one_that_ships() -> None:
     assert overrides_of(load_config("ours", overrides=["name=mine"])) is None
+
+
+def test_recordings_of_ones_own_are_learned_from_as_well(tmp_path: Path) -> None:
+    own = tmp_path / "household"
+    own.mkdir()
+    plain, more = load_config("default_speech"), load_config("default_speech", add=[own])
+    assert more.name == "default_speech_with_household"
+    assert more.corpora[:-1] == plain.corpora
+    added = more.corpora[-1]
+    assert (added.name, added.path, added.test) == ("household", str(own), True)
+    assert added.repeat > 1
+    assert not load_config("default_words", add=[own]).corpora[-1].test, "its test set is the corpus' own"
+    (tmp_path / "nemo").mkdir()
+    with pytest.raises(SettingsError, match="two corpora are called 'nemo'"):
+        load_config("default_speech", add=[tmp_path / "nemo"])

@@ -20,6 +20,8 @@ from .settings import CorpusConfig, ExperimentConfig
 
 #: The resolved settings of a run, in its folder.
 CONFIG = "config.yaml"
+#: How often a household's own recordings are seen where others' are seen once: they are few.
+OWN_REPEAT = 5
 #: That of libyaml reads ten times as fast, and a name is looked up in the files of all experiments.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: The encoders that read each modality.
@@ -27,10 +29,15 @@ _KINDS = {"speech": ("log_mel", "pretrained", "whisper"), "text": ("pretrained",
 
 
 def load_config(
-    source: Path | str, *, overrides: Sequence[str] = (), data: Mapping[str, str] | None = None
+    source: Path | str,
+    *,
+    overrides: Sequence[str] = (),
+    data: Mapping[str, str] | None = None,
+    add: Sequence[Path] = (),
 ) -> ExperimentConfig:
     """Read an experiment. `source`: a file, or the `name` of one that ships in `config/train`. `overrides`:
-    `dotted.key=value`, values in YAML. `data`: folders of corpora by name.
+    `dotted.key=value`, values in YAML. `data`: folders of corpora by name. `add`: folders of recordings of one's own
+    that are learned from as well; the experiment is then named after them, too.
 
     A file may name others as its `base`, relative to its own folder: what it does not say is as in the last of them
     that says it. Raises `SettingsError`: unreadable file, unknown key or corpus, wrong type, value out of range,
@@ -51,7 +58,25 @@ def load_config(
     corpora = tuple(
         dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
     )
-    return dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
+    config = dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
+    return _with_own(config, add) if add else config
+
+
+def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentConfig:
+    own = [
+        CorpusConfig(
+            folder.resolve().name, str(folder.resolve()), repeat=OWN_REPEAT, test=config.folds.scheme == "people"
+        )
+        for folder in folders
+    ]
+    names = [corpus.name for corpus in (*config.corpora, *own)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise SettingsError(f"two corpora are called '{twice[0]}': rename the folder that is added")
+    return dataclasses.replace(
+        config,
+        name="_with_".join([config.name, *(corpus.name for corpus in own)]),
+        corpora=(*config.corpora, *own),
+    )
 
 
 def find_config(source: Path | str) -> Path:

@@ -112,7 +112,7 @@ def measure(trial: Trial, prior: np.ndarray) -> dict[str, Any]:
 def figures(scores: Any) -> dict[str, Any]:
     """What the manifest keeps of an evaluation."""
     flat = scores.as_json()
-    kept = {name: flat[name] for name in ("n", "ua", "wa", "macro_f1", "ece", "recall")}
+    kept = {name: flat[name] for name in ("n", "ua", "wa", "accuracy_at_70", "macro_f1", "ece", "recall")}
     return {**kept, "intervals": {name: flat["intervals"][name] for name in ("ua", "wa", "ece")}}
 
 
