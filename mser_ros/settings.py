@@ -195,6 +195,8 @@ class MicrophoneSettings:
     sample_rate: int = setting(SAMPLE_RATE, "Rate to open; 0: the device's own", unit="Hz", low=0, high=192000)
     block_s: float = setting(0.064, "Length of a block", unit="s", low=0.01, high=1)
     frame_id: str = setting("microphone", "TF frame of the microphone")
+    file: str = setting("", "A sound file or film that is played in place of a device; empty: none")
+    loop: bool = setting(False, "The file begins anew at its end")
 
 
 #: Settings of each node by its name, in the order in which data flows.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from itertools import pairwise
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import soundfile
 from ros_world import T0, AudioFrame
 
 from mser_ros.messages import conversions
@@ -146,14 +148,68 @@ def test_without_portaudio_it_is_told_what_to_install_and_what_to_do_then(world,
 def test_a_microphone_that_is_unplugged_is_one_sentence(world, sound):
     tested = world.node("microphone")
     assert tested.state == "active"
+    devices, sound.devices = sound.devices, []
     sound.unplug()
-    tested.wait_for_problem("0 'Array' is gone", "deactivate and activate")
+    tested.wait_for_problem("0 'Array' is gone", "plug it in again")
     assert tested.deactivate()
+    sound.devices = devices
     assert tested.activate()
+
+
+def test_a_microphone_that_is_plugged_in_again_is_heard_again(world, sound, monkeypatch):
+    monkeypatch.setattr("mser_ros.nodes.microphone_node._SOON_S", 0.01)
+    heard = world.listen(AudioFrame, "audio")
+    tested = world.node("microphone", use_sim_time=True)
+    world.wait_for_outputs(tested, "audio")
+    world.set_clock(T0, tested)
+    devices, sound.devices = sound.devices, []
+    sound.unplug()
+    tested.wait_for_problem("0 'Array' is gone")
+    assert tested.value("level") == "2"
+    lost, sound.devices = sound.stream, devices
+    world.wait(lambda: sound.stream is not lost, "that it is opened again")
+    tested.wait_for(reconnects=1)
+    world.wait(lambda: tested.problem == "", "that nothing is wrong any more")
+    sound.deliver(np.ones((1024, 1), np.int16))
+    world.wait(lambda: len(heard) == 1, "a block")
+    assert tested.deactivate()
+
+
+def test_a_node_whose_microphone_is_gone_ends_all_the_same(world, sound):
+    tested = world.node("microphone")
+    sound.devices = []
+    sound.unplug()
+    tested.wait_for_problem("0 'Array' is gone")
+    assert tested.deactivate()
+    assert tested.cleanup()
+
+
+def test_a_file_is_played_as_a_microphone(world, tmp_path):
+    samples = (np.arange(8000) % 3000).astype(np.int16)
+    soundfile.write(tmp_path / "talk.wav", samples, 16000)
+    heard = world.listen(AudioFrame, "audio")
+    tested = world.node("microphone", file=str(tmp_path / "talk.wav"), frame_id="ear", autostart=False)
+    assert tested.configure()
+    world.wait_for_outputs(tested, "audio")
+    assert tested.activate()
+    world.wait(lambda: sum(message.samples.__len__() for message in heard) == len(samples), "the whole file")
+    chunks = [conversions.audio_from_msg(message) for message in heard]
+    np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in chunks])[:, 0], samples)
+    for before, after in pairwise(chunks):
+        assert (after.first_sample, after.stamp_ns) == (before.first_sample + before.frames, before.end_ns)
+    assert tested.state == "active", "silence follows"
+    assert tested.deactivate()
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence(world, tmp_path):
+    tested = world.node("microphone", file=str(tmp_path / "nowhere.wav"))
+    tested.wait_for_problem("there is no sound file")
+    assert tested.state == "inactive"
 
 
 def test_a_device_that_portaudio_gives_up_is_gone(world, sound):
     tested = world.node("microphone")
+    sound.devices = []
     sound.give_up()
     tested.wait_for_problem("0 'Array' is gone", "plug it in")
     assert (tested.state, tested.value("level"), tested.value("bugs")) == ("active", "2", "0")
