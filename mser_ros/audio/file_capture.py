@@ -26,15 +26,10 @@ class FileCapture:
         self._now_ns = now_ns
         self._closed = threading.Event()
 
-    @property
-    def active(self) -> bool:
-        """False once it is closed; the end of the file is silence."""
-        return not self._closed.is_set()
-
     def __iter__(self) -> Iterator[AudioChunk]:
         size = max(1, round(self._settings.block_s * self.sample_rate))
         started_ns, started_s, first = self._now_ns(), time.monotonic(), 0
-        while self.active:
+        while not self._closed.is_set():
             for block in self._sound.blocks(size):
                 # A block is there once it has been said.
                 end_s = (first + len(block)) / self.sample_rate
@@ -44,7 +39,7 @@ class FileCapture:
                 yield AudioChunk(block, self.sample_rate, stamp_ns, first, frame_id=self._settings.frame_id)
                 first += len(block)
             if not self._settings.loop:
-                self._closed.wait()
+                return
 
     def close(self) -> None:
         self._closed.set()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from rich.console import Console
 
@@ -17,13 +19,15 @@ from .lines import LEGEND, emotion_line
 
 @click.command()
 @click.option("--device", default="", help="Microphone, by its number or a part of its name.  [the system's default]")
+@click.option("--file", default="", help="Play this sound file or film in place of a device.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--seconds", "length_s", type=click.FloatRange(min=0), help="Stop after this time.  [at Ctrl-C]")
-def live(device: str, bundle: str, backend: str | None, length_s: float | None) -> int:
+def live(device: str, file: str, bundle: str, backend: str | None, length_s: float | None) -> int:
     """Listen to a microphone and print every emotion that the nodes publish, until Ctrl-C."""
     console = Console(highlight=False, soft_wrap=True)
-    chosen = find_device(device, list_devices())
+    chosen = None if file else find_device(device, list_devices())
+    source = f"file '{file}'" if chosen is None else str(chosen)
     isolate()
     shown: list[Record] = []
 
@@ -34,13 +38,14 @@ def live(device: str, bundle: str, backend: str | None, length_s: float | None) 
             shown.append(record)
         console.print(emotion_line(record, begin_s=seconds(shown[0]["speech_start"])))
 
-    parameters: dict[str, object] = {"microphone:device": str(chosen.number)}
+    parameters: dict[str, object] = {"microphone:file": str(Path(file).absolute())} if file else {}
+    parameters |= {"microphone:device": str(chosen.number)} if chosen else {}
     parameters |= ({"emotion:bundle": bundle} if bundle else {}) | ({"speech:asr.backend": backend} if backend else {})
     names = ("microphone", *NODES)
     console.print(f"Starting {', '.join(names)} as processes of their own ...", style="dim")
     with NodeProcesses(names, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
-        console.print(f"Speak to {chosen.name}. Ctrl-C ends it.", style="bold")
+        console.print(f"Listening to {source}. Ctrl-C ends it.", style="bold")
         try:
             session.wait(lambda: bool(nodes.ended()), length_s or float("inf"))
         except KeyboardInterrupt:

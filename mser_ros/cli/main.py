@@ -15,6 +15,7 @@ from ..errors import MserError, not_installed
 COMMANDS = {
     "demo": ("demo", "Replay a recorded person through the live nodes and watch the emotions."),
     "live": ("live", "Listen to this machine's microphone and watch the emotions."),
+    "mic": ("mic", "Show the microphones, a level meter, and the words that are read."),
     "run": ("run", "Run all nodes in one process, for machines without ros2 launch."),
     "annotate": ("annotate", "Estimate the emotions in a bag or a sound file, without ROS."),
     "doctor": ("doctor", "Tell what is installed, what is missing and how to mend it."),

@@ -74,6 +74,9 @@ class MicrophoneNode(PerceptionNode):
 
     def _find_again(self, lost: MicrophoneCapture | FileCapture) -> MicrophoneCapture | FileCapture | None:
         """The device that is gone, once it is back; None where the node ends before."""
+        if isinstance(lost, FileCapture) and not self._ended.is_set():
+            self.get_logger().info(f"{lost.device} is over")
+            return None
         if self._ended.is_set():
             return None
         gone = f"microphone {lost.device} is gone: plug it in again, it is looked for"

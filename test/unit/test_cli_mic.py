@@ -1,0 +1,71 @@
+"""`mser mic`: devices, levels and words in the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from mser_ros.cli.main import main
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import audio_from_msg
+
+DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first five seconds of the demo, in which one sentence is said."""
+    with Bag(DEMO) as bag:
+        chunks = [audio_from_msg(message.decode()) for message in bag.messages(["/audio"])]
+    path = tmp_path_factory.mktemp("talk") / "talk.wav"
+    soundfile.write(path, np.concatenate([chunk.samples[:, 0] for chunk in chunks])[: 5 * 16000], 16000)
+    return path
+
+
+def test_a_file_is_heard_in_its_own_time_and_the_utterance_is_told(
+    talk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mic", "--file", str(talk), "--asr", "none"]) == 0
+    told = capsys.readouterr().out
+    assert "words are read by none: asked for" in told
+    assert "speaks" in told
+    assert "quiet" in told
+    assert "s: (no words)" in told
+    assert "1 utterances, at most -" in told
+
+
+def test_it_stops_when_asked(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mic", "--file", str(talk), "--asr", "none", "--seconds", "0.3"]) == 0
+    assert "0 utterances" in capsys.readouterr().out
+
+
+def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    devices = [
+        {"name": "Array", "max_input_channels": 4, "default_samplerate": 48000.0},
+        {"name": "Speaker", "max_input_channels": 0, "default_samplerate": 48000.0},
+    ]
+    system = SimpleNamespace(
+        _terminate=lambda: None,
+        _initialize=lambda: None,
+        query_devices=lambda: devices,
+        default=SimpleNamespace(device=[0, 1]),
+        PortAudioError=OSError,
+    )
+    monkeypatch.setitem(sys.modules, "sounddevice", system)
+    assert main(["mic", "--list"]) == 0
+    told = capsys.readouterr().out
+    assert "Array" in told
+    assert "default" in told
+    assert "Speaker" not in told
+    assert main(["mic", "--device", "Violin"]) == 1
+    assert "no microphone 'Violin'" in capsys.readouterr().err
+
+
+def test_a_missing_file_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mic", "--file", "/nowhere.wav", "--asr", "none"]) == 1
+    assert "there is no sound file" in capsys.readouterr().err
