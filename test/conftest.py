@@ -24,6 +24,8 @@ settings.load_profile("reproducible")
 if TYPE_CHECKING:
     from ros_world import World
 
+    from mser_ros.recognition.bundle import Bundle
+
 # ROS reads these when it is first loaded: tests talk to nobody outside this machine and leave no logs at home.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_log_{os.getuid()}")
@@ -55,6 +57,18 @@ def whisper_base() -> Path:
     if found is None:
         pytest.skip("the model whisper-base is missing: call 'mser models get whisper-base'")
     return found
+
+
+@pytest.fixture
+def whole_bundle(monkeypatch: pytest.MonkeyPatch) -> Bundle:
+    """The default bundle with its real model of words; tests that need it are skipped where it cannot be had."""
+    from mser_ros.recognition.bundle import load_bundle
+
+    monkeypatch.setenv("MSER_MODELS", _MODELS)
+    bundle = load_bundle()
+    if bundle.lacks:
+        pytest.skip(f"a model is missing: call 'mser models get {bundle.lacks}'")
+    return bundle
 
 
 @pytest.fixture

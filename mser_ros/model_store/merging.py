@@ -70,6 +70,7 @@ def write_recipe(path: Path, factors: Mapping[str, np.ndarray], parts: Sequence[
 
     metadata = {_PARTS: json.dumps([asdict(part) for part in parts])}
     save_file({name: np.ascontiguousarray(value) for name, value in factors.items()}, path, metadata)
+    path.chmod(0o644)  # for whoever installs it, and not for its writer alone
 
 
 def write_weights(base: Path, recipe: Path, target: Path, progress: Progress) -> None:

@@ -95,7 +95,7 @@ def export_bundle(
             "decision": decision,
         }
         if poorer:
-            instead = [run for run in runs if run.modality != poorer.modality] + [poorer]
+            instead = [poorer if run.modality == poorer.modality else run for run in runs]
             manifest["fallback"] = _fallback(poorer, instead, manifest, folder, int8=int8, log=log)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
