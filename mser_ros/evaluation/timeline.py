@@ -80,7 +80,7 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
 
     _draw_voice(voice, finals, recording, begin_s, letters_per_s)
     _draw_classes(classes, records, labels, begin_s)
-    _draw_modalities(modalities, finals, recording, begin_s)
+    _draw_modalities(modalities, finals, recording, begin_s, letters_per_s)
     voice.set_title(_plain(textwrap.shorten(title, 100)), loc="left", fontsize=11)
     modalities.set_xlabel("time [s]")
     modalities.set_xlim(0, max(end_s - begin_s, 1.0))
@@ -165,7 +165,9 @@ def _draw_classes(axes: Any, records: Sequence[Mapping[str, Any]], labels: Seque
     axes.set_ylabel("probability\n(dark edge: final)")
 
 
-def _draw_modalities(axes: Any, finals: Sequence[Mapping[str, Any]], recording: Recording, begin_s: float) -> None:
+def _draw_modalities(
+    axes: Any, finals: Sequence[Mapping[str, Any]], recording: Recording, begin_s: float, letters_per_s: float
+) -> None:
     names = [item["modality"] for item in finals[0]["evidence"]] if finals else ["speech", "text", "mocap"]
     for record in finals:
         start, end = _span(record, begin_s)
@@ -184,7 +186,9 @@ def _draw_modalities(axes: Any, finals: Sequence[Mapping[str, Any]], recording: 
                 hatch="" if best else "///",
             )
             why = "missing" if item["reason"] in ("NO_EVIDENCE", "NONE") else item["reason"].lower().replace("_", " ")
-            axes.text((start + end) / 2, row, best or why, ha="center", va="center", fontsize=8)
+            said = best or textwrap.fill(why, max(6, int((end - start) * letters_per_s)))
+            size = 8 if "\n" not in said else 6
+            axes.text((start + end) / 2, row, said, ha="center", va="center", fontsize=size, clip_on=True)
     if recording.skeleton_s:
         axes.plot(np.array(recording.skeleton_s) - begin_s, np.full(len(recording.skeleton_s), len(names)), "|k", ms=5)
         names = [*names, "body seen"]
