@@ -186,7 +186,7 @@ def _draw_modalities(
                 hatch="" if best else "///",
             )
             why = "missing" if item["reason"] in ("NO_EVIDENCE", "NONE") else item["reason"].lower().replace("_", " ")
-            said = best or textwrap.fill(why, max(6, int((end - start) * letters_per_s)))
+            said = best or textwrap.fill(why, max(6, int((end - start) * letters_per_s)), break_long_words=False)
             size = 8 if "\n" not in said else 6
             axes.text((start + end) / 2, row, said, ha="center", va="center", fontsize=size, clip_on=True)
     if recording.skeleton_s:
