@@ -147,6 +147,25 @@ class MocapSettings:
 
 
 @dataclass(frozen=True)
+class StateSettings:
+    """How a person is over time (topic `state`)."""
+
+    rate_hz: float = setting(2.0, "How often it is published; 0: never", unit="Hz", low=0, high=50)
+    gain: float = setting(0.8, "How far a sure estimate moves it", low=0.01, high=1)
+    decay_s: float = setting(60.0, "Time in which it falls back to a third of what it was", unit="s", low=1, high=3600)
+    least: float = setting(0.4, "Nothing more probable than this: unknown", low=0, high=1)
+    margin: float = setting(0.1, "So much more probable another class must be to become the label", low=0, high=1)
+    forget_s: float = setting(
+        300.0, "Somebody of whom nothing was heard for so long is forgotten", unit="s", low=1, high=86400
+    )
+    events: str = setting(
+        "",
+        "What is told on topic `event` when it begins and ends: label, confidence and seconds, as 'sad 0.6 20; angry "
+        "0.7 2'",
+    )
+
+
+@dataclass(frozen=True)
 class EmotionSettings:
     """The emotion node: fuses and decides."""
 
@@ -184,6 +203,7 @@ class EmotionSettings:
     least_agreed: float = setting(
         0.5, "Where voice, words and body contradict each other, estimates less sure than this abstain", low=0, high=1
     )
+    state: StateSettings = group(StateSettings)
 
 
 @dataclass(frozen=True)

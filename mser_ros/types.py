@@ -259,3 +259,50 @@ class EmotionEstimate:
     incongruent: bool = False
     model_id: str = ""
     latency_s: float = -1.0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PersonState:
+    """How one person is: the content of `mser_msgs/EmotionState`, field by field.
+
+    `person_id`: as the estimates name the person, else the voice, else the body; '' where nobody is told apart.
+    `probabilities`: float32 (C,), sums to 1. `label` is 'unknown' and `confidence` 0 where nothing is known (any more).
+    `since_ns`: when the label began. `trend`: float32 (C,), change of each probability per second. `evidence_age_s`:
+    from the end of the newest evidence.
+    """
+
+    stamp_ns: int
+    person_id: str
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    label: str
+    confidence: float
+    valence: float
+    arousal: float
+    since_ns: int
+    trend: np.ndarray
+    last_utterance_id: str
+    evidence_age_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a planner wants to be told: `label` at `confidence` or more for `duration_s`."""
+
+    label: str
+    confidence: float
+    duration_s: float
+
+    def __str__(self) -> str:
+        return f"{self.label} {self.confidence:g} {self.duration_s:g}"
+
+
+@dataclass(frozen=True, slots=True)
+class StateEvent:
+    """A condition began to hold for a person, or holds no more. `since_ns`: from when on the label had held."""
+
+    stamp_ns: int
+    person_id: str
+    condition: Condition
+    begins: bool
+    since_ns: int

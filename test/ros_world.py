@@ -26,7 +26,16 @@ mser_msgs = pytest.importorskip(
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.msg import Transition, TransitionEvent  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
-from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance, Word  # noqa: E402
+from mser_msgs.msg import (  # noqa: E402
+    AudioFrame,
+    Emotion,
+    EmotionEvent,
+    EmotionState,
+    ModalityEvidence,
+    Skeleton,
+    Utterance,
+    Word,
+)
 from rcl_interfaces.msg import Log  # noqa: E402
 from rcl_interfaces.msg import Parameter as ParameterMsg  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
@@ -44,8 +53,8 @@ from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
 __all__ = [
-    "Bool", "ChangeState", "Emotion", "Int16MultiArray", "Log", "ModalityEvidence", "ReliabilityPolicy", "SetBool",
-    "String", "TransitionEvent", "Trigger",
+    "Bool", "ChangeState", "Emotion", "EmotionEvent", "EmotionState", "Int16MultiArray", "Log", "ModalityEvidence",
+    "ReliabilityPolicy", "SetBool", "String", "TransitionEvent", "Trigger",
 ]  # fmt: skip
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"

@@ -19,7 +19,9 @@ from ..types import (
     NS_PER_S,
     AudioChunk,
     EmotionEstimate,
+    PersonState,
     SkeletonFrame,
+    StateEvent,
     Transcript,
     UtteranceEvent,
     UtteranceState,
@@ -277,4 +279,34 @@ def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
         "incongruent": estimate.incongruent,
         "model_id": estimate.model_id,
         "latency_s": estimate.latency_s,
+    }
+
+
+def state_to_fields(state: PersonState) -> Fields:
+    """Fields of `EmotionState`."""
+    return {
+        "header": _header(state.stamp_ns, ""),
+        "person_id": state.person_id,
+        "labels": list(state.labels),
+        "probabilities": [float(value) for value in state.probabilities],
+        "label": state.label,
+        "confidence": state.confidence,
+        "valence": state.valence,
+        "arousal": state.arousal,
+        "since": ns_to_time(state.since_ns),
+        "trend": [float(value) for value in state.trend],
+        "last_utterance_id": state.last_utterance_id,
+        "evidence_age_s": state.evidence_age_s,
+    }
+
+
+def event_to_fields(event: StateEvent) -> Fields:
+    """Fields of `EmotionEvent`."""
+    return {
+        "header": _header(event.stamp_ns, ""),
+        "person_id": event.person_id,
+        "kind": 0 if event.begins else 1,
+        "condition": str(event.condition),
+        "label": event.condition.label,
+        "since": ns_to_time(event.since_ns),
     }

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
-from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance
+from mser_msgs.msg import AudioFrame, Emotion, EmotionEvent, EmotionState, ModalityEvidence, Skeleton, Utterance
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
@@ -16,7 +16,8 @@ from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
-from ..types import NS_PER_S, EmotionEstimate
+from ..stages.state import EmotionStates
+from ..types import NS_PER_S, EmotionEstimate, StateEvent
 from .base import PerceptionNode
 from .run import run_nodes
 from .subscriptions import Flow
@@ -24,14 +25,16 @@ from .subscriptions import Flow
 
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
-    speech and the mocap node publish them; publishes `emotion` (Emotion). Service `~/forget_voices` (Trigger): what was
-    learned of how each voice sounds is erased."""
+    speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
+    each person at a steady rate, and `event` (EmotionEvent). Service `~/forget_voices` (Trigger): what was learned of
+    how each voice sounds is erased."""
 
     settings: EmotionSettings
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("emotion", EmotionSettings, **arguments)
         self._closed: dict[str, int] = {}
+        self._clockwork: Any = None
         self.create_service(Trigger, "~/forget_voices", self._forget_voices)
 
     def setup(self) -> None:
@@ -42,7 +45,10 @@ class EmotionNode(PerceptionNode):
         self._stage = EmotionStage(
             recognizer, checked, clock=self._now_ns, on_failure=self.contain, closed=self._closed
         )
+        self._states = EmotionStates(self.settings.state, bundle.labels)
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
+        self._state = self.advertise(EmotionState, "state", depth=16)
+        self._event = self.advertise(EmotionEvent, "event", depth=64, kept=True)
         models = ", ".join(f"{name} ({spec.model})" if spec.model else name for name, spec in bundle.modalities.items())
         self.get_logger().info(f"bundle {bundle.model_id}: {models}")
         if bundle.advice:
@@ -53,7 +59,17 @@ class EmotionNode(PerceptionNode):
         self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
+        if self.settings.state.rate_hz:
+            self._clockwork = self.create_timer(
+                1 / self.settings.state.rate_hz, lambda: self.submit(self._publish_states)
+            )
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
+
+    def disconnect(self) -> None:
+        super().disconnect()
+        if self._clockwork is not None:
+            self.destroy_timer(self._clockwork)
+            self._clockwork = None
 
     @property
     def is_waiting(self) -> bool:
@@ -64,9 +80,10 @@ class EmotionNode(PerceptionNode):
 
     def finish(self) -> None:
         self._publish(self._stage.flush())
+        self._publish_events(self._states.forget())
 
     def teardown(self) -> None:
-        del self._stage
+        del self._stage, self._states
 
     def counters(self) -> Mapping[str, Any]:
         return asdict(self._stage.counters) | asdict(self._stage.skeletons.counters)
@@ -101,6 +118,18 @@ class EmotionNode(PerceptionNode):
             latency_s = (self._now_ns() - estimate.stamp_ns) / NS_PER_S
             fields = conversions.emotion_to_fields(replace(estimate, latency_s=latency_s))
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
+            # By the node's own clock, which that of a bag need not be.
+            self._states.push(estimate, self._now_ns())
+
+    def _publish_states(self) -> None:
+        states, events = self._states.at(self._now_ns())
+        for state in states:
+            self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
+        self._publish_events(events)
+
+    def _publish_events(self, events: Iterable[StateEvent]) -> None:
+        for event in events:
+            self._event.publish(conversions.fill(EmotionEvent(), conversions.event_to_fields(event)))
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -12,6 +12,8 @@ from ros_world import (
     AudioFrame,
     Bool,
     Emotion,
+    EmotionEvent,
+    EmotionState,
     Skeleton,
     Trigger,
     Utterance,
@@ -377,3 +379,32 @@ def test_what_was_said_is_judged_and_not_told_where_transcripts_are_off(world, t
     message = robot.last(item.name)
     assert message.transcript == ""
     assert next(found for found in message.evidence if found.modality == "text").available
+
+
+def test_how_a_person_is_is_told_at_a_steady_rate_and_so_is_what_a_planner_waits_for(world, tiny_bundle):
+    states, events = world.listen(EmotionState, "state"), world.listen(EmotionEvent, "event", kept=True)
+    steady = {"state__rate_hz": 20.0, "state__decay_s": 3600.0, "state__events": "happy 0.3 0", "state__least": 0.3}
+    robot, item = Robot(world, tiny_bundle, use_sim_time=False, **steady), scene(1)
+    robot.give(item)
+    label = robot.last(item.name).label
+    assert label == "happy"
+    world.wait(lambda: len(states) > 3, "states")
+    first, later = states[0], states[-1]
+    assert (first.label, first.person_id, first.last_utterance_id) == ("happy", "ann", item.name)
+    assert sum(first.probabilities) == pytest.approx(1, abs=1e-5)
+    assert first.confidence == pytest.approx(max(first.probabilities))
+    assert first.since == later.since
+    assert later.evidence_age_s > first.evidence_age_s
+    world.wait(lambda: len(events) == 1, "the beginning")
+    assert (events[0].kind, events[0].condition, events[0].person_id) == (EmotionEvent.BEGIN, "happy 0.3 0", "ann")
+    assert robot.node.deactivate()
+    world.wait(lambda: len(events) == 2, "the end")
+    assert (events[1].kind, events[1].since) == (EmotionEvent.END, events[0].since)
+
+
+def test_a_wrong_condition_is_one_sentence_and_can_be_corrected(world, tiny_bundle):
+    tested = world.node("emotion", bundle=str(tiny_bundle), state__events="glad 0.6 20")
+    tested.wait_for_problem("state.events 'glad 0.6 20'", "'sad 0.6 20'")
+    assert tested.state == "unconfigured"
+    assert tested.set("state.events", "sad 0.6 20") == ""
+    assert tested.configure()

@@ -1,0 +1,196 @@
+"""What a person feels over time: what utterance after utterance tells, held on to while nothing is heard, and let go.
+
+An estimate of an utterance is news; a planner wants to know how things stand. The state of a person moves towards each
+final estimate as far as that is sure, and back to the person's usual state with a time constant. A label stays until
+another one is clearly more probable, so that it does not flicker between two that are even.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict, deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import SettingsError
+from ..labels import LABELS, UNKNOWN, valence_arousal
+from ..settings import StateSettings
+from ..types import NS_PER_S, Condition, EmotionEstimate, EstimateState, PersonState, StateEvent, to_ns
+
+#: People who are remembered; the one of whom nothing was heard for longest is forgotten first.
+_PEOPLE = 32
+#: Over which the trend is told [s].
+_TREND_S = 10.0
+
+
+def parse_conditions(text: str) -> tuple[Condition, ...]:
+    """Conditions as a parameter gives them: 'sad 0.6 20; angry 0.7 2'. Raises `SettingsError`."""
+    found = []
+    for part in filter(None, map(str.strip, text.split(";"))):
+        words = part.split()
+        try:
+            label, confidence, duration_s = words[0], float(words[1]), float(words[2])
+            fits = len(words) == 3 and label in LABELS and 0 < confidence <= 1 and 0 <= duration_s < math.inf
+        except (IndexError, ValueError):
+            fits = False
+        if not fits:
+            raise SettingsError(
+                f"state.events '{part}': give a label ({', '.join(LABELS)}), a confidence up to 1 and seconds, as "
+                "'sad 0.6 20', several separated by ;"
+            )
+        found.append(Condition(label, confidence, duration_s))
+    return tuple(found)
+
+
+@dataclass(slots=True, eq=False)
+class _Person:
+    """`told`: probabilities at times, newest last. `pending`: conditions that are fulfilled, and since when; `held`:
+    those of them that have been for long enough."""
+
+    probabilities: np.ndarray
+    updated_ns: int
+    heard_ns: int
+    utterance_id: str
+    label: str = UNKNOWN
+    since_ns: int = 0
+    told: deque[tuple[int, np.ndarray]] = field(default_factory=deque)
+    pending: dict[Condition, int] = field(default_factory=dict)
+    held: dict[Condition, int] = field(default_factory=dict)
+
+
+class EmotionStates:
+    """The states of several people. Feed it every estimate and ask it at a steady rate. Not thread-safe."""
+
+    def __init__(self, settings: StateSettings | None = None, labels: Sequence[str] = LABELS) -> None:
+        """Raises `SettingsError` for conditions that are none."""
+        self.settings = settings or StateSettings()
+        self._labels = tuple(labels)
+        self._conditions = parse_conditions(self.settings.events)
+        self._usual = np.full(len(self._labels), 1 / len(self._labels))
+        self._people: OrderedDict[str, _Person] = OrderedDict()
+        self._now_ns = 0
+        self._ended: list[StateEvent] = []  # that were not told yet
+
+    def push(self, estimate: EmotionEstimate, at_ns: int | None = None) -> None:
+        """Take an estimate that came at `at_ns`, at its own stamp if that is not given. Only final and continuous ones
+        that do not abstain are evidence."""
+        if estimate.state not in (EstimateState.FINAL, EstimateState.CONTINUOUS) or estimate.label == UNKNOWN:
+            return
+        name = estimate.person_id or estimate.voice_id or estimate.body_id
+        at_ns = estimate.stamp_ns if at_ns is None else at_ns
+        self._restart_if_set_back(at_ns)
+        person = self._people.get(name)
+        if person is None:
+            person = self._people[name] = _Person(self._usual, at_ns, at_ns, "")
+            if len(self._people) > _PEOPLE:
+                self._people.popitem(last=False)
+        self._people.move_to_end(name)
+        now_ns = max(at_ns, person.updated_ns)
+        self._let_go(person, now_ns)
+        posterior = np.asarray(estimate.probabilities, np.float64)
+        share = self.settings.gain * _sureness(posterior)
+        person.probabilities = (1 - share) * person.probabilities + share * posterior / posterior.sum()
+        person.heard_ns, person.utterance_id = now_ns, estimate.utterance_id
+        self._settle(person, now_ns)
+
+    def at(self, now_ns: int) -> tuple[list[PersonState], list[StateEvent]]:
+        """How everybody is now, and which conditions have begun or ended to hold since this was asked last."""
+        self._restart_if_set_back(now_ns)
+        self._now_ns = now_ns
+        events, self._ended = self._ended, []
+        for name, person in list(self._people.items()):
+            now = max(now_ns, person.updated_ns)
+            self._let_go(person, now)
+            is_gone = now - person.heard_ns > to_ns(self.settings.forget_s)
+            self._settle(person, now, is_gone=is_gone)
+            events += self._judge(name, person, now)
+            if is_gone:
+                del self._people[name]
+        return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
+
+    def forget(self) -> Iterator[StateEvent]:
+        """Forget everybody; what held of them does not any more."""
+        for name, person in self._people.items():
+            yield from self._end(name, person, list(person.held), person.updated_ns)
+        self._people.clear()
+
+    def _restart_if_set_back(self, now_ns: int) -> None:
+        """A bag that is played in a loop: what was yesterday is not today."""
+        if now_ns < self._now_ns - to_ns(self.settings.forget_s):
+            self._ended += self.forget()
+            self._now_ns = now_ns
+
+    def _let_go(self, person: _Person, now_ns: int) -> None:
+        age_s = (now_ns - person.updated_ns) / NS_PER_S
+        kept = math.exp(-age_s / self.settings.decay_s)
+        person.probabilities = self._usual + (person.probabilities - self._usual) * kept
+        person.updated_ns = now_ns
+
+    def _settle(self, person: _Person, now_ns: int, *, is_gone: bool = False) -> None:
+        """Choose the label: that of before, unless another one is clearly ahead or nothing is probable any more."""
+        best = int(person.probabilities.argmax())
+        before = self._labels.index(person.label) if person.label in self._labels else None
+        chosen = person.label
+        if is_gone or person.probabilities[best] < self.settings.least:
+            chosen = UNKNOWN
+        elif before is None or self._is_passed(person.probabilities, best, before):
+            chosen = self._labels[best]
+        if chosen != person.label:
+            person.label, person.since_ns = chosen, now_ns
+        person.told.append((now_ns, person.probabilities))
+        while len(person.told) > 2 and person.told[1][0] < now_ns - to_ns(_TREND_S):
+            person.told.popleft()
+
+    def _is_passed(self, probabilities: np.ndarray, best: int, before: int) -> bool:
+        """Whether the label of before is no more the one to tell."""
+        ahead = probabilities[best] - probabilities[before]
+        return ahead > self.settings.margin or (ahead > 0 and probabilities[before] < self.settings.least)
+
+    def _judge(self, name: str, person: _Person, now_ns: int) -> Iterator[StateEvent]:
+        for condition in self._conditions:
+            index = self._labels.index(condition.label)
+            holds = person.label == condition.label and person.probabilities[index] >= condition.confidence
+            if not holds:
+                person.pending.pop(condition, None)
+                if condition in person.held:
+                    yield from self._end(name, person, [condition], now_ns)
+                continue
+            since_ns = person.pending.setdefault(condition, now_ns)
+            if condition not in person.held and now_ns - since_ns >= to_ns(condition.duration_s):
+                person.held[condition] = since_ns
+                yield StateEvent(now_ns, name, condition, True, since_ns)
+
+    def _end(self, name: str, person: _Person, which: Sequence[Condition], now_ns: int) -> Iterator[StateEvent]:
+        for condition in which:
+            yield StateEvent(now_ns, name, condition, False, person.held.pop(condition))
+
+    def _tell(self, name: str, person: _Person, now_ns: int) -> PersonState:
+        probabilities = person.probabilities
+        known = person.label != UNKNOWN
+        valence, arousal = valence_arousal(self._labels, probabilities) if known else (0.0, 0.0)
+        first_ns, first = person.told[0]
+        past_s = max((person.told[-1][0] - first_ns) / NS_PER_S, 1e-9)
+        trend = (person.told[-1][1] - first) / past_s if person.told[-1][0] > first_ns else np.zeros(len(self._labels))
+        return PersonState(
+            stamp_ns=now_ns,
+            person_id=name,
+            labels=self._labels,
+            probabilities=probabilities.astype(np.float32),
+            label=person.label,
+            confidence=float(probabilities[self._labels.index(person.label)]) if known else 0.0,
+            valence=valence,
+            arousal=arousal,
+            since_ns=person.since_ns,
+            trend=trend.astype(np.float32),
+            last_utterance_id=person.utterance_id,
+            evidence_age_s=max(0, now_ns - person.heard_ns) / NS_PER_S,
+        )
+
+
+def _sureness(posterior: np.ndarray) -> float:
+    """1 for a sure estimate, 0 for an even one: one less the entropy, in units of that of the even one."""
+    share = posterior / posterior.sum()
+    entropy = -float(np.sum(share * np.log(np.maximum(share, 1e-12))))
+    return 1 - entropy / math.log(len(posterior))

@@ -1,0 +1,196 @@
+"""How a person is over time: it follows what is sure, holds on, lets go, and does not flicker."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.errors import SettingsError
+from mser_ros.labels import LABELS, UNKNOWN
+from mser_ros.settings import StateSettings
+from mser_ros.stages.state import EmotionStates, parse_conditions
+from mser_ros.testing import make_estimate
+from mser_ros.types import Condition, EmotionEstimate, EstimateState, PersonState, to_ns
+
+T0 = 1_700_000_000_000_000_000
+
+
+def said(label: str, at_s: float, confidence: float = 0.95, **fields: object) -> EmotionEstimate:
+    """A final estimate at a time."""
+    known = {"person_id": "ann", "stamp_ns": T0 + to_ns(at_s), "utterance_id": f"u{at_s}"}
+    return make_estimate(label, confidence, **{**known, **fields})
+
+
+def state_at(states: EmotionStates, at_s: float) -> PersonState:
+    (state,), _ = states.at(T0 + to_ns(at_s))
+    return state
+
+
+def test_nobody_is_told_of_before_something_was_said() -> None:
+    assert EmotionStates().at(T0) == ([], [])
+
+
+def test_a_sure_estimate_becomes_the_state_and_is_let_go_with_time() -> None:
+    states = EmotionStates(StateSettings(decay_s=30.0, gain=0.8))
+    states.push(said("sad", 0))
+    first = state_at(states, 0.5)
+    assert (first.label, first.person_id, first.last_utterance_id) == ("sad", "ann", "u0")
+    assert first.confidence > 0.6
+    assert first.valence < 0
+    assert (first.since_ns, first.evidence_age_s) == (T0, 0.5)
+    later = [state_at(states, at_s).probabilities[LABELS.index("sad")] for at_s in (5, 15, 30, 60)]
+    assert later == sorted(later, reverse=True)
+    assert later[-1] == pytest.approx(0.25 + (first.confidence - 0.25) * np.exp(-59.5 / 30), abs=1e-3)
+    assert state_at(states, 120).label == UNKNOWN
+    assert state_at(states, 120).confidence == 0
+
+
+def test_what_is_not_sure_hardly_counts() -> None:
+    sure, unsure = EmotionStates(), EmotionStates()
+    sure.push(said("happy", 0, 0.97))
+    unsure.push(said("happy", 0, 0.4))
+    happy = LABELS.index("happy")
+    assert state_at(sure, 0).probabilities[happy] > 0.7
+    assert state_at(unsure, 0).probabilities[happy] < 0.3
+    assert state_at(unsure, 0).label == UNKNOWN
+
+
+def test_a_label_stays_until_another_is_clearly_ahead() -> None:
+    states = EmotionStates(StateSettings(decay_s=3600, margin=0.2, least=0.3))
+    states.push(said("sad", 0))
+    since_ns = state_at(states, 0).since_ns
+    states.push(said("angry", 1, 0.75))
+    even = state_at(states, 1)
+    assert even.label == "sad", "angry is not ahead by so much"
+    assert even.since_ns == since_ns
+    states.push(said("angry", 2))
+    changed = state_at(states, 2)
+    assert (changed.label, changed.since_ns) == ("angry", T0 + to_ns(2))
+
+
+def test_the_trend_tells_where_it_goes() -> None:
+    states = EmotionStates()
+    states.push(said("neutral", 0))
+    state_at(states, 0)
+    states.push(said("angry", 4))
+    trend = state_at(states, 4).trend
+    assert trend[LABELS.index("angry")] > 0.1
+    assert trend[LABELS.index("neutral")] < -0.05
+    assert trend.sum() == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    "estimate",
+    [
+        said("sad", 1, state=EstimateState.PROVISIONAL),
+        said("sad", 1, state=EstimateState.RETRACTED),
+        replace(said("sad", 1), label=UNKNOWN, confidence=0.0),
+    ],
+)
+def test_what_is_no_evidence_changes_nothing(estimate: EmotionEstimate) -> None:
+    states = EmotionStates()
+    states.push(estimate)
+    assert states.at(T0 + to_ns(1)) == ([], [])
+
+
+def test_people_are_told_apart_by_the_best_name_that_there_is() -> None:
+    states = EmotionStates()
+    states.push(said("sad", 0))
+    states.push(said("happy", 0, person_id="", voice_id="v1"))
+    states.push(said("angry", 0, person_id="", voice_id="", body_id="b1"))
+    found, _ = states.at(T0)
+    assert {state.person_id: state.label for state in found} == {"ann": "sad", "v1": "happy", "b1": "angry"}
+
+
+def test_who_is_not_heard_for_long_is_forgotten_and_so_is_everybody_when_the_clock_is_set_back() -> None:
+    states = EmotionStates(StateSettings(forget_s=100))
+    states.push(said("sad", 0))
+    assert len(states.at(T0 + to_ns(100))[0]) == 1
+    assert states.at(T0 + to_ns(101)) == ([], [])
+    states.push(said("sad", 1000))
+    states.at(T0 + to_ns(1001))
+    assert states.at(T0) == ([], []), "a bag began again"
+
+
+# -- events
+
+
+def test_a_condition_is_told_once_when_it_has_lasted_and_once_when_it_ends() -> None:
+    states = EmotionStates(StateSettings(decay_s=60, events="sad 0.5 5; angry 0.5 0"))
+    told = []
+    states.push(said("sad", 0))
+    for tenth in range(1000):
+        told += states.at(T0 + to_ns(tenth / 10))[1]
+    begin, end = told
+    assert (begin.begins, begin.condition, begin.person_id) == (True, Condition("sad", 0.5, 5), "ann")
+    assert begin.stamp_ns == T0 + to_ns(5)
+    assert begin.since_ns == end.since_ns == T0
+    assert not end.begins
+    assert end.stamp_ns > begin.stamp_ns
+
+
+def test_what_does_not_last_is_not_told() -> None:
+    states = EmotionStates(StateSettings(events="sad 0.5 5"))
+    states.push(said("sad", 0))
+    told = states.at(T0 + to_ns(1))[1]
+    states.push(said("happy", 2))
+    states.push(said("happy", 2.1))
+    for second in range(3, 60):
+        told += states.at(T0 + to_ns(second))[1]
+    assert told == []
+
+
+def test_an_event_that_began_ends_where_everybody_is_forgotten() -> None:
+    states = EmotionStates(StateSettings(events="sad 0.5 0"))
+    states.push(said("sad", 0))
+    (begin,) = states.at(T0)[1]
+    assert begin.begins
+    (end,) = states.forget()
+    assert not end.begins
+    assert list(states.forget()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["sad", "sad 0.6", "glad 0.6 2", "sad 0 2", "sad 1.5 2", "sad x 2", "sad 0.6 -1", "sad 0.6 inf", "sad 0.6 2 3"],
+)
+def test_a_condition_that_is_none_is_one_sentence(text: str) -> None:
+    with pytest.raises(SettingsError, match=r"'sad 0\.6 20'"):
+        parse_conditions(text)
+
+
+def test_conditions_are_read_as_they_are_written() -> None:
+    assert parse_conditions(" sad 0.6 20;angry 0.7 2 ; ") == (Condition("sad", 0.6, 20), Condition("angry", 0.7, 2))
+    assert parse_conditions("") == ()
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(LABELS), st.floats(0.26, 1), st.sampled_from(["ann", "bob"]), st.floats(-300, 400)),
+        max_size=30,
+    )
+)
+def test_whatever_is_said_states_are_states_and_events_come_in_pairs(
+    given_: list[tuple[str, float, str, float]],
+) -> None:
+    states = EmotionStates(StateSettings(events="sad 0.5 3; happy 0.4 0", forget_s=200))
+    open_events: set[tuple[str, Condition]] = set()
+    at_s = 0.0
+    for label, confidence, person, pause_s in given_:
+        at_s += pause_s
+        states.push(said(label, at_s, confidence, person_id=person))
+        found, events = states.at(T0 + to_ns(at_s))
+        for state in found:
+            assert state.probabilities.sum() == pytest.approx(1, abs=1e-5)
+            assert (state.probabilities >= 0).all()
+            assert state.label in (*LABELS, UNKNOWN)
+            assert 0 <= state.confidence <= 1
+            assert state.evidence_age_s >= 0
+        for event in events:
+            key = event.person_id, event.condition
+            assert (key not in open_events) == event.begins
+            (open_events.add if event.begins else open_events.discard)(key)
