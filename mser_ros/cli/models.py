@@ -46,7 +46,7 @@ def list_() -> None:
         table.add_column(column, justify="right" if column == "MB" else "left")
     for name, model in store.catalogue.items():
         state = "yes" if store.find(name) else "damaged" if store.folder(name).exists() else "–"
-        published = store.model(model.merge.base) if model.merge else model
+        published = store.catalogue.get(model.merge.base, model) if model.merge else model
         sources = ", ".join(sources_of(published))
         table.add_row(name, state, f"{model.size / 1e6:.0f}", f"{model.licence}, {model.owner}", sources, model.title)
     console.print(table)

@@ -257,6 +257,11 @@ class PerceptionNode(LifecycleNode):
             self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
         return True
 
+    @property
+    def is_working(self) -> bool:
+        """Whether there is a worker that is alive."""
+        return self._worker is not None and not self._worker.has_died
+
     def guard(self, work: Callable[[], None]) -> None:
         """Run `work`; what is wrong with its data is counted and logged, and the node lives on."""
         try:

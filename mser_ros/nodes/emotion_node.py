@@ -60,9 +60,7 @@ class EmotionNode(PerceptionNode):
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
         if self.settings.state.rate_hz:
-            self._clockwork = self.create_timer(
-                1 / self.settings.state.rate_hz, lambda: self.submit(self._publish_states)
-            )
+            self._clockwork = self.create_timer(1 / self.settings.state.rate_hz, self._tell_states)
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
 
     def disconnect(self) -> None:
@@ -120,6 +118,10 @@ class EmotionNode(PerceptionNode):
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
+
+    def _tell_states(self) -> None:
+        if self.is_working:  # else it would be one more thing that was not done
+            self.submit(self._publish_states)
 
     def _publish_states(self) -> None:
         states, events = self._states.at(self._now_ns())
