@@ -6,6 +6,7 @@ import signal
 
 import rclpy
 from mser_msgs import msg
+from rclpy.qos import DurabilityPolicy, QoSProfile
 from rclpy.signals import SignalHandlerOptions
 
 from mser_ros.nodes.spinner import Spinner, on_signals
@@ -16,10 +17,12 @@ def main() -> None:
     spinner = Spinner()
     with on_signals((signal.SIGINT, signal.SIGTERM), spinner.stop):
         node = rclpy.create_node("echo")
+        kept = QoSProfile(depth=10, durability=DurabilityPolicy.TRANSIENT_LOCAL)
         kinds = [kind for kind in vars(msg).values() if isinstance(kind, type)]
         for kind in kinds:
             name = kind.__name__.lower()
-            back = node.create_publisher(kind, f"{name}_back", 10)
+            # Whoever asked may be found by this publisher later than its question.
+            back = node.create_publisher(kind, f"{name}_back", kept)
             node.create_subscription(kind, f"{name}_there", back.publish, 10)
         spinner.add(node)
         spinner.spin()

@@ -57,7 +57,7 @@ def test_every_message_comes_back_from_another_process_as_it_was_sent(echo):
     for kind in KINDS:
         message_class = getattr(mser_msgs, kind)
         sent = [filled(message_class(), rng) for _ in range(5)] + [message_class()]
-        received = echo.listen(message_class, f"{kind.lower()}_back")
+        received = echo.listen(message_class, f"{kind.lower()}_back", kept=True)
         there = echo.publisher(message_class, f"{kind.lower()}_there")
         back = next(item for item in echo.peer.subscriptions if item.topic_name == f"/{kind.lower()}_back")
         echo.wait(lambda back=back: back.get_publisher_count() > 0, f"the way back of {kind}")
