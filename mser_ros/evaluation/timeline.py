@@ -23,8 +23,8 @@ COLOURS: Mapping[str, str] = {
     "neutral": "#8C8C8C",
     UNKNOWN: "#FFFFFF",
 }
-#: Resolution of the drawn voice [s].
-_BIN_S = 0.02
+#: Resolution of the drawn voice [s] at first, and so many bins make it coarser.
+_BIN_S, _BINS = 0.02, 30_000
 #: Width of a final estimate's bar [s].
 _FINAL_S = 0.3
 #: Width of the figure per second, its margins, and the mean width of a letter of the transcript [inch].
@@ -39,10 +39,12 @@ _LINES = 5
 
 @dataclass
 class Recording:
-    """What the picture shows beside the estimates: how loud the voice was, and when the body was seen."""
+    """What the picture shows beside the estimates: how loud the voice was, in bins of `bin_s` that grow with the
+    recording, and when the body was seen."""
 
     level: dict[int, float] = field(default_factory=dict)
     skeleton_s: list[float] = field(default_factory=list)
+    bin_s: float = _BIN_S
 
     def add(self, data: AudioChunk | SkeletonFrame) -> None:
         """Note a piece of input."""
@@ -54,11 +56,15 @@ class Recording:
     def _add_audio(self, chunk: AudioChunk) -> None:
         """Keep the peaks of a chunk of any rate."""
         samples = np.abs(chunk.samples.astype(np.float32)).max(axis=1) / 32768
-        step = max(1, round(_BIN_S * chunk.sample_rate))
+        step = max(1, round(self.bin_s * chunk.sample_rate))
         for first in range(0, len(samples), step):
             time_s = chunk.stamp_ns / NS_PER_S + first / chunk.sample_rate
-            index = round(time_s / _BIN_S)
+            index = round(time_s / self.bin_s)
             self.level[index] = max(self.level.get(index, 0.0), float(samples[first : first + step].max()))
+        if len(self.level) > _BINS:
+            fine, self.level, self.bin_s = self.level, {}, 2 * self.bin_s
+            for index, peak in fine.items():
+                self.level[index // 2] = max(self.level.get(index // 2, 0.0), peak)
 
 
 def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, path: Path, *, title: str = "") -> None:
@@ -66,7 +72,8 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
     from matplotlib.figure import Figure
 
     times = [seconds(record["speech_start"]) for record in records] + recording.skeleton_s[:1]
-    times += [index * _BIN_S for index in (min(recording.level), max(recording.level))] if recording.level else []
+    if recording.level:
+        times += [index * recording.bin_s for index in (min(recording.level), max(recording.level))]
     begin_s = min(times, default=0.0)
     end_s = max(
         [*times, *(seconds(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]], default=1.0
@@ -102,10 +109,13 @@ def _draw_voice(
     axes: Any, finals: Iterable[Mapping[str, Any]], recording: Recording, begin_s: float, letters_per_s: float
 ) -> None:
     if recording.level:
-        bins = np.arange(min(recording.level), max(recording.level) + 1)
+        # Between stretches of sound lies silence, for years where a clock was set; it costs two points.
+        heard = np.array(sorted(recording.level))
+        gaps = np.flatnonzero(np.diff(heard) > 1)
+        bins = np.sort(np.concatenate([heard, heard[gaps] + 1, heard[gaps + 1] - 1]))
         peaks = np.array([recording.level.get(int(index), 0.0) for index in bins])
         peaks = peaks / max(float(peaks.max()), 1e-6)
-        axes.fill_between(bins * _BIN_S - begin_s, -peaks, peaks, color="#444444", linewidth=0, zorder=2)
+        axes.fill_between(bins * recording.bin_s - begin_s, -peaks, peaks, color="#444444", linewidth=0, zorder=2)
     for record in finals:
         start, end = _span(record, begin_s)
         label = record["label"]

@@ -165,3 +165,23 @@ def test_audio_of_any_kind_silence_and_empty_blocks_are_drawn(tmp_path: Path) ->
 def test_the_ending_of_the_file_decides_what_is_written(tmp_path: Path) -> None:
     draw_timeline([record(3.0)], recording(), tmp_path / "timeline.svg")
     assert "<svg" in (tmp_path / "timeline.svg").read_text()[:500]
+
+
+def test_a_long_recording_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:
+    recording, quiet = Recording(), np.full((16000, 1), 100, np.int16)
+    loud_s = 3000
+    for second in range(3600):
+        samples = quiet * 50 if second == loud_s else quiet
+        recording.add(AudioChunk(samples, 16000, T0 + second * NS_PER_S, second * 16000))
+    assert len(recording.level) <= 30_000
+    loudest = max(recording.level, key=lambda index: recording.level[index])
+    assert loudest * recording.bin_s == pytest.approx(T0 / NS_PER_S + loud_s, abs=1.5)
+    draw_timeline([record(2.0)], recording, tmp_path / "long.png")
+
+
+def test_a_clock_that_was_set_by_years_costs_nothing(tmp_path: Path) -> None:
+    recording = Recording()
+    for stamp_ns in (NS_PER_S, T0):
+        recording.add(AudioChunk(np.full((16000, 1), 100, np.int16), 16000, stamp_ns, 0))
+    draw_timeline([record(2.0)], recording, tmp_path / "jump.png")
+    assert (tmp_path / "jump.png").is_file()
