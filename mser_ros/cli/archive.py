@@ -124,6 +124,9 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
 
 
 def _pool(workers: int, choices: Choices) -> ProcessPoolExecutor:
+    if workers > 1:  # processes share the cores; more threads than those only wait for each other
+        for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+            os.environ.setdefault(variable, "1")
     # Nothing of this process, such as its threads, is to be copied.
     spawning = multiprocessing.get_context("spawn")
     return ProcessPoolExecutor(workers, mp_context=spawning, initializer=_begin, initargs=(choices,))
