@@ -27,6 +27,8 @@ def show(folder: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(loaded.manifest, indent=2, ensure_ascii=False))
         return
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 140
     console.print(f"[bold]{loaded.model_id}[/]  {loaded.path}  {loaded.size_bytes / 1e6:.1f} MB")
     console.print(f"labels: {', '.join(loaded.labels)}; fusion: {loaded.fusion.kind}")
     table = Table(show_edge=False, pad_edge=False)
