@@ -65,9 +65,10 @@ def _find_wheel(wheel: Wheel, folder: Path) -> Path | None:
 def _largest_in(folder: Path) -> int:
     """Bytes of the largest file in a folder that another process is writing to."""
     largest = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # moved meanwhile
-            largest = max(largest, path.stat().st_size)
+    with contextlib.suppress(OSError):  # a folder that is removed while it is looked at
+        for path in folder.rglob("*"):
+            with contextlib.suppress(OSError):  # moved meanwhile
+                largest = max(largest, path.stat().st_size)
     return largest
 
 

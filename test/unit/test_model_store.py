@@ -19,6 +19,7 @@ from loopback import Loopback, loopback
 
 from mser_ros.cli.main import main
 from mser_ros.errors import ModelError
+from mser_ros.model_store import transport
 from mser_ros.model_store.catalogue import CATALOGUE, LICENCES, Archive, Model, ModelFile, Wheel
 from mser_ros.model_store.store import NOTICE, ModelStore, models_dir
 
@@ -452,3 +453,15 @@ def test_the_command_lists_brings_tells_and_checks(
 
 def test_whisper_base_is_what_was_published(whisper_base: Path) -> None:
     assert ModelStore(whisper_base.parent).verify("whisper-base") == []
+
+
+def test_the_progress_of_a_wheel_survives_folders_that_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pip removes its scratch folders whenever it likes."""
+    (tmp_path / "whole.whl").write_bytes(b"12345")
+
+    def vanishing(folder: Path, pattern: str) -> Iterator[Path]:
+        yield folder / "whole.whl"
+        raise FileNotFoundError(folder / "gone")
+
+    monkeypatch.setattr(Path, "rglob", vanishing)
+    assert transport._largest_in(tmp_path) == 5
