@@ -32,7 +32,8 @@ _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".
 @dataclass(frozen=True)
 class Row:
     """One recording in the table. `reason`: why there is no result; '' where there is. `labels`: final estimates by
-    label, 'unknown' among them."""
+    label, 'unknown' among them. `version`: tells the recording and how it was annotated from others; '' where it is
+    not done."""
 
     recording: str
     reason: str = ""

@@ -29,17 +29,22 @@ class Phrase:
     labels: frozenset[str]
 
 
-def read_phrases(path: Path) -> dict[str, list[Phrase]]:
-    """The sentences of every kind, each once. Raises `SettingsError` for a file that is none.
+def read_phrases(path: Path, *, repeats: bool = False) -> dict[str, list[Phrase]]:
+    """The sentences of every kind, each once, or as often as its kind says. Raises `SettingsError` for a file that is
+    none.
 
     A kind has `templates`, `words` for their slots, a `label` (or `any`, several of which each is right), which a
     template may set for itself, and may have `most`: so many sentences are drawn, from each template alike. The entry
-    `words` at the top level is for all kinds. `times` is for who learns from them (see `phrases`).
+    `words` at the top level is for all kinds. `times`: how often each is learned from.
     """
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         shared = tree.pop("words", {})
-        return {str(kind): list(dict.fromkeys(_phrases(str(kind), entry, shared))) for kind, entry in tree.items()}
+        return {
+            str(kind): list(dict.fromkeys(_phrases(str(kind), entry, shared)))
+            * (int(entry.get("times", 1)) if repeats else 1)
+            for kind, entry in tree.items()
+        }
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise SettingsError(
             f"{path} does not say what sentences are made of ({error!r}): each kind wants templates, words and a "
@@ -72,10 +77,8 @@ def _fill(template: str, words: Words) -> Iterator[str]:
 def phrases(folder: Path) -> Corpus:
     """The sentences that were written for this project (`phrases.yaml`), to learn from and never to be measured on:
     those of a kind that has `times` occur so often."""
-    path = folder / phrases_file().name
-    kinds = read_phrases(path)
-    times = {str(kind): entry.get("times", 1) for kind, entry in yaml.safe_load(path.read_text("utf-8")).items()}
-    sentences = [phrase for kind, found in kinds.items() for phrase in found * times[kind]]
+    kinds = read_phrases(folder / phrases_file().name, repeats=True)
+    sentences = [phrase for found in kinds.values() for phrase in found]
     items: list[Item] = []
     for number, phrase in enumerate(sentences):
         (label,) = phrase.labels

@@ -15,7 +15,7 @@ from dataclasses import MISSING, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from ..errors import BundleError
+from ..errors import BundleError, ModelError
 from ..mocap.layouts import MARKER_LAYOUT
 from ..model_store.catalogue import CATALOGUE, Merge, Model, ModelFile
 from ..model_store.store import ModelStore
@@ -161,8 +161,7 @@ def load_bundle(path: str | Path = "") -> Bundle:
         bundle = _parse(folder, manifest)
         _check(bundle)
         weights = {name: stored_weights(spec, folder) for name, spec in bundle.modalities.items() if spec.weights}
-        store = ModelStore(more=weights.values())
-        found = {name: store.find(model.name) for name, model in weights.items()}
+        found = _places(weights)
         if lacking := [weights[name].name for name, place in found.items() if place is None]:
             return _fallback(folder, manifest, lacking[0])
         return replace(bundle, weights={name: place for name, place in found.items() if place is not None})
@@ -170,6 +169,18 @@ def load_bundle(path: str | Path = "") -> Bundle:
         raise BundleError(
             f"the manifest of bundle {folder} is not valid ({error!r}): export the bundle again"
         ) from None
+
+
+def _places(weights: Mapping[str, Model]) -> dict[str, Path | None]:
+    """Where what a graph leaves to another file lies, by modality; None where it is not here, or this user has no
+    folder for models."""
+    if not weights:
+        return {}
+    try:
+        store = ModelStore(more=weights.values())
+    except ModelError:
+        return dict.fromkeys(weights)
+    return {name: store.find(model.name) for name, model in weights.items()}
 
 
 def weights_of(path: str | Path = "") -> list[Model]:

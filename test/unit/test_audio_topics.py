@@ -115,7 +115,7 @@ def test_an_array_of_frames_tells_its_channels() -> None:
 
 @pytest.mark.parametrize("size", [97, 417, 10_000])
 def test_mp3_is_decoded_as_it_comes_however_it_is_cut(tmp_path: Path, size: int) -> None:
-    pytest.importorskip("av")
+    pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
     time_s = np.arange(32000) / 32000
     wave = np.stack([np.sin(2 * np.pi * 440 * time_s), np.sin(2 * np.pi * 660 * time_s)], axis=1) * 0.5
     soundfile.write(tmp_path / "tone.mp3", wave, 32000, format="MP3")
@@ -166,7 +166,7 @@ def test_samples_of_two_types_are_refused() -> None:
 
 
 def test_what_is_no_mp3_is_one_sentence_or_nothing_at_all() -> None:
-    pytest.importorskip("av")
+    pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
     decoder, rng = AudioDecoder(AudioFormatSettings("mp3")), np.random.default_rng(0)
     refused = []
     for _ in range(50):

@@ -158,7 +158,7 @@ def test_a_wav_that_its_recorder_did_not_finish_is_read_to_its_end(tmp_path: Pat
 
 def write_film(path: Path, wave: np.ndarray | None, rate: int = 48000) -> Path:
     """A film of a grey picture, with a sound track if there is a wave, floats (frames, channels)."""
-    av = pytest.importorskip("av")
+    av = pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
     with av.open(str(path), "w") as film:
         picture = film.add_stream("mpeg4", rate=10)
         picture.width, picture.height, picture.pix_fmt = 64, 48, "yuv420p"

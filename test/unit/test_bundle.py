@@ -314,3 +314,17 @@ def test_without_a_folder_the_command_line_takes_the_default_bundle(
     monkeypatch.setattr("mser_ros.recognition.bundle.default_bundle_dir", lambda: folder)
     assert main(["bundle", "verify"]) == 0
     assert "tiny-1" in capsys.readouterr().out
+
+
+def test_a_user_without_a_home_folder_has_the_fallback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a service of the system may run."""
+
+    def homeless() -> Path:
+        raise RuntimeError("no home")
+
+    for variable in ("MSER_MODELS", "XDG_DATA_HOME"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    bundle = load_bundle()
+    assert bundle.lacks == "default-text"
+    assert bundle.modalities["text"].model == "minilm"
