@@ -85,6 +85,7 @@ lint: setup-dev ## ruff and mypy
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
 	@for name in whisper-base mpnet; do $(BIN)/mser models get $$name || exit 1; done
 	@for name in speech words text mocap; do $(BIN)/mser train default_$$name || exit 1; done
+	@$(BIN)/mser robustness runs/default_speech runs/default_words runs/default_mocap
 	@$(BIN)/mser export runs/default_speech runs/default_words runs/default_mocap --delta --fallback runs/default_text -o models/default
 
 PAPERS = a_speech a_text a_mocap b_audio b_text a_fusion b_fusion ours
