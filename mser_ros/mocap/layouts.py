@@ -1,10 +1,12 @@
 """Joint layouts as data: what the rows of a skeleton's positions are, and how they map to the canonical body.
 
-A layout is a file of `config/skeletons`; its name is the file's name without '.yaml'.
+A layout is a file of `config/skeletons`, or of a user's own folder, which the environment variable MSER_SKELETONS names.
+Its name is the file's name without '.yaml'.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -43,7 +45,10 @@ MARKER_BINS, MARKERS = 200, 63
 #: Metres per unit. Fractions of an image have no size: their unit is the image's height.
 UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "image": 1.0}
 
-_KEYS = {"description", "dimensions", "unit", "aspect", "up", "handedness", "joints", "canonical"}
+#: The environment variable that names a folder with layouts of a user's own.
+OWN_LAYOUTS = "MSER_SKELETONS"
+
+_KEYS = {"description", "dimensions", "unit", "aspect", "up", "handedness", "joints", "canonical", "ahead"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +58,7 @@ class Layout:
     `to_world`: float64, (3, dimensions); takes a position as the source gives it to metres (2D: image heights) with z
     up, right-handed. An image's right becomes +y and its depth, x, is 0: so a person who faces the camera faces +x.
     `canonical`: for each canonical joint the joints whose mean it is, empty where the layout has none.
+    `ahead`: pairs of joints of which the second is in front of the first on every body.
     """
 
     name: str
@@ -62,6 +68,12 @@ class Layout:
     parents: tuple[int, ...]
     to_world: np.ndarray
     canonical: tuple[tuple[int, ...], ...]
+    ahead: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def aspect(self) -> float:
+        """Width of the image by its height, of a layout in 2D."""
+        return float(self.to_world[1, 0])
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Raise `SkeletonError` unless the last two axes are (joints, dimensions)."""
@@ -74,19 +86,29 @@ class Layout:
             )
 
 
+def _files() -> dict[str, Path]:
+    """Of each layout its file; a user's own come before the package's."""
+    own = os.environ.get(OWN_LAYOUTS, "")
+    folders = [skeletons_dir(), *([Path(own)] if own else [])]
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+
+
 def known_layouts() -> tuple[str, ...]:
     """Names of all layouts."""
-    return tuple(sorted(path.stem for path in skeletons_dir().glob("*.yaml")))
+    return tuple(sorted(_files()))
 
 
 @cache
 def get_layout(name: str) -> Layout:
     """The layout of that name. Raises `SkeletonError`: an unknown name (with the known ones), a broken file."""
-    known = known_layouts()
-    if name not in known:
+    files = _files()
+    if name not in files:
         which = f"unknown joint layout '{name}'" if name else "the skeleton names no joint layout"
-        raise SkeletonError(f"{which}: use one of {', '.join(known)}, or add a file to config/skeletons")
-    return load_layout(skeletons_dir() / f"{name}.yaml")
+        raise SkeletonError(
+            f"{which}: use one of {', '.join(sorted(files))}, or add a file to config/skeletons or the folder that "
+            f"{OWN_LAYOUTS} names"
+        )
+    return load_layout(files[name])
 
 
 def load_layout(path: Path) -> Layout:
@@ -134,6 +156,7 @@ def _parse(name: str, data: Any) -> Layout:
         parents=parents,
         to_world=_to_world(data, dimensions),
         canonical=canonical,
+        ahead=tuple((_index(joints, back), _index(joints, front)) for back, front in data.get("ahead", ())),
     )
 
 
