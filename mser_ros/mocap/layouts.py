@@ -1,7 +1,7 @@
 """Joint layouts as data: what the rows of a skeleton's positions are, and how they map to the canonical body.
 
-A layout is a file of `config/skeletons`, or of a user's own folder, which the environment variable MSER_SKELETONS names.
-Its name is the file's name without '.yaml'.
+A layout is a file of `config/skeletons`, or of a folder of a user's own, which the environment variable MSER_SKELETONS
+names. Its name is the file's name without '.yaml'.
 """
 
 from __future__ import annotations

@@ -278,8 +278,8 @@ def test_walkers_of_egait_have_their_left_on_the_left_and_most_face_forward() ->
     assert np.mean(forward) > 0.8
 
 
-#: What the trained body model was given of the 164 walks when it was trained: of every 20th walk the sum of its positions
-#: times cos(0), cos(1), ...; how many joints are seen; and where joints are in the mean [cm].
+#: What the trained body model was given of the 164 walks when it was trained: of every 20th walk the sum of its
+#: positions times cos(0), cos(1), ...; how many joints are seen; and where joints are in the mean [cm].
 _LEARNED_SUMS = (0.122, -0.79, 0.228, -0.882, -0.472, -0.601, -0.54, -0.482, -0.081)
 _LEARNED_SEEN = 93480
 _LEARNED_CM = {"head": (25, -1, 56), "left_wrist": (11, 25, -16), "right_knee": (0, -12, -50)}
