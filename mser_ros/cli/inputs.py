@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from ..audio.sound_files import open_sound_file
-from ..errors import AudioError, BagError, MserError
+from ..errors import AudioError, BagError, MserError, SkeletonError
 from ..messages import conversions
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
@@ -73,6 +74,20 @@ def open_bag(
                 yield Item(partial(_fail, error), log_ns)
 
     return read(), count, notes
+
+
+def bag_skeletons(path: Path, topic: str) -> Iterator[SkeletonFrame]:
+    """The skeletons of a bag in order of receipt; malformed messages are left out. An empty name: the only topic.
+
+    Raises `BagError` for a bag without such a topic or with several.
+    """
+    with Bag(path) as bag:
+        chosen = _choose(bag, topic, (SKELETON,), "--topic")
+        if not chosen:
+            raise BagError(f"the bag {path} has no topic of type {SKELETON}: record one, or name it by --topic")
+        for message in bag.messages([chosen]):
+            with suppress(SkeletonError):
+                yield conversions.skeleton_from_msg(message.decode())
 
 
 def _fail(error: MserError) -> AudioChunk:
