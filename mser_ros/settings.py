@@ -143,6 +143,18 @@ class MocapSettings:
     """The mocap node: sees."""
 
     layout: str = setting("", "Joint layout for skeletons that name none, a file of config/skeletons without '.yaml'")
+    joints: str = setting(
+        "",
+        "Names of that layout's joints in the order in which a PoseArray or numbered markers send them, separated by "
+        "commas, '-' for what is no joint; empty: the layout's own order",
+    )
+    aspect: float = setting(
+        0.0,
+        "Width / height of the image that ROS4HRI's points are fractions of; 0: what camera_info tells, else 4 / 3",
+        low=0,
+        high=100,
+    )
+    tf_pattern: str = setting("{joint}_{body}", "How frames of bodies are named, where skeletons come as TF frames")
     min_confidence: float = setting(0.1, "Joints below this confidence count as not seen", low=0, high=1)
 
 

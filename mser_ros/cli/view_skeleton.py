@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import click
-import numpy as np
 
 from ..errors import SkeletonError
 from ..mocap.buffer import check_frame
 from ..mocap.layouts import JOINTS
 from ..mocap.readers import MOTION_FILES, read_motion
+from ..mocap.stream import SkeletonStream
 from ..settings import MocapSettings
 from ..types import NS_PER_S, SkeletonFrame, SkeletonSequence
-from .inputs import bag_skeletons
+from .inputs import bag_skeletons, skeleton_options
 
 
 @click.command("view-skeleton")
@@ -22,7 +24,7 @@ from .inputs import bag_skeletons
 @click.option(
     "-o", "--out", type=click.Path(path_type=Path), default="skeleton.png", show_default=True, help="A .png, or a .gif."
 )
-@click.option("--layout", default="", help="Joint layout, where INPUT names none.")
+@skeleton_options
 @click.option("--topic", default="", help="Skeleton topic of a bag.  [the only one]")
 @click.option("--body", default="", help="Id of the body of a bag.  [the one that is seen most]")
 @click.option("--index", type=int, help="Which motion of an npz that holds several, from 0.")
@@ -33,7 +35,7 @@ from .inputs import bag_skeletons
 def view_skeleton(
     source: Path,
     out: Path,
-    layout: str,
+    mocap: MocapSettings,
     topic: str,
     body: str,
     index: int | None,
@@ -51,14 +53,26 @@ def view_skeleton(
     from ..evaluation.skeleton_plots import draw, view
 
     if source.name.lower().endswith(MOTION_FILES):
-        sequence = read_motion(source, layout=layout, rate_hz=rate_hz, index=index)
+        sequence = read_motion(source, layout=mocap.layout, rate_hz=rate_hz, index=index)
+        frames = sequence.frames()
     else:
-        sequence = _of_bag(source, topic, layout, body)
-    shown = view(sequence, start_s=start_s, seconds=seconds)
+        frames = []
+        for frame in bag_skeletons(source, topic, mocap):
+            with suppress(SkeletonError):
+                frames.append(check_frame(frame, mocap))
+        sequence = _body(frames, body, source)
+    notes: dict[str, None] = {}
+    stream, mended = SkeletonStream(mocap, on_note=notes.setdefault), []
+    for frame in frames:
+        with suppress(SkeletonError):
+            mended.append(stream.push(frame))
+    shown = view(sequence, _body(mended, sequence.body_id, source), start_s=start_s, seconds=seconds)
     rate = (len(sequence.stamps_ns) - 1) * NS_PER_S / max(1, sequence.stamps_ns[-1] - sequence.stamps_ns[0])
     who = f", body {sequence.body_id}" if sequence.body_id else ""
     title = f"{source.name}{who}: {shown.layout.name} at {rate:.0f} Hz"
     draw(shown, out, title=title, columns=columns)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
     click.echo(f"{title}, {len(sequence.stamps_ns)} frames → {out}")
     if shown.motion is None:
         click.echo("no canonical body can be made of it: neither shoulders nor hips are seen", err=True)
@@ -67,23 +81,14 @@ def view_skeleton(
     return 0
 
 
-def _of_bag(path: Path, topic: str, layout: str, body: str) -> SkeletonSequence:
-    """One body of a bag, its frames in the order of their stamps."""
-    settings = MocapSettings(layout=layout)
+def _body(frames: Iterable[SkeletonFrame], body: str, path: Path) -> SkeletonSequence:
+    """The body of that id, else the one that is seen most, its frames in the order of their stamps."""
     bodies: dict[tuple[str, str], dict[int, SkeletonFrame]] = defaultdict(dict)
-    for raw in bag_skeletons(path, topic):
-        frame = check_frame(raw, settings)
+    for frame in frames:
         bodies[frame.body_id, frame.layout].setdefault(frame.stamp_ns, frame)
-    wanted = {key: frames for key, frames in bodies.items() if not body or key[0] == body}
+    wanted = {key: found for key, found in bodies.items() if not body or key[0] == body}
     if not wanted:
         known = ", ".join(sorted({f"'{name}'" for name, _ in bodies})) or "none"
-        raise SkeletonError(f"the bag {path} has no body '{body}': it has {known}")
-    (body_id, name), frames = max(wanted.items(), key=lambda item: len(item[1]))
-    stamps = sorted(frames)
-    return SkeletonSequence(
-        stamps_ns=np.array(stamps, np.int64),
-        positions=np.stack([frames[stamp].positions for stamp in stamps]),
-        confidence=np.stack([frames[stamp].confidence for stamp in stamps]),
-        layout=name,
-        body_id=body_id,
-    )
+        raise SkeletonError(f"{path} has no body '{body}' that can be drawn: it has {known}")
+    (body_id, layout), found = max(wanted.items(), key=lambda item: len(item[1]))
+    return SkeletonSequence.of([found[stamp_ns] for stamp_ns in sorted(found)], body_id=body_id, layout=layout)

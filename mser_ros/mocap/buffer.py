@@ -166,13 +166,7 @@ class SkeletonBuffer:
         if not bodies:
             return None
         best = min(bodies, key=lambda body: (-len(body.frames), body.body_id))
-        return SkeletonSequence(
-            stamps_ns=np.array([frame.stamp_ns for frame in best.frames], np.int64),
-            positions=np.stack([frame.positions for frame in best.frames]),
-            confidence=np.stack([frame.confidence for frame in best.frames]),
-            layout=best.layout,
-            body_id=best.body_id,
-        )
+        return SkeletonSequence.of(best.frames, layout=best.layout, body_id=best.body_id)
 
     def _insert(self, frame: SkeletonFrame) -> None:
         self.newest_ns = frame.stamp_ns if self.newest_ns is None else max(self.newest_ns, frame.stamp_ns)

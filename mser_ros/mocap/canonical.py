@@ -6,12 +6,12 @@ which source saw them does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..types import NS_PER_S, SkeletonSequence, to_ns
+from .anatomy import LOWER_BONES, STANDARD_M, TORSO, UPPER_BONES
 from .layouts import JOINTS, get_layout
 
 __all__ = ["JOINTS", "MIRRORED", "CanonicalMotion", "canonicalise"]
@@ -26,27 +26,6 @@ MAX_GAP_S = 0.3
 
 #: A joint further than this from the pelvis of a body 1.7 m tall is a mistake of the tracker [m].
 MAX_REACH_M = 2.0
-
-_HEIGHT_M = 1.7
-_TORSO = 0.288
-#: Bones that tell the size, as shares of the body's height: D. A. Winter, Biomechanics and Motor Control of Human
-#: Movement, after Drillis and Contini (1966). Shoulders and arms come first, so that a body whose legs come and go
-#: keeps its size: the proportions of real trackers differ from the table's.
-_UPPER_BONES: Mapping[tuple[str, str], float] = {
-    ("left_shoulder", "right_shoulder"): 0.259,
-    ("left_shoulder", "left_elbow"): 0.186,
-    ("right_shoulder", "right_elbow"): 0.186,
-    ("left_elbow", "left_wrist"): 0.146,
-    ("right_elbow", "right_wrist"): 0.146,
-}
-_LOWER_BONES: Mapping[tuple[str, str], float] = {
-    ("pelvis", "neck"): _TORSO,
-    ("left_hip", "right_hip"): 0.191,
-    ("left_hip", "left_knee"): 0.245,
-    ("right_hip", "right_knee"): 0.245,
-    ("left_knee", "left_ankle"): 0.246,
-    ("right_knee", "right_ankle"): 0.246,
-}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,8 +131,8 @@ def _turn(joints: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
 
 
 def _scale(joints: np.ndarray, mask: np.ndarray, *, quantile: float) -> float | None:
-    """Factor that makes the body `_HEIGHT_M` tall: the median over its bones; None where no bone is seen."""
-    for bones in (_UPPER_BONES, _LOWER_BONES):
+    """Factor that makes the body `STANDARD_M` tall: the median over its bones; None where no bone is seen."""
+    for bones in (UPPER_BONES, LOWER_BONES):
         heights = []
         for (start, end), share in bones.items():
             one, other = JOINTS.index(start), JOINTS.index(end)
@@ -162,7 +141,7 @@ def _scale(joints: np.ndarray, mask: np.ndarray, *, quantile: float) -> float | 
                 lengths = np.linalg.norm(joints[both, one] - joints[both, other], axis=1)
                 heights.append(float(np.quantile(lengths, quantile)) / share)
         if heights and (height := float(np.median(heights))) > 0:
-            return _HEIGHT_M / height
+            return STANDARD_M / height
     return None
 
 
@@ -170,7 +149,7 @@ def _centre(joints: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Joints relative to the pelvis; where it is not seen, to its place below what is seen of the trunk."""
     pelvis = JOINTS.index("pelvis")
     centre, known = joints[:, pelvis].copy(), mask[:, pelvis].copy()
-    below = np.array([0.0, 0.0, _TORSO * _HEIGHT_M])
+    below = np.array([0.0, 0.0, TORSO * STANDARD_M])
     for names, usual in (
         (("left_hip", "right_hip"), np.zeros(3)),
         (("neck",), below),

@@ -7,9 +7,10 @@ names. Its name is the file's name without '.yaml'.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,10 @@ UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "image": 1.0}
 #: The environment variable that names a folder with layouts of a user's own.
 OWN_LAYOUTS = "MSER_SKELETONS"
 
+#: L and R that stand for left and right: at an end, or before a digit or another capital ('l_knee', 'Foot_L', 'LH1').
+_ONE_LETTER = re.compile(r"^[lr](?=_)|(?<=_)[lrLR]$|^[LR](?=[A-Z]|_)")
+_LETTERS = str.maketrans("lrLR", "rlRL")
+
 _KEYS = {"description", "dimensions", "unit", "aspect", "up", "handedness", "joints", "canonical", "ahead"}
 
 
@@ -69,6 +74,30 @@ class Layout:
     to_world: np.ndarray
     canonical: tuple[tuple[int, ...], ...]
     ahead: tuple[tuple[int, int], ...] = ()
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """What takes the joints to the canonical ones, float64, (15, joints): means."""
+        weights = np.zeros((len(JOINTS), len(self.joints)))
+        for row, sources in enumerate(self.canonical):
+            weights[row, list(sources)] = 1 / max(1, len(sources))
+        return weights
+
+    @cached_property
+    def mapped(self) -> np.ndarray:
+        """Which canonical joints the layout has, bool, (15,)."""
+        return np.array([bool(sources) for sources in self.canonical])
+
+    @cached_property
+    def mirror(self) -> np.ndarray:
+        """For each joint its counterpart on the other side, by its name; itself for one that has none."""
+        rows = {name: row for row, name in enumerate(self.joints)}
+        return np.array([rows.get(_other_side(name), row) for name, row in rows.items()])
+
+    @property
+    def unit_m(self) -> float:
+        """Metres of a unit, of a layout in 3D."""
+        return float(np.linalg.norm(self.to_world[2]))
 
     @property
     def aspect(self) -> float:
@@ -158,6 +187,14 @@ def _parse(name: str, data: Any) -> Layout:
         canonical=canonical,
         ahead=tuple((_index(joints, back), _index(joints, front)) for back, front in data.get("ahead", ())),
     )
+
+
+def _other_side(name: str) -> str:
+    """The name of a joint with left for right: as whole words, or as a letter that stands for them."""
+    for left, right in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")):
+        if left in name or right in name:
+            return name.replace(left, "\0").replace(right, left).replace("\0", right)
+    return _ONE_LETTER.sub(lambda found: found[0].translate(_LETTERS), name)
 
 
 def _index(joints: tuple[str, ...], joint: str) -> int:

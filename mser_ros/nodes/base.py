@@ -215,7 +215,7 @@ class PerceptionNode(LifecycleNode):
         source: str,
         others: Sequence[str] = (),
         kept: bool = False,
-    ) -> None:
+    ) -> InputTopic:
         """Subscribe to `topic` until the node is deactivated; `callback` runs in the executor and may raise.
 
         `flow` and `source`: what is expected of it, and whom a user is to start or restart where it does not come.
@@ -230,6 +230,12 @@ class PerceptionNode(LifecycleNode):
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
         self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
+        return self._inputs[-1]
+
+    def unsubscribe(self, item: InputTopic) -> None:
+        """Drop one subscription."""
+        self._inputs.remove(item)
+        item.close()
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:

@@ -115,7 +115,7 @@ def test_a_body_that_a_bag_lacks_is_refused_with_those_it_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["view-skeleton", str(DEMO), "-o", str(tmp_path / "out.png"), "--body", "x"]) == 1
-    assert "has no body 'x': it has 'body_1'" in capsys.readouterr().err
+    assert "has no body 'x' that can be drawn: it has 'body_1'" in capsys.readouterr().err
 
 
 def test_a_body_of_which_nothing_is_seen_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
