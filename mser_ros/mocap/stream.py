@@ -72,19 +72,17 @@ class _Track:
     stamp_ns: int = -1
     height: float = 0.0
     centre: np.ndarray = field(default_factory=lambda: np.zeros(3))
-    places: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # of each joint, where it was last believed
-    seen_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # and when
-    doubted: np.ndarray = field(default_factory=lambda: np.zeros((0, 3)))  # where it jumped to
-    doubted_ns: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))  # since when it is there; 0: nowhere
     joints: np.ndarray = field(default_factory=lambda: np.zeros((15, 3)))
     mask: np.ndarray = field(default_factory=lambda: np.zeros(15, bool))
     swapped_ns: int = 0  # since when its sides are swapped
     blind: int = 0
 
     def __post_init__(self) -> None:
+        # Of each joint: where and when it was last believed; when it was last shown; where, and since when, it is while
+        # that is doubted (0: it is not).
         count = len(self.layout.joints)
         self.places, self.doubted = np.zeros((count, 3)), np.zeros((count, 3))
-        self.seen_ns, self.doubted_ns = np.zeros(count, np.int64), np.zeros(count, np.int64)
+        self.seen_ns, self.shown_ns, self.doubted_ns = (np.zeros(count, np.int64) for _ in range(3))
 
     @property
     def size(self) -> float:
@@ -291,13 +289,13 @@ class SkeletonStream:
     def _doubted(self, track: _Track, now: _Seen, stamp_ns: int) -> np.ndarray:
         """Joints that cannot have come from where they were. Those that stay are believed after a while."""
         world, seen = now.world, now.seen
-        since_s = (stamp_ns - track.seen_ns) / NS_PER_S
-        known = seen & (track.seen_ns > 0) & (since_s <= _MEMORY_S)
+        known = seen & (track.seen_ns > 0) & (stamp_ns - track.seen_ns <= _MEMORY_S * NS_PER_S)
         doubted = np.zeros(len(seen), bool)
         if track.height and known.sum() >= 3:
             move = world - track.places
             move -= np.median(move[known], axis=0)
-            reach = track.size * np.maximum(_NOISE_M, _FASTEST_M_S * since_s)
+            # Of a joint that is doubted, what it can reach does not grow: it was seen, but elsewhere.
+            reach = track.size * np.maximum(_NOISE_M, _FASTEST_M_S * (stamp_ns - track.shown_ns) / NS_PER_S)
             doubted = known & (np.linalg.norm(move, axis=1) > reach)
         if doubted.any() or track.doubted_ns.any():
             # Where it jumped to before and still is, noise apart: in time that is where it is.
@@ -308,6 +306,7 @@ class SkeletonStream:
             track.doubted_ns[~doubted] = 0
             track.doubted[doubted] = world[doubted]
             doubted &= ~(stays & (stamp_ns - track.doubted_ns >= _BELIEF_S * NS_PER_S))
+        track.shown_ns[seen] = stamp_ns
         good = seen & ~doubted
         track.places[good] = world[good]
         track.seen_ns[good] = stamp_ns
