@@ -92,8 +92,9 @@ def test_what_ros_drivers_capture_sends_is_heard(world: World, tmp_path, sound):
         first = ears.voice["stamped"][0]
         assert (first.voice_id, first.header.frame_id) == ("ann", "ear")
         assert first.header.stamp.sec * 10**9 + first.header.stamp.nanosec == T0
-        levels = [np.abs(part[:whole].reshape(-1, BLOCK)).mean(axis=1) for part in (ears.heard("coded", whole), sound)]
-        assert np.corrcoef(levels)[0, 1] > 0.9
+        # An encoder of mp3 puts silence before the sound, about a thousand samples of it.
+        lags = np.correlate(ears.heard("coded", whole)[:whole].astype(float), sound[: whole - 2 * BLOCK].astype(float))
+        assert lags.max() > 0.9 * np.sum(sound[: whole - 2 * BLOCK].astype(float) ** 2)
         world.wait(lambda: ears.value("stamped", "rejected") == "1", "the half sample to be counted")
         assert ears.value("bare", "unstamped") == ears.value("bare", "received audio")
 
