@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -39,6 +41,21 @@ def environment(*prefixes: str) -> dict[str, str]:
     return {
         name: os.pathsep.join([*map(str, own), *filter(None, [os.environ.get(name)])]) for name, own in paths.items()
     }
+
+
+@contextmanager
+def node_process(name: str, log: Path, *arguments: str, prefixes: tuple[str, ...] = ()) -> Iterator[None]:
+    """A node of this package in a process that has these prefixes, while the `with` block lasts. `arguments`: of ROS;
+    `log`: where what it prints goes."""
+    command = [sys.executable, "-m", f"mser_ros.nodes.{name}_node", "--ros-args", *arguments]
+    own = os.environ | (environment(*prefixes) if prefixes else {})
+    with log.open("wb") as printed:
+        process = subprocess.Popen(command, env=own, stdout=printed, stderr=printed, start_new_session=True)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
 
 
 class Peer:
