@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -351,7 +352,7 @@ def test_the_memory_is_bounded_however_many_bodies_come() -> None:
 
 
 @given(data=st.data())
-def test_whatever_comes_a_frame_or_one_sentence_goes_out(data: st.DataObject) -> None:
+def test_whatever_comes_a_sound_frame_or_a_refusal_goes_out(data: st.DataObject) -> None:
     run = Run()
     strange = st.sampled_from([np.nan, np.inf, -np.inf, 0.0, 1e-30, 3e38, -3e38, 1e20])
     motion = moving(count=12)
@@ -361,10 +362,7 @@ def test_whatever_comes_a_frame_or_one_sentence_goes_out(data: st.DataObject) ->
     with np.errstate(over="ignore", invalid="ignore"):
         given = frames_of(motion)
     for number, item in enumerate(given):
-        try:
+        with suppress(SkeletonError):
             made = run.stream.push(replace(item, confidence=confidence[number]))
-        except SkeletonError as error:
-            assert "\n" not in str(error)
-        else:
             assert np.isfinite(made.positions).all()
             assert ((made.confidence >= 0) & (made.confidence <= 1)).all()
