@@ -33,12 +33,14 @@ class CanonicalMotion:
     """What a skeleton model sees: the last `T / rate_hz` seconds before a moment, the newest frame last.
 
     `positions`: float32, (T, 15, 3), in the order of `JOINTS`: metres on a body 1.7 m tall, from the pelvis, x the way
-    the person faces, y to their left, z up; 0 where masked. `mask`: bool, (T, 15), True where seen.
+    the person faces, y to their left, z up; 0 where masked. `mask`: bool, (T, 15), True where seen. `confidence`:
+    float32 in 0..1, (T, 15), the source's, interpolated as the positions are; 0 where masked.
     `dimensions`: 3, or 2 where an image gave the joints: then x is 0 and y, z span the image.
     """
 
     positions: np.ndarray
     mask: np.ndarray
+    confidence: np.ndarray
     rate_hz: float
     dimensions: int = 3
 
@@ -67,9 +69,12 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     positions = sequence.positions[inside].astype(np.float64)
     seen = np.isfinite(positions).all(axis=2) & (sequence.confidence[inside] > 0)
     world = np.where(seen[..., None], positions, 0.0) @ layout.to_world.T
-    joints, seen = _map(world, seen, layout.canonical)
+    # A joint's confidence goes the way of its place.
+    confidence = np.where(seen, sequence.confidence[inside], 0.0)[..., None]
+    joints, seen = _map(np.concatenate([world, confidence], axis=2), seen, layout.canonical)
     times_s = (sequence.stamps_ns[inside] - end_ns) / NS_PER_S
     joints, mask = _resample(times_s, joints, seen, rate_hz=rate_hz, frames=max(1, round(window_s * rate_hz)))
+    joints, trust = joints[..., :3], joints[..., 3]
     turn = _turn(joints, mask)
     # Bones that point at the camera look short in an image: there the longest sights of each tell the size.
     scale = _scale(joints, mask, quantile=0.5 if layout.dimensions == 3 else 0.9)
@@ -78,12 +83,13 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     joints, mask = _centre(joints @ turn.T * scale, mask)
     mask &= np.linalg.norm(joints, axis=2) <= MAX_REACH_M
     positions = np.where(mask[..., None], joints, 0.0).astype(np.float32)
-    return CanonicalMotion(positions, mask, rate_hz, layout.dimensions) if mask.any() else None
+    confidence = np.where(mask, trust, 0.0).astype(np.float32)
+    return CanonicalMotion(positions, mask, confidence, rate_hz, layout.dimensions) if mask.any() else None
 
 
 def _map(world: np.ndarray, seen: np.ndarray, canonical: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
     """Source joints to canonical ones; a mean is seen only where all its joints are."""
-    joints = np.zeros((len(world), len(JOINTS), 3))
+    joints = np.zeros((len(world), len(JOINTS), world.shape[2]))
     mask = np.zeros((len(world), len(JOINTS)), bool)
     for joint, sources in enumerate(canonical):
         if sources:
@@ -97,7 +103,7 @@ def _resample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joints at `frames` moments that end at time 0. Beside a gap the nearest sight serves for half a period."""
     grid = np.arange(1 - frames, 1) / rate_hz
-    out = np.zeros((frames, joints.shape[1], 3))
+    out = np.zeros((frames, joints.shape[1], joints.shape[2]))
     mask = np.zeros((frames, joints.shape[1]), bool)
     for joint in range(joints.shape[1]):
         times, values = times_s[seen[:, joint]], joints[seen[:, joint], joint]

@@ -195,6 +195,24 @@ def test_a_short_gap_is_bridged_and_a_long_one_masked() -> None:
         assert made.mask[:, others].all()
 
 
+def test_confidence_is_kept_between_sights_and_means_and_is_0_where_nothing_is_seen() -> None:
+    joint = JOINTS.index("left_wrist")
+    confidence = np.full((60, 15), 0.8, np.float32)
+    times_s = (stamps(60) - END_NS) / NS_PER_S
+    confidence[times_s > -1, joint] = 0.4
+    confidence[(times_s > -0.6) & (times_s < -0.1), joint] = 0
+    made = motion(body(), confidence)
+    grid_s = np.arange(1 - FRAMES, 1) / RATE_HZ
+    np.testing.assert_allclose(made.confidence[grid_s < -1.05, joint], 0.8, atol=1e-6)
+    np.testing.assert_allclose(made.confidence[(grid_s > -0.95) & (grid_s < -0.65), joint], 0.4, atol=1e-6)
+    assert not made.confidence[~made.mask].any()
+    assert not made.mask[(grid_s > -0.55) & (grid_s < -0.15), joint].any()
+    ears = np.ones((60, 17), np.float32)
+    ears[:, 3:5] = 0.2, 0.6
+    flat = motion(np.repeat(pose_of("coco17")[None], 60, axis=0), ears, layout="coco17")
+    np.testing.assert_allclose(flat.confidence[:, JOINTS.index("head")], 0.4, atol=1e-6)
+
+
 def test_a_motion_shorter_than_the_window_is_masked_before_it() -> None:
     made = motion(body(count=15))
     assert made.positions.shape == (FRAMES, 15, 3)
