@@ -24,6 +24,8 @@ _MEMORY_S = 0.3
 #: No joint is faster beside its body, on a body of standard height: a boxer's fist reaches 9 m/s (J. Walilko et al.,
 #: Biomechanics of the head for Olympic boxer punches to the face, 2005). Nearer than the second length it may be noise.
 _FASTEST_M_S, _NOISE_M = 15.0, 0.35
+#: Sides of which no joint has moved further than this have not changed places [m].
+_STILL_M = 0.1
 #: So long a joint must stay where it jumped to, to be believed [s].
 _BELIEF_S = 0.15
 #: No body is faster than a sprinter, and none jumps less far than this without being another [m/s, m].
@@ -201,7 +203,7 @@ class SkeletonStream:
     # -- bodies, sides and joints
 
     def _follow(self, frame: SkeletonFrame, layout: Layout, now: _Seen) -> SkeletonFrame:
-        centre = np.median(now.world[now.seen], axis=0)
+        centre = _middle(now.world[now.seen])
         track = self._track_of(frame, layout, centre)
         body_id = self._ids.get((frame.body_id, layout.name), frame.body_id)
         if body_id != frame.body_id:
@@ -268,11 +270,12 @@ class SkeletonStream:
         joints, mask = now.joints, now.mask
         both = mask[_LEFT] & mask[_RIGHT] & track.mask[_LEFT] & track.mask[_RIGHT]
         left, right = _LEFT[both], _RIGHT[both]
-        if len(left) < 3 or not track.height:
+        if len(left) < 3 or not track.height or _is_within(joints[left] - track.joints[left], _STILL_M * track.size):
+            track.swapped_ns = 0
             return False
-        move = joints[np.r_[left, right]] - track.joints[np.r_[left, right]]
-        cross = joints[np.r_[right, left]] - track.joints[np.r_[left, right]]
-        drift = np.median(move, axis=0)
+        here, there = np.concatenate([left, right]), np.concatenate([right, left])
+        move, cross = joints[here] - track.joints[here], joints[there] - track.joints[here]
+        drift = _middle(move)
         same, swapped = (float(np.linalg.norm(way - drift, axis=1).sum()) for way in (move, cross))
         apart = float(np.linalg.norm(track.joints[left] - track.joints[right], axis=1).sum())
         if not (swapped < 0.35 * same and same > apart):
@@ -291,9 +294,10 @@ class SkeletonStream:
         world, seen = now.world, now.seen
         known = seen & (track.seen_ns > 0) & (stamp_ns - track.seen_ns <= _MEMORY_S * NS_PER_S)
         doubted = np.zeros(len(seen), bool)
-        if track.height and known.sum() >= 3:
-            move = world - track.places
-            move -= np.median(move[known], axis=0)
+        move = world - track.places
+        # Most joints have not moved at all, which is cheap to see.
+        if track.height and known.sum() >= 3 and not _is_within(move[known], 0.5 * _NOISE_M * track.size):
+            move -= _middle(move[known])
             # Of a joint that is doubted, what it can reach does not grow: it was seen, but elsewhere.
             reach = track.size * np.maximum(_NOISE_M, _FASTEST_M_S * (stamp_ns - track.shown_ns) / NS_PER_S)
             doubted = known & (np.linalg.norm(move, axis=1) > reach)
@@ -333,3 +337,14 @@ class SkeletonStream:
                 "confidence above 0 for joints that it sees, or none at all"
             )
         return replace(frame, body_id=key[0])
+
+
+def _middle(points: np.ndarray) -> np.ndarray:
+    """The median of each coordinate: `numpy.median` in a third of its time."""
+    ordered, count = np.sort(points, axis=0), len(points)
+    return (ordered[(count - 1) // 2] + ordered[count // 2]) / 2  # type: ignore[no-any-return]
+
+
+def _is_within(moves: np.ndarray, reach: float) -> bool:
+    """Whether none of these is longer than `reach`."""
+    return bool((moves * moves).sum(axis=1).max() <= reach * reach)
