@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from .errors import SettingsError
 from .types import SAMPLE_RATE
 
+#: How the speaker's body is chosen among several.
+BODIES = ("most", "nearest", "largest", "only")
+
 T = TypeVar("T")
 
 #: The speech recognisers.
@@ -184,6 +187,12 @@ class EmotionSettings:
     bundle: str = setting("", "Folder of the model bundle; empty: the default one")
     threads: int = setting(1, "Threads of the inference engine", low=1, high=16)
     person_id: str = setting("", "person_id to put into every estimate")
+    body: str = setting(
+        "most",
+        "Whose body is the speaker's, of several: that which is seen most, the nearest to the origin of its frame, the "
+        "largest in the camera's eye, or the only one (of several, none)",
+        choices=BODIES,
+    )
     provisional_start_s: float = setting(
         1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15
     )
