@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import SkeletonError
-from ..mocap.canonical import CanonicalMotion, canonicalise
+from ..mocap.canonical import MAX_GAP_S, CanonicalMotion, canonicalise
 from ..mocap.layouts import JOINTS, Layout, get_layout
 from ..types import NS_PER_S, SkeletonSequence, to_ns
 
@@ -58,11 +58,13 @@ def view(sequence: SkeletonSequence, mended: SkeletonSequence, *, start_s: float
     window_s = (end_ns - begin_ns) / NS_PER_S + 1 / _RATE_HZ
     count = max(1, round(window_s * _RATE_HZ))
     times_ns = end_ns - np.round(np.arange(count)[::-1] * NS_PER_S / _RATE_HZ).astype(np.int64)
-    nearest = np.abs(sequence.stamps_ns[:, None] - times_ns).argmin(axis=0)
+    away_ns = np.abs(sequence.stamps_ns[:, None] - times_ns)
+    nearest = away_ns.argmin(axis=0)
     seen = np.isfinite(sequence.positions).all(axis=2) & (sequence.confidence > 0)
     world = np.where(seen[..., None], sequence.positions, 0.0) @ layout.to_world.T
     raw = np.where(seen[..., None], world, np.nan)[nearest]
-    if not seen[nearest].any():
+    raw[away_ns.min(axis=0) > to_ns(MAX_GAP_S / 2)] = np.nan
+    if not np.isfinite(raw).any():
         raise SkeletonError("no joint is seen in this part: look at another one, or at the source's confidences")
     motion = canonicalise(mended, rate_hz=_RATE_HZ, window_s=window_s, end_ns=end_ns)
     # Medians, so that a joint that the source throws away does not push the rest out of the picture.
