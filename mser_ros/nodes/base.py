@@ -233,9 +233,14 @@ class PerceptionNode(LifecycleNode):
         return self._inputs[-1]
 
     def unsubscribe(self, item: InputTopic) -> None:
-        """Drop one subscription."""
-        self._inputs.remove(item)
-        item.close()
+        """Listen to this topic no more. To be called in the executor."""
+        if item in self._inputs:
+            self._inputs.remove(item)
+            item.close()
+
+    def adapt(self, item: InputTopic) -> None:
+        """Do at once what else is done within a second: look for the publishers of an input, and adapt to them."""
+        self._check(item)
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:

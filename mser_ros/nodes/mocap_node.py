@@ -58,7 +58,10 @@ class MocapNode(PerceptionNode):
         if frames := find_type(TF):
             self.subscribe(frames, "/tf_static", self._decoder.tell_static, depth=_DEPTH, kept=True, **beside)
         if (ids := find_type("hri_msgs/msg/IdsList")) and find_type(SKELETON_2D):
-            self._tracked = self.subscribe(ids, "/humans/bodies/tracked", self._on_tracked, depth=1, **beside)
+            self._tracked = self.subscribe(
+                ids, "/humans/bodies/tracked", self._on_tracked, depth=1, kept=True, **beside
+            )
+            self.adapt(self._tracked)
 
     def disconnect(self) -> None:
         super().disconnect()

@@ -173,6 +173,16 @@ def test_bodies_of_ros4hri_are_followed_as_they_come_and_go(world: World, tmp_pa
         assert "zed_msgs" in eyes.value("hri", "not installed")
 
 
+def test_a_list_of_bodies_that_was_told_before_is_known(world: World, tmp_path):
+    with ExitStack() as stack:
+        peer = stack.enter_context(Peer(world, "hri"))
+        peer.publish("hri_msgs/IdsList", "/late/humans/bodies/tracked", {"ids": ["abcde"]}, kept=True)
+        eyes = Eyes(stack, world, tmp_path, "hri", late={})
+        topic = "/late/humans/bodies/abcde/skeleton2d"
+        peer.publish("hri_msgs/Skeleton2D", topic, given.skeleton_2d(stamp(0), pose_of("hri18")))
+        assert eyes.bodies("late", 1)[0].body_id == "abcde"
+
+
 def test_a_package_that_is_not_installed_is_named_with_its_cure(world: World, tmp_path):
     with ExitStack() as stack:
         eyes = Eyes(stack, world, tmp_path, blind={})
