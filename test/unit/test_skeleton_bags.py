@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,16 @@ from mser_ros.cli.inputs import bag_skeletons, open_bag
 from mser_ros.cli.main import main
 from mser_ros.errors import BagError, SkeletonError
 from mser_ros.messages.bag_writer import build_message
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, skeleton_from_msg
 from mser_ros.mocap.layouts import get_layout
+from mser_ros.resources import interfaces_dir
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame
 
 T0 = 1_700_000_000 * NS_PER_S
 FRAMES = 20
+DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
 FOREIGN = Path(__file__).parents[1] / "foreign"
 
 
@@ -33,8 +38,8 @@ def store() -> Typestore:
     """The types of ROS 2, and those that tests alone have."""
     made = get_typestore(Stores.ROS2_JAZZY)
     types: dict[str, Any] = {}
-    for prefix in ("skeletons", "hri"):
-        for path in sorted((FOREIGN / prefix).glob("*/msg/*.msg")):
+    for folder in (FOREIGN / "skeletons", FOREIGN / "hri", interfaces_dir().parents[1]):
+        for path in sorted(folder.glob("*/msg/*.msg")):
             types.update(get_types_from_msg(path.read_text(), f"{path.parts[-3]}/msg/{path.stem}"))
     made.register({name: kind for name, kind in types.items() if name not in made.fielddefs})
     return made
@@ -43,8 +48,8 @@ def store() -> Typestore:
 Message = tuple[str, str, dict[str, Any]]
 
 
-def write(path: Path, store: Typestore, messages: list[Message]) -> Path:
-    """`messages`: topic, type and fields, in the order of their receipt."""
+def write(path: Path, store: Typestore, messages: list[Message], times_ns: Sequence[int] = ()) -> Path:
+    """`messages`: topic, type and fields, in the order of their receipt; `times_ns`: when that was."""
     with Writer(path, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
         connections: dict[str, Any] = {}
         for number, (topic, name, fields) in enumerate(messages):
@@ -52,7 +57,7 @@ def write(path: Path, store: Typestore, messages: list[Message]) -> Path:
             if topic not in connections:
                 connections[topic] = writer.add_connection(topic, kind, typestore=store)
             data = store.serialize_cdr(build_message(kind, fields, store), kind)
-            writer.write(connections[topic], T0 + number * NS_PER_S // 30, data)
+            writer.write(connections[topic], times_ns[number] if times_ns else stamp(number), data)
     return path
 
 
@@ -143,6 +148,41 @@ def test_a_broken_message_costs_itself(tmp_path: Path, store: Typestore) -> None
             loaded.append(str(error))
     assert [isinstance(item, SkeletonFrame) for item in loaded] == [True, False, True]
     assert "20 joints at 0 places" in loaded[1]
+
+
+def test_a_recording_with_another_tracker_gives_the_emotions_of_the_same_body(
+    tmp_path: Path, store: Typestore, tiny_bundle: Path
+) -> None:
+    """The demo with its skeletons as a studio sends them, in millimetres, where the layout's unit is the metre."""
+    messages: list[Message] = []
+    times_ns: list[int] = []
+    with Bag(DEMO) as bag:
+        for message in bag.messages():
+            times_ns.append(message.log_ns)
+            if message.topic == "/audio":
+                fields = audio_to_fields(audio_from_msg(message.decode()))
+                messages.append((message.topic, "mser_msgs/AudioFrame", fields))
+                continue
+            frame = skeleton_from_msg(message.decode())
+            places = np.where(frame.confidence[:, None] > 0.1, frame.positions * 1000, np.nan)
+            messages.append(("/poses", "geometry_msgs/PoseArray", given.pose_array(frame.stamp_ns, places)))
+    other = write(tmp_path / "bag", store, messages, times_ns)
+    options = ["--bundle", str(tiny_bundle), "--asr", "none", "--quiet"]
+    assert main(["annotate", str(DEMO), "-o", str(tmp_path / "own"), *options]) == 0
+    told = ["--skeleton-topic", "/poses", "--layout", "egait16"]
+    assert main(["annotate", str(other), "-o", str(tmp_path / "other"), *options, *told]) == 0
+    own, found = (
+        [json.loads(line) for line in (tmp_path / name / "emotions.jsonl").read_text().splitlines()]
+        for name in ("own", "other")
+    )
+    assert len(own) == len(found) > 0
+    counted = 0
+    for one, two in zip(own, found, strict=True):
+        for mine, theirs in zip(one["evidence"], two["evidence"], strict=True):
+            assert mine["available"] == theirs["available"]
+            assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-3)
+            counted += mine["modality"] == "mocap" and mine["available"]
+    assert counted > 0
 
 
 def test_where_nothing_is_a_body_the_reason_is_said(
