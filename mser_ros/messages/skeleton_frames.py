@@ -15,6 +15,8 @@ from .conversions import MAX_NAME, time_to_ns
 
 #: Bounds of memory; a joint's transform that is older than the newest by more than this is not that moment's [s].
 _MAX_FRAMES, _MAX_BODIES, _OLD_S = 4_000, 64, 0.1
+#: Beyond all bounds, so that no sum of such places is more than a float32 holds.
+_FAR = 1e30
 #: A body of fewer joints is none.
 _LEAST_JOINTS = 4
 #: How names of a robot's own frames end, which a pattern such as '{joint}_{body}' fits as well.
@@ -120,9 +122,11 @@ class FrameTree:
 
     def _keep(self, name: str, item: Any, parent: str, stamp_ns: int | None) -> None:
         move, turn = item.transform.translation, item.transform.rotation
+        self._transforms.pop(name, None)  # so that the oldest stand first
+        if not all(abs(value) < _FAR for value in (move.x, move.y, move.z, turn.x, turn.y, turn.z, turn.w)):
+            return  # where the frame is, is not known
         rotation = _rotation(turn.x, turn.y, turn.z, turn.w)
         place = np.array([move.x, move.y, move.z], np.float64)
-        self._transforms.pop(name, None)  # so that the oldest stand first
         self._transforms[name] = _Transform(parent, rotation, place, stamp_ns)
         if len(self._transforms) > _MAX_FRAMES:
             del self._transforms[next(iter(self._transforms))]

@@ -303,6 +303,7 @@ def _frame(
         return SkeletonError(f"a body of {len(positions)} points, but layout '{layout.name}' has {len(layout.joints)}")
     unfilled = ~positions.any(axis=1)
     seen = np.isfinite(positions).all(axis=1) & ~(unfilled if unfilled.sum() > 1 else False)
+    seen &= (np.abs(positions) < np.finfo(np.float32).max).all(axis=1)
     weights = np.ones(len(positions), np.float32) if confidence is None else confidence
     return SkeletonFrame(
         stamp_ns=time_to_ns(header.stamp),

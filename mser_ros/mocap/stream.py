@@ -37,6 +37,7 @@ _BACK_NS = NS_PER_S
 #: So many frames without any joint that is seen are said.
 _BLIND = 30
 _STAMPS = 32
+_FAR = 1e38
 
 _PAIRS = [(JOINTS.index(name), JOINTS.index(name.replace("left", "right"))) for name in JOINTS if name[:4] == "left"]
 _LEFT, _RIGHT = (np.array(rows) for rows in zip(*_PAIRS, strict=True))
@@ -144,11 +145,11 @@ class SkeletonStream:
         if layout.dimensions == 3:
             factor = self._factor(frame, layout, height)
             if factor != 1:
-                frame = replace(frame, positions=frame.positions * np.float32(factor))
+                frame = _moved(frame, frame.positions.astype(np.float64) * factor)
                 world, joints, height = world * factor, joints * factor, height and height * factor
             axes = self._look(frame, layout, world, joints, mask)
             if axes.is_inverted or axes.is_mirrored:
-                frame = replace(frame, positions=(frame.positions @ axes.mend.T).astype(np.float32))
+                frame = _moved(frame, frame.positions.astype(np.float64) @ axes.mend.T)
                 world, joints = world @ axes.turn.T, joints @ axes.turn.T
         return self._follow(frame, layout, _Seen(world, seen, joints, mask, height))
 
@@ -337,6 +338,16 @@ class SkeletonStream:
                 "confidence above 0 for joints that it sees, or none at all"
             )
         return replace(frame, body_id=key[0])
+
+
+def _moved(frame: SkeletonFrame, positions: np.ndarray) -> SkeletonFrame:
+    """The frame with its joints elsewhere; one that is thrown beyond what a float32 holds was not seen."""
+    sound = (np.abs(positions) < _FAR).all(axis=1)
+    return replace(
+        frame,
+        positions=np.where(sound[:, None], positions, 0.0).astype(np.float32),
+        confidence=np.where(sound, frame.confidence, np.float32(0)),
+    )
 
 
 def _middle(points: np.ndarray) -> np.ndarray:

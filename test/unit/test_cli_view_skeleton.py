@@ -58,6 +58,27 @@ def test_a_mirrored_source_is_seen_at_a_glance(tmp_path: Path) -> None:
     assert side["red"][0] < side["blue"][0]
 
 
+def test_what_was_mended_is_said_and_the_canonical_body_is_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A source in millimetres that stands on its head, by its own layout's word: as sent it does, canonical not."""
+    source, path = motion(tmp_path / "a.npz", "canonical15"), tmp_path / "out.png"
+    data = dict(np.load(source))
+    np.savez(source, **{**data, "joints": 1000 * data["joints"] * np.array([1, -1, -1], np.float32)})
+    assert main(["view-skeleton", str(source), "-o", str(path), "--columns", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "1000 times as large as it says" in said
+    assert "stand on their heads" in said
+    front = middles(panel(path, 2, 4))
+    assert front["red"][0] > front["blue"][0] + 0.02
+    upright = tmp_path / "upright.png"
+    right = motion(tmp_path / "b.npz", "canonical15")
+    assert main(["view-skeleton", str(right), "-o", str(upright), "--columns", "1"]) == 0
+    for row in (2, 3):
+        expected, found = middles(panel(upright, row, 4)), middles(panel(path, row, 4))
+        assert found["red"] == pytest.approx(expected["red"], abs=0.01)
+
+
 def test_points_of_an_image_are_drawn_as_in_the_image(tmp_path: Path) -> None:
     path = tmp_path / "out.png"
     assert main(["view-skeleton", str(motion(tmp_path / "a.npz", "coco17")), "-o", str(path), "--columns", "1"]) == 0

@@ -351,6 +351,16 @@ def test_the_memory_is_bounded_however_many_bodies_come() -> None:
     assert len(run.stream._axes) <= 64
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_joint_that_is_thrown_beyond_all_bounds_is_not_seen_whatever_is_mended() -> None:
+    motion = moving("nuitrack") / 1000 * (-1, -1, 1)  # in metres, upside down
+    motion[30, 8] = 3e38
+    run = Run().give(frames_of(motion, "nuitrack"))
+    assert run.made[30].confidence[8] == 0
+    assert np.isfinite(run.made[30].positions).all()
+    assert run.found["converted"] == 60
+
+
 @given(data=st.data())
 def test_whatever_comes_a_sound_frame_or_a_refusal_goes_out(data: st.DataObject) -> None:
     run = Run()

@@ -451,6 +451,22 @@ def test_names_without_end_are_refused() -> None:
     assert "256 characters" in fault(NUITRACK, message)
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("strange", [NAN, float("inf"), 1e300, -1e300, 1e-320])
+def test_numbers_beyond_all_bounds_do_no_harm(strange: float) -> None:
+    poses = [pose((strange, 0, 0)), *[pose(POSE["head"])] * 14]
+    (frame,) = decoded(POSE_ARRAY, Message(header=header(), poses=poses), layout="canonical15")
+    assert frame.confidence[1:].all()
+    assert bool(frame.confidence[0]) == (abs(strange) < 1)
+    joints = pose_of("zed18")
+    joints[4] = np.array(strange, np.float64).clip(-3e38, 3e38)
+    (frame,) = decoded(OBJECTS, Message(header=header(), objects=[zed_object(0, joints)]))
+    assert frame.confidence.sum() >= 17
+    turned = [transform("head_a", "camera", (strange, 0, 0), (strange, strange, 0, 1)), *flat("a")[:2], *flat("a")[3:]]
+    (frame,) = decoded(TF, Message(transforms=turned))
+    assert np.isfinite(frame.positions[frame.confidence > 0]).all()
+
+
 def test_numbers_that_are_none_are_joints_that_are_not_seen() -> None:
     poses = [pose((NAN, 0, 0)), *[pose(POSE["head"])] * 14]
     (frame,) = decoded(POSE_ARRAY, Message(header=header(), poses=poses), layout="canonical15")
