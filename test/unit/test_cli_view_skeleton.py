@@ -69,14 +69,12 @@ def test_what_was_mended_is_said_and_the_canonical_body_is_right(
     said = capsys.readouterr().err
     assert "1000 times as large as it says" in said
     assert "stand on their heads" in said
-    front = middles(panel(path, 2, 4))
-    assert front["red"][0] > front["blue"][0] + 0.02
     upright = tmp_path / "upright.png"
     right = motion(tmp_path / "b.npz", "canonical15")
     assert main(["view-skeleton", str(right), "-o", str(upright), "--columns", "1"]) == 0
-    for row in (2, 3):
-        expected, found = middles(panel(upright, row, 4)), middles(panel(path, row, 4))
-        assert found["red"] == pytest.approx(expected["red"], abs=0.01)
+    # Both canonical rows are the same picture, to a pixel of colour at an edge.
+    below = slice(imread(path).shape[0] * 57 // 100, None)
+    assert np.abs(imread(path)[below] - imread(upright)[below]).mean() < 1e-3
 
 
 def test_points_of_an_image_are_drawn_as_in_the_image(tmp_path: Path) -> None:
