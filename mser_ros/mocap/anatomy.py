@@ -36,6 +36,8 @@ SHORTEST_M, TALLEST_M = 0.4, 3.0
 #: Frames over which a source's axes are judged; those before which it is not said that they are mirrored, or that
 #: its bodies lie.
 _MEAN, _LEAST_AHEAD, _LEAST_LYING = 30, 15, 90
+#: Frames over which knees are looked at, and how far behind the middle of the leg they must be, by its length.
+_LEAST_KNEES, _BENT = 60, 0.05
 
 _BONES = [
     (np.array([[JOINTS.index(name) for name in bone] for bone in bones]), np.array([*bones.values()]))
@@ -47,6 +49,7 @@ _UPWARD = [
     for high in ("head", "neck")
     for low in ("left_ankle", "right_ankle", "left_knee", "right_knee", "pelvis", "left_hip", "right_hip")
 ]
+_LEGS = [tuple(JOINTS.index(f"{side}_{joint}") for joint in ("hip", "knee", "ankle")) for side in ("left", "right")]
 _ACROSS = [(JOINTS.index(f"left_{pair}"), JOINTS.index(f"right_{pair}")) for pair in ("shoulder", "hip")]
 
 
@@ -82,7 +85,8 @@ class Axes:
     """Finds out, from its bodies, whether a source in 3D has the axes that its layout says.
 
     A source is believed to be upside down where its bodies stand on their heads, and mirrored where nose or toes are
-    behind them (`Layout.ahead`). Bodies that lie are left as they are: people do.
+    behind them (`Layout.ahead`). Of bodies that lie, and of knees that bend backward where there is no nose, it is only
+    said: people lie, and knees alone are too little to exchange sides by.
     """
 
     def __init__(self, layout: Layout) -> None:
@@ -91,7 +95,7 @@ class Axes:
         self._layout = layout
         self._upward, self._upright = np.zeros(3), 0
         self._ahead, self._forward = 0.0, 0
-        self._has_said_lying = False
+        self._has_said_lying = self._has_said_knees = False
 
     @property
     def turn(self) -> np.ndarray:
@@ -126,12 +130,16 @@ class Axes:
     def _look_ahead(self, world: np.ndarray, seen: np.ndarray, joints: np.ndarray, mask: np.ndarray) -> str:
         pairs = [(back, front) for back, front in self._layout.ahead if seen[back] and seen[front]]
         across = [joints[left] - joints[right] for left, right in _ACROSS if mask[left] and mask[right]]
-        if not pairs or not across:
+        if not across:
             return ""
         left = np.sum(across, axis=0)
         ahead = np.array([left[1], -left[0]])  # of left x up, in the plane of the ground
         if self.is_inverted:
             ahead = -ahead
+        if not self._layout.ahead:
+            return self._look_at_knees(ahead, joints, mask)
+        if not pairs:
+            return ""
         points = np.sum([world[front] - world[back] for back, front in pairs], axis=0)[:2]
         length = float(np.sqrt((ahead @ ahead) * (points @ points)))
         if not length:
@@ -147,6 +155,26 @@ class Axes:
                 "of their source, or switch its mirroring off"
             )
         return f"bodies of layout '{self._layout.name}' have nose and toes before them again: taken as they come"
+
+    def _look_at_knees(self, ahead: np.ndarray, joints: np.ndarray, mask: np.ndarray) -> str:
+        """Knees bend forward. Where nothing else tells, that is too little to turn a body round by, but it is said."""
+        bends = []
+        for hip, knee, ankle in _LEGS:
+            if mask[hip] and mask[knee] and mask[ankle]:
+                bend = (joints[knee] - (joints[hip] + joints[ankle]) / 2)[:2]
+                reach = float(np.sqrt((ahead @ ahead) * ((joints[hip] - joints[ankle]) ** 2).sum()))
+                bends.append(float(bend @ ahead) / reach if reach else 0.0)
+        if not bends:
+            return ""
+        self._forward += 1
+        self._ahead += (sum(bends) / len(bends) - self._ahead) / min(self._forward, _LEAST_KNEES)
+        if self._has_said_knees or self._forward < _LEAST_KNEES or self._ahead > -_BENT:
+            return ""
+        self._has_said_knees = True
+        return (
+            f"knees of bodies of layout '{self._layout.name}' bend backward: their source is left-handed, mirrored, or "
+            "reverses depth; taken as they come: name the layout of the source, or switch its mirroring off"
+        )
 
     def _look_for_lying(self) -> str:
         source = self._layout.to_world.T @ self._upward

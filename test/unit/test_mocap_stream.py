@@ -162,9 +162,20 @@ def test_a_left_handed_source_is_mirrored_back_by_nose_and_toes(layout: str, fli
     assert any("nose or toes behind them: mirrored back" in note for note in run.notes)
 
 
-def test_a_source_without_nose_and_toes_is_believed_about_its_sides() -> None:
-    run = Run().give(frames_of(moving() * (1, -1, 1)))
+def test_of_a_source_without_nose_and_toes_it_is_said_that_knees_bend_backward() -> None:
+    run = Run().give(frames_of(moving(count=90) * (1, -1, 1)))
     assert run.found == {}
+    (note,) = run.notes
+    assert "knees of bodies of layout 'canonical15' bend backward" in note
+    np.testing.assert_allclose(run.made[-1].positions, moving(count=90)[-1] * (1, -1, 1), atol=1e-6)
+
+
+@pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs E-Gait: set MSER_DATA_DIR to the data folder")
+def test_the_walks_of_egait_whose_depth_is_reversed_are_found() -> None:
+    walks = np.load(Path(os.environ["MSER_DATA_DIR"]) / "egait" / "egait_intended.npz")["joints"]
+    notes = [note for walk in walks for note in Run().give(frames_of(walk, "egait16")).notes]
+    assert len(notes) == 24
+    assert all("bend backward" in note for note in notes)
 
 
 def test_who_bends_down_and_up_again_is_not_turned_round() -> None:
