@@ -24,7 +24,7 @@ TABLE = "results.csv"
 #: The reason of a recording that is gone on with next time.
 _INTERRUPTED = "interrupted"
 #: Endings of the files of bags.
-_BAGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+_BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
 #: Endings of sound files.
 _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", *FILMS)
 
@@ -32,8 +32,8 @@ _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".
 @dataclass(frozen=True)
 class Row:
     """One recording in the table. `reason`: why there is no result; '' where there is. `labels`: final estimates by
-    label, 'unknown' among them. `version`: tells the recording and how it was annotated from others; '' where it is
-    not done."""
+    label, 'unknown' among them. `notes`: what is odd about it. `version`: tells the recording and how it was annotated
+    from others; '' where it is not done."""
 
     recording: str
     reason: str = ""
@@ -41,6 +41,7 @@ class Row:
     utterances: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
+    notes: str = ""
     took_s: float = 0.0
     version: str = ""
 
@@ -56,7 +57,7 @@ def is_recording(path: Path) -> bool:
     if not path.is_dir():
         return path.is_file()
     names = [item.name for item in path.iterdir()]
-    return is_bag(path) and any(name == "metadata.yaml" or name.endswith(_BAGS) for name in names)
+    return is_bag(path) and any(name == "metadata.yaml" or name.lower().endswith(_BAGS) for name in names)
 
 
 def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
@@ -167,7 +168,7 @@ def _annotate(path: Path, out: Path) -> Row:
     for record in found.finals:
         labels[record["label"]] = labels.get(record["label"], 0) + 1
     took_s, dropped = time.monotonic() - begun_s, sum(found.dropped.values())
-    return Row(str(path), "", found.seconds, len(found.finals), labels, dropped, took_s)
+    return Row(str(path), "", found.seconds, len(found.finals), labels, dropped, "; ".join(found.notes), took_s)
 
 
 # -- the table

@@ -8,14 +8,17 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
+
 from ..audio.sound_files import open_sound_file
+from ..audio.waveform import pcm16
 from ..errors import AudioError, BagError, MserError
 from ..messages import conversions
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
 from ..mocap.readers import read_motion
 from ..settings import AudioFormatSettings
-from ..types import AudioChunk, SkeletonFrame, to_ns
+from ..types import NS_PER_S, AudioChunk, SkeletonFrame
 
 SKELETON = "mser_msgs/msg/Skeleton"
 #: Length of the chunks that a sound file is cut into [s].
@@ -30,49 +33,46 @@ class Item:
     log_ns: int
 
 
-def open_bag(
-    path: Path, audio_topic: str, skeleton_topic: str, audio: AudioFormatSettings | None = None
-) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+def read_bag(
+    bag: Bag, audio_topic: str, skeleton_topic: str, audio: AudioFormatSettings | None = None
+) -> tuple[Iterator[Item], int, Sequence[str]]:
     """The audio and skeletons of a bag in order of receipt, their number, and notes of what is odd about the bag. Empty
     names mean the only topic there is. `audio`: what messages of other packages do not tell of themselves.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
-    with Bag(path) as bag:
-        topics = list(
-            filter(
-                None,
-                (
-                    _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic"),
-                    _choose(bag, skeleton_topic, (SKELETON,), "--skeleton-topic"),
-                ),
-            )
+    topics = list(
+        filter(
+            None,
+            (
+                _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic"),
+                _choose(bag, skeleton_topic, (SKELETON,), "--skeleton-topic"),
+            ),
         )
-        if not topics:
-            has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
-            raise BagError(f"the bag {path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
-        infos = [name for name, kind in bag.topics.items() if kind == INFO]
-        count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
-        notes = bag.notes
+    )
+    if not topics:
+        has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
+        raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
+    infos = [name for name, kind in bag.topics.items() if kind == INFO]
+    count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
 
     def read() -> Iterator[Item]:
         log_ns = 0
         decoder = AudioDecoder(audio)
-        with Bag(path) as opened:
-            try:
-                for message in opened.messages([*topics, *infos]):
-                    log_ns = message.log_ns
-                    if message.topic not in infos:
-                        yield Item(partial(_load, message, decoder), log_ns)
-                        continue
-                    try:
-                        decoder.tell(message.decode())
-                    except AudioError as error:
-                        yield Item(partial(_fail, error), log_ns)
-            except BagError as error:
-                yield Item(partial(_fail, error), log_ns)
+        try:
+            for message in bag.messages([*topics, *infos]):
+                log_ns = message.log_ns
+                if message.topic not in infos:
+                    yield Item(partial(_load, message, decoder), log_ns)
+                    continue
+                try:
+                    decoder.tell(message.decode())
+                except AudioError as error:
+                    yield Item(partial(_fail, error), log_ns)
+        except BagError as error:
+            yield Item(partial(_fail, error), log_ns)
 
-    return read(), count, notes
+    return read(), count, bag.notes
 
 
 def _fail(error: MserError) -> AudioChunk:
@@ -101,9 +101,9 @@ def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
     return inputs[0] if inputs else ""
 
 
-def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, Sequence[str]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it: as
-    `open_bag`."""
+    `read_bag`."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
     sequence = read_motion(skeleton) if skeleton else None
@@ -112,9 +112,9 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
         first, end_ns = 0, 0
         try:
             for block in opened.blocks(step):
-                piece = AudioChunk(block, opened.sample_rate, to_ns(first / opened.sample_rate), first)
-                first, end_ns = first + piece.frames, piece.end_ns
-                yield Item(partial(_same, piece), end_ns)
+                start_ns, first = first * NS_PER_S // opened.sample_rate, first + len(block)
+                end_ns = first * NS_PER_S // opened.sample_rate
+                yield Item(partial(_heard, block, opened.sample_rate, start_ns, first - len(block)), end_ns)
         except AudioError as error:  # what was read before it counts
             yield Item(partial(_fail, error), end_ns)
 
@@ -128,8 +128,12 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
             yield Item(partial(_same, frame), frame.stamp_ns)
 
     count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0)
-    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, ()
+    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, opened.notes
 
 
-def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:
+def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChunk:
+    return AudioChunk(pcm16(block), rate, stamp_ns, first)
+
+
+def _same(data: SkeletonFrame) -> SkeletonFrame:
     return data

@@ -7,7 +7,6 @@ from typing import Any
 
 from mser_msgs.msg import Skeleton
 
-from ..errors import SkeletonError
 from ..messages import conversions
 from ..mocap.buffer import check_frame
 from ..mocap.layouts import get_layout
@@ -39,8 +38,6 @@ class MocapNode(PerceptionNode):
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = check_frame(conversions.skeleton_from_msg(message), self.settings)
-        if frame.stamp_ns == 0:
-            raise SkeletonError("a skeleton without a time: the publisher must fill header.stamp")
         self._skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame)))
 
 

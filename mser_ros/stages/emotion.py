@@ -56,7 +56,8 @@ class _Pending:
 class EmotionCounters:
     """What the fusing stage counts: estimates by state, and what befell their utterances.
 
-    `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `timed_out`:
+    `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `without_body`:
+    final ones without a skeleton, although some had come. `timed_out`:
     evidence did not come in time. `given_up`: the end itself did not come. `failed`: the recognition ended by an error.
     """
 
@@ -65,6 +66,7 @@ class EmotionCounters:
     retracted: int = 0
     late_events: int = 0
     without_audio: int = 0
+    without_body: int = 0
     timed_out: int = 0
     given_up: int = 0
     failed: int = 0
@@ -274,6 +276,8 @@ class EmotionStage:
         def recognize() -> EmotionEstimate:
             utterance = self._gather(event)
             self.counters.without_audio += utterance.audio is None
+            if state is EstimateState.FINAL and self.skeletons.counters.frames:
+                self.counters.without_body += utterance.skeleton is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
 
         return self._contained(recognize)
@@ -289,9 +293,10 @@ class EmotionStage:
     def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
         skeleton = self.skeletons.window(start_ns, event.end_ns)
+        audio = self._voices.cut(event.voice_id, event.start_ns, event.end_ns)
         return replace(
             _bare(event),
-            audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
+            audio=audio and replace(audio, clipped=event.clipped),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
             body_id=skeleton.body_id if skeleton else "",
