@@ -207,7 +207,7 @@ class _Work:
                     self._take(self._pipeline.push_audio(data, item.log_ns))
                 else:
                     self.recording.add(data)
-                    self._take(self._pipeline.push_skeleton(data))
+                    self._take(self._pipeline.push_skeleton(data, item.log_ns))
             except MserError as error:
                 self.dropped[str(error)] = self.dropped.get(str(error), 0) + 1
             self._note_progress()

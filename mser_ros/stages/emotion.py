@@ -76,8 +76,8 @@ class EmotionStage:
     """Fuses and decides: the speech stage's audio and events, and skeletons, in; estimates out.
 
     A final estimate is due when the utterance has ended, its text is final, and audio and skeletons have been received
-    up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, the newest stamp serves,
-    which suits data that is read from a file. A voice has one open utterance at a time: the next one ends it.
+    up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, or where it knows no
+    time (None), the newest stamp serves. A voice has one open utterance at a time: the next one ends it.
     Each utterance gets exactly one FINAL or RETRACTED. A recognition that ends by an error, whichever, is told to
     `on_failure` and becomes a FINAL 'unknown' with the reason FAILED; a provisional estimate is left out.
     Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
@@ -88,7 +88,7 @@ class EmotionStage:
         recognizer: EmotionRecognizer,
         mocap: MocapSettings | None = None,
         *,
-        clock: Callable[[], int] | None = None,
+        clock: Callable[[], int | None] | None = None,
         on_failure: Callable[[Exception], None] = log_failure,
         closed: dict[str, int] | None = None,
     ) -> None:
@@ -104,7 +104,7 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
         self.counters = EmotionCounters()
-        self._clock = clock
+        self.clock = clock
         self._on_failure = on_failure
         self._newest_ns = 0
         self._voices = Voices(_HISTORY_S, limit=_VOICES)
@@ -200,7 +200,8 @@ class EmotionStage:
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
-        return self._clock() if self._clock else self._newest_ns
+        now_ns = self.clock() if self.clock else None
+        return self._newest_ns if now_ns is None else now_ns
 
     def _is_heard_again(self, event: UtteranceEvent) -> bool:
         """Whether a speech node was restarted and reads the same bag again: its voice, too, was set back since then."""
