@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-#: By counter; of clipped samples a few are in every recording.
+#: By counter.
 _SENTENCES: Mapping[str, str] = {
     "unstamped": "blocks of audio have no stamp: the time of their arrival stands for it",
     "duplicates": "blocks of audio came twice, or too late to be heard",
@@ -24,7 +24,8 @@ _SENTENCES: Mapping[str, str] = {
     "evicted": "skeletons were too many to be remembered",
     "resets": "times the clock of the skeletons was set back",
 }
-_FEW_CLIPPED = 100
+#: So many are as it should be: loud voices touch full scale, and a file begins at time 0.
+_USUAL = {"clipped_samples": 100, "unstamped": 1}
 
 
 def oddities(counters: Mapping[str, Any]) -> list[str]:
@@ -33,7 +34,7 @@ def oddities(counters: Mapping[str, Any]) -> list[str]:
     found = []
     for name, sentence in _SENTENCES.items():
         count = counters.get(name, 0)
-        if count > (_FEW_CLIPPED if name == "clipped_samples" else 0):
+        if count > _USUAL.get(name, 0):
             found.append(f"{count} {sentence}")
     final, frames = counters.get("final", 0), counters.get("frames", 0)
     if final and frames > counters.get("unseen", 0) and counters.get("without_body") == final:
