@@ -664,3 +664,14 @@ def die_of_b(path: Path, out: Path) -> archive.Row:
     if path.name == "b.wav":
         os._exit(9)
     return archive.Row(str(path))
+
+
+def test_its_speed_and_memory_are_measured_by_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--minutes", "0.2", "--asr", "none", "--json", str(tmp_path / "speed.json")]
+    assert main(["speed", "annotate", *given]) == 0
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["recording", "words", "times real time", "memory"]
+    assert re.fullmatch(r"\| 0.2 min \| none \| [0-9]+ × \| [0-9]+ MB \|", row)
+    (kept,) = json.loads((tmp_path / "speed.json").read_text())["annotate"]
+    assert kept["times"] > 0
+    assert kept["peak_mb"] > 20
