@@ -68,8 +68,8 @@ setup(
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
-    # media: sound tracks of films, and audio topics in mp3
-    extras_require={"train": TRAIN, "media": ["av>=14"]},
+    # media: sound tracks of films, and audio topics in mp3; ray: archives of recordings on a cluster
+    extras_require={"train": TRAIN, "media": ["av>=14"], "ray": ["ray>=2.40"]},
     zip_safe=False,
     maintainer="mser_ros maintainers",
     maintainer_email="maintainers@mser-ros.example",

@@ -40,8 +40,15 @@ GOEMOTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 
+#: All of them, and neutral.
+GOEMOTIONS_NAMES = frozenset(GOEMOTIONS) | {
+    "admiration", "approval", "caring", "confusion", "curiosity", "desire", "disapproval", "disgust", "embarrassment",
+    "fear", "gratitude", "love", "nervousness", "optimism", "pride", "realization", "relief", "surprise",
+}  # fmt: skip
+
 #: MELD's seven emotions, as far as they are one of the four classes.
 MELD: Mapping[str, str] = MappingProxyType({"anger": "angry", "joy": "happy", "sadness": "sad", "neutral": "neutral"})
+MELD_NAMES = frozenset(MELD) | {"surprise", "fear", "disgust"}
 
 
 def valence_arousal(labels: Sequence[str], probabilities: np.ndarray) -> tuple[float, float]:

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import combinations
+from locale import normalize
 
 import numpy as np
 
@@ -27,10 +28,26 @@ def to_ns(seconds: float) -> int:
     return round(seconds * NS_PER_S)
 
 
+#: ISO 639-2 codes, with 639-1's.
+_LANGUAGES = {
+    "ara": "ar", "ces": "cs", "cze": "cs", "dan": "da", "deu": "de", "dut": "nl", "ell": "el", "eng": "en",
+    "fas": "fa", "fin": "fi", "fra": "fr", "fre": "fr", "ger": "de", "gre": "el", "heb": "he", "hin": "hi",
+    "hun": "hu", "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "nld": "nl", "nor": "no", "pol": "pl",
+    "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "spa": "es", "swe": "sv", "tha": "th", "tur": "tr",
+    "ukr": "uk", "vie": "vi", "zho": "zh", "chi": "zh",
+}  # fmt: skip
+
+
 def language_tag(name: str) -> str:
-    """A BCP 47 tag from a tag, or from a locale such as 'en_US.UTF-8@euro'; '' for the locales without a language."""
-    tag = name.split(".")[0].split("@")[0].replace("_", "-").strip()
-    return "" if tag.upper() in ("C", "POSIX") else tag
+    """A BCP 47 tag from a tag, from a locale such as 'en_US.UTF-8@euro', from ISO 639's three letters or from a
+    language's English name; '' for the locales without a language."""
+    first, _, rest = name.split(".")[0].split("@")[0].replace("_", "-").strip().partition("-")
+    if first.upper() in ("C", "POSIX"):
+        return ""
+    if len(first) > 3 and "_" in (known := normalize(first.lower())):  # Windows: 'English_United States.1252'
+        return known.split("_")[0]
+    language = _LANGUAGES.get(first.lower(), first)
+    return f"{language}-{rest}" if rest else language
 
 
 def primary_language(name: str) -> str:
@@ -82,7 +99,8 @@ class AudioChunk:
     """A block of PCM audio as a source delivers it.
 
     `samples`: int16, shape (frames, channels). `stamp_ns`: time of the first sample. `first_sample`: running index of
-    the first sample, per channel, since the source started.
+    the first sample, per channel, since the source started. `clipped`: float32 (frames,), of each sample the share of
+    what it was made of that lay at full scale; None where nobody has looked.
     """
 
     samples: np.ndarray
@@ -91,6 +109,7 @@ class AudioChunk:
     first_sample: int = 0
     voice_id: str = ""
     frame_id: str = ""
+    clipped: np.ndarray | None = None
 
     @property
     def frames(self) -> int:
@@ -109,10 +128,15 @@ class AudioChunk:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Waveform:
-    """Mono audio of one utterance: float32 in -1..1, shape (samples,)."""
+    """Mono audio of one utterance: float32 in -1..1, shape (samples,).
+
+    `clipped`: share (0..1) of its source's samples that lay at full scale, before they were resampled; 0 where nobody
+    has looked.
+    """
 
     samples: np.ndarray
     sample_rate: int
+    clipped: float = 0.0
 
     @property
     def duration_s(self) -> float:
@@ -147,7 +171,8 @@ class Transcript:
 
 @dataclass(frozen=True, slots=True)
 class UtteranceEvent:
-    """News of one span of speech, as `mser_msgs/Utterance` carries it. `stamp_ns`: end of the evidence it rests on."""
+    """News of one span of speech, as `mser_msgs/Utterance` carries it. `stamp_ns`: end of the evidence it rests on.
+    `clipped`: share (0..1) of its samples that lay at full scale as the source sent them."""
 
     utterance_id: str
     state: UtteranceState
@@ -157,6 +182,7 @@ class UtteranceEvent:
     transcript: Transcript
     voice_id: str = ""
     frame_id: str = ""
+    clipped: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

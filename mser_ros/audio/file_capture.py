@@ -10,6 +10,7 @@ from pathlib import Path
 from ..settings import MicrophoneSettings
 from ..types import NS_PER_S, AudioChunk
 from .sound_files import open_sound_file
+from .waveform import pcm16
 
 
 class FileCapture:
@@ -36,7 +37,7 @@ class FileCapture:
                 if self._closed.wait(max(0.0, started_s + end_s - time.monotonic())):
                     return
                 stamp_ns = started_ns + first * NS_PER_S // self.sample_rate
-                yield AudioChunk(block, self.sample_rate, stamp_ns, first, frame_id=self._settings.frame_id)
+                yield AudioChunk(pcm16(block), self.sample_rate, stamp_ns, first, frame_id=self._settings.frame_id)
                 first += len(block)
             if not self._settings.loop:
                 return

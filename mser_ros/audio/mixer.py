@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from .waveform import to_float
+from ..types import SAMPLE_RATE
+from .waveform import StreamResampler, to_float
 
 #: Channels are judged by the last seconds, loud ones above all, anew with each frame of so many seconds.
 _MEMORY_S, _FRAME_S = 2.0, 0.02
@@ -14,8 +15,53 @@ _MEMORY_S, _FRAME_S = 2.0, 0.02
 _OPPOSITE = -0.6
 #: A channel with less than this share of the power of the loudest one is silent.
 _SILENT = 0.01
+#: 16-bit samples that lie so far out are at full scale.
+_FULL = 32_767
 #: A channel of which more than this share is at full scale is clipped.
 _CLIPPED = 0.005
+
+
+#: What comes of some audio: int16 (m,), and float32 (m,), the share of what each sample was made of that lay at full
+#: scale, which resampling would hide.
+Conditioned = tuple[np.ndarray, np.ndarray]
+
+
+class Conditioner:
+    """From any source to 16 kHz mono: mixes its channels, resamples, and tells which samples had been clipped.
+
+    What it gives does not depend on how the audio is cut. `mixer`: what it does with the channels now.
+    """
+
+    def __init__(self, channels: int, sample_rate: int) -> None:
+        self.mixer = ChannelMixer(channels, sample_rate)
+        self._rate = sample_rate
+        self._resampler = StreamResampler(sample_rate)
+        #: Which of the source's samples are clipped, from the one that the next sample begins with, and its number.
+        self._full, self._first, self._given = np.zeros(0, bool), 0, 0
+
+    def push(self, samples: np.ndarray) -> Conditioned:
+        """Take int16 (n, channels) that follow those before."""
+        mono = self.mixer.push(samples)
+        return self._give(self._resampler.push(mono), self.mixer.clipped)
+
+    def skip(self, samples: int) -> Conditioned:
+        """Take so many samples of silence in place of what was lost."""
+        return self._give(self._resampler.push(np.zeros(samples, np.float32)), np.zeros(samples, bool))
+
+    def end(self) -> Conditioned:
+        """The source is over. It must not be used again."""
+        return self._give(self._resampler.push(np.zeros(0, np.float32), last=True), np.zeros(0, bool))
+
+    def _give(self, out: np.ndarray, full: np.ndarray) -> Conditioned:
+        self._full = np.concatenate([self._full, full])
+        edges = np.arange(self._given, self._given + len(out) + 1, dtype=np.int64) * self._rate // SAMPLE_RATE
+        first = np.minimum(edges[:-1] - self._first, max(len(self._full) - 1, 0))
+        last = np.maximum(edges[1:] - self._first, first + 1)
+        until = np.concatenate([[0], np.cumsum(self._full)])
+        clipped = (until[np.minimum(last, len(self._full))] - until[first]) / (last - first)
+        self._given += len(out)
+        self._full, self._first = self._full[int(edges[-1]) - self._first :], int(edges[-1])
+        return out, clipped.astype(np.float32)
 
 
 class ChannelMixer:
@@ -23,6 +69,7 @@ class ChannelMixer:
 
     A channel of opposite phase is turned round, a silent one is left out, and a clipped one where there is another.
     The result does not depend on how the audio is cut. `inverted`, `left_out`: how many channels are so now.
+    `clipped`: bool (frames,), which of the samples that were mixed last lie at full scale in a channel that counted.
     """
 
     def __init__(self, channels: int, sample_rate: int) -> None:
@@ -35,21 +82,27 @@ class ChannelMixer:
         self._past = [np.zeros(channels), np.zeros((channels, channels)), np.zeros(channels)]
         self._count = 0.0
         self.inverted = self.left_out = 0
+        self.clipped = np.zeros(0, bool)
 
     def push(self, samples: np.ndarray) -> np.ndarray:
         """int16 (frames, channels) that follow those before -> float32 in -1..1, (frames,)."""
+        is_full = (samples >= _FULL) | (samples <= -_FULL)
         if samples.shape[1] == 1:
+            self.clipped = is_full[:, 0]
             return to_float(samples[:, 0])
-        mixed = []
-        while len(samples):
-            part, samples = np.split(samples, [self._size - self._filled])
+        mixed, clipped, first = [], [], 0
+        while first < len(samples):
+            span = slice(first, first + self._size - self._filled)
+            part, first = samples[span], span.stop
             mixed.append(to_float(part) @ self._weights)
-            self._note(part)
+            clipped.append((is_full[span] & (self._weights != 0)).any(axis=1))
+            self._note(part, is_full[span])
+        self.clipped = np.concatenate(clipped) if clipped else np.zeros(0, bool)
         return np.concatenate(mixed) if mixed else np.zeros(0, np.float32)
 
-    def _note(self, part: np.ndarray) -> None:
+    def _note(self, part: np.ndarray, is_full: np.ndarray) -> None:
         wide = part.astype(np.int64)
-        for total, more in zip(self._begun, (wide.sum(0), wide.T @ wide, (np.abs(wide) >= 32_767).sum(0)), strict=True):
+        for total, more in zip(self._begun, (wide.sum(0), wide.T @ wide, is_full.sum(0)), strict=True):
             total += more
         self._filled += len(part)
         if self._filled == self._size:

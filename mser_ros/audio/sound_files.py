@@ -6,17 +6,46 @@ import io
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 
 from ..errors import AudioError, DependencyError
 from ..types import AudioChunk
-from .waveform import check_rate, to_int16
+from .waveform import check_rate, pcm16
 
+#: Frames that a header tells of where it knows no number.
+_ENDLESS = 1 << 48
+#: Sizes of WAV from here on are what those write who do not know them yet.
+_LONGEST = 0x7FFFF000
+#: So much less than its header tells of may be in a file whose end is whole: what codecs add at both ends [s].
+_MISSING_S = 0.2
+_PACKED = "is packed: unpack it, and name what is in it"
+#: Files of other kinds, by how they begin, and how sound files do.
+_OTHERS = {
+    b"#ROSBAG V": "a bag of ROS 1: convert it (pip install rosbags; rosbags-convert --src FILE --dst FOLDER)",
+    **dict.fromkeys((b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x04\x22\x4d\x18"),
+                    _PACKED.removeprefix("is ")),
+    b"\x28\xb5\x2f\xfd": "packed with Zstandard: unpack it (zstd -d), or name a bag so that it ends with .mcap.zstd",
+    **dict.fromkeys((b"7\x7f\x06\x82", b"7\x7f\x06\x83"), "the log of an SQLite bag: name the .db3 file beside it"),
+}  # fmt: skip
+_SOUNDS = (
+    b"RIFF",
+    b"RIFX",
+    b"RF64",
+    b"riff",
+    b"fLaC",
+    b"OggS",
+    b"ID3",
+    b"\xff",
+    b"FORM",
+    b".snd",
+    b"caff",
+    b"\x1aE\xdf\xa3",
+)
 #: Endings of files that hold more than sound.
 FILMS = (".mp4", ".m4a", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".ts", ".3gp", ".wma", ".aac")
 
@@ -25,13 +54,15 @@ FILMS = (".mp4", ".m4a", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".ts", ".3gp",
 class Sound:
     """A sound file or film that is read in pieces, so that its length costs no memory.
 
-    `frames`: its length, of a film about. `blocks`: called with a number of frames, gives int16 arrays (so many,
-    channels), the last one shorter; raises `AudioError` where the file is damaged.
+    `frames`: its length, of a film about. `blocks`: called with a number of frames, gives floats for `pcm16`, (so many,
+    channels), the last array shorter; raises `AudioError` where the file is damaged. `notes`: a sentence for each thing
+    that is odd about the file; all of them are there when the blocks have been read.
     """
 
     sample_rate: int
     frames: int
     blocks: Callable[[int], Iterator[np.ndarray]]
+    notes: list[str] = field(default_factory=list)
 
 
 def open_sound_file(path: Path | str) -> Sound:
@@ -42,14 +73,16 @@ def open_sound_file(path: Path | str) -> Sound:
     path = Path(path)
     if not path.is_file():
         raise AudioError(f"there is no sound file '{path}': check the path")
+    notes: list[str] = []
     try:
-        info = soundfile.info(_finished(path))
-    except soundfile.SoundFileError as error:
+        info = soundfile.info(_finished(path, notes))
+    except (soundfile.SoundFileError, TypeError) as error:  # the latter for raw samples
         if path.suffix.lower() not in FILMS:
-            raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None
+            raise AudioError(why_no_sound(path, error)) from None
         sound = _open_film(path)
     else:
-        sound = Sound(int(info.samplerate), int(info.frames), lambda size: _read_blocks(path, size))
+        frames = int(info.frames) if info.frames < _ENDLESS else 0
+        sound = Sound(int(info.samplerate), frames, lambda size: _read_blocks(path, size, frames, notes), notes)
         if not info.frames:
             raise AudioError(f"'{path}' holds no audio: record it again")
     check_rate(sound.sample_rate)
@@ -58,22 +91,66 @@ def open_sound_file(path: Path | str) -> Sound:
 
 def read_sound_file(path: Path | str) -> AudioChunk:
     """A whole sound file or the sound of a film as one chunk at its own rate, with stamp 0. Raises as
-    `open_sound_file`."""
+    `open_sound_file`, and for samples that `pcm16` refuses."""
     sound = open_sound_file(path)
-    blocks = list(sound.blocks(sound.sample_rate))
+    try:
+        blocks = [pcm16(block) for block in sound.blocks(sound.sample_rate)]
+    except AudioError as error:
+        raise AudioError(str(error) if str(path) in str(error) else f"'{path}' holds {error}") from None
     if not blocks:
         raise AudioError(f"'{path}' holds no audio: record it again")
     return AudioChunk(samples=np.concatenate(blocks), sample_rate=sound.sample_rate, stamp_ns=0)
 
 
-def _read_blocks(path: Path, size: int) -> Iterator[np.ndarray]:
+class _Forward(soundfile.SoundFile):  # type: ignore[misc]
+    """Read from its beginning to its end without a look back, so that a header that is wrong does no harm."""
+
+    def seekable(self) -> bool:
+        return False
+
+
+def _read_blocks(path: Path, size: int, frames: int, notes: list[str]) -> Iterator[np.ndarray]:
+    heard, rate = 0, 1
     try:
-        with soundfile.SoundFile(_finished(path)) as file:
-            # As int16, soundfile would not scale files that hold floats. Its own loop trusts the length in the header.
+        with _Forward(_finished(path, [])) as file:
+            rate = file.samplerate
+            # As int16, soundfile would not scale files that hold floats.
             while len(block := file.read(size, dtype="float32", always_2d=True)):
-                yield to_int16(np.nan_to_num(block))
+                heard += len(block)
+                yield block
     except soundfile.SoundFileError as error:
-        raise AudioError(f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC") from None
+        raise AudioError(
+            f"'{path}' is damaged after {heard / rate:.1f} s ({error}): what comes before that counts; take another "
+            "copy of it, if there is one"
+        ) from None
+    if frames - heard > _MISSING_S * rate:
+        _note(
+            notes, f"{path.name} is cut off: {heard / rate:.1f} s of the {frames / rate:.1f} s it speaks of are there"
+        )
+
+
+def why_no_sound(path: Path, error: object = "") -> str:
+    """What a file is that cannot be read as sound, and the cure, in one sentence."""
+    with path.open("rb") as stream:
+        head = stream.read(1024)
+    if not head:
+        return f"'{path}' is empty: record it again, or take another copy of it"
+    if head.startswith(b"version https://git-lfs"):
+        return f"'{path}' is a pointer of Git LFS and not the file itself: git lfs pull"
+    for magic, what in _OTHERS.items():
+        if head.startswith(magic):
+            return f"'{path}' is {what}"
+    if head[257:262] == b"ustar":
+        return f"'{path}' {_PACKED}"
+    if head.isascii() and b"\0" not in head:
+        begins = " ".join(head.decode("ascii").split())[:40]
+        return f"'{path}' is text and no sound (it begins with {begins!r}): get the file itself"
+    if not any(head.startswith(magic) for magic in _SOUNDS):
+        return (
+            f"'{path}' has no header of a sound file: if these are raw samples, give them one "
+            "(ffmpeg -f s16le -ar 16000 -ac 1 -i FILE FILE.wav, with their format, rate and channels), else convert it"
+        )
+    return f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC"
 
 
 def _open_film(path: Path) -> Sound:
@@ -102,38 +179,105 @@ def _film_blocks(path: Path, size: int, av: Any) -> Iterator[np.ndarray]:
                     samples = part.to_ndarray().T
                     kept = np.concatenate([kept, samples]) if kept.size else samples
                     while len(kept) >= size:
-                        yield to_int16(kept[:size])
+                        yield kept[:size]
                         kept = kept[size:]
     except av.FFmpegError as error:
         raise _no_film(path, error) from None
     if kept.size:
-        yield to_int16(kept)
+        yield kept
 
 
 def _no_film(path: Path, error: Exception) -> AudioError:
     return AudioError(f"the film '{path}' cannot be read ({error}): convert its sound to WAV or FLAC")
 
 
-def _finished(path: Path) -> Path | io.BufferedReader:
-    """The file, or a WAV whose sizes were never filled in with those that it has."""
+def _finished(path: Path, notes: list[str]) -> Path | io.BufferedReader:
+    """The file, or one whose recorder was killed before it filled in the sizes, with those that it has."""
     with path.open("rb") as stream:
-        head = stream.read(12)
-        if head[:4] != b"RIFF" or head[8:] != b"WAVE":
+        whole = stream.seek(0, os.SEEK_END)
+        stream.seek(0)
+        head = stream.read(24)
+        place = None
+        if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
+            place = _data_of_wav(stream, whole)
+        elif head[:4] == b".snd" and len(head) == 24:
+            place = _Place(8, ">I", int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big"))
+        elif head[:4] == b"riff":
+            place = _data_of_wave64(stream)
+        if place is None or not place.is_wrong(stream, whole):
+            if place and (lost := place.lost(whole)):
+                _note(notes, f"{path.name} is cut off: {lost} bytes of those that its header speaks of are not there")
             return path
-        while len(chunk := stream.read(8)) == 8:
-            name, size = struct.unpack("<4sI", chunk)
-            at = stream.tell()
-            whole = stream.seek(0, os.SEEK_END)
-            if name == b"data":
-                if size or whole == at:
-                    return path
-                stream.seek(0)
-                content = bytearray(stream.read(at))
-                struct.pack_into("<I", content, 4, min(whole - 8, 0xFFFFFFFF))
-                struct.pack_into("<I", content, at - 4, min(whole - at, 0xFFFFFFFF))
-                return io.BufferedReader(_WithHead(path, bytes(content)))
-            stream.seek(at + size + size % 2)
-    return path
+        stream.seek(0)
+        content = bytearray(stream.read(place.begin))
+    _note(notes, f"the recorder of {path.name} did not finish: it is read to its end")
+    most = (1 << 8 * struct.calcsize(place.kind)) - 1
+    struct.pack_into(place.kind, content, place.at, min(whole - place.begin + place.more, most))
+    if content[:4] == b"RIFF":
+        struct.pack_into("<I", content, 4, min(whole - 8, 0xFFFFFFFF))
+    elif content[:4] == b"RF64":
+        struct.pack_into("<Q", content, place.at - 8, whole - 8)
+    return io.BufferedReader(_WithHead(path, bytes(content)))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the size of the samples stands, as what; where they begin, and the size; `more`: what it counts besides."""
+
+    at: int
+    kind: str
+    begin: int
+    size: int
+    more: int = 0
+
+    def lost(self, whole: int) -> int:
+        """How many bytes are missing at the end; 0 where the size is one that stands for an unknown one."""
+        is_known = self.size < (_ENDLESS if self.kind == "<Q" else _LONGEST)
+        return max(0, self.begin + self.size - self.more - whole) if is_known else 0
+
+    def is_wrong(self, stream: BinaryIO, whole: int) -> bool:
+        """Whether there are samples beyond the size: it is 0, or what follows is no chunk."""
+        end = self.begin + self.size - self.more
+        if whole <= max(self.begin, end):
+            return False
+        if self.size <= self.more:
+            return True
+        stream.seek(end + end % 2)
+        follows = stream.read(4)
+        return self.kind == "<I" and len(follows) == 4 and any(follows) and not follows.decode("latin-1").isprintable()
+
+
+def _data_of_wav(stream: BinaryIO, whole: int) -> _Place | None:
+    stream.seek(12)
+    long: _Place | None = None
+    while len(chunk := stream.read(8)) == 8:
+        name, size = struct.unpack("<4sI", chunk)
+        at = stream.tell()
+        if name == b"ds64":
+            sizes = stream.read(16)
+            long = _Place(at + 8, "<Q", 0, int.from_bytes(sizes[8:], "little"))
+        if name == b"data":
+            return replace(long, begin=at) if long else _Place(at - 4, "<I", at, size)
+        stream.seek(min(at + size + size % 2, whole))
+    return None
+
+
+def _data_of_wave64(stream: BinaryIO) -> _Place | None:
+    """Chunks have names of 16 bytes, sizes of 8 that count both, and begin at multiples of 8."""
+    stream.seek(40)
+    while len(chunk := stream.read(24)) == 24:
+        at, size = stream.tell(), int.from_bytes(chunk[16:], "little")
+        if chunk[:4] == b"data":
+            return _Place(at - 8, "<Q", at, size, 24)
+        if size < 24:
+            return None
+        stream.seek(at - 24 + -(-size // 8) * 8)
+    return None
+
+
+def _note(notes: list[str], sentence: str) -> None:
+    if sentence not in notes:
+        notes.append(sentence)
 
 
 class _WithHead(io.RawIOBase):

@@ -11,8 +11,8 @@ from ..errors import AudioError
 from ..settings import StreamSettings
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, to_ns
 from .clock import SampleClock
-from .mixer import ChannelMixer
-from .waveform import StreamResampler, check_rate
+from .mixer import Conditioned, Conditioner
+from .waveform import check_rate
 
 #: Stamps that go back further than this are a new run (a bag played in a loop), not a late or repeated block. A count
 #: that goes back further has begun anew.
@@ -37,9 +37,10 @@ class Discontinuity:
 class StreamCounters:
     """What befell the blocks of a stream since it began. Samples are those of the source, per channel.
 
-    `unstamped`: blocks that were stamped here, by their arrival. `clock_steps`: the clock was set anew at once, because
-    stamps stayed away from the count. `slewed_ns`: by how much it was moved slowly, in sum, for drift.
-    `inverted_samples`, `left_out_samples`: were mixed with a channel turned round, or without one (`ChannelMixer`).
+    `unstamped`: blocks that were stamped here, by their arrival. `changes`: of rate, channels or voice, which are among
+    the discontinuities. `clock_steps`: the clock was set anew at once, because stamps stayed away from the count.
+    `slewed_ns`: by how much it was moved slowly, in sum, for drift. `inverted_samples`, `left_out_samples`: were mixed
+    with a channel turned round, or without one (`ChannelMixer`). `clipped_samples`: lie at full scale.
     """
 
     received: int = 0
@@ -49,10 +50,12 @@ class StreamCounters:
     lost_samples: int = 0
     filled_samples: int = 0
     discontinuities: int = 0
+    changes: int = 0
     clock_steps: int = 0
     slewed_ns: int = 0
     inverted_samples: int = 0
     left_out_samples: int = 0
+    clipped_samples: int = 0
     rejected: int = 0
 
 
@@ -62,8 +65,7 @@ class _Run:
 
     source: tuple[int, int, str]
     clock: SampleClock
-    mixer: ChannelMixer
-    resampler: StreamResampler
+    conditioner: Conditioner
     #: The last block, with the stamp that it came with, and what `first_sample` of the next one should be.
     last: AudioChunk
     next_sample: int
@@ -170,12 +172,13 @@ class AudioStream:
             return []
         is_step = bool(self._run.held) and self._run.least_stray_ns > self._tolerance_ns
         items = self._take_step(self._run) if is_step else self._release(self._run)
-        items += self._emit(self._run, self._run.resampler.push(np.zeros(0, np.float32), last=True))
+        items += self._emit(self._run, self._run.conditioner.end())
         self._run = None
         return items
 
     def _follow(self, run: _Run, chunk: AudioChunk, *, is_stamped: bool) -> list[AudioChunk | Discontinuity]:
         if _source(chunk) != run.source:
+            self.counters.changes += 1
             return self._restart([chunk], chunk.stamp_ns, "rate, channels or voice changed")
         if chunk.end_ns < run.last.end_ns - _NEW_RUN_NS:
             return self._restart([chunk], chunk.stamp_ns, "the stamps went back")
@@ -257,7 +260,8 @@ class AudioStream:
         if lost_ns > self._fill_ns:
             return self._restart(chunks, start_ns, "audio was lost", lost_ns)
         self.counters.filled_samples += lost
-        return [*self._feed(run, np.zeros(lost, np.float32)), *self._put(run, *chunks)]
+        run.heard += lost
+        return [*self._emit(run, run.conditioner.skip(lost)), *self._put(run, *chunks)]
 
     def _restart(
         self, chunks: Sequence[AudioChunk], start_ns: int, reason: str, lost_ns: int = 0
@@ -272,8 +276,7 @@ class AudioStream:
         self._run = run = _Run(
             source=_source(last),
             clock=SampleClock(last.sample_rate, start_ns),
-            mixer=ChannelMixer(last.channels, last.sample_rate),
-            resampler=StreamResampler(last.sample_rate),
+            conditioner=Conditioner(last.channels, last.sample_rate),
             last=last,
             next_sample=last.first_sample + last.frames,
         )
@@ -287,16 +290,16 @@ class AudioStream:
         items: list[AudioChunk | Discontinuity] = []
         for chunk in chunks:
             self.counters.slewed_ns += run.clock.follow(chunk.stamp_ns, run.heard, chunk.frames)
-            items += self._feed(run, run.mixer.push(chunk.samples))
-            self.counters.inverted_samples += chunk.frames if run.mixer.inverted else 0
-            self.counters.left_out_samples += chunk.frames if run.mixer.left_out else 0
+            run.heard += chunk.frames
+            items += self._emit(run, run.conditioner.push(chunk.samples))
+            mixer = run.conditioner.mixer
+            self.counters.inverted_samples += chunk.frames if mixer.inverted else 0
+            self.counters.left_out_samples += chunk.frames if mixer.left_out else 0
+            self.counters.clipped_samples += int(mixer.clipped.sum())
         return items
 
-    def _feed(self, run: _Run, mono: np.ndarray) -> list[AudioChunk | Discontinuity]:
-        run.heard += len(mono)
-        return self._emit(run, run.resampler.push(mono))
-
-    def _emit(self, run: _Run, samples: np.ndarray) -> list[AudioChunk | Discontinuity]:
+    def _emit(self, run: _Run, conditioned: Conditioned) -> list[AudioChunk | Discontinuity]:
+        samples, clipped = conditioned
         if len(samples) == 0:
             return []
         chunk = AudioChunk(
@@ -306,6 +309,7 @@ class AudioStream:
             first_sample=self._index,
             voice_id=run.last.voice_id,
             frame_id=run.last.frame_id,
+            clipped=clipped,
         )
         run.emitted += len(samples)
         self._index += len(samples)

@@ -12,6 +12,8 @@ from ..types import SAMPLE_RATE
 MIN_RATE, MAX_RATE = 8_000, 192_000
 
 _FULL_SCALE = 32_768.0
+#: Floats beyond this are scaled otherwise: filters overshoot full scale by less.
+_ABSURD = 4.0
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
@@ -22,6 +24,30 @@ def to_float(samples: np.ndarray) -> np.ndarray:
 def to_int16(samples: np.ndarray) -> np.ndarray:
     """Floats of any shape, full scale -1..1, as int16 PCM; what lies beyond full scale is clipped."""
     return np.clip(np.rint(samples * _FULL_SCALE), -32_768, 32_767).astype(np.int16)
+
+
+def pcm16(samples: np.ndarray) -> np.ndarray:
+    """Samples of any type and shape as int16 PCM of the same full scale: what files and messages hold.
+
+    Floats a little beyond full scale are clipped, and count as such. Raises `AudioError` for floats that are no numbers
+    or whose full scale is not 1.
+    """
+    kind = samples.dtype
+    if kind.kind == "f":
+        if not np.isfinite(samples).all():
+            raise AudioError("audio with samples that are no numbers: look for the fault in its source")
+        highest = float(np.abs(samples).max(initial=0))
+        if highest > _ABSURD:
+            raise AudioError(
+                f"audio in floats up to {highest:.3g}, whose full scale must be 1: divide by the source's highest value"
+            )
+        return to_int16(samples)
+    if kind.itemsize == 4:
+        return (samples >> 16).astype(np.int16)
+    if kind.itemsize == 2:
+        return samples.astype(np.int16)
+    centre = 128 if kind.kind == "u" else 0
+    return ((samples.astype(np.int16) - centre) << 8).astype(np.int16)
 
 
 def deinterleave(samples: np.ndarray, channels: int) -> np.ndarray:

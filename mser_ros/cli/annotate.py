@@ -32,7 +32,15 @@ from .lines import emotion_line
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
 @skeleton_options
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Recordings at a time.")
+@click.option("--workers", type=click.IntRange(1), help="Recordings at a time.  [1; with --ray every core]")
+@click.option(
+    "--ray",
+    "cluster",
+    is_flag=False,
+    flag_value="",
+    metavar="[ADDRESS]",
+    help="On a Ray cluster, or one of this machine's cores; say it after the recordings.",
+)
 @click.option("--quiet", is_flag=True, help="Do not print the final emotions.")
 def annotate(
     sources: tuple[Path, ...],
@@ -46,7 +54,8 @@ def annotate(
     skeleton_topic: str,
     mocap: MocapSettings,
     resume: bool,
-    workers: int,
+    workers: int | None,
+    cluster: str | None,
     quiet: bool,
 ) -> int:
     """Estimate the emotions in bags, sound files and films, one or a whole archive.
@@ -60,11 +69,11 @@ def annotate(
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     audio = _audio_format(audio_format)
     choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, audio, mocap)
-    if len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
+    if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:
         raise SettingsError("--skeleton goes with one sound file: annotate the others without it")
-    return _annotate_all(sources, out, choices, workers=workers, resume=resume)
+    return _annotate_all(sources, out, choices, workers=workers, ray=cluster, resume=resume)
 
 
 def _annotate_one(
@@ -107,7 +116,9 @@ def _print(console: Console, found: Annotated, *, quiet: bool) -> None:
         console.print(f"dropped {times} x: {problem}", style="yellow")
 
 
-def _annotate_all(sources: tuple[Path, ...], out: Path, choices: Choices, *, workers: int, resume: bool) -> int:
+def _annotate_all(
+    sources: tuple[Path, ...], out: Path, choices: Choices, *, workers: int | None, ray: str | None, resume: bool
+) -> int:
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
     recordings = find_recordings(sources, without=out)
     if not recordings:
@@ -118,7 +129,7 @@ def _annotate_all(sources: tuple[Path, ...], out: Path, choices: Choices, *, wor
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         task = progress.add_task("recordings", total=len(recordings))
         try:
-            for row in annotate_all(recordings, out, choices, workers=workers, resume=resume):
+            for row in annotate_all(recordings, out, choices, workers=workers, ray=ray, resume=resume):
                 rows.append(row)
                 progress.advance(task)
                 if row.reason:

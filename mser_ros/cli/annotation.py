@@ -8,7 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,18 @@ from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_files import is_bag
 from ..messages.bag_writer import copy_with_topic
+from ..messages.bags import Bag
 from ..messages.records import Record, emotion_fields, emotion_record, write_csv
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings, build
 from ..stages.emotion import EmotionStage
+from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
 from ..stages.speech import SpeechStage
 from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
-from .inputs import Item, open_bag, open_files
+from .inputs import Item, open_files, read_bag
 
 EMOTION = "mser_msgs/msg/Emotion"
 LINES = "emotions.jsonl"
@@ -40,6 +42,8 @@ _SILENT_DB = -55.0
 _BEGIN_S = 2.0
 #: How often it is noted how far a recording was worked off [s].
 _NOTE_S = 5.0
+#: Audio whose pieces are shorter than this in the mean holds no utterance [s].
+_BROKEN_S = 1.0
 #: Provisional estimates of longer recordings cannot be told apart in a picture [s].
 _SHORT_S = 600.0
 #: Motion before the place where a recording is gone on with, that belongs to what is said there [s].
@@ -113,26 +117,29 @@ class Annotator:
         if copy.resolve() in (source.resolve(), *source.resolve().parents):
             raise BagError(f"the results would overwrite {source}: name another folder with -o")
         chosen = self.choices
-        if from_bag:
-            items, count, notes = open_bag(
-                source, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap
-            )
-        else:
-            items, count, notes = open_files(source, skeleton)
-        work = _Work(self, source, out, resume=resume)
-        try:
-            work.run(track(items, count, source.name) if track else items)
-        except KeyboardInterrupt:
-            work.finish()
-            raise Interrupted(work.done_s) from None
-        if not work.finals:
-            work.discard()
-            raise MserError(_why_nobody(source, work.recording, work.dropped))
-        work.finish(is_whole=True)
-        if from_bag:
-            self._copy(source, copy, work)
-        begin_s = min(record["speech_start"]["sec"] for record in work.shown) if from_bag else 0.0
-        return Annotated(work.finals, (*notes, *work.notes), work.dropped, work.seconds, begin_s)
+        with Bag(source) if from_bag else nullcontext() as bag:
+            if bag:
+                items, count, notes = read_bag(
+                    bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap
+                )
+            else:
+                items, count, notes = open_files(source, skeleton)
+            work = _Work(self, source, out, resume=resume)
+            try:
+                work.run(track(items, count, source.name) if track else items)
+            except KeyboardInterrupt:
+                work.finish()
+                raise Interrupted(work.done_s) from None
+            if not work.finals:
+                work.discard()
+                raise MserError(_why_nobody(source, work))
+            work.finish(is_whole=True)
+            if bag:
+                self._copy(bag, copy, work)
+        begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
+        return Annotated(
+            work.finals, (*notes, *work.notes, *oddities(work.counters)), work.dropped, work.seconds, begin_s
+        )
 
     def pipeline(self, on_note: Callable[[str], None] = lambda sentence: None) -> EmotionPipeline:
         """A new one, of the models that are loaded, to which every voice is new. `on_note`: told what is odd about the
@@ -143,11 +150,11 @@ class Annotator:
         mocap = self.choices.mocap
         return EmotionPipeline(speech, EmotionStage(self._recognizer, mocap), SkeletonStream(mocap, on_note=on_note))
 
-    def _copy(self, source: Path, copy: Path, work: _Work) -> None:
+    def _copy(self, bag: Bag, copy: Path, work: _Work) -> None:
         if (copy / "metadata.yaml").is_file():
             shutil.rmtree(copy)  # of an earlier run
         try:
-            skipped = copy_with_topic(source, copy, topic="/emotion", type_name=EMOTION, messages=work.messages())
+            skipped = copy_with_topic(bag, copy, topic="/emotion", type_name=EMOTION, messages=work.messages())
             work.dropped |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
         except DamagedBagError as error:  # what is whole was annotated all the same
             work.dropped |= {f"there is no copy of the bag with the emotions: {error}": 1}
@@ -185,6 +192,12 @@ class _Work:
         return (self._log_ns - (self._first_ns or 0)) / NS_PER_S
 
     @property
+    def counters(self) -> Mapping[str, Any]:
+        """What befell the data, as far as it was read in this call."""
+        emotion = self._pipeline.emotion
+        return {**self._pipeline.speech.counters, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
+
+    @property
     def done_s(self) -> float:
         return max(0.0, (self._done_ns - (self._first_ns or 0)) / NS_PER_S)
 
@@ -203,7 +216,7 @@ class _Work:
                     self._take(self._pipeline.push_audio(data, item.log_ns))
                 else:
                     self.recording.add(data)
-                    self._take(self._pipeline.push_skeleton(data))
+                    self._take(self._pipeline.push_skeleton(data, item.log_ns))
             except MserError as error:
                 self.dropped[str(error)] = self.dropped.get(str(error), 0) + 1
             self._note_progress()
@@ -318,15 +331,25 @@ class _Work:
             return {}
 
 
-def _why_nobody(source: Path, recording: Recording, dropped: Mapping[str, int]) -> str:
+def _why_nobody(source: Path, work: _Work) -> str:
     """Why no utterance was found, and what helps."""
-    first = next(iter(dropped), "")
-    if not recording.level:
-        if first:
-            return f"nothing in {source} can be used: {first}"
+    first = max(work.dropped, key=lambda problem: work.dropped[problem], default="")
+    counters = work.counters
+    if first and sum(work.dropped.values()) * 2 > counters["received"]:
+        return f"nothing in {source} can be used: {first}"
+    if not work.recording.level:
         return f"there is no audio in {source}: give a recording of a voice, or name its topic by --audio-topic"
-    loudest_db = 20 * math.log10(max(*recording.level.values(), 1e-5))
+    lost = f" ({sum(work.dropped.values())} pieces were dropped: {first})" if first else ""
+    loudest_db = 20 * math.log10(max(*work.recording.level.values(), 1e-5))
     if loudest_db < _SILENT_DB:
-        return f"{source} is silent, {loudest_db:.0f} dB at its loudest: turn the microphone up, or record it again"
-    lost = f" ({sum(dropped.values())} pieces were dropped: {first})" if first else ""
+        return (
+            f"{source} is silent{lost}, {loudest_db:.0f} dB at its loudest: turn the microphone up, or record it again"
+        )
+    if counters["discontinuities"] > work.seconds / _BROKEN_S:
+        pieces = counters["discontinuities"] + 1
+        why = "; ".join(oddities({name: counters[name] for name in ("changes", "clock_steps", "lost_samples")}))
+        return (
+            f"the audio of {source} falls into {pieces} pieces, too short to hold an utterance ({why}): give each "
+            "microphone or voice a topic of its own, and let the source count samples"
+        )
     return f"nobody speaks in {source}{lost}: give a recording of a voice, close to the microphone"

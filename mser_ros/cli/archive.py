@@ -7,6 +7,7 @@ import hashlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
@@ -19,12 +20,13 @@ from ..errors import MserError
 from ..labels import LABELS, UNKNOWN
 from ..messages.bag_files import is_bag
 from .annotation import Annotator, Choices, Interrupted
+from .cluster import share_on_ray
 
 TABLE = "results.csv"
 #: The reason of a recording that is gone on with next time.
 _INTERRUPTED = "interrupted"
 #: Endings of the files of bags.
-_BAGS = (".mcap", ".db3", ".mcap.zstd", ".db3.zstd")
+_BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
 #: Endings of sound files.
 _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", *FILMS)
 
@@ -32,8 +34,8 @@ _SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".
 @dataclass(frozen=True)
 class Row:
     """One recording in the table. `reason`: why there is no result; '' where there is. `labels`: final estimates by
-    label, 'unknown' among them. `version`: tells the recording and how it was annotated from others; '' where it is
-    not done."""
+    label, 'unknown' among them. `notes`: what is odd about it. `version`: tells the recording and how it was annotated
+    from others; '' where it is not done."""
 
     recording: str
     reason: str = ""
@@ -41,6 +43,7 @@ class Row:
     utterances: int = 0
     labels: dict[str, int] = field(default_factory=dict)
     dropped: int = 0
+    notes: str = ""
     took_s: float = 0.0
     version: str = ""
 
@@ -56,7 +59,7 @@ def is_recording(path: Path) -> bool:
     if not path.is_dir():
         return path.is_file()
     names = [item.name for item in path.iterdir()]
-    return is_bag(path) and any(name == "metadata.yaml" or name.endswith(_BAGS) for name in names)
+    return is_bag(path) and any(name == "metadata.yaml" or name.lower().endswith(_BAGS) for name in names)
 
 
 def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
@@ -79,10 +82,17 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
 
 
 def annotate_all(
-    recordings: Sequence[Path], out: Path, choices: Choices, *, workers: int = 1, resume: bool = False
+    recordings: Sequence[Path],
+    out: Path,
+    choices: Choices,
+    *,
+    workers: int | None = None,
+    ray: str | None = None,
+    resume: bool = False,
 ) -> Iterator[Row]:
     """The row of each recording, as it is done; the table is written after each. What `results.csv` tells of already
-    comes first if `resume`. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
+    comes first if `resume`. `workers`: processes of this machine; `ray`: address of a Ray cluster instead, '' for one
+    that is started here. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
     Annotator(choices)  # what is wrong with it is better told once than of each recording
     out.mkdir(parents=True, exist_ok=True)
     base = Path(os.path.commonpath([path.resolve().parent for path in recordings]))
@@ -91,7 +101,14 @@ def annotate_all(
     rows = [row for path in recordings if (row := done.get(str(path))) and row.version == _version(path, choices)]
     yield from rows
     known = {row.recording for row in rows}
-    for row in _share([path for path in recordings if str(path) not in known], places, choices, workers):
+    left = [path for path in recordings if str(path) not in known]
+    if ray is None:
+        shared = _share(left, places, choices, workers or 1)
+    else:
+        shared = _on_cluster(left, places, choices, ray, workers) if left else iter(())
+    for row in shared:
+        if row.reason != _INTERRUPTED:
+            row = replace(row, version=_version(Path(row.recording), choices))
         rows.append(row)
         _write_table(out / TABLE, rows)
         yield row
@@ -114,14 +131,24 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
                         if row is None and not alone:
                             left.append(path)
                         else:
-                            row = row or Row(str(path), "its process died: is there enough memory?")
-                            is_done = row.reason != _INTERRUPTED
-                            yield replace(row, version=_version(path, choices) if is_done else "")
+                            yield row or _died(str(path))
                 except BaseException:
                     pool.shutdown(cancel_futures=True)
                     raise
         if not left:
             return
+
+
+def _on_cluster(
+    recordings: Sequence[Path], places: dict[str, Path], choices: Choices, address: str, workers: int | None
+) -> Iterator[Row]:
+    """Share recordings on a Ray cluster."""
+    jobs = {str(path): (choices, path.resolve(), places[str(path)].resolve()) for path in recordings}
+    for name, found in share_on_ray(_annotate_with, jobs, address=address, workers=workers):
+        if isinstance(found, Row):
+            yield replace(found, recording=name)
+        else:
+            yield _died(name) if found is None else _bug(name, found)
 
 
 def _pool(workers: int, choices: Choices) -> ProcessPoolExecutor:
@@ -140,7 +167,15 @@ def _row_of(future: Future[Row], path: Path) -> Row | None:
     except BrokenProcessPool:
         return None
     except Exception as error:
-        return Row(str(path), f"a bug, report it: {type(error).__name__}: {error}")
+        return _bug(str(path), error)
+
+
+def _died(recording: str) -> Row:
+    return Row(recording, "its process died: is there enough memory?")
+
+
+def _bug(recording: str, error: BaseException) -> Row:
+    return Row(recording, f"a bug, report it: {type(error).__name__}: {error}")
 
 
 # -- in the processes
@@ -150,8 +185,16 @@ _annotator: Annotator | None = None
 
 def _begin(choices: Choices) -> None:
     global _annotator
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if threading.current_thread() is threading.main_thread():  # Ray has its own way to interrupt a task
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     _annotator = Annotator(choices)
+
+
+def _annotate_with(choices: Choices, path: Path, out: Path) -> Row:
+    """In a process that loads the models for its first recording."""
+    if _annotator is None or _annotator.choices != choices:
+        _begin(choices)
+    return _annotate(path, out)
 
 
 def _annotate(path: Path, out: Path) -> Row:
@@ -167,7 +210,7 @@ def _annotate(path: Path, out: Path) -> Row:
     for record in found.finals:
         labels[record["label"]] = labels.get(record["label"], 0) + 1
     took_s, dropped = time.monotonic() - begun_s, sum(found.dropped.values())
-    return Row(str(path), "", found.seconds, len(found.finals), labels, dropped, took_s)
+    return Row(str(path), "", found.seconds, len(found.finals), labels, dropped, "; ".join(found.notes), took_s)
 
 
 # -- the table

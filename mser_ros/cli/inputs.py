@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
 from ..audio.sound_files import open_sound_file
+from ..audio.waveform import pcm16
 from ..errors import AudioError, BagError, MserError, SkeletonError
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
@@ -26,7 +28,7 @@ from ..messages.skeleton_topics import (
 )
 from ..mocap.readers import read_motion
 from ..settings import AudioFormatSettings, MocapSettings, build
-from ..types import AudioChunk, SkeletonFrame, to_ns
+from ..types import NS_PER_S, AudioChunk, SkeletonFrame
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: How the topic of Azure Kinect's driver ends; other MarkerArrays of a bag are no bodies unless one is named.
@@ -43,53 +45,50 @@ class Item:
     log_ns: int
 
 
-def open_bag(
-    path: Path,
+def read_bag(
+    bag: Bag,
     audio_topic: str,
     skeleton_topic: str,
     audio: AudioFormatSettings | None = None,
     mocap: MocapSettings | None = None,
-) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+) -> tuple[Iterator[Item], int, Sequence[str]]:
     """The audio and skeletons of a bag in order of receipt, the number of its messages, and notes of what is odd about
     the bag. Empty names mean the only topic there is. `audio`, `mocap`: what messages of other packages do not tell of
     themselves.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
-    with Bag(path) as bag:
-        heard = _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
-        bodies = _Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
-        if not heard and not bodies.topics:
-            has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
-            raise BagError(f"the bag {path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
-        infos = [name for name, kind in bag.topics.items() if kind == INFO]
-        topics = [*([heard] if heard else ()), *bodies.topics]
-        count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
-        notes = bag.notes
+    heard = _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
+    bodies = _Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
+    if not heard and not bodies.topics:
+        has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
+        raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
+    infos = [name for name, kind in bag.topics.items() if kind == INFO]
+    topics = [*([heard] if heard else ()), *bodies.topics]
+    count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
 
     def read() -> Iterator[Item]:
         log_ns = 0
         decoder = AudioDecoder(audio)
-        with Bag(path) as opened:
-            try:
-                for message in opened.messages([*topics, *infos, *bodies.beside]):
-                    log_ns = message.log_ns
-                    if message.topic == heard:
-                        yield Item(partial(_hear, message, decoder), log_ns)
+        try:
+            for message in bag.messages([*topics, *infos, *bodies.beside]):
+                log_ns = message.log_ns
+                if message.topic == heard:
+                    yield Item(partial(_hear, message, decoder), log_ns)
+                    continue
+                try:
+                    if message.topic in infos:
+                        decoder.tell(message.decode())
                         continue
-                    try:
-                        if message.topic in infos:
-                            decoder.tell(message.decode())
-                        else:
-                            for found in bodies.read(message):
-                                fails = isinstance(found, SkeletonError)
-                                yield Item(partial(_fail if fails else _same, found), log_ns)  # type: ignore[arg-type]
-                    except MserError as error:
-                        yield Item(partial(_fail, error), log_ns)
-            except BagError as error:
-                yield Item(partial(_fail, error), log_ns)
+                    for found in bodies.read(message):
+                        fails = isinstance(found, SkeletonError)
+                        yield Item(partial(_fail if fails else _same, found), log_ns)  # type: ignore[arg-type]
+                except MserError as error:
+                    yield Item(partial(_fail, error), log_ns)
+        except BagError as error:
+            yield Item(partial(_fail, error), log_ns)
 
-    return read(), count, notes
+    return read(), count, bag.notes
 
 
 def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) -> Iterator[SkeletonFrame]:
@@ -190,9 +189,9 @@ def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, Sequence[str]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it: as
-    `open_bag`."""
+    `read_bag`."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
     sequence = read_motion(skeleton) if skeleton else None
@@ -201,9 +200,9 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
         first, end_ns = 0, 0
         try:
             for block in opened.blocks(step):
-                piece = AudioChunk(block, opened.sample_rate, to_ns(first / opened.sample_rate), first)
-                first, end_ns = first + piece.frames, piece.end_ns
-                yield Item(partial(_same, piece), end_ns)
+                start_ns, first = first * NS_PER_S // opened.sample_rate, first + len(block)
+                end_ns = first * NS_PER_S // opened.sample_rate
+                yield Item(partial(_heard, block, opened.sample_rate, start_ns, first - len(block)), end_ns)
         except AudioError as error:  # what was read before it counts
             yield Item(partial(_fail, error), end_ns)
 
@@ -212,8 +211,12 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
             yield Item(partial(_same, frame), frame.stamp_ns)
 
     count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0)
-    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, ()
+    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, opened.notes
 
 
-def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:
+def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChunk:
+    return AudioChunk(pcm16(block), rate, stamp_ns, first)
+
+
+def _same(data: SkeletonFrame) -> SkeletonFrame:
     return data

@@ -116,6 +116,37 @@ def recognisers(corpus_text: str, clips: int, language: str, vosk_model: str, js
     _keep({"corpus": name, "recognisers": [asdict(item) for item in found], "lacking": lacking}, json_path)
 
 
+@speed.command()
+@click.option(
+    "--minutes",
+    "lengths",
+    type=click.FloatRange(0.1, 600),
+    multiple=True,
+    default=(10.0, 60.0),
+    show_default=True,
+    help="Length of a recording; several: say it again.",
+)
+@click.option("--asr", "backends", multiple=True, default=("none", "whisper"), show_default=True, metavar="NAME")
+@_JSON
+def annotate(lengths: tuple[float, ...], backends: tuple[str, ...], json_path: Path | None) -> None:
+    """Time `mser annotate` on long recordings, with and without words. Prints a table in Markdown.
+
+    They are made of the voices of the demo bag; each is annotated in a process of its own. With Whisper an hour takes
+    minutes.
+    """
+    from .annotation_speed import measure
+
+    click.echo("| recording | words | times real time | memory |")
+    click.echo("|---|---|---|---|")
+    found = []
+    for backend in backends:
+        for minutes in lengths:
+            item = measure(minutes, backend)
+            click.echo(f"| {minutes:g} min | {backend} | {item.times:.0f} × | {item.peak_mb:.0f} MB |")
+            found.append(asdict(item))
+    _keep({"annotate": found}, json_path)
+
+
 def _lacking(error: ImportError) -> DependencyError:
     return DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'")
 

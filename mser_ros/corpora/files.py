@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from ..audio.mixer import ChannelMixer
+from ..audio.mixer import Conditioner
 from ..audio.sound_files import open_sound_file, read_sound_file
-from ..audio.waveform import StreamResampler, to_float
+from ..audio.waveform import to_float
 from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform
 
 #: Printable characters of Windows-1252 at 0x80 to 0x9f, by the control characters that Latin-1 makes of them.
@@ -45,10 +45,10 @@ def is_usable(path: Path) -> bool:
 def read_sound(path: Path) -> Waveform:
     """A sound file as mono at 16 kHz, converted as on the robot. Raises `AudioError` for an unreadable file."""
     chunk = read_sound_file(path)
-    samples = ChannelMixer(chunk.channels, chunk.sample_rate).push(chunk.samples)
-    if chunk.sample_rate != SAMPLE_RATE:
-        samples = to_float(StreamResampler(chunk.sample_rate).push(samples, last=True))
-    return Waveform(samples, SAMPLE_RATE)
+    conditioner = Conditioner(chunk.channels, chunk.sample_rate)
+    parts = conditioner.push(chunk.samples), conditioner.end()
+    samples, clipped = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return Waveform(to_float(samples), SAMPLE_RATE, float(clipped.mean()) if len(clipped) else 0.0)
 
 
 def sound_duration_s(path: Path) -> float:

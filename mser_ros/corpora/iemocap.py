@@ -81,24 +81,30 @@ def iemocap(
     inner = folder / "IEMOCAP_full_release"
     root = inner if inner.is_dir() else folder
     missing: list[str] = []
+    odd: list[str] = []
     items: list[Item] = []
     for number in wanted:
-        items += _session(root, number, choice, missing)
+        items += _session(root, number, choice, missing, odd)
     if missing:
         refuse("iemocap", root, missing, "restore it from your copy of IEMOCAP")
     require_items("iemocap", root, items)
     folders = [name for name, _ in (MOCAP if markers == "all" else MOCAP[:1])]
+    wordless = sum(not item.loader.keywords["files"].text for item in items)  # type: ignore[attr-defined]
     has_mocap = any(any(root.glob(f"Session*/dialog/{name}/Ses*.txt")) for name in folders)
     note = "happy is " + {"merged": "hap and exc", "exc": "exc only", "hap": "hap only"}[happy]
     if listener_mocap:
         note += "; motion capture is of the marked actor, who is often the listener"
     if markers == "face":
         note += "; motion capture is of the face alone"
+    if odd:
+        note += f"; {len(odd)} lines are odd, such as {odd[0]}"
+    if wordless:
+        note += f"; {wordless} utterances have no transcript"
     modalities = ("speech", "text", "mocap") if has_mocap else ("speech", "text")
     return Corpus("iemocap", tuple(items), modalities, "IEMOCAP release form", "dialogue", note=note)
 
 
-def _session(root: Path, number: int, choice: _Choice, missing: list[str]) -> list[Item]:
+def _session(root: Path, number: int, choice: _Choice, missing: list[str], odd: list[str]) -> list[Item]:
     session = root / f"Session{number}"
     annotations, transcriptions = session / "dialog" / "EmoEvaluation", session / "dialog" / "transcriptions"
     absent = [path for path in (annotations, transcriptions, session / "sentences" / "wav") if not path.is_dir()]
@@ -110,19 +116,23 @@ def _session(root: Path, number: int, choice: _Choice, missing: list[str]) -> li
         missing.append(f"{annotations.relative_to(root)}/*.txt")
     items: list[Item] = []
     for path in dialogues:
-        items += _dialogue(root, session, path, choice, missing)
+        items += _dialogue(root, session, path, choice, missing, odd)
     return items
 
 
-def _dialogue(root: Path, session: Path, annotation: Path, choice: _Choice, missing: list[str]) -> list[Item]:
+def _dialogue(
+    root: Path, session: Path, annotation: Path, choice: _Choice, missing: list[str], odd: list[str]
+) -> list[Item]:
     name = annotation.stem
-    turns = read_turns(annotation)
+    turns, strange = read_turns(annotation)
+    odd += [f"{annotation.relative_to(root)} {line}" for line in strange]
     if not turns:
         missing.append(f"{annotation.relative_to(root)}: an annotated turn")
     kept = [turn for turn in turns if choice.keeps(turn.code)]
     script = session / "dialog" / "transcriptions" / annotation.name
     if script.is_file():
-        texts = read_transcripts(script)
+        texts, strange = read_transcripts(script)
+        odd += [f"{script.relative_to(root)} {line}" for line in strange]
     else:
         texts = {}
         missing.append(str(script.relative_to(root)))
@@ -139,9 +149,7 @@ def _dialogue(root: Path, session: Path, annotation: Path, choice: _Choice, miss
 
 
 def _item(session: str, dialogue: str, turn: Turn, files: _Files) -> Item:
-    valence, arousal, dominance = (
-        None if value is None else float(np.clip((value - 3) / 2, -1, 1)) for value in turn.vad
-    )
+    valence, arousal, dominance = (None if value is None else (value - 3) / 2 for value in turn.vad)
     return Item(
         corpus="iemocap",
         item_id=turn.name,

@@ -1,4 +1,4 @@
-"""IEMOCAP's text files: annotations, transcripts and motion capture. Lines that are not understood are skipped."""
+"""IEMOCAP's text files: annotations, transcripts and motion capture."""
 
 from __future__ import annotations
 
@@ -50,22 +50,37 @@ class Turn:
         return bool(match and match[2] == match[3])
 
 
-def read_turns(path: Path) -> list[Turn]:
-    """The summary lines of an EmoEvaluation file; single annotators' lines are left out. Of a turn that stands there
-    twice, the first line counts."""
+def read_turns(path: Path) -> tuple[list[Turn], list[str]]:
+    """The summary lines of an EmoEvaluation file, and what is odd about some; single annotators' lines are left out. Of
+    a turn that stands there twice the first line counts; attributes beyond 1 to 5 are not known."""
     turns: dict[str, Turn] = {}
-    for line in _lines(path):
+    odd = []
+    for number, line in enumerate(_lines(path), 1):
+        if not line.startswith("["):
+            continue
         match = _TURN.match(line)
-        if match and _ID.match(match[3]) and float(match[2]) > float(match[1]):
-            turn = Turn(match[3], float(match[1]), float(match[2]), match[4], _vad(match[5]))
-            turns.setdefault(turn.name, turn)
-    return list(turns.values())
+        if not match or not _ID.match(match[3]) or float(match[2]) <= float(match[1]):
+            odd.append(f"line {number}: '{line[:60]}' is no turn with a start, a later end, an id and a code")
+            continue
+        told = _vad(match[5])
+        valence, arousal, dominance = (value if value and 1 <= value <= 5 else None for value in told)
+        if told != (valence, arousal, dominance):
+            odd.append(f"line {number}: an attribute is beyond 1 to 5")
+        vad = valence, arousal, dominance
+        turn = Turn(match[3], float(match[1]), float(match[2]), match[4].lower(), vad)
+        if turns.setdefault(turn.name, turn) != turn:
+            odd.append(f"line {number}: {turn.name} stands there already, with other content")
+    return list(turns.values()), odd
 
 
-def read_transcripts(path: Path) -> dict[str, str]:
-    """Text by utterance; lines without an id are skipped."""
-    matches = (_LINE.match(line) for line in _lines(path))
-    return {match[1]: match[2].strip() for match in matches if match}
+def read_transcripts(path: Path) -> tuple[dict[str, str], list[str]]:
+    """Text by utterance, and what is odd about some; lines without an id are skipped."""
+    texts: dict[str, str] = {}
+    odd = []
+    for number, line in enumerate(_lines(path), 1):
+        if (match := _LINE.match(line)) and texts.setdefault(match[1], match[2].strip()) != match[2].strip():
+            odd.append(f"line {number}: {match[1]} stands there already, with other words")
+    return texts, odd
 
 
 def mocap_files(session: Path, dialogue: str) -> tuple[Path | None, ...]:

@@ -1,10 +1,10 @@
 """Folders of sound files (and perhaps motion files) with a `manifest.tsv`: RAVDESS, nEMO and anybody's own data.
 
-The manifest is UTF-8, tab-separated, without quoting; its first line names the columns. Needed: `label` (one of the
+The manifest is text, tab-separated, without quoting; its first line names the columns. Needed: `label` (one of the
 four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton` (a motion file: BVH or npz,
 see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m), `group` (such as a session),
-`dialogue`, `split` (train, dev, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored. Paths are
-relative to the folder.
+`dialogue`, `split` (train, dev, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored, and named
+in the corpus's note. Lines that stand there twice count once. Paths are relative to the folder.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from ..labels import LABELS
 from ..mocap.readers import read_motion
 from ..types import Transcript, Utterance, to_ns
 from .base import Corpus, Item, refuse, require_items
-from .files import is_usable, read_sound, sound_duration_s
+from .files import is_usable, read_sound, read_text, sound_duration_s
+from .text import repeated_note
 
 MANIFEST = "manifest.tsv"
 _CURE = f"restore the files or mend {MANIFEST}"
 _RANGES = {"duration_s": (0.0, 86400.0), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "dominance": (-1.0, 1.0)}
+_COLUMNS = {"file", "text", "skeleton", "label", "speaker", "language", "sex", "group", "dialogue", "split", *_RANGES}
 _CARRIERS: Mapping[str, str] = {"file": "speech", "text": "text", "skeleton": "mocap"}
 
 
@@ -56,7 +58,7 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
     path = folder / MANIFEST
     if not path.is_file():
         refuse(name, folder, [MANIFEST], _CURE)
-    columns, rows = _rows(name, path)
+    columns, rows, repeated = _rows(name, path)
     lacking = [f"{MANIFEST}: column '{column}'" for column in ("label", "speaker") if column not in columns]
     if not any(column in columns for column in _CARRIERS):
         lacking.append(f"{MANIFEST}: a column 'file', 'text' or 'skeleton'")
@@ -76,18 +78,28 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
     require_items(name, folder, items)
     modalities = tuple(modality for column, modality in _CARRIERS.items() if any(row.get(column) for _, row in rows))
     unit = "dialogue" if "dialogue" in columns else "speaker"
-    return Corpus(name, tuple(items), modalities, "not stated", unit)
+    unread = sorted(set(columns) - _COLUMNS)
+    notes = [f"columns that are not read: {', '.join(unread)}" if unread else "", repeated_note(repeated)]
+    return Corpus(name, tuple(items), modalities, "not stated", unit, note="; ".join(filter(None, notes)))
 
 
-def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]]]:
-    """Columns, and the rows by line."""
+def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]], int]:
+    """Columns, the rows by line, and how many of them stood there before."""
+    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    if lines and "\t" not in lines[0] and (found := next((mark for mark in ",;" if mark in lines[0]), "")):
+        refuse(name, path.parent, [f"{MANIFEST}: its columns are separated by '{found}'"], "separate them by tabs")
+    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
-            rows = [(number, row) for number, row in enumerate(reader, 2) if any(row.values())]
-            return tuple(reader.fieldnames or ()), rows
-    except UnicodeDecodeError:
-        refuse(name, path.parent, [f"{MANIFEST}: it is not UTF-8"], f"save {MANIFEST} as UTF-8")
+        reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
+        rows: dict[tuple[object, ...], tuple[int, dict[str, str]]] = {}
+        count = 0
+        for number, row in enumerate(reader, 2):
+            if any(row.values()):
+                count += 1
+                row["label"] = row.get("label", "").strip().lower()
+                row["speaker"] = row.get("speaker", "").strip()
+                rows.setdefault(tuple(map(str, row.values())), (number, row))
+        return tuple(reader.fieldnames), list(rows.values()), count - len(rows)
     except csv.Error as error:
         refuse(name, path.parent, [f"{MANIFEST}: it is no table ({error})"], _CURE)
 
@@ -101,6 +113,8 @@ def _faults(folder: Path, number: int, row: dict[str, str]) -> list[str]:
         faults.append(f"{at}: no speaker")
     if not any(row.get(column) for column in _CARRIERS):
         faults.append(f"{at}: no file, text or skeleton")
+    if _sex(row) not in ("", "f", "m"):
+        faults.append(f"{at}: sex '{row['sex']}' is neither f nor m")
     for column, (low, high) in _RANGES.items():
         try:
             if not low <= float(row.get(column) or 0) <= high:
@@ -128,13 +142,19 @@ def _item(name: str, folder: Path, language: str, number: int, row: dict[str, st
         group=row.get("group") or speaker,
         cluster=row.get("dialogue") or speaker,
         split=row.get("split") or "",
-        sex=(row.get("sex") or "").lower()[:1],
+        sex=_sex(row),
         valence=_number(row.get("valence")),
         arousal=_number(row.get("arousal")),
         dominance=_number(row.get("dominance")),
         duration_s=duration,
         loader=partial(_load, sound=sound, motion=motion, text=text, language=row.get("language") or language),
     )
+
+
+def _sex(row: Mapping[str, str]) -> str:
+    """'f', 'm', '' where it is not told, or what is none of them."""
+    told = (row.get("sex") or "").strip().lower()
+    return "f" if told in ("f", "female", "w", "woman") else "m" if told in ("m", "male", "man") else told
 
 
 def _number(text: str | None) -> float | None:

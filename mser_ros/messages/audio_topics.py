@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..audio.waveform import check_rate, deinterleave, to_int16
+from ..audio.waveform import check_rate, deinterleave, pcm16
 from ..errors import AudioError, DependencyError
 from ..settings import AudioFormatSettings
 from ..types import AudioChunk
@@ -33,6 +33,9 @@ _RAW: Mapping[str, str] = {
     "F32LE": "<f4",
     "F32BE": ">f4",
 }
+#: Coded streams by how they begin, and how many messages in a row must begin with a frame of MPEG to be such a one.
+_CODED: Mapping[bytes, str] = {b"ID3": "mp3", b"fLaC": "flac", b"OggS": "ogg"}
+_MPEG_FRAMES = 3
 
 
 class AudioDecoder:
@@ -45,6 +48,7 @@ class AudioDecoder:
         settings = settings or AudioFormatSettings()
         self._format, self._rate, self._channels = settings.format, settings.sample_rate, settings.channels
         self._mp3: _Mp3 | None = None
+        self._coded, self._frames = "", 0
 
     def decode(self, type_name: str, message: Any) -> AudioChunk:
         """Raises `AudioError` for a message that holds no sound that can be used."""
@@ -59,6 +63,7 @@ class AudioDecoder:
         if coded not in ("", "wave", "wav", "raw", "mp3") or (found != "mp3" and found not in _RAW):
             raise AudioError(f"audio in format '{coded} {found}'"[:200] + ": capture it as wave (S16LE) or mp3")
         check_rate(info.sample_rate)
+        self._coded, self._frames = "", 0
         self._format, self._rate, self._channels = found, int(info.sample_rate), int(info.channels)
 
     def _bytes(self, data: Any, stamp_ns: int = 0, frame_id: str = "") -> AudioChunk:
@@ -68,6 +73,7 @@ class AudioDecoder:
             self._mp3 = self._mp3 or _Mp3()
             samples, rate = self._mp3.decode(content)
             return AudioChunk(samples, rate or self._rate, stamp_ns, frame_id=frame_id)
+        self._check_raw(content)
         kind = np.dtype(_RAW[self._format])
         if len(content) % (kind.itemsize * max(1, self._channels)):
             raise AudioError(
@@ -76,11 +82,23 @@ class AudioDecoder:
             )
         return self._chunk(np.frombuffer(content, kind), self._rate, self._channels, stamp_ns, frame_id)
 
+    def _check_raw(self, content: bytes) -> None:
+        """Raises `AudioError` for what is taken for samples and is a coded stream, from its beginning or where message
+        after message begins with a frame of MPEG, as samples do not."""
+        self._coded = next((name for magic, name in _CODED.items() if content.startswith(magic)), self._coded)
+        is_frame = len(content) > 3 and content[0] == 0xFF and content[1] & 0xE6 == 0xE2 and 0 < content[2] >> 4 < 15
+        self._frames = self._frames + 1 if is_frame else 0
+        if self._frames >= _MPEG_FRAMES:
+            self._coded = "mp3"
+        if self._coded:
+            cure = "set audio.format (--audio-format) to mp3" if self._coded == "mp3" else "capture it as wave or mp3"
+            raise AudioError(f"these bytes are {self._coded} and no samples in {self._format}: {cure}")
+
     def _chunk(
         self, samples: np.ndarray, rate: int, channels: int, stamp_ns: int = 0, frame_id: str = ""
     ) -> AudioChunk:
         check_rate(rate)
-        return AudioChunk(deinterleave(_as_int16(samples), channels), int(rate), stamp_ns, frame_id=frame_id)
+        return AudioChunk(deinterleave(pcm16(samples), channels), int(rate), stamp_ns, frame_id=frame_id)
 
     def _frame(self, message: Any) -> AudioChunk:
         return audio_from_msg(message)
@@ -88,8 +106,11 @@ class AudioDecoder:
     def _array(self, message: Any) -> AudioChunk:
         """Of an array of frames its second dimension is the channels."""
         sizes = [int(dim.size) for dim in message.layout.dim]
+        if len(sizes) > 2:
+            raise AudioError(f"audio in an array of {len(sizes)} dimensions: give it frames, or frames and channels")
         channels = sizes[1] if len(sizes) == 2 else self._channels
-        return self._chunk(np.asarray(message.data, np.int16), self._rate, channels)
+        samples = np.asarray(message.data, np.int16)[int(message.layout.data_offset) :]
+        return self._chunk(samples, self._rate, channels)
 
     def _data(self, message: Any) -> AudioChunk:
         if not hasattr(message, "data"):
@@ -126,21 +147,6 @@ _DECODERS: Mapping[str, Callable[[AudioDecoder, Any], AudioChunk]] = {
 AUDIO_TYPES = tuple(_DECODERS)
 
 
-def _as_int16(samples: np.ndarray) -> np.ndarray:
-    """Full scale of any type as that of int16."""
-    kind = samples.dtype
-    if kind.kind == "f":
-        if not np.isfinite(samples).all():
-            raise AudioError("audio with samples that are no numbers: look for the fault in its source")
-        return to_int16(samples)
-    if kind.itemsize == 4:
-        return (samples >> 16).astype(np.int16)
-    if kind.itemsize == 2:
-        return samples.astype(np.int16)
-    centred = samples.astype(np.int16) - (128 if kind.kind == "u" else 0)
-    return (centred << 8).astype(np.int16)
-
-
 class _Mp3:
     """A stream of MP3, cut anywhere."""
 
@@ -165,4 +171,4 @@ class _Mp3:
         parts = [frame.to_ndarray() for frame in frames]
         planes = [part if frame.format.is_planar else part.reshape(-1, len(frame.layout.channels)).T
                   for part, frame in zip(parts, frames, strict=True)]  # fmt: skip
-        return _as_int16(np.concatenate(planes, axis=1)).T, int(frames[-1].sample_rate)
+        return pcm16(np.concatenate(planes, axis=1)).T, int(frames[-1].sample_rate)

@@ -5,11 +5,14 @@ A bag that is read by its files needs no metadata.yaml: both formats describe th
 
 from __future__ import annotations
 
+import gzip
 import os
 import re
 import shutil
 import struct
 import sys
+import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,10 +30,11 @@ else:  # what rosbags itself uses there
 
 #: Formats of bags, by their suffix; and what a packed file's name ends with after that.
 _FORMATS = (".mcap", ".db3")
-_PACKED = ".zstd"
+_PACKED = (".zstd", ".zst", ".gz")
 _METADATA = "metadata.yaml"
 #: MCAP: what a file begins and ends with, and what stands at the end of one without a summary: DataEnd and Footer.
 _MAGIC = b"\x89MCAP0\r\n"
+_SQLITE = b"SQLite format 3\0"
 _END = struct.pack("<BQI", 0x0F, 4, 0) + struct.pack("<BQQQI", 0x02, 20, 0, 0, 0) + _MAGIC
 _CHUNK, _DATA_END = 0x06, 0x0F
 #: A record's code and length; a chunk's first and last time, size, checksum, and the length of its compression's name.
@@ -41,8 +45,14 @@ _BLOCK = 1 << 20
 
 
 def is_bag(path: Path) -> bool:
-    """Whether a path looks like a bag: a folder, or a file of one."""
-    return path.is_dir() or _format(path) is not None
+    """Whether a path looks like a bag: a folder, or a file of one, by its name or by how it begins."""
+    if path.is_dir() or path.name == _METADATA or _format(path):
+        return True
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(_SQLITE)).startswith((_MAGIC, _SQLITE))
+    except OSError:
+        return False
 
 
 class BagFiles:
@@ -57,7 +67,7 @@ class BagFiles:
         self._scratch: TemporaryDirectory[str] | None = None
         try:
             found = _find(path, self.notes)
-            self.paths = [self._readable(file) for file in found if not self._is_empty(file, found)]
+            self.paths = list(self._all_readable(found))
         except OSError as error:
             self.close()
             raise BagError(f"the bag {path} cannot be read ({error}): check the disk and its rights") from None
@@ -71,25 +81,58 @@ class BagFiles:
             self._scratch.cleanup()
             self._scratch = None
 
-    def _is_empty(self, file: Path, found: list[Path]) -> bool:
-        if file.stat().st_size or len(found) == 1:
-            return False
-        self.notes.append(f"{file.name} is empty: the other files are read")
-        return True
+    def _all_readable(self, found: list[Path]) -> Iterator[Path]:
+        refused = []
+        for file in found:
+            try:
+                yield self._readable(file)
+            except BagError as error:
+                refused.append(error)
+        if len(refused) == len(found):
+            raise refused[0]
+        self.notes += [f"{str(error).partition(': ')[0]}: the other files are read" for error in refused]
 
     def _readable(self, file: Path) -> Path:
-        if file.suffix == _PACKED:
+        if file.suffix.lower() in _PACKED:
             file = self._unpacked(file)
-        if file.suffix == ".db3":
-            return self._merged(file)
-        return file if _is_closed(file) else self._closed(file)
+        is_sqlite, suffix = self._is_sqlite(file), file.suffix
+        file = self._merged(file) if is_sqlite else file if _is_closed(file) else self._closed(file)
+        # The library goes by the suffix.
+        return (
+            file if file.suffix == (wanted := ".db3" if is_sqlite else ".mcap") else self._named(file, suffix, wanted)
+        )
+
+    def _is_sqlite(self, file: Path) -> bool:
+        """By what the file begins with, else by its name."""
+        with file.open("rb") as stream:
+            head = stream.read(len(_SQLITE))
+        if not head:
+            raise BagError(
+                f"the bag {file} is empty, nothing was recorded: record it again, or take another copy of it"
+            )
+        if head.startswith(b"version https:"):
+            raise BagError(f"the bag {file} is a pointer of Git LFS and not the file itself: git lfs pull")
+        if head != _SQLITE and not head.startswith(_MAGIC[: len(head)]) and head.isascii() and b"\0" not in head:
+            raise BagError(f"the bag {file} is text and no bag (it begins with '{head.decode()}'): get the bag itself")
+        return head == _SQLITE or (not head.startswith(_MAGIC) and _format(file) == ".db3")
+
+    def _named(self, file: Path, suffix: str, wanted: str) -> Path:
+        target = self._place(f"{file.stem}{wanted}")
+        try:
+            target.symlink_to(file.resolve())
+        except OSError:
+            shutil.copyfile(file, target)
+        if suffix.lower() != wanted:
+            self.notes.append(f"{file.name} is in the format of {wanted} and read as that")
+        return target
 
     def _unpacked(self, file: Path) -> Path:
         target = self._place(file.stem)
         with file.open("rb") as packed, target.open("wb") as unpacked:
             try:
-                shutil.copyfileobj(zstd.open(packed, "rb"), unpacked, _BLOCK)
-            except (EOFError, zstd.ZstdError) as error:
+                with gzip.open(packed) if file.suffix.lower() == ".gz" else zstd.open(packed, "rb") as opened:
+                    shutil.copyfileobj(opened, unpacked, _BLOCK)
+            except (EOFError, zlib.error, gzip.BadGzipFile, zstd.ZstdError) as error:
                 self.notes.append(f"{file.name} is damaged ({error}): what could be unpacked is read")
         return target
 
@@ -138,20 +181,26 @@ class BagFiles:
         return folder / name
 
 
+def _unpacked_name(name: str) -> str:
+    return Path(name).stem if Path(name).suffix.lower() in _PACKED else name
+
+
 def _format(path: Path) -> str | None:
-    suffix = (path.with_suffix("") if path.suffix == _PACKED else path).suffix
+    suffix = Path(_unpacked_name(path.name)).suffix.lower()
     return suffix if suffix in _FORMATS else None
 
 
 def _find(path: Path, notes: list[str]) -> list[Path]:
     if not path.exists():
         raise BagError(f"there is no bag {path}: check the path")
+    if path.name == _METADATA:
+        path = path.parent
     if not path.is_dir():
-        if _format(path) is None:
+        if not is_bag(path):
             raise BagError(f"{path} is no bag of ROS 2: name a bag folder, a .mcap or a .db3 file")
         return [path]
     files = {file.name: file for file in sorted(path.iterdir(), key=_number) if _format(file) and file.is_file()}
-    files = {name: file for name, file in files.items() if not (file.suffix == _PACKED and file.stem in files)}
+    files = {name: file for name, file in files.items() if not (file.suffix.lower() in _PACKED and file.stem in files)}
     listed = _listed(path / _METADATA, notes)
     known = [name for name in (_on_disk(name, files) for name in listed) if name]
     if lost := [name for name in listed if not _on_disk(name, files)]:
@@ -175,7 +224,7 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
 
 def _on_disk(name: str, files: dict[str, Path]) -> str:
     """The file that metadata mean: it may have been packed or unpacked since."""
-    names = (name, f"{name}{_PACKED}", name.removesuffix(_PACKED))
+    names = (name, *(f"{name}{packed}" for packed in _PACKED), _unpacked_name(name))
     return next((one for one in names if one in files), "")
 
 
@@ -186,7 +235,7 @@ def _recording(file: Path) -> tuple[str | None, str]:
 
 def _number(file: Path) -> tuple[str, int, str]:
     """What recordings are sorted by: a recorder numbers the files that it splits a recording into."""
-    stem = file.name.removesuffix(_PACKED).rsplit(".", 1)[0]
+    stem = _unpacked_name(file.name).rsplit(".", 1)[0]
     found = re.fullmatch(r"(.*)_(\d+)", stem, re.DOTALL)
     return (found[1], int(found[2]), file.name) if found else (stem, 0, file.name)
 

@@ -5,18 +5,17 @@ from __future__ import annotations
 import heapq
 import shutil
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-import numpy as np
-from rosbags.interfaces import Connection, Nodetype
+from rosbags.interfaces import Connection
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
-from rosbags.typesys.store import Typestore
 
 from ..errors import BagError
-from .bags import Bag, BagMessage, message_types
+from .bags import Bag, BagMessage, build_message, message_types
 
 Storage = Literal["mcap", "sqlite3"]
 
@@ -88,7 +87,7 @@ class BagWriter:
 
 
 def copy_with_topic(
-    source: Path | str,
+    source: Bag | Path | str,
     target: Path | str,
     *,
     topic: str,
@@ -101,7 +100,10 @@ def copy_with_topic(
     A topic of that name in the source is left out. Returns the topics that could not be copied because their type is
     not known. Raises `BagError`.
     """
-    with Bag(source) as bag, BagWriter(target, storage=storage) as writer:
+    with (
+        nullcontext(source) if isinstance(source, Bag) else Bag(source) as bag,
+        BagWriter(target, storage=storage) as writer,
+    ):
         kept, skipped = writer.copy(bag, without=[topic])
         copied: Iterator[tuple[int, Any]] = ((message.log_ns, message) for message in kept)
         added: Iterator[tuple[int, Any]] = ((log_ns, fields) for fields, log_ns in messages)
@@ -111,35 +113,3 @@ def copy_with_topic(
             else:
                 writer.write(topic, type_name, item, log_ns)
     return skipped
-
-
-def build_message(type_name: str, fields: Mapping[str, Any], store: Typestore | None = None) -> Any:
-    """A message object of a known type from plain values; what is not named is zero or empty. `store`: more types than
-    those of this package.
-
-    Raises `BagError` for a type or a field that does not exist.
-    """
-    store = store or message_types()
-    if type_name not in store.fielddefs:
-        raise BagError(f"the message type {type_name} is not known: use one of ROS 2 Jazzy or mser_msgs")
-    described = store.fielddefs[type_name][1]
-    if unknown := sorted(set(fields) - {name for name, _ in described}):
-        raise BagError(f"the message type {type_name} has no field '{unknown[0]}'")
-    values = {name: _value(described_as, fields.get(name), store) for name, described_as in described}
-    return store.types[type_name](**values)
-
-
-def _value(described_as: Any, value: Any, store: Typestore) -> Any:
-    kind, detail = described_as
-    if kind == Nodetype.NAME:
-        return build_message(detail, value or {}, store)
-    if kind == Nodetype.BASE:
-        name = detail[0]
-        zero: Any = "" if name in ("string", "wstring") else False if name == "bool" else 0
-        return zero if value is None else value
-    inner, length = detail
-    items = value if value is not None else [None] * (length if kind == Nodetype.ARRAY else 0)
-    if inner[0] == Nodetype.BASE and inner[1][0] not in ("string", "wstring"):
-        numbers = np.asarray([0 if item is None else item for item in items] if value is None else items)
-        return numbers.astype({"byte": "uint8", "char": "uint8"}.get(inner[1][0], inner[1][0]))
-    return [_value(inner, item, store) for item in items]

@@ -6,7 +6,7 @@ A message is whatever the `rosbags` library makes of it: an object with the mess
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import apsw
+import numpy as np
 from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.interfaces import Connection
+from rosbags.interfaces import Connection, Nodetype
 from rosbags.rosbag2 import ReaderError
 from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
@@ -100,6 +101,10 @@ class Bag:
         if not used:
             self.close()
             raise BagError(f"the bag {self.path} holds no messages: record it again while the topics are published")
+        self._lacking = {kind: values for kind in set(self.topics.values()) if (values := self._lacks(kind))}
+        for kind, values in self._lacking.items():
+            name, fields = kind.rpartition("/")[2], ", ".join(values)
+            self.notes += (f"{name} was recorded by another version of mser_msgs, without {fields}: taken as empty",)
         self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time)
 
     def _open(self) -> AnyReader:
@@ -117,6 +122,20 @@ class Bag:
             if not readable:
                 raise
             return _opened(readable, self.path)
+
+    def _lacks(self, kind: str) -> dict[str, Any]:
+        """Fields of a message of this package that its definition lacked when it was recorded, with empty values."""
+        own, recorded = message_types().fielddefs, self._reader.typestore.fielddefs
+        if not kind.startswith("mser_msgs/") or kind not in own or kind not in recorded:
+            return {}
+        there = {name for name, _ in recorded[kind][1]}
+        return {name: _value(described, None) for name, described in own[kind][1] if name not in there}
+
+    def _decode(self, raw: bytes, kind: str) -> Any:
+        message = self._reader.deserialize(raw, kind)
+        for name, value in self._lacking.get(kind, {}).items():
+            setattr(message, name, value)
+        return message
 
     def require(self, topic: str, *type_names: str) -> str:
         """The type of a topic that must be there, of one of these types (of any, if none is named).
@@ -146,9 +165,7 @@ class Bag:
                 content = bytes(raw)
                 if content.startswith(_ZSTD):
                     content = zstd.decompress(content)
-                yield BagMessage(
-                    connection.topic, connection.msgtype, log_ns, content, self._reader.deserialize, self.path
-                )
+                yield BagMessage(connection.topic, connection.msgtype, log_ns, content, self._decode, self.path)
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
@@ -176,6 +193,38 @@ class Bag:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def build_message(type_name: str, fields: Mapping[str, Any], store: Typestore | None = None) -> Any:
+    """A message object of a known type from plain values; what is not named is zero or empty. `store`: more types than
+    those of this package.
+
+    Raises `BagError` for a type or a field that does not exist.
+    """
+    store = store or message_types()
+    if type_name not in store.fielddefs:
+        raise BagError(f"the message type {type_name} is not known: use one of ROS 2 Jazzy or mser_msgs")
+    described = store.fielddefs[type_name][1]
+    if unknown := sorted(set(fields) - {name for name, _ in described}):
+        raise BagError(f"the message type {type_name} has no field '{unknown[0]}'")
+    values = {name: _value(described_as, fields.get(name), store) for name, described_as in described}
+    return store.types[type_name](**values)
+
+
+def _value(described_as: Any, value: Any, store: Typestore | None = None) -> Any:
+    kind, detail = described_as
+    if kind == Nodetype.NAME:
+        return build_message(detail, value or {}, store)
+    if kind == Nodetype.BASE:
+        name = detail[0]
+        zero: Any = "" if name in ("string", "wstring") else False if name == "bool" else 0
+        return zero if value is None else value
+    inner, length = detail
+    items = value if value is not None else [None] * (length if kind == Nodetype.ARRAY else 0)
+    if inner[0] == Nodetype.BASE and inner[1][0] not in ("string", "wstring"):
+        numbers = np.asarray([0 if item is None else item for item in items] if value is None else items)
+        return numbers.astype({"byte": "uint8", "char": "uint8"}.get(inner[1][0], inner[1][0]))
+    return [_value(inner, item, store) for item in items]
 
 
 def _opened(paths: list[Path], named: Path) -> AnyReader:

@@ -26,6 +26,7 @@ from ..types import (
     UtteranceEvent,
     UtteranceState,
     Word,
+    language_tag,
 )
 
 #: Bounds of what is taken from a message [characters], so that a broken publisher fills neither memory nor log: names
@@ -127,11 +128,14 @@ def audio_to_fields(chunk: AudioChunk) -> Fields:
 
 
 def skeleton_from_msg(message: Any) -> SkeletonFrame:
-    """Raises `SkeletonError` when dimensions, positions and confidence do not fit together, or one is too long."""
+    """Raises `SkeletonError` when dimensions, positions and confidence do not fit together, or one is too long, and
+    for a message without a time."""
     names = {"body_id": message.body_id, "layout": message.layout, "frame_id": message.header.frame_id}
     _check_lengths(SkeletonError, "a skeleton", MAX_NAME, **names)
     _check_lengths(SkeletonError, "a skeleton", 3 * MAX_JOINTS, positions=message.positions)
     _check_lengths(SkeletonError, "a skeleton", MAX_JOINTS, confidence=message.confidence)
+    if (stamp_ns := time_to_ns(message.header.stamp)) == 0:
+        raise SkeletonError("a skeleton without a time: the publisher must fill header.stamp")
     positions = np.asarray(message.positions, np.float32)
     dimensions = int(message.dimensions)
     if dimensions not in (2, 3):
@@ -147,7 +151,7 @@ def skeleton_from_msg(message: Any) -> SkeletonFrame:
             f"a skeleton with {len(positions)} joints and {len(confidence)} confidences: send one per joint, or none"
         )
     return SkeletonFrame(
-        stamp_ns=time_to_ns(message.header.stamp),
+        stamp_ns=stamp_ns,
         body_id=message.body_id,
         layout=message.layout,
         positions=positions,
@@ -173,8 +177,13 @@ def _confidence_out(confidence: float | None) -> float:
 
 
 def _confidence_in(confidence: float) -> float | None:
-    """None where it is negative or no number."""
-    return min(float(confidence), 1.0) if confidence >= 0 else None
+    """None where it is negative or no number. Raises `AudioError` for percents and the like."""
+    if confidence > 1:
+        raise AudioError(
+            f"a transcript of confidence {confidence:g}: it must lie in 0 to 1, or be -1 where it is not known; divide "
+            "by the recogniser's highest value"
+        )
+    return float(confidence) if confidence >= 0 else None
 
 
 def utterance_from_msg(message: Any) -> UtteranceEvent:
@@ -192,6 +201,8 @@ def utterance_from_msg(message: Any) -> UtteranceEvent:
             f"an utterance '{message.utterance_id}' of state {message.state} from {start_ns} to {end_ns} ns: "
             "give it an id, a known state, and an end that is not before its start"
         )
+    if not 0 <= message.clipped <= 1:
+        raise AudioError(f"an utterance of whose samples {message.clipped:g} are clipped: send a share in 0 to 1")
     words = tuple(
         Word(word.text, time_to_ns(word.start), time_to_ns(word.end), _confidence_in(word.confidence))
         for word in message.words
@@ -206,12 +217,13 @@ def utterance_from_msg(message: Any) -> UtteranceEvent:
             text=message.text,
             confidence=_confidence_in(message.text_confidence),
             words=words,
-            language=message.language,
+            language=language_tag(message.language),
             is_final=bool(message.is_text_final),
             translation=message.translation,
         ),
         voice_id=message.voice_id,
         frame_id=message.header.frame_id,
+        clipped=float(message.clipped),
     )
 
 
@@ -239,6 +251,7 @@ def utterance_to_fields(event: UtteranceEvent) -> Fields:
         ],
         "language": transcript.language,
         "translation": transcript.translation,
+        "clipped": event.clipped,
     }
 
 

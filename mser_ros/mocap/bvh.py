@@ -7,6 +7,7 @@ for it pins a compiled package that robots lack.
 from __future__ import annotations
 
 import gzip
+import re
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,15 +41,16 @@ def read_bvh(path: Path) -> BvhMotion:
     """Read `.bvh` or `.bvh.gz`. Raises `SkeletonError` that names the file and the fault."""
     try:
         raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
-    head, motion, body = text.partition("MOTION")
     try:
-        if not motion:
+        head, *body = re.split(r"^\s*MOTION\s*$", text, maxsplit=1, flags=re.MULTILINE)
+        if not body:
             raise ValueError("it has no MOTION section")
         joints = _hierarchy(head.split())
-        frame_s, values = _motion(body.split(), sum(len(joint.channels) for joint in joints))
+        frame_s, values = _motion(body[0].split(), sum(len(joint.channels) for joint in joints))
     except IndexError:
         raise SkeletonError(f"{path} is not a whole BVH file: it ends too early; restore it") from None
     except ValueError as error:
@@ -87,7 +89,7 @@ def _hierarchy(words: list[str]) -> list[_Joint]:
             at += 4
         elif word == "CHANNELS" and open_blocks and open_blocks[-1] != -1:
             count = int(words[at + 1])
-            channels = tuple(words[at + 2 : at + 2 + count])
+            channels = tuple(word[:1].upper() + word[1:].lower() for word in words[at + 2 : at + 2 + count])
             if unknown := [channel for channel in channels if channel not in _CHANNELS]:
                 raise ValueError(f"unknown channel '{unknown[0]}'")
             joints[open_blocks[-1]].channels = channels
@@ -96,22 +98,27 @@ def _hierarchy(words: list[str]) -> list[_Joint]:
             raise ValueError(f"unexpected '{word}' in its hierarchy")
     if open_blocks or not joints:
         raise IndexError
+    for joint in joints:
+        joint.name = joint.name.rpartition(":")[2]  # exporters put a name space before it: mixamorig:Hips
     if len({joint.name for joint in joints}) != len(joints):
         raise ValueError("a joint is named twice")
     return joints
 
 
 def _motion(words: list[str], channels: int) -> tuple[float, np.ndarray]:
+    if any("," in word for word in words[4:]):
+        raise ValueError("its numbers have decimal commas; write them with points")
     if words[0] != "Frames:" or words[2:4] != ["Frame", "Time:"]:
         raise ValueError("its MOTION section lacks 'Frames:' and 'Frame Time:'")
     frames, frame_s = int(words[1]), float(words[4])
     if frames < 1 or not 0 < frame_s < 10:
-        raise ValueError(f"{frames} frames of {frame_s:g} s make no motion")
+        raise ValueError(f"{frames} frames of {frame_s:g} s make no motion; frame times are seconds")
     values = words[5:]
-    if len(values) < frames * channels:
-        raise IndexError
-    if len(values) > frames * channels:
-        raise ValueError(f"it has more numbers than {frames} frames of {channels} channels")
+    if len(values) != frames * channels:
+        raise ValueError(
+            f"it speaks of {frames} frames of {channels} channels and holds {len(values) / max(channels, 1):g}; write "
+            "how many there are after 'Frames:', or take another copy of it"
+        )
     return frame_s, np.array(values, np.float64).reshape(frames, channels)
 
 

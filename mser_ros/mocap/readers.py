@@ -73,14 +73,20 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
     try:
         with np.load(path, allow_pickle=False) as archive:
             data = {key: archive[key] for key in archive.files if key in _NPZ_KEYS}
+            others = {key: _array(archive, key) for key in archive.files if key not in data}
+            names = ", ".join(archive.files)
     except _DAMAGE as error:
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
     if "joints" not in data:
-        raise SkeletonError(f"{path} has no array 'joints': store positions of shape (frames, joints, 2 or 3) under it")
+        raise SkeletonError(
+            f"{path} has no array 'joints', it has {names or 'none'}: store positions of shape "
+            "(frames, joints, 2 or 3) under it"
+        )
     positions, confidence = data["joints"], data.get("confidence")
     if positions.ndim == 4:
+        index = 0 if index is None and len(positions) == 1 else index
         if index is None or not -len(positions) <= index < len(positions):
-            raise SkeletonError(f"{path} holds {len(positions)} motions: choose one by an index from 0")
+            raise SkeletonError(f"{path} holds {len(positions)} motions: store one of them alone under 'joints'")
         if confidence is not None and confidence.shape == positions.shape[:3]:
             confidence = confidence[index]
         positions = positions[index]
@@ -89,6 +95,8 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
             f"'joints' of {path} must be numbers of shape (frames, joints, 2 or 3), not {data['joints'].dtype} "
             f"{data['joints'].shape}"
         )
+    if data["joints"].ndim == 3:
+        _check_others(others, data, path)
     if confidence is not None and (confidence.shape != positions.shape[:2] or confidence.dtype.kind not in "fiub"):
         raise SkeletonError(f"'confidence' of {path} must be numbers 0 to 1 of shape {positions.shape[:2]}")
     if confidence is not None:
@@ -106,7 +114,19 @@ def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | No
         stamps_ns = data["stamps_ns"]
         if stamps_ns.shape != (frames,) or stamps_ns.dtype.kind not in "iu" or np.any(stamps_ns[1:] <= stamps_ns[:-1]):
             raise SkeletonError(f"'stamps_ns' of {path} must be whole numbers that rise, one for each frame")
-        return (stamps_ns - stamps_ns[0]).astype(np.int64)
+        stamps_ns = (stamps_ns - stamps_ns[0]).astype(np.int64)
+        if frames > 1:
+            found_hz = NS_PER_S / float(np.median(np.diff(stamps_ns)))
+            if found_hz > _MAX_RATE_HZ:
+                raise SkeletonError(
+                    f"'stamps_ns' of {path} follow each other {found_hz:.0f} times a second: store them in nanoseconds"
+                )
+            told = data.get("rate_hz")
+            if told is not None and told.shape == () and abs(float(told) / found_hz - 1) > _RATES_AGREE:
+                raise SkeletonError(
+                    f"{path} says {float(told):g} frames a second, its 'stamps_ns' {found_hz:.1f}: store one of both"
+                )
+        return stamps_ns
     if rate_hz is None:
         if "rate_hz" not in data:
             raise SkeletonError(f"{path} has no frame rate: give one in hertz, or store it as 'rate_hz'")
@@ -116,12 +136,41 @@ def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | No
     return _stamps(frames, rate_hz, path)
 
 
+def _array(archive: Mapping[str, np.ndarray], key: str) -> np.ndarray:
+    """An array whose content does not matter where it cannot be read."""
+    try:
+        return archive[key]
+    except _DAMAGE:
+        return np.zeros(0)
+
+
+def _check_others(others: Mapping[str, np.ndarray], data: Mapping[str, np.ndarray], path: Path) -> None:
+    """Refuse arrays under other names that look like what is lacking: to leave them out would be silent."""
+    shape = data["joints"].shape
+    without = {"confidence", "stamps_ns"} - set(data)
+    for name, array in others.items():
+        numbers = array.squeeze() if array.dtype.kind in "fiu" else np.zeros(0)
+        rises = numbers.shape == shape[:1] and len(numbers) > 1 and bool((np.diff(numbers) > 0).all())
+        wanted = "confidence" if numbers.shape == shape[:2] else "stamps_ns" if rises else ""
+        if wanted not in without:
+            continue
+        raise SkeletonError(
+            f"{path} has an array '{name}' {array.shape} that is not known: name it '{wanted}' if it is that, else "
+            "leave it out"
+        )
+
+
 _NPZ_KEYS = {"joints", "confidence", "layout", "rate_hz", "stamps_ns"}
+_MAX_RATE_HZ = 10_000
+#: How far the frame rate of a file may be from that of its stamps.
+_RATES_AGREE = 0.1
 
 
 def _stamps(frames: int, rate_hz: float, path: Path) -> np.ndarray:
-    if not 0 < rate_hz <= 10_000:
-        raise SkeletonError(f"a frame rate of {rate_hz:g} Hz for {path}: it must lie above 0 and at most at 10000")
+    if not 0 < rate_hz <= _MAX_RATE_HZ:
+        raise SkeletonError(
+            f"a frame rate of {rate_hz:g} Hz for {path}: it must lie above 0 and at most at {_MAX_RATE_HZ}"
+        )
     return np.round(np.arange(frames) * (NS_PER_S / rate_hz)).astype(np.int64)
 
 

@@ -86,7 +86,7 @@ class Remembered:
 
 def _heard(utterance: Utterance) -> bytes:
     audio = utterance.audio
-    return _digest() if audio is None else _digest(audio.samples, str(audio.sample_rate))
+    return _digest() if audio is None else _digest(audio.samples, f"{audio.sample_rate} {audio.clipped}")
 
 
 def _said(utterance: Utterance) -> bytes:
@@ -218,7 +218,7 @@ class SpeechReader:
             return AbstainReason.TOO_SHORT
         if level_db(centred(audio.samples)) < self._settings.min_level_db:
             return AbstainReason.TOO_QUIET
-        if clipped_share(audio.samples) > self._settings.max_clipped:
+        if max(audio.clipped, clipped_share(audio.samples)) > self._settings.max_clipped:
             return AbstainReason.CLIPPED
         return AbstainReason.NONE
 

@@ -56,7 +56,8 @@ class _Pending:
 class EmotionCounters:
     """What the fusing stage counts: estimates by state, and what befell their utterances.
 
-    `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `timed_out`:
+    `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `without_body`:
+    final ones without a skeleton, although some had come. `timed_out`:
     evidence did not come in time. `given_up`: the end itself did not come. `failed`: the recognition ended by an error.
     """
 
@@ -65,6 +66,7 @@ class EmotionCounters:
     retracted: int = 0
     late_events: int = 0
     without_audio: int = 0
+    without_body: int = 0
     timed_out: int = 0
     given_up: int = 0
     failed: int = 0
@@ -74,8 +76,8 @@ class EmotionStage:
     """Fuses and decides: the speech stage's audio and events, and skeletons, in; estimates out.
 
     A final estimate is due when the utterance has ended, its text is final, and audio and skeletons have been received
-    up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, the newest stamp serves,
-    which suits data that is read from a file. A voice has one open utterance at a time: the next one ends it.
+    up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, or where it knows no
+    time (None), the newest stamp serves. A voice has one open utterance at a time: the next one ends it.
     Each utterance gets exactly one FINAL or RETRACTED. A recognition that ends by an error, whichever, is told to
     `on_failure` and becomes a FINAL 'unknown' with the reason FAILED; a provisional estimate is left out.
     Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
@@ -86,7 +88,7 @@ class EmotionStage:
         recognizer: EmotionRecognizer,
         mocap: MocapSettings | None = None,
         *,
-        clock: Callable[[], int] | None = None,
+        clock: Callable[[], int | None] | None = None,
         on_failure: Callable[[Exception], None] = log_failure,
         closed: dict[str, int] | None = None,
     ) -> None:
@@ -102,7 +104,7 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S, choice=self.settings.body)
         self.counters = EmotionCounters()
-        self._clock = clock
+        self.clock = clock
         self._on_failure = on_failure
         self._newest_ns = 0
         self._voices = Voices(_HISTORY_S, limit=_VOICES)
@@ -198,7 +200,8 @@ class EmotionStage:
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
-        return self._clock() if self._clock else self._newest_ns
+        now_ns = self.clock() if self.clock else None
+        return self._newest_ns if now_ns is None else now_ns
 
     def _is_heard_again(self, event: UtteranceEvent) -> bool:
         """Whether a speech node was restarted and reads the same bag again: its voice, too, was set back since then."""
@@ -274,6 +277,8 @@ class EmotionStage:
         def recognize() -> EmotionEstimate:
             utterance = self._gather(event)
             self.counters.without_audio += utterance.audio is None
+            if state is EstimateState.FINAL and self.skeletons.counters.frames:
+                self.counters.without_body += utterance.skeleton is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
 
         return self._contained(recognize)
@@ -289,9 +294,10 @@ class EmotionStage:
     def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
         skeleton = self.skeletons.window(start_ns, event.end_ns)
+        audio = self._voices.cut(event.voice_id, event.start_ns, event.end_ns)
         return replace(
             _bare(event),
-            audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
+            audio=audio and replace(audio, clipped=event.clipped),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
             body_id=skeleton.body_id if skeleton else "",

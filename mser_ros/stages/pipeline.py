@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from ..mocap.stream import SkeletonStream
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings, SpeechSettings
-from ..types import AudioChunk, EmotionEstimate, SkeletonFrame, UtteranceEvent
+from ..types import AudioChunk, EmotionEstimate, SkeletonFrame, UtteranceEvent, to_ns
 from .emotion import EmotionStage
 from .speech import SpeechStage
 
@@ -23,7 +23,9 @@ class EmotionPipeline:
     """Speech and emotion stage in one: what offline annotation, evaluation and tests run.
 
     `on_event` sees every utterance event, `on_audio` the audio as the speech stage puts it in order. Feed data in the
-    order of its stamps, then call `flush`. Skeletons are mended by `skeletons` as the mocap node does.
+    order of its stamps, then call `flush`; or in the order of its arrival, whose time is told: then also what the
+    nodes decide by the clock is decided alike, that audio has stalled and what is not waited for any more. Skeletons
+    are mended by `skeletons` as the mocap node does.
     """
 
     speech: SpeechStage
@@ -31,6 +33,11 @@ class EmotionPipeline:
     skeletons: SkeletonStream = field(default_factory=lambda: SkeletonStream(MocapSettings()))
     on_event: Callable[[UtteranceEvent], None] = field(default=lambda event: None)
     on_audio: Callable[[AudioChunk], None] = field(default=lambda chunk: None)
+    _now_ns: int | None = field(default=None, init=False)
+    _heard_ns: int | None = field(default=None, init=False)  # when audio came last
+
+    def __post_init__(self) -> None:
+        self.emotion.clock = self.emotion.clock or (lambda: self._now_ns)
 
     @classmethod
     def create(
@@ -45,16 +52,31 @@ class EmotionPipeline:
 
     def push_audio(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[EmotionEstimate]:
         """Take a chunk of any source. `arrival_ns`: when it was received, which stands for a stamp that is 0."""
+        yield from self._come_to(arrival_ns)
+        self._heard_ns = arrival_ns
         yield from self._fuse(self.speech.push(chunk, arrival_ns))
 
-    def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
-        """Take a frame of any source. Raises `SkeletonError` for one that cannot be used."""
+    def push_skeleton(self, frame: SkeletonFrame, arrival_ns: int | None = None) -> Iterator[EmotionEstimate]:
+        """Take a frame of any source. `arrival_ns`: when it was received. Raises `SkeletonError` for one that cannot be
+        used."""
+        yield from self._come_to(arrival_ns)
         yield from self.emotion.push_skeleton(self.skeletons.push(frame))
 
     def flush(self) -> Iterator[EmotionEstimate]:
         """The input is over: finish what is open."""
         yield from self._fuse(self.speech.flush())
         yield from self.emotion.flush()
+
+    def _come_to(self, now_ns: int | None) -> Iterator[EmotionEstimate]:
+        """What is due before this time without new data."""
+        if now_ns is None:
+            return
+        stalled_ns = None if self._heard_ns is None else self._heard_ns + to_ns(self.speech.settings.stall_s)
+        if stalled_ns is not None and stalled_ns < now_ns:
+            self._heard_ns, self._now_ns = None, stalled_ns
+            yield from self._fuse(self.speech.flush())
+        self._now_ns = now_ns
+        yield from self.emotion.tick()
 
     def _fuse(self, items: Iterable[AudioChunk | UtteranceEvent]) -> Iterator[EmotionEstimate]:
         for item in items:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from typing import TypeVar
@@ -15,9 +16,12 @@ from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
 from ..errors import log_failure
 from ..settings import SpeechSettings
-from ..types import AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
+from ..types import SAMPLE_NS, AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
 
 T = TypeVar("T")
+
+#: An utterance begins at most so long before the audio in which that is decided.
+_BEFORE_NS = to_ns(5.0)
 
 
 class SpeechStage:
@@ -44,6 +48,7 @@ class SpeechStage:
         self._transcriber = _Contained(reads, on_failure)
         self._open: UtteranceEvent | None = None
         self._source: AudioChunk | None = None
+        self._clipped: deque[AudioChunk] = deque()  # the newest audio in which samples are clipped
         self._next_partial_ns = 0
         self._ahead = 0  # samples of the utterance that were read in its last pause
         self._guess = Transcript("", is_final=False)  # the newest text that was told
@@ -117,8 +122,27 @@ class SpeechStage:
                 yield from self._segment(self._segmenter.flush())
             else:
                 self._source = item
+                self._note_clipped(item)
                 yield item
                 yield from self._segment(self._segmenter.push(item))
+
+    def _note_clipped(self, chunk: AudioChunk) -> None:
+        while self._clipped and self._clipped[-1].stamp_ns >= chunk.stamp_ns:  # the clock was set back
+            self._clipped.pop()
+        if chunk.clipped is not None and chunk.clipped.any():
+            self._clipped.append(chunk)
+        since_ns = self._open.start_ns if self._open else chunk.stamp_ns - _BEFORE_NS
+        while self._clipped and self._clipped[0].end_ns < min(since_ns, chunk.stamp_ns):
+            self._clipped.popleft()
+
+    def _clipped_share(self, start_ns: int, end_ns: int) -> float:
+        """Of the samples of this span. What it was cut into does not matter."""
+        clipped = 0.0
+        for chunk in self._clipped:
+            assert chunk.clipped is not None
+            first, last = (round((ns - chunk.stamp_ns) / SAMPLE_NS) for ns in (start_ns, end_ns))
+            clipped += float(chunk.clipped[max(0, first) : max(0, last)].sum(dtype=np.float64))
+        return float(np.float32(min(1.0, clipped * SAMPLE_NS / max(end_ns - start_ns, SAMPLE_NS))))
 
     def _recogniser(self, transcriber: Transcriber | None) -> tuple[Transcriber, str]:
         """The recogniser, and in words which one it is and why."""
@@ -159,6 +183,7 @@ class SpeechStage:
             transcript=self._nothing_yet(),
             voice_id=chunk.voice_id,
             frame_id=chunk.frame_id,
+            clipped=self._clipped_share(event.start_ns, event.decided_ns),
         )
         return self._open
 
@@ -197,7 +222,8 @@ class SpeechStage:
     def _news(self, state: UtteranceState, end_ns: int, transcript: Transcript) -> UtteranceEvent:
         assert self._open is not None
         end_ns = max(end_ns, self._open.start_ns)  # the start was told by a clock that may have been moved back since
-        return replace(self._open, state=state, stamp_ns=end_ns, end_ns=end_ns, transcript=transcript)
+        clipped = self._clipped_share(self._open.start_ns, end_ns)
+        return replace(self._open, state=state, stamp_ns=end_ns, end_ns=end_ns, transcript=transcript, clipped=clipped)
 
     def _nothing_yet(self) -> Transcript:
         return Transcript("", language=self._transcriber.language, is_final=False)

@@ -123,6 +123,7 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
         - COMPARED
         - modules_of(setup["extras_require"]["train"])
         - modules_of(setup["extras_require"]["media"])
+        - modules_of(setup["extras_require"]["ray"])
     )
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")

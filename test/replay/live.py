@@ -170,7 +170,7 @@ def offline(
                 if message.topic == "/audio":
                     estimates += pipeline.push_audio(conversions.audio_from_msg(message.decode()), message.log_ns)
                 else:
-                    estimates += pipeline.push_skeleton(conversions.skeleton_from_msg(message.decode()))
+                    estimates += pipeline.push_skeleton(conversions.skeleton_from_msg(message.decode()), message.log_ns)
             except MserError:
                 continue
     estimates += pipeline.flush()
@@ -194,5 +194,5 @@ def assert_same(run: Run, expected: dict[str, EmotionEstimate], *, within_s: flo
         assert span == pytest.approx((estimate.speech_start_ns, estimate.speech_end_ns), rel=0, abs=to_ns(within_s))
         np.testing.assert_allclose(message.probabilities, estimate.probabilities, atol=atol)
         for got, wanted in zip(message.evidence, estimate.evidence, strict=True):
-            assert (got.modality, got.available) == (wanted.modality, wanted.available)
+            assert (got.modality, got.available, got.reason) == (wanted.modality, wanted.available, wanted.reason)
             assert got.age_s == pytest.approx(wanted.age_s, abs=1e-3 + within_s)

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soxr
 from live import assert_same, live, offline
 from ros_world import DEMO, T0, Emotion
 
+from mser_ros.audio.waveform import to_int16
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
-from mser_ros.messages.conversions import to_fields
+from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, to_fields
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.resources import default_bundle_dir
-from mser_ros.types import to_ns
+from mser_ros.types import NS_PER_S, AbstainReason, AudioChunk, to_ns
 
 
 @pytest.fixture(scope="module")
@@ -147,6 +150,57 @@ def test_a_bag_whose_audio_has_no_stamps_gives_the_same_emotions_live_and_offlin
     assert int(speech["unstamped"]) == int(speech["received"]) > 200
     for counter in ("lost_samples", "filled_samples", "duplicates", "discontinuities", "rejected"):
         assert speech[counter] == "0"
+
+
+def write_changing_bag(path: Path) -> Path:
+    """Three utterances of the demo bag, from a source that goes over to 48 kHz in two channels, one of them turned
+    round, and is overdriven from then on; in two files, and nobody wrote its metadata.yaml."""
+    change = 6 * 16_000
+    with Bag(DEMO) as source:
+        skeletons = [
+            (message.topic, message.type_name, to_fields(message.decode()), message.log_ns)
+            for message in source.messages(["/skeleton_in"])
+        ]
+        chunks = [audio_from_msg(message.decode()) for message in source.messages(["/audio"])]
+    voice = np.concatenate([chunk.samples[:, 0] for chunk in chunks])[: round(PART_S * 16_000)]
+    loud = to_int16(np.clip(soxr.resample(voice[change:].astype(np.float64), 16_000, 48_000) / 600, -1, 1))
+    loud = np.maximum(loud, -32_767)  # of which the negative has its place in 16 bits
+    messages = [message for message in skeletons if message[3] < T0 + to_ns(PART_S)]
+    begin_ns = chunks[0].stamp_ns
+    for samples, rate, start_ns in (
+        (voice[:change, None], 16_000, begin_ns),
+        (np.stack([loud, -loud], axis=1), 48_000, begin_ns + to_ns(6)),
+    ):
+        for first in range(0, len(samples), rate // 20):
+            block = samples[first : first + rate // 20]
+            chunk = AudioChunk(block, rate, start_ns + first * NS_PER_S // rate, first)
+            messages.append(("/audio", "mser_msgs/msg/AudioFrame", audio_to_fields(chunk), chunk.end_ns))
+    messages.sort(key=lambda message: message[3])
+    half = len(messages) // 2
+    path.mkdir()
+    for number, part in enumerate((messages[:half], messages[half:])):
+        with BagWriter(path / "part") as writer:
+            for message in part:
+                writer.write(*message)
+        next((path / "part").glob("*.mcap")).rename(path / f"run_{number}.mcap")
+        shutil.rmtree(path / "part")
+    return path
+
+
+def test_a_source_that_changes_and_is_overdriven_gives_the_same_emotions_live_and_offline(ros, tiny_bundle, tmp_path):
+    bag = write_changing_bag(tmp_path / "changing")
+    expected, _ = offline(bag, bundle=tiny_bundle)
+    assert len(expected) >= 3
+    voices = [item.reason for each in expected.values() for item in each.evidence if item.modality == "speech"]
+    assert AbstainReason.NONE in voices
+    assert AbstainReason.CLIPPED in voices
+    (run,) = live(bag, bundle=tiny_bundle, rate=2.0)
+    assert_same(run, expected)
+    run.assert_one_last_emotion_each()
+    speech = run.diagnostics["speech"]
+    assert speech["changes"] == speech["discontinuities"] == "1"
+    assert int(speech["clipped_samples"]) > 10_000
+    assert int(speech["inverted_samples"]) > 48_000
 
 
 def test_a_bag_that_begins_again_gives_the_same_emotions_again(ros, tiny_bundle, part_of_demo):

@@ -203,7 +203,28 @@ def test_a_wrong_option_names_the_known_ones(release: Path) -> None:
 def test_a_time_that_is_no_number_is_no_turn(tmp_path: Path) -> None:
     path = tmp_path / "Ses01F_impro01.txt"
     path.write_text("[0.5.1 - 1.0]\tSes01F_impro01_F000\tneu\t[3, 3, 3]\n[1. - 2.5]\tSes01F_impro01_M000\tang\n")
-    assert [(turn.name, turn.start_s, turn.end_s) for turn in read_turns(path)] == [("Ses01F_impro01_M000", 1.0, 2.5)]
+    turns, odd = read_turns(path)
+    assert [(turn.name, turn.start_s, turn.end_s) for turn in turns] == [("Ses01F_impro01_M000", 1.0, 2.5)]
+    assert len(odd) == 1
+    assert "line 1: '[0.5.1 - 1.0]" in odd[0]
+
+
+def test_what_is_left_out_of_iemocap_is_counted_in_its_note(tmp_path: Path) -> None:
+    """Decimal commas, attributes in percent, another label for the same turn, words that are not there."""
+    release = write_iemocap(tmp_path, sessions=(1,), mocap=False)
+    dialog, name = release / "Session1" / "dialog", "Ses01F_impro01"
+    annotation, script = (dialog / folder / f"{name}.txt" for folder in ("EmoEvaluation", "transcriptions"))
+    more = f"[9,5000 - 9,9000]\t{name}_F009\tneu\t[3, 3, 3]\n[9.6 - 9.9]\t{name}_F010\tneu\t[60, 3, 3]\n"
+    annotation.write_text(annotation.read_text() + more + f"[0.1 - 0.2]\t{name}_F000\tang\t[3, 3, 3]\n")
+    wave = release / "Session1" / "sentences" / "wav" / name
+    shutil.copyfile(wave / f"{name}_F000.wav", wave / f"{name}_F010.wav")
+    script.write_text(script.read_text() + f"{name}_M000 [000-001]: other words\n")
+    corpus = open_corpus("iemocap", release, sessions=1)
+    assert "4 lines are odd, such as Session1/dialog/EmoEvaluation/Ses01F_impro01.txt line" in corpus.note
+    assert "1 utterances have no transcript" in corpus.note
+    items = {item.item_id: item for item in corpus.items}
+    assert (items[f"{name}_F010"].valence, items[f"{name}_F010"].arousal) == (None, 0.0)
+    assert items[f"{name}_F000"].label == "neutral"
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])

@@ -8,7 +8,7 @@ from clips import demo_sentences
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mser_ros.audio.mixer import ChannelMixer
+from mser_ros.audio.mixer import ChannelMixer, Conditioner
 from mser_ros.audio.stream import AudioStream
 from mser_ros.audio.waveform import clipped_share, to_float
 from mser_ros.types import NS_PER_S, AudioChunk
@@ -103,3 +103,61 @@ def test_the_stream_counts_what_was_turned_round_and_left_out(voice: np.ndarray)
         stream.push(AudioChunk(samples[first : first + 1024], RATE, NS_PER_S + first * NS_PER_S // RATE, first))
     assert stream.counters.inverted_samples > len(samples) / 2
     assert stream.counters.left_out_samples > len(samples) / 2
+
+
+# -- clipped samples, counted where they are
+
+
+def overdriven(rate: int, share: float) -> np.ndarray:
+    """Two seconds of a tone, of which that share lies at full scale: int16 (n,)."""
+    tone = np.sin(2 * np.pi * 440 * np.arange(2 * rate) / rate)
+    gain = 1 / np.quantile(np.abs(tone), 1 - share)
+    return np.clip(np.rint(tone * gain * 32767), -32768, 32767).astype(np.int16)
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 22_050, 44_100, 48_000, 96_000])
+def test_the_clipped_share_is_that_of_the_source_at_any_rate(rate: int) -> None:
+    """Resampling rounds the flat tops off: hardly any sample of what comes out lies at full scale."""
+    samples = overdriven(rate, 0.2)
+    conditioner = Conditioner(1, rate)
+    (first, told_first), (last, told_last) = conditioner.push(samples[:, None]), conditioner.end()
+    told = np.concatenate([told_first, told_last])
+    assert len(told) == len(first) + len(last) == pytest.approx(2 * RATE, abs=1)
+    assert told.mean() == pytest.approx(np.mean(np.abs(samples.astype(int)) >= 32767), abs=0.01)
+    assert told.mean() == pytest.approx(0.2, abs=0.02)
+
+
+def test_clipped_samples_are_told_at_their_time() -> None:
+    samples = np.zeros(48_000, np.int16)
+    samples[24_000:24_030] = 32767
+    conditioner = Conditioner(1, 48_000)
+    told = np.concatenate([conditioner.push(samples[:, None])[1], conditioner.end()[1]])
+    assert np.flatnonzero(told).tolist() == list(range(8_000, 8_010))
+    assert (told[8_000:8_010] == 1).all()
+
+
+@given(
+    rate=st.sampled_from([8_000, 16_000, 44_100, 48_000]),
+    cuts=st.lists(st.integers(0, 12_000), max_size=8),
+    channels=st.integers(1, 3),
+    seed=st.integers(0, 9),
+)
+def test_what_is_told_of_clipping_does_not_depend_on_how_the_input_is_cut(
+    rate: int, cuts: list[int], channels: int, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    samples = np.clip(rng.normal(scale=20_000, size=(12_000, channels)), -32768, 32767).astype(np.int16)
+    found = []
+    for pieces in ([samples], np.split(samples, sorted(cuts))):
+        conditioner = Conditioner(channels, rate)
+        shares = [conditioner.push(piece)[1] for piece in pieces]
+        found.append(np.concatenate([*shares, conditioner.end()[1]]))
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(("other", "expected"), [("silent", 0.2), ("clean", 0.0), ("clipped", 0.2)])
+def test_a_clipped_channel_counts_as_far_as_it_is_mixed_in(other: str, expected: float) -> None:
+    loud = overdriven(RATE, 0.2)
+    beside = {"silent": loud * 0, "clean": loud // 2, "clipped": loud}[other]
+    _, clipped = Conditioner(2, RATE).push(np.stack([loud, beside], axis=1))
+    assert clipped[RATE // 2 :].mean() == pytest.approx(expected, abs=0.02)

@@ -12,9 +12,10 @@ import soundfile
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
-from mser_ros.cli.inputs import open_bag
+from mser_ros.cli.inputs import read_bag
 from mser_ros.errors import AudioError, MserError
 from mser_ros.messages.audio_topics import AUDIO_TYPES, AudioDecoder
+from mser_ros.messages.bags import Bag
 from mser_ros.settings import AudioFormatSettings
 from mser_ros.types import NS_PER_S, AudioChunk
 
@@ -44,7 +45,8 @@ def typed(samples: np.ndarray, *, rate: int = 16000, channels: int = 2) -> Messa
 
 def array(samples: np.ndarray, *sizes: int) -> Message:
     return Message(
-        data=samples.reshape(-1), layout=Message(dim=[Message(label="", size=size, stride=0) for size in sizes])
+        data=samples.reshape(-1),
+        layout=Message(dim=[Message(label="", size=size, stride=0) for size in sizes], data_offset=0),
     )
 
 
@@ -110,6 +112,9 @@ def test_an_array_of_frames_tells_its_channels() -> None:
     decoder = AudioDecoder()
     np.testing.assert_array_equal(decoder.decode(ARRAY, array(SOUND, 1600, 2)).samples, SOUND)
     assert decoder.decode(ARRAY, array(SOUND)).channels == 1
+    shifted = array(SOUND)
+    shifted.layout.data_offset = 100
+    np.testing.assert_array_equal(decoder.decode(ARRAY, shifted).samples[:, 0], SOUND.reshape(-1)[100:])
     assert AudioDecoder(AudioFormatSettings(channels=2)).decode(ARRAY, array(SOUND)).channels == 2
 
 
@@ -130,6 +135,19 @@ def test_mp3_is_decoded_as_it_comes_however_it_is_cut(tmp_path: Path, size: int)
         assert abs(spectrum.argmax() * 2 - pitch) <= 2
 
 
+def test_mp3_that_is_taken_for_samples_is_found_out_in_the_midst_of_it(tmp_path: Path) -> None:
+    """A source that sends a frame in each message, of which the first ones were not received."""
+    frame = b"\xff\xfb\x90\x64" + bytes(414)
+    decoder, samples = AudioDecoder(), SOUND.tobytes()
+    for _ in range(2):
+        decoder.decode(DATA, raw(frame))
+    for content in (frame, frame, samples):
+        with pytest.raises(AudioError, match=r"these bytes are mp3 .* set audio.format"):
+            decoder.decode(DATA, raw(content))
+    decoder.tell(info())
+    assert decoder.decode(DATA, raw(samples)).frames == len(samples) // 4
+
+
 def whole(message: Message) -> Message:
     return Message(header=HEADER, audio=message)
 
@@ -140,6 +158,10 @@ def whole(message: Message) -> Message:
         (DATA, raw(b"\0" * 5), ("5 bytes", "audio.format")),
         (DATA, Message(int16_data=[]), ("AudioStamped",)),
         (ARRAY, array(SOUND[:1, :1], 1, 2), ("1 samples in 2 channels",)),
+        (ARRAY, array(SOUND, 1, 1, 3200), ("3 dimensions",)),
+        (STAMPED, whole(typed(np.full((4, 2), 3e4, np.float32))), ("up to 3e+04", "divide")),
+        (DATA, raw(b"fLaC" + b"\0" * 60), ("are flac", "S16LE", "capture it")),
+        (DATA, raw(b"ID3" + b"\0" * 61), ("are mp3", "audio.format")),
         (STAMPED, whole(typed(SOUND, channels=0)), ("0 channels",)),
         (STAMPED, whole(typed(SOUND[:1, :1], channels=2)), ("2 channels",)),
         (STAMPED, whole(typed(SOUND, rate=0)), ("sample_rate 0",)),
@@ -233,8 +255,9 @@ def header(number: int) -> dict[str, Any]:
 
 
 def read(path: Path) -> list[AudioChunk]:
-    items, count, _ = open_bag(path, "", "")
-    chunks = [item.load() for item in items]
+    with Bag(path) as opened:
+        items, count, _ = read_bag(opened, "", "")
+        chunks = [item.load() for item in items]
     assert len(chunks) == count
     assert all(isinstance(chunk, AudioChunk) for chunk in chunks)
     return chunks  # type: ignore[return-value]

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import math
+import struct
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mser_ros.audio.sound_files import read_sound_file
+from mser_ros.audio.sound_files import open_sound_file, read_sound_file
 from mser_ros.audio.waveform import (
     StreamResampler,
     check_rate,
@@ -75,18 +77,49 @@ def test_a_sound_file_is_read_at_its_own_rate_with_all_channels(tmp_path: Path) 
 
 
 def test_a_file_of_floats_is_scaled(tmp_path: Path) -> None:
-    soundfile.write(tmp_path / "a.wav", np.array([0.5, -0.25, np.nan]), 16_000, subtype="FLOAT")
-    assert read_sound_file(tmp_path / "a.wav").samples[:, 0].tolist() == [16384, -8192, 0]
+    soundfile.write(tmp_path / "a.wav", np.array([0.5, -0.25, 1.2]), 16_000, subtype="FLOAT")
+    assert read_sound_file(tmp_path / "a.wav").samples[:, 0].tolist() == [16384, -8192, 32767]
+
+
+@pytest.mark.parametrize(("highest", "why"), [(np.nan, "no numbers"), (30_000.0, "floats up to 3e.04.*divide")])
+def test_floats_that_are_no_sound_are_refused_as_those_of_messages_are(
+    tmp_path: Path, highest: float, why: str
+) -> None:
+    soundfile.write(tmp_path / "a.wav", np.array([0.5, highest, 0]), 16_000, subtype="FLOAT")
+    with pytest.raises(AudioError, match=f"a.wav' holds audio .*{why}"):
+        read_sound_file(tmp_path / "a.wav")
 
 
 def test_files_without_sound_are_refused_in_one_sentence(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
     soundfile.write(tmp_path / "slow.wav", np.zeros(10), 1_000)
-    (tmp_path / "text.wav").write_text("no sound at all")
+    noise = np.random.default_rng(0).integers(1, 255, 2000).astype(np.uint8).tobytes()
+    for name, content in {
+        "nothing.wav": b"",
+        "text.wav": b"no sound at all",
+        "pointer.wav": b"version https://git-lfs.github.com/spec/v1\n",
+        "samples.raw": b"\0\0" + noise,
+        "samples.wav": b"\0\0" + noise,
+        "old.bag": b"#ROSBAG V2.0\n" + noise,
+        "run.zip": b"PK\3\4" + noise,
+        "run.tar": noise[:257] + b"ustar" + noise,
+        "run.db3-wal": b"7\x7f\x06\x82" + noise,
+        "broken.caf": b"caff" + noise,
+    }.items():
+        (tmp_path / name).write_bytes(content)
     for name, message in {
         "missing.wav": "there is no sound file",
         "empty.wav": "holds no audio",
-        "text.wav": "cannot be read as sound",
+        "nothing.wav": "is empty: record it again",
+        "text.wav": "is text and no sound .it begins with 'no sound at all'.: get the file itself",
+        "pointer.wav": "git lfs pull",
+        "samples.raw": "no header of a sound file: if these are raw samples.*ffmpeg",
+        "samples.wav": "no header of a sound file",
+        "old.bag": "a bag of ROS 1: convert it",
+        "run.zip": "packed: unpack it",
+        "run.tar": "packed: unpack it",
+        "run.db3-wal": "name the .db3 file beside it",
+        "broken.caf": "cannot be read as sound",
         "slow.wav": "sample_rate 1000",
         ".": "there is no sound file",
     }.items():
@@ -151,6 +184,59 @@ def test_a_wav_that_its_recorder_did_not_finish_is_read_to_its_end(tmp_path: Pat
     path.write_bytes(content[: at + 4])
     with pytest.raises(AudioError, match="holds no audio"):
         read_sound_file(path)
+
+
+SIZES: dict[str, Callable[[bytearray], tuple[int, int]]] = {
+    # where the size of the samples stands, and in how many bytes
+    "RF64": lambda content: (content.index(b"ds64") + 16, 8),
+    "AU": lambda content: (8, 4),
+    "W64": lambda content: (content.index(b"data\xf3") + 16, 8),
+}
+
+
+@pytest.mark.parametrize("form", SIZES)
+def test_other_formats_that_their_recorder_did_not_finish_are_read_to_their_end(tmp_path: Path, form: str) -> None:
+    samples = np.random.default_rng(1).integers(-9000, 9000, (8_000, 2)).astype(np.int16)
+    path = tmp_path / f"a.{form.lower()}"
+    soundfile.write(path, samples, 16_000, format=form, subtype="PCM_16")
+    assert not open_sound_file(path).notes
+    content = bytearray(path.read_bytes())
+    at, length = SIZES[form](content)
+    content[at : at + length] = bytes(length)
+    path.write_bytes(content)
+    sound = open_sound_file(path)
+    assert sound.notes == [f"the recorder of {path.name} did not finish: it is read to its end"]
+    np.testing.assert_array_equal(read_sound_file(path).samples, samples)
+
+
+def test_a_wav_whose_size_was_not_brought_up_to_date_is_read_to_its_end(tmp_path: Path) -> None:
+    """A recorder that notes the size now and then was killed in between; a chunk after the samples is none of them."""
+    samples = np.random.default_rng(1).integers(-9000, 9000, 8_000).astype(np.int16)
+    soundfile.write(tmp_path / "a.wav", samples, 16_000)
+    content = (tmp_path / "a.wav").read_bytes()
+    at = content.index(b"data") + 4
+    (tmp_path / "a.wav").write_bytes(content[:at] + struct.pack("<I", 4_000) + content[at + 4 :])
+    np.testing.assert_array_equal(read_sound_file(tmp_path / "a.wav").samples[:, 0], samples)
+    (tmp_path / "b.wav").write_bytes(content + b"LIST" + struct.pack("<I", 4) + b"INFO")
+    sound = open_sound_file(tmp_path / "b.wav")
+    assert (sound.frames, sound.notes) == (8_000, [])
+
+
+@pytest.mark.parametrize("form", ["WAV", "FLAC", "MP3"])
+def test_a_sound_file_that_is_cut_off_says_so(tmp_path: Path, form: str) -> None:
+    path = tmp_path / f"a.{form.lower()}"
+    soundfile.write(path, np.random.default_rng(1).uniform(-0.5, 0.5, 64_000), 16_000, format=form)
+    path.write_bytes(path.read_bytes()[: -path.stat().st_size // 3])
+    sound = open_sound_file(path)
+    heard, problem = 0, ""
+    try:
+        for block in sound.blocks(1_000):
+            heard += len(block)
+    except AudioError as error:
+        problem = str(error)
+    assert 0.2 * 64_000 < heard < 0.95 * 64_000
+    (told,) = [*sound.notes, *filter(None, [problem])]
+    assert "is cut off" in told or "is damaged after" in told
 
 
 # -- the sound of films

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import shutil
 import sqlite3
 import tempfile
@@ -14,9 +15,11 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from rosbags.rosbag2 import StoragePlugin, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from mser_ros.errors import BagError
-from mser_ros.messages.bag_files import zstd
+from mser_ros.messages.bag_files import is_bag, zstd
 from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topic
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import (
@@ -225,13 +228,57 @@ def test_what_is_no_bag_is_refused_with_the_cure(tmp_path: Path) -> None:
         Bag(tmp_path / "none")
     with pytest.raises(BagError, match=r"holds no \.mcap or \.db3 file: name the folder or the file of a bag"):
         Bag(tmp_path)
-    for name, content in (("a.mcap", b""), ("b.mcap", b"hello"), ("c.db3", b""), ("d.db3", b"hello")):
+    for name, content, why in (
+        ("a.mcap", b"", "a.mcap is empty"),
+        ("b.mcap", b"<html>", "b.mcap is text and no bag .it begins with '<html>'"),
+        ("c.db3", b"", "c.db3 is empty"),
+        ("d.db3", b"hello\0" * 9, "d.db3 cannot be read"),
+        ("e.mcap", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+    ):
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(BagError, match=f"{name} cannot be read"):
+        with pytest.raises(BagError, match=why):
             Bag(tmp_path / name)
     (tmp_path / "e.bag").write_bytes(b"#ROSBAG V2.0")
     with pytest.raises(BagError, match="is no bag of ROS 2"):
         Bag(tmp_path / "e.bag")
+
+
+@pytest.mark.parametrize("named", ["RUN.{}", "run.{}.zst", "run.{}.gz", "run.other", "run.wrong"])
+def test_a_bag_is_read_whatever_its_file_is_named(bag: Path, tmp_path: Path, named: str) -> None:
+    """Names in capitals, of other compressions, without a known ending, and of the other format."""
+    single = next(path for path in bag.iterdir() if path.suffix in (".mcap", ".db3"))
+    wrong = {".mcap": ".db3", ".db3": ".mcap"}[single.suffix]
+    path = tmp_path / named.format(single.suffix[1:].upper()).replace(".wrong", wrong)
+    content = single.read_bytes()
+    packers = {".zst": zstd.compress, ".gz": gzip.compress}
+    path.write_bytes(packers.get(path.suffix, bytes)(content))
+    assert is_bag(path)
+    with Bag(path) as opened:
+        assert opened.message_count == 20
+        assert len(list(opened.messages())) == 20
+        assert bool(opened.notes) == (path.suffix in (".other", wrong))
+
+
+def test_the_metadata_of_a_bag_names_the_bag(bag: Path) -> None:
+    with Bag(bag / "metadata.yaml") as opened:
+        assert opened.message_count == 20
+
+
+def test_messages_of_an_older_definition_are_read_and_what_they_lack_is_told(tmp_path: Path) -> None:
+    store = get_typestore(Stores.ROS2_JAZZY)
+    store.register(
+        get_types_from_msg("std_msgs/Header header\nuint32 sample_rate\nuint8 channels\nint16[] samples", AUDIO)
+    )
+    with Writer(tmp_path / "old", version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+        connection = writer.add_connection("/audio", AUDIO, typestore=store)
+        header = store.types["std_msgs/msg/Header"](store.types["builtin_interfaces/msg/Time"](7, 0), "mic")
+        message = store.types[AUDIO](header, 16000, 2, np.arange(8, dtype=np.int16))
+        writer.write(connection, T0, store.serialize_cdr(message, AUDIO))
+    with Bag(tmp_path / "old") as opened:
+        (note,) = opened.notes
+        assert "AudioFrame was recorded by another version of mser_msgs, without voice_id, first_sample" in note
+        (found,) = [audio_from_msg(message.decode()) for message in opened.messages()]
+    assert (found.stamp_ns, found.frames, found.voice_id, found.first_sample) == (7 * 10**9, 4, "", 0)
 
 
 @pytest.mark.parametrize(

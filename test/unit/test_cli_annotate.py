@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+import soxr
 from mocap_poses import pose_of
 
 from mser_ros.cli import archive, inputs
@@ -298,12 +299,12 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
 BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]], str]] = {
     "no such sound": (lambda tmp, _: (tmp / "nowhere.wav", ()), "there is no sound file"),
     "no such bag": (lambda tmp, _: (tmp / "nowhere.mcap", ()), "there is no bag"),
-    "a text as sound": (lambda tmp, _: (text(tmp / "a.wav"), ()), "cannot be read as sound"),
-    "a text as bag": (lambda tmp, _: (text(tmp / "a.mcap"), ()), "cannot be read"),
-    "a text as another bag": (lambda tmp, _: (text(tmp / "a.db3"), ()), "cannot be read"),
-    "a text of another name": (lambda tmp, _: (text(tmp / "a.txt"), ()), "cannot be read as sound"),
+    "a text as sound": (lambda tmp, _: (text(tmp / "a.wav"), ()), "is text and no sound"),
+    "a text as bag": (lambda tmp, _: (text(tmp / "a.mcap"), ()), "is text and no bag"),
+    "a text as another bag": (lambda tmp, _: (text(tmp / "a.db3"), ()), "is text and no bag"),
+    "a text of another name": (lambda tmp, _: (text(tmp / "a.txt"), ()), "is text and no sound"),
     "an empty sound": (lambda tmp, s: (write_sound(tmp / "a.wav", s[:0]), ()), "holds no audio"),
-    "an empty file": (lambda tmp, _: (empty(tmp / "a.wav"), ()), "cannot be read as sound"),
+    "an empty file": (lambda tmp, _: (empty(tmp / "a.wav"), ()), "is empty: record it again"),
     "a folder that is no bag": (lambda tmp, _: (tmp, ()), "there is no recording in"),
     "a bag that just began": (lambda tmp, _: (truncated(tmp / "a.mcap", 2_000), ()), "holds no messages"),
     "silence": (lambda tmp, s: (write_sound(tmp / "a.wav", np.zeros_like(s)), ()), "is silent, -100 dB at its loudest"),
@@ -436,6 +437,105 @@ def empty_folder(path: Path) -> Path:
     return path
 
 
+# -- what is odd is told
+
+
+def notes_of(capsys: pytest.CaptureFixture[str]) -> str:
+    return " ".join(line for line in capsys.readouterr().out.splitlines() if "note:" in line)
+
+
+def skeleton(number: int, stamp_ns: int, **changes: Any) -> dict[str, Any]:
+    time = {"sec": stamp_ns // 10**9, "nanosec": stamp_ns % 10**9}
+    positions = np.arange(48, dtype=np.float32) + number
+    fields = {"layout": "egait16", "dimensions": 3, "positions": positions, "confidence": np.ones(16, np.float32)}
+    return {"header": {"stamp": time, "frame_id": ""}, "body_id": "b"} | fields | changes
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ("opposite", "samples were mixed with a channel turned round"),
+        ("one dead", "samples were mixed without a channel that was silent"),
+        ("overdriven", "samples lie at full scale"),
+        ("unstamped", "79 blocks of audio have no stamp"),
+        ("twice", "79 blocks of audio came twice"),
+        ("lossy", "samples of audio are missing"),
+        ("rates", "1 times rate, channels or voice changed"),
+        ("other clock", "75 skeletons came, and none at the time of an utterance: stamp audio and skeletons by one"),
+        ("bodiless", "75 skeletons have no joint that was seen"),
+        ("two of each", "75 skeletons of one body have the same stamp"),
+    ],
+)
+def test_what_befell_the_data_of_a_bag_is_noted(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str], kind: str, told: str
+) -> None:
+    begin_ns = 1_700_000_000 * 10**9
+    sides = {
+        "opposite": np.stack([speech, -speech], axis=1),
+        "one dead": np.stack([speech, speech * 0], axis=1),
+        "overdriven": np.clip(speech.astype(int)[:, None] * 20, -32768, 32767).astype(np.int16),
+    }
+    samples = sides.get(kind, speech[:, None])
+    messages: list[tuple[int, str, str, dict[str, Any]]] = []
+    for number, first in enumerate(range(0, len(samples), 1024)):
+        chunk = AudioChunk(samples[first : first + 1024], 16000, begin_ns + first * 62_500, first)
+        fields, log_ns = audio_to_fields(chunk), chunk.end_ns
+        if kind == "unstamped":
+            fields["header"]["stamp"] = {"sec": 0, "nanosec": 0}
+        if kind == "rates" and first >= 4 * 16000:
+            fields["sample_rate"] = 48000
+        if kind != "lossy" or number % 20:
+            messages.append((log_ns, "/audio", AUDIO, fields))
+        if kind == "twice":
+            messages.append((log_ns + 1, "/audio", AUDIO, fields))
+    for number in range(75 if kind in ("other clock", "bodiless", "two of each") else 0):
+        stamp_ns = begin_ns + number * 66_666_667
+        shift_ns = 3600 * 10**9 if kind == "other clock" else 0
+        changes = {"confidence": np.zeros(16, np.float32)} if kind == "bodiless" else {}
+        fields = skeleton(number, stamp_ns - shift_ns, **changes)
+        messages += [(stamp_ns, "/skeleton_in", "mser_msgs/msg/Skeleton", fields)] * (1 + (kind == "two of each"))
+    with BagWriter(tmp_path / "bag") as writer:
+        for log_ns, topic, type_name, fields in sorted(messages, key=lambda message: message[0]):
+            writer.write(topic, type_name, fields, log_ns)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 0
+    assert told in notes_of(capsys)
+
+
+def test_nothing_is_noted_of_a_bag_that_is_as_it_should_be(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert annotate(two_sentences, out=tmp_path / "out") == 0
+    assert not notes_of(capsys)
+
+
+def test_voices_that_take_turns_by_the_block_are_no_silence(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BagWriter(tmp_path / "bag") as writer:
+        for number, first in enumerate(range(0, len(speech), 1024)):
+            chunk = AudioChunk(
+                speech[first : first + 1024, None], 16000, 10**18 + first * 62_500, first, f"v{number % 3}"
+            )
+            writer.write("/audio", AUDIO, audio_to_fields(chunk), chunk.end_ns)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 1
+    problem = capsys.readouterr().err
+    assert "falls into 79 pieces, too short to hold an utterance (78 times rate, channels or voice changed" in problem
+    assert "give each microphone or voice a topic of its own" in problem
+
+
+@pytest.mark.parametrize("rate", [16000, 48000])
+def test_clipping_is_judged_by_the_source_and_not_by_what_was_resampled(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, rate: int
+) -> None:
+    """Of the samples of the utterance 12 % are clipped, of which at 48 kHz resampling leaves less than 10 %."""
+    voice = soxr.resample(speech.astype(np.float64), 16000, rate)
+    spoken = np.abs(voice[rate : rate * 3])
+    soundfile.write(tmp_path / "talk.wav", np.clip(voice / np.quantile(spoken, 0.85), -1, 1), rate)
+    assert annotate(tmp_path / "talk.wav", out=tmp_path / "out") == 0
+    (final,) = finals_of(tmp_path / "out")
+    assert final["abstain_reason"] == "CLIPPED"
+
+
 # -- long recordings and many
 
 
@@ -519,7 +619,7 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
 
     first = rows()
     assert sorted(first) == ["bag", "broken.wav", "deep/two.flac", "one.wav"]
-    assert "cannot be read as sound" in first["broken.wav"]["reason"]
+    assert "is text and no sound" in first["broken.wav"]["reason"]
     assert first["deep/two.flac"]["utterances"] == "2"
     assert sum(int(first["deep/two.flac"][label]) for label in (*LABELS, "unknown")) == 2
     assert len(finals_of(archive / "out" / "deep" / "two.flac")) == 2
@@ -564,3 +664,14 @@ def die_of_b(path: Path, out: Path) -> archive.Row:
     if path.name == "b.wav":
         os._exit(9)
     return archive.Row(str(path))
+
+
+def test_its_speed_and_memory_are_measured_by_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = ["--minutes", "0.2", "--asr", "none", "--json", str(tmp_path / "speed.json")]
+    assert main(["speed", "annotate", *given]) == 0
+    head, _, row = capsys.readouterr().out.splitlines()
+    assert [cell.strip() for cell in head.split("|")[1:-1]] == ["recording", "words", "times real time", "memory"]
+    assert re.fullmatch(r"\| 0.2 min \| none \| [0-9]+ × \| [0-9]+ MB \|", row)
+    (kept,) = json.loads((tmp_path / "speed.json").read_text())["annotate"]
+    assert kept["times"] > 0
+    assert kept["peak_mb"] > 20

@@ -61,7 +61,7 @@ def frames(draw: st.DrawFn) -> SkeletonFrame:
     numbers = float32s | st.sampled_from([float("nan"), float("inf")])
     positions = draw(arrays(np.float32, (joints, dimensions), elements=numbers))
     confidence = draw(arrays(np.float32, joints, elements=shares))
-    return SkeletonFrame(draw(stamps), draw(names), draw(names), positions, confidence, draw(names))
+    return SkeletonFrame(draw(stamps.filter(bool)), draw(names), draw(names), positions, confidence, draw(names))
 
 
 transcripts = st.builds(
@@ -69,7 +69,7 @@ transcripts = st.builds(
     names,
     st.none() | shares,
     st.lists(st.builds(Word, names, stamps, stamps, st.none() | shares), max_size=3).map(tuple),
-    names,
+    st.sampled_from(["", "und", "en", "en-US", "zh-Hans-CN"]),
     st.booleans(),
     names,
 )
@@ -80,7 +80,15 @@ def events(draw: st.DrawFn) -> UtteranceEvent:
     start_ns, end_ns = sorted((draw(stamps), draw(stamps)))
     state = draw(st.sampled_from(UtteranceState))
     return UtteranceEvent(
-        draw(names.filter(bool)), state, draw(stamps), start_ns, end_ns, draw(transcripts), draw(names), draw(names)
+        draw(names.filter(bool)),
+        state,
+        draw(stamps),
+        start_ns,
+        end_ns,
+        draw(transcripts),
+        draw(names),
+        draw(names),
+        draw(shares),
     )
 
 
@@ -252,12 +260,13 @@ def test_a_block_without_samples_is_an_empty_chunk() -> None:
 
 def skeleton(**changes: Any) -> Any:
     fields = {"dimensions": 3, "positions": np.zeros(6, np.float32), "confidence": np.ones(2, np.float32)}
-    return of_rosbags("Skeleton", fields | changes)
+    return of_rosbags("Skeleton", {"header": {"stamp": {"sec": 1}}} | fields | changes)
 
 
 @pytest.mark.parametrize(
     ("changes", "why"),
     [
+        ({"header": {}}, "without a time: the publisher must fill header.stamp"),
         ({"dimensions": 0}, "with 0 dimensions: the publisher must set 'dimensions' to 2 or 3"),
         ({"dimensions": 4}, "with 4 dimensions"),
         ({"positions": np.zeros(0, np.float32)}, "with 0 numbers in 3 dimensions: send 3 for each joint"),
@@ -323,12 +332,33 @@ def test_the_id_that_the_speech_stage_makes_of_the_longest_voice_id_can_be_read(
     assert conversions.utterance_from_msg(spoken(utterance_id=longest)).utterance_id == longest
 
 
-@pytest.mark.parametrize(("sent", "understood"), [(-1.0, None), (float("nan"), None), (0.0, 0.0), (7.0, 1.0)])
-def test_a_confidence_that_is_no_share_is_brought_into_range(sent: float, understood: float | None) -> None:
+@pytest.mark.parametrize(("sent", "understood"), [(-1.0, None), (float("nan"), None), (0.0, 0.0), (1.0, 1.0)])
+def test_a_confidence_that_is_negative_or_no_number_is_none(sent: float, understood: float | None) -> None:
     word = {"text": "a", "confidence": sent}
     event = conversions.utterance_from_msg(spoken(text_confidence=sent, words=[word]))
     assert event.transcript.confidence == understood
     assert event.transcript.words[0].confidence == understood
+
+
+@pytest.mark.parametrize("sent", [1.01, 2.0, 90.0, float("inf")])
+def test_confidences_in_percent_or_levels_are_refused_as_those_of_joints_are(sent: float) -> None:
+    for changes in ({"text_confidence": sent}, {"words": [{"text": "a", "confidence": sent}]}):
+        with pytest.raises(AudioError, match=r"must lie in 0 to 1.*divide by the recogniser's highest value"):
+            conversions.utterance_from_msg(spoken(**changes))
+
+
+@pytest.mark.parametrize("sent", [-0.1, 1.5, float("nan")])
+def test_a_clipped_share_that_is_none_is_refused(sent: float) -> None:
+    with pytest.raises(AudioError, match="send a share in 0 to 1"):
+        conversions.utterance_from_msg(spoken(clipped=sent))
+
+
+@pytest.mark.parametrize(
+    ("sent", "tag"),
+    [("en_US.UTF-8", "en-US"), ("English_United States.1252", "en"), ("eng", "en"), ("german", "de"), ("C", "")],
+)
+def test_the_language_of_words_is_a_tag_however_its_recogniser_names_it(sent: str, tag: str) -> None:
+    assert conversions.utterance_from_msg(spoken(language=sent)).transcript.language == tag
 
 
 @given(

@@ -84,12 +84,13 @@ def test_a_compressed_file_reads_the_same(tmp_path: Path) -> None:
         ("Xposition", "Wposition", "unknown channel 'Wposition'"),
         ("OFFSET 10 0 0", "OFFSET 10 x 0", "could not convert"),
         ("OFFSET 10 0 0", "TURN 10 0 0", "unexpected 'TURN'"),
-        ("Frames: 4", "Frames: 5", "ends too early"),
-        ("Frames: 4", "Frames: 3", "more numbers than 3 frames"),
+        ("Frames: 4", "Frames: 5", "speaks of 5 frames of 12 channels and holds 4; write how many"),
+        ("Frames: 4", "Frames: 3", "speaks of 3 frames"),
         ("Frames: 4", "Frames: 0", "make no motion"),
         ("Frame Time: 0.04", "Frame Time: 0", "make no motion"),
+        ("Frame Time: 0.04", "Frame Time: 0,04", "decimal commas; write them with points"),
         ("Frame Time: 0.04", "Rate: 25", "lacks 'Frames:' and 'Frame Time:'"),
-        ("90 0 0 7 7 7", "90 0 0 7 7", "ends too early"),
+        ("90 0 0 7 7 7", "90 0 0 7 7", "holds 3.9"),
         ("90 0 0 7 7 7", "90 0 0 7 7 seven", "could not convert"),
     ],
 )
@@ -153,8 +154,54 @@ def test_a_pack_of_motions_needs_an_index(tmp_path: Path) -> None:
     sequence = read_motion(path, layout="egait16", rate_hz=30, index=1)
     np.testing.assert_array_equal(sequence.positions, WALK + 1)
     for index in (None, 2, -3):
-        with pytest.raises(SkeletonError, match="holds 2 motions: choose one"):
+        with pytest.raises(SkeletonError, match="holds 2 motions: store one of them alone"):
             read_motion(path, layout="egait16", rate_hz=30, index=index)
+
+
+def test_the_only_motion_of_a_pack_needs_no_index(tmp_path: Path) -> None:
+    path = save(tmp_path / "pack.npz", joints=WALK[None])
+    np.testing.assert_array_equal(read_motion(path, layout="egait16", rate_hz=30).positions, WALK)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "why"),
+    [
+        ({"scores": np.full((4, 16), 0.5)}, "'scores' .4, 16. that is not known: name it 'confidence'"),
+        ({"visibility": np.full((4, 16, 1), 0.5)}, "name it 'confidence'"),
+        ({"timestamps": np.arange(4) / 60}, "'timestamps' .4,. that is not known: name it 'stamps_ns'"),
+        ({"stamps_ns": np.arange(4) * 33_333}, "30000 times a second: store them in nanoseconds"),
+        ({"stamps_ns": np.arange(4) * 16_666_667}, "says 30 frames a second, its 'stamps_ns' 60.0: store one"),
+    ],
+)
+def test_what_would_be_left_out_or_guessed_of_an_npz_is_refused(
+    tmp_path: Path, arrays: dict[str, np.ndarray], why: str
+) -> None:
+    path = save(tmp_path / "w.npz", joints=WALK, layout="egait16", rate_hz=30.0, **arrays)
+    with pytest.raises(SkeletonError, match=why):
+        read_motion(path)
+
+
+def test_arrays_that_are_of_something_else_do_no_harm(tmp_path: Path) -> None:
+    others = {"label": np.array("sad"), "walker": np.array([3, 1, 3, 1]), "people": np.array([None, {}], object)}
+    path = save(tmp_path / "w.npz", joints=WALK, layout="egait16", rate_hz=30.0, **others)
+    assert len(read_motion(path).stamps_ns) == 4
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "encoding"),
+    [
+        ("", "", "utf-16"),
+        ("JOINT ", "JOINT rig:", "utf-8"),
+        ("Xposition", "XPOSITION", "utf-8"),
+        ("elbow", "MOTION", "utf-8"),
+    ],
+)
+def test_a_bvh_as_exporters_write_it_is_read(tmp_path: Path, old: str, new: str, encoding: str) -> None:
+    plain = read_bvh(put(tmp_path / "arm.bvh", ARM))
+    (tmp_path / "other.bvh").write_bytes(ARM.replace(old, new, 1).encode(encoding))
+    found = read_bvh(tmp_path / "other.bvh")
+    np.testing.assert_array_equal(found.positions, plain.positions)
+    assert found.joints == plain.joints or "MOTION" in found.joints
 
 
 @pytest.mark.parametrize("values", [np.linspace(0, 100, 64), np.arange(64) % 3, np.linspace(-1, 1, 64)], ids=str)

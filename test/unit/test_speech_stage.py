@@ -423,3 +423,33 @@ def test_who_does_not_want_to_be_heard_is_forgotten_at_once() -> None:
     assert again[-1].start_ns > T0 + to_ns(60), "nothing of what was said before"
     assert again[-1].utterance_id != cancelled.utterance_id
     assert again[-1].transcript.text == "word word word word word"
+
+
+# -- clipping
+
+
+@pytest.mark.parametrize("rate", [8_000, 16_000, 44_100, 48_000])
+@pytest.mark.parametrize("size_s", [0.01, 0.064, 0.9])
+def test_events_tell_the_clipped_share_of_their_span_as_the_source_had_it(rate: int, size_s: float) -> None:
+    """Of two utterances the second one is overdriven; neither tells of the other, or of what lies between."""
+    time = np.arange(rate) / rate
+    tone = np.sin(2 * np.pi * 300 * time)
+    loud = np.clip(tone * 1.2, -1, 1)
+    share = np.mean(np.abs(loud) >= 1)
+    quiet, click = np.zeros(rate), np.ones(rate // 20)
+    samples = np.concatenate([quiet, tone * 0.3, quiet, click, quiet, loud, loud, quiet])
+    blocks = np.split(
+        np.clip(samples * 32768, -32768, 32767).astype(np.int16)[:, None],
+        range(0, len(samples), round(size_s * rate))[1:],
+    )
+    first, given_ = 0, []
+    for block in blocks:
+        given_.append(AudioChunk(block, rate, T0 + first * NS_PER_S // rate, first))
+        first += len(block)
+    _, events = run(stage(), given_)
+    ends = {event.utterance_id: event for event in events if event.state is ENDED}
+    shares = [event.clipped for event in ends.values()]
+    spans = [(event.end_ns - event.start_ns) / NS_PER_S for event in ends.values()]
+    assert shares[0] == 0
+    assert shares[-1] == pytest.approx(2 * share / spans[-1], rel=0.05)
+    assert share > 0.3
