@@ -23,6 +23,7 @@ from ..types import (
     UtteranceState,
     to_ns,
 )
+from .people import People, Someone
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ _GONE_S = 3.0
 class _Pending:
     """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended.
 
-    `is_skipped`: none of its events was worked on.
+    `is_skipped`: none of its events was worked on. `someone`: who speaks, as far as that was known at any time since.
     """
 
     event: UtteranceEvent
@@ -50,6 +51,7 @@ class _Pending:
     since_clock_ns: int
     has_ended: bool = False
     is_skipped: bool = False
+    someone: Someone = Someone()
 
 
 @dataclass(slots=True)
@@ -89,8 +91,10 @@ class EmotionStage:
         clock: Callable[[], int] | None = None,
         on_failure: Callable[[Exception], None] = log_failure,
         closed: dict[str, int] | None = None,
+        people: People | None = None,
     ) -> None:
-        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place."""
+        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place.
+        `people`: whose voice and body is whose, kept up by whoever knows; else any body in view is the speaker's."""
         speech = recognizer.bundle.modalities.get("speech")
         if speech and speech.sample_rate != SAMPLE_RATE:
             raise BundleError(
@@ -102,6 +106,7 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
         self.counters = EmotionCounters()
+        self._people = people or People()
         self._clock = clock
         self._on_failure = on_failure
         self._newest_ns = 0
@@ -150,14 +155,15 @@ class EmotionStage:
                 self.counters.late_events += 1
                 return
             del self._closed[event.utterance_id]
-            self.recognizer.forget(event.voice_id)
+            self.recognizer.forget(self._people.of_voice(event.voice_id).person_id or event.voice_id)
         pending = self._pending.get(event.utterance_id)
         if pending is None:
             yield from self._make_room(event)
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
             pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
+        someone = self._who(pending)
         if event.state is UtteranceState.PAUSED and not pending.has_ended:
-            self._contained(lambda: self.recognizer.read_ahead(self._gather(event)))
+            self._contained(lambda: self.recognizer.read_ahead(self._gather(event, someone)))
         if event.state is UtteranceState.CANCELLED:
             yield self._close(event, EstimateState.RETRACTED)
         elif not pending.has_ended:
@@ -194,7 +200,7 @@ class EmotionStage:
             if pending.event.state is UtteranceState.CANCELLED:
                 yield self._close(pending.event, EstimateState.RETRACTED)
             else:
-                yield self._close(pending.event, EstimateState.FINAL, is_skipped=pending.is_skipped)
+                yield self._close(pending.event, EstimateState.FINAL)
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -251,28 +257,37 @@ class EmotionStage:
         period_ns = to_ns(self.settings.provisional_period_s)
         end_ns = heard_ns - (heard_ns - pending.next_provisional_ns) % period_ns
         pending.next_provisional_ns = end_ns + period_ns
-        estimate = self._recognize(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
+        event = replace(pending.event, end_ns=end_ns)
+        estimate = self._recognize(event, EstimateState.PROVISIONAL, self._who(pending))
         if estimate is not None:
             self.counters.provisional += 1
             yield estimate
 
-    def _close(self, event: UtteranceEvent, state: EstimateState, *, is_skipped: bool = False) -> EmotionEstimate:
-        del self._pending[event.utterance_id]
+    def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
+        pending = self._pending.pop(event.utterance_id)
+        someone = self._who(pending)
         self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
         if len(self._closed) > _CLOSED:
             del self._closed[next(iter(self._closed))]
         self.counters.final += state is EstimateState.FINAL
         self.counters.retracted += state is EstimateState.RETRACTED
         if state is EstimateState.RETRACTED:
-            return self.recognizer.abstain(_bare(event), AbstainReason.NO_EVIDENCE, state=state)
-        estimate = None if is_skipped else self._recognize(event, state)
-        return estimate or self.recognizer.abstain(_bare(event), AbstainReason.FAILED, state=state)
+            return self.recognizer.abstain(_bare(event, someone), AbstainReason.NO_EVIDENCE, state=state)
+        estimate = None if pending.is_skipped else self._recognize(event, state, someone)
+        return estimate or self.recognizer.abstain(_bare(event, someone), AbstainReason.FAILED, state=state)
 
-    def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
+    def _who(self, pending: _Pending) -> Someone:
+        """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
+        someone = self._people.of_voice(pending.event.voice_id)
+        if someone.person_id or not pending.someone.person_id:
+            pending.someone = someone
+        return pending.someone
+
+    def _recognize(self, event: UtteranceEvent, state: EstimateState, someone: Someone) -> EmotionEstimate | None:
         """The estimate, None where it failed: an error in one utterance must cost no other."""
 
         def recognize() -> EmotionEstimate:
-            utterance = self._gather(event)
+            utterance = self._gather(event, someone)
             self.counters.without_audio += utterance.audio is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
 
@@ -286,11 +301,12 @@ class EmotionStage:
             self._on_failure(error)
             return None
 
-    def _gather(self, event: UtteranceEvent) -> Utterance:
+    def _gather(self, event: UtteranceEvent, someone: Someone) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
-        skeleton = self.skeletons.window(start_ns, event.end_ns)
+        others = self._people.strangers_to(someone)
+        skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=someone.body_id, others=others)
         return replace(
-            _bare(event),
+            _bare(event, someone),
             audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
@@ -298,12 +314,13 @@ class EmotionStage:
         )
 
 
-def _bare(event: UtteranceEvent) -> Utterance:
+def _bare(event: UtteranceEvent, someone: Someone) -> Utterance:
     """The utterance without any evidence."""
     return Utterance(
         utterance_id=event.utterance_id,
         start_ns=event.start_ns,
         end_ns=event.end_ns,
         voice_id=event.voice_id,
+        person_id=someone.person_id,
         frame_id=event.frame_id,
     )
