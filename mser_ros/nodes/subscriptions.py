@@ -51,7 +51,7 @@ class InputTopic:
 
     `check` is to be called once a second: it adapts to publishers that came or went, and where nobody publishes its
     type takes the first of `others` (such as 'std_msgs/msg/Bool') that somebody does. `source` tells a user who should
-    publish. `kept`: the last message before is wanted as well, which all publishers must offer. `clock`: steady
+    publish. `kept`: the last message before is wanted as well, unless one of the publishers keeps none. `clock`: steady
     seconds, so that a paused or absent simulation clock hides no silence.
     """
 
@@ -76,6 +76,7 @@ class InputTopic:
         self._has_announced = False
         self._flow = flow
         self._source = source
+        self._is_kept = kept
         self._durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         self._clock = clock
         self.topic = topic
@@ -103,18 +104,23 @@ class InputTopic:
         if fitting:
             self._was_published, self._published_s = True, self._clock()
         offered = {item.qos_profile.reliability for item in fitting}
-        wanted = ReliabilityPolicy.RELIABLE
+        reliability, durability = ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE
         if ReliabilityPolicy.BEST_EFFORT in offered:
-            wanted = ReliabilityPolicy.BEST_EFFORT
-        if fitting and wanted != self._reliability:
-            before, self._reliability = (self._reliability, self._subscription), wanted
+            reliability = ReliabilityPolicy.BEST_EFFORT
+        if self._is_kept and all(item.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for item in fitting):
+            durability = DurabilityPolicy.TRANSIENT_LOCAL
+        before = (self._reliability, self._durability)
+        if fitting and (reliability, durability) != before:
+            subscription = self._subscription
+            self._reliability, self._durability = reliability, durability
             try:
                 self._subscription = self._subscribe()
             except SettingsError:
-                self._reliability = before[0]
+                self._reliability, self._durability = before
                 raise
-            self._node.destroy_subscription(before[1])
-            self._announce_best_effort([item.node_name for item in fitting])
+            self._node.destroy_subscription(subscription)
+            if reliability != before[0]:
+                self._announce_best_effort([item.node_name for item in fitting])
         wrong = sorted({item.topic_type for item in publishers} - {self._type})
         if wrong and not fitting:
             return (
