@@ -107,8 +107,8 @@ class Publishers:
 class Voices:
     """Hears the audio of each voice of /humans/voices, and tells there what it says and whether it speaks.
 
-    `came`, `left`, `heard` (message, id) and `read` (message, id) are called in the executor. `reads`: what is said is
-    read by another node, which publishes it there. `close` ends what is not ended by the node's deactivation itself.
+    `came`, `left`, `heard` (message, id) and `read` (message, id) are called in the executor. With `read` it is another
+    node that tells what is said, else this one.
     """
 
     def __init__(

@@ -19,6 +19,7 @@ from ros_world import (
     Emotion,
     EmotionState,
     Skeleton,
+    String,
     Utterance,
     World,
     audio_message,
@@ -69,9 +70,9 @@ def audio(samples: np.ndarray) -> list[dict[str, Any]]:
     return [{"data": list(samples[at : at + BLOCK].tobytes())} for at in range(0, len(samples), BLOCK)]
 
 
-def frames(samples: np.ndarray) -> list[AudioFrame]:
+def frames(samples: np.ndarray, *, at_s: float = 0.0) -> list[AudioFrame]:
     return [
-        audio_message(AudioChunk(samples[at : at + BLOCK, np.newaxis], 16000, T0 + at * 62_500, at))
+        audio_message(AudioChunk(samples[at : at + BLOCK, np.newaxis], 16000, T0 + to_ns(at_s) + at * 62_500))
         for at in range(0, len(samples), BLOCK)
     ]
 
@@ -166,7 +167,7 @@ def test_persons_are_followed_and_their_expressions_published(world: World, tmp_
         tell("p1", voice_id="ann", body_id="body", face_id="f1")
         tell("p2", body_id="elsewhere")
         peer.publish("hri_msgs/IdsList", f"{PERSONS}/tracked", {"ids": ["p1", "p2"]}, kept=True)
-        peer.publish("hri_msgs/IdsList", f"{VOICES}/tracked", {"ids": ["ann", "bob"]}, kept=True)
+        peer.publish("hri_msgs/IdsList", f"{VOICES}/tracked", {"ids": ["ann", "bob"]})  # not kept, as some do
         places = {name: f"/humans/{name}/expression" for name in ("voices/ann", "voices/bob", "faces/f1")}
         expressions = {name: peer.listen("hri_msgs/Expression", place) for name, place in places.items()}
         node.wait_for(**{f"subscribers__{place}": 1 for place in places.values()})
@@ -221,9 +222,10 @@ def test_without_hri_msgs_it_is_off_and_one_sentence_says_so(world: World, tiny_
 
 
 def test_the_words_of_another_recogniser_are_those_of_the_utterance(world: World, tmp_path):
-    """It tells them some time after they were said, and has guesses before."""
+    """It tells them some time after they were said, and has guesses before; of a voice heard apart, at its place."""
     utterances = world.listen(Utterance, "utterance")
-    with running(world, tmp_path, "speech", ("hri",), asr__foreign=True, asr__foreign_wait_s=30.0) as (node, peer):
+    parameters = {"asr__foreign": True, "asr__foreign_wait_s": 30.0, "ros4hri__enabled": True, "stall_s": 30.0}
+    with running(world, tmp_path, "speech", ("hri",), **parameters) as (node, peer):
         ear = world.publisher(AudioFrame, "audio")
         node.wait_for(subscribers__utterance=1)
         said = np.concatenate([silence(0.5), spoken(0), silence(1.0)])
@@ -245,3 +247,32 @@ def test_the_words_of_another_recogniser_are_those_of_the_utterance(world: World
         assert (last.text, last.language, last.text_confidence) == ("i feel sad", "en-GB", 0.5)
         peer.publish("hri_msgs/LiveSpeech", "text", {"header": header(5), "final": "who said that"})
         node.wait_for(rejected=1, foreign_texts=3, unmatched_texts=1, without_text=0)
+
+        peer.publish("hri_msgs/IdsList", f"{VOICES}/tracked", {"ids": ["ann"]}, kept=True)
+        voice = world.publisher(AudioFrame, f"{VOICES}/ann/audio")
+        for message in frames(said):
+            voice.publish(message)
+        world.wait(lambda: (utterances[-1].voice_id, utterances[-1].state) == ("ann", Utterance.ENDED), "ann's end")
+        peer.publish("hri_msgs/LiveSpeech", f"{VOICES}/ann/speech", {"final": "so do i", "confidence": 0.5})
+        world.wait(lambda: utterances[-1].is_text_final, "ann's words")
+        assert (utterances[-1].voice_id, utterances[-1].text, utterances[-1].language) == ("ann", "so do i", "en")
+        assert world.peer.count_publishers(f"{VOICES}/ann/speech") == 1, "it is the other node's to tell"
+
+
+def test_plain_texts_are_taken_as_well_and_not_waited_for_too_long(world: World):
+    utterances = world.listen(Utterance, "utterance")
+    node = world.node("speech", asr__foreign=True, asr__foreign_wait_s=1.0, stall_s=30.0)
+    world.wait_for_outputs(node, "utterance")
+    ear, mouth = world.publisher(AudioFrame, "audio"), world.publisher(String, "text")
+    assert node.value("recogniser") in ("", "another recogniser's, on topic text")
+    said = np.concatenate([silence(0.5), spoken(0), silence(1.0)])
+    for count, text in enumerate(("", "[noise] hello")):
+        for message in frames(said, at_s=10.0 * count):
+            ear.publish(message)
+        world.wait(lambda count=count: len({item.utterance_id for item in utterances}) > count, "an utterance")
+        if text:
+            world.wait(lambda: utterances[-1].state == Utterance.ENDED, "its end")
+            mouth.publish(String(data=text))
+        world.wait(lambda: utterances[-1].is_text_final, "its text, or that it has none")
+        assert utterances[-1].text == text
+    node.wait_for(without_text=1, unmatched_texts=0, foreign_texts=1)
