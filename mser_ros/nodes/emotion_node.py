@@ -16,7 +16,7 @@ from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
-from ..stages.people import People
+from ..stages.identities import Identities
 from ..stages.state import EmotionStates
 from ..types import NS_PER_S, EmotionEstimate, StateEvent
 from . import hri
@@ -46,14 +46,14 @@ class EmotionNode(PerceptionNode):
         recognizer = EmotionRecognizer(bundle, self.settings)
         # The mocap node has sorted out the joints already, by settings of its own.
         checked = MocapSettings(min_confidence=0.0)
-        self._people = People(self.settings.ros4hri.least_match)
+        self._identities = Identities(self.settings.ros4hri.least_match)
         self._stage = EmotionStage(
             recognizer,
             checked,
             clock=self._now_ns,
             on_failure=self.contain,
             closed=self._closed,
-            people=self._people,
+            identities=self._identities,
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
@@ -125,12 +125,12 @@ class EmotionNode(PerceptionNode):
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 
-    def _tell(self, news: Callable[[People], None]) -> None:
+    def _tell(self, news: Callable[[Identities], None]) -> None:
         """Somebody is somebody else than was known."""
 
         def take() -> None:
-            news(self._people)
-            self._states.rename(self._people.settled)
+            news(self._identities)
+            self._states.rename(self._identities.settled)
 
         self.submit(take)
 
@@ -140,7 +140,7 @@ class EmotionNode(PerceptionNode):
             fields = conversions.emotion_to_fields(replace(estimate, latency_s=latency_s))
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
             if self._persons is not None:
-                voice, body = self._people.of_voice(estimate.voice_id), self._people.of_body(estimate.body_id)
+                voice, body = self._identities.of_voice(estimate.voice_id), self._identities.of_body(estimate.body_id)
                 self._persons.publish(estimate, voice if estimate.voice_id else body)
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())

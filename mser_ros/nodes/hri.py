@@ -16,7 +16,7 @@ from std_msgs.msg import Bool, String
 from ..messages.audio_topics import AUDIO_TYPES
 from ..messages.conversions import fill
 from ..messages.hri import expression_to_fields, id_from_msg, ids_from_msg, match_from_msg, speech_to_fields
-from ..stages.people import Kind, Match, People, Someone
+from ..stages.identities import Identities, Kind, Match, Someone
 from ..types import EmotionEstimate, UtteranceEvent, UtteranceState
 from .base import PerceptionNode
 from .diagnostics import UNTIL_CLEARED
@@ -180,11 +180,11 @@ class Voices:
 class Persons:
     """Follows /humans/persons and /humans/candidate_matches, and publishes the expression of voices and faces.
 
-    `tell` has the worker do something with the `People`. `faces`: also for the face of who speaks.
+    `tell` has the worker do something with the `Identities`. `faces`: also for the face of who speaks.
     """
 
     def __init__(
-        self, node: PerceptionNode, hri: Any, *, tell: Callable[[Callable[[People], None]], None], faces: bool
+        self, node: PerceptionNode, hri: Any, *, tell: Callable[[Callable[[Identities], None]], None], faces: bool
     ) -> None:
         self._node, self._tell = node, tell
         self._inputs: dict[str, list[InputTopic]] = {}
@@ -223,22 +223,22 @@ class Persons:
         for item in self._inputs.pop(person_id, []):
             self._node.unsubscribe(item)
         self._show_face(person_id, "")
-        self._tell(lambda people: people.vanish(person_id))
+        self._tell(lambda identities: identities.vanish(person_id))
 
     def _on_alias(self, person_id: str, message: String) -> None:
         other_id = id_from_msg(message)
-        self._tell(lambda people: people.alias(person_id, other_id))
+        self._tell(lambda identities: identities.alias(person_id, other_id))
 
     def _on_link(self, person_id: str, kind: Kind, message: String) -> None:
         its_id = id_from_msg(message)
-        self._tell(lambda people: people.link(person_id, kind, its_id))
+        self._tell(lambda identities: identities.link(person_id, kind, its_id))
         if kind is Kind.FACE:
             self._show_face(person_id, its_id)
 
     def _on_match(self, message: Any) -> None:
         (kind, its_id), (other_kind, other_id), confidence = match_from_msg(message)
         match = Match((Kind(kind), its_id), (Kind(other_kind), other_id), confidence)
-        self._tell(lambda people: people.match(match))
+        self._tell(lambda identities: identities.match(match))
 
     def _show_face(self, person_id: str, face_id: str) -> None:
         before = self._faces.pop(person_id, "")

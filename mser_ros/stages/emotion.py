@@ -23,7 +23,7 @@ from ..types import (
     UtteranceState,
     to_ns,
 )
-from .people import People, Someone
+from .identities import Identities, Someone
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ _GONE_S = 3.0
 class _Pending:
     """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended.
 
-    `is_skipped`: none of its events was worked on. `someone`: who speaks, as far as that was known at any time since.
+    `is_skipped`: none of its events was worked on.
     """
 
     event: UtteranceEvent
@@ -51,7 +51,6 @@ class _Pending:
     since_clock_ns: int
     has_ended: bool = False
     is_skipped: bool = False
-    someone: Someone = Someone()
 
 
 @dataclass(slots=True)
@@ -91,10 +90,11 @@ class EmotionStage:
         clock: Callable[[], int] | None = None,
         on_failure: Callable[[Exception], None] = log_failure,
         closed: dict[str, int] | None = None,
-        people: People | None = None,
+        identities: Identities | None = None,
     ) -> None:
         """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place.
-        `people`: whose voice and body is whose, kept up by whoever knows; else any body in view is the speaker's."""
+        `identities`: whose voice and body is whose, kept up by whoever knows; else any body in view is the speaker's.
+        """
         speech = recognizer.bundle.modalities.get("speech")
         if speech and speech.sample_rate != SAMPLE_RATE:
             raise BundleError(
@@ -106,7 +106,8 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
         self.counters = EmotionCounters()
-        self._people = people or People()
+        self._identities = identities or Identities()
+        self._speakers: dict[str, Someone] = {}  # of utterances without a last estimate, as far as was ever known
         self._clock = clock
         self._on_failure = on_failure
         self._newest_ns = 0
@@ -155,15 +156,15 @@ class EmotionStage:
                 self.counters.late_events += 1
                 return
             del self._closed[event.utterance_id]
-            self.recognizer.forget(self._people.of_voice(event.voice_id).person_id or event.voice_id)
+            self.recognizer.forget(self._identities.of_voice(event.voice_id).person_id or event.voice_id)
         pending = self._pending.get(event.utterance_id)
         if pending is None:
             yield from self._make_room(event)
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
             pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
-        someone = self._who(pending)
+        self._speaker(event)
         if event.state is UtteranceState.PAUSED and not pending.has_ended:
-            self._contained(lambda: self.recognizer.read_ahead(self._gather(event, someone)))
+            self._contained(lambda: self.recognizer.read_ahead(self._gather(event)))
         if event.state is UtteranceState.CANCELLED:
             yield self._close(event, EstimateState.RETRACTED)
         elif not pending.has_ended:
@@ -200,7 +201,7 @@ class EmotionStage:
             if pending.event.state is UtteranceState.CANCELLED:
                 yield self._close(pending.event, EstimateState.RETRACTED)
             else:
-                yield self._close(pending.event, EstimateState.FINAL)
+                yield self._close(pending.event, EstimateState.FINAL, is_skipped=pending.is_skipped)
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -257,37 +258,31 @@ class EmotionStage:
         period_ns = to_ns(self.settings.provisional_period_s)
         end_ns = heard_ns - (heard_ns - pending.next_provisional_ns) % period_ns
         pending.next_provisional_ns = end_ns + period_ns
-        event = replace(pending.event, end_ns=end_ns)
-        estimate = self._recognize(event, EstimateState.PROVISIONAL, self._who(pending))
+        estimate = self._recognize(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
         if estimate is not None:
             self.counters.provisional += 1
             yield estimate
 
-    def _close(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate:
-        pending = self._pending.pop(event.utterance_id)
-        someone = self._who(pending)
+    def _close(self, event: UtteranceEvent, state: EstimateState, *, is_skipped: bool = False) -> EmotionEstimate:
+        del self._pending[event.utterance_id]
         self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
         if len(self._closed) > _CLOSED:
             del self._closed[next(iter(self._closed))]
         self.counters.final += state is EstimateState.FINAL
         self.counters.retracted += state is EstimateState.RETRACTED
         if state is EstimateState.RETRACTED:
-            return self.recognizer.abstain(_bare(event, someone), AbstainReason.NO_EVIDENCE, state=state)
-        estimate = None if pending.is_skipped else self._recognize(event, state, someone)
-        return estimate or self.recognizer.abstain(_bare(event, someone), AbstainReason.FAILED, state=state)
+            estimate = self.recognizer.abstain(self._bare(event), AbstainReason.NO_EVIDENCE, state=state)
+        else:
+            found = None if is_skipped else self._recognize(event, state)
+            estimate = found or self.recognizer.abstain(self._bare(event), AbstainReason.FAILED, state=state)
+        self._speakers.pop(event.utterance_id, None)
+        return estimate
 
-    def _who(self, pending: _Pending) -> Someone:
-        """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
-        someone = self._people.of_voice(pending.event.voice_id)
-        if someone.person_id or not pending.someone.person_id:
-            pending.someone = someone
-        return pending.someone
-
-    def _recognize(self, event: UtteranceEvent, state: EstimateState, someone: Someone) -> EmotionEstimate | None:
+    def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
         """The estimate, None where it failed: an error in one utterance must cost no other."""
 
         def recognize() -> EmotionEstimate:
-            utterance = self._gather(event, someone)
+            utterance = self._gather(event)
             self.counters.without_audio += utterance.audio is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
 
@@ -301,26 +296,38 @@ class EmotionStage:
             self._on_failure(error)
             return None
 
-    def _gather(self, event: UtteranceEvent, someone: Someone) -> Utterance:
+    def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
-        others = self._people.strangers_to(someone)
-        skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=someone.body_id, others=others)
+        speaker = self._speaker(event)
+        others = self._identities.strangers_to(speaker)
+        skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=speaker.body_id, others=others)
+        bare = self._bare(event)
+        if skeleton and not event.voice_id:  # nobody is told apart by the voice: it is who is seen
+            bare = replace(bare, person_id=self._identities.of_body(skeleton.body_id).person_id)
         return replace(
-            _bare(event, someone),
+            bare,
             audio=self._voices.cut(event.voice_id, event.start_ns, event.end_ns),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
             body_id=skeleton.body_id if skeleton else "",
         )
 
+    def _bare(self, event: UtteranceEvent) -> Utterance:
+        """The utterance without any evidence."""
+        return Utterance(
+            utterance_id=event.utterance_id,
+            start_ns=event.start_ns,
+            end_ns=event.end_ns,
+            voice_id=event.voice_id,
+            person_id=self._speaker(event).person_id,
+            frame_id=event.frame_id,
+        )
 
-def _bare(event: UtteranceEvent, someone: Someone) -> Utterance:
-    """The utterance without any evidence."""
-    return Utterance(
-        utterance_id=event.utterance_id,
-        start_ns=event.start_ns,
-        end_ns=event.end_ns,
-        voice_id=event.voice_id,
-        person_id=someone.person_id,
-        frame_id=event.frame_id,
-    )
+    def _speaker(self, event: UtteranceEvent) -> Someone:
+        """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
+        someone = self._identities.of_voice(event.voice_id)
+        before = self._speakers.get(event.utterance_id, someone)
+        speaker = someone if someone.person_id else before
+        if event.utterance_id in self._pending:
+            self._speakers[event.utterance_id] = speaker
+        return speaker

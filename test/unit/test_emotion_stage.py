@@ -20,7 +20,7 @@ from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
-from mser_ros.stages.people import Kind, People
+from mser_ros.stages.identities import Identities, Kind
 from mser_ros.types import (
     NS_PER_S,
     SAMPLE_NS,
@@ -757,32 +757,40 @@ def two_bodies(begin_s: float, end_s: float) -> list[SkeletonFrame]:
     return [*body(begin_s, end_s, body_id="near", rate_hz=50), *far]
 
 
-def with_people(recognizer: EmotionRecognizer) -> tuple[Robot, People]:
-    robot, people = Robot(recognizer), People()
-    robot.stage = EmotionStage(robot.recognizer, clock=lambda: robot.now_ns, people=people)
-    return robot, people
+def with_people(recognizer: EmotionRecognizer) -> tuple[Robot, Identities]:
+    robot, identities = Robot(recognizer), Identities()
+    robot.stage = EmotionStage(robot.recognizer, clock=lambda: robot.now_ns, identities=identities)
+    return robot, identities
 
 
 def test_voice_and_body_of_one_person_are_fused(recognizer: EmotionRecognizer) -> None:
-    robot, people = with_people(recognizer)
+    robot, identities = with_people(recognizer)
     assert robot.give(*two_bodies(0, 3.2), *voice(0, 3.2), U.started, U.final)[-1].body_id == "near"
-    people.link("p1", Kind.VOICE, "anna")
-    people.link("p2", Kind.BODY, "near")
+    identities.link("p1", Kind.VOICE, "anna")
+    identities.link("p2", Kind.BODY, "near")
     later = Life("u2", 0.5, 3.0)
     estimate = robot.give(later.started, later.final)[-1]
     assert (estimate.person_id, estimate.voice_id, estimate.body_id) == ("p1", "anna", "far")
-    people.link("p1", Kind.BODY, "away")
+    identities.link("p1", Kind.BODY, "away")
     later = Life("u3", 0.5, 3.0)
     estimate = robot.give(later.started, later.final)[-1]
     assert (estimate.person_id, estimate.body_id) == ("p1", ""), "who is not seen has no body, whoever else has"
     assert not next(item for item in estimate.evidence if item.modality == "mocap").available
 
 
+def test_where_voices_are_not_told_apart_it_is_who_is_seen(recognizer: EmotionRecognizer) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p2", Kind.BODY, "near")
+    nobody = Life("u", 0.5, 3.0, voice_id="")
+    estimate = robot.give(*two_bodies(0, 3.2), *voice(0, 3.2, voice_id=""), nobody.started, nobody.final)[-1]
+    assert (estimate.person_id, estimate.voice_id, estimate.body_id) == ("p2", "", "near")
+
+
 def test_a_person_who_vanishes_in_mid_utterance_has_spoken_it(recognizer: EmotionRecognizer) -> None:
-    robot, people = with_people(recognizer)
-    people.link("p1", Kind.VOICE, "anna")
+    robot, identities = with_people(recognizer)
+    identities.link("p1", Kind.VOICE, "anna")
     robot.give(*voice(0, 2.0), U.started)
-    people.vanish("p1")
+    identities.vanish("p1")
     assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "p1"
     later = Life("u2", 0.5, 3.0)
     assert robot.give(later.started, later.cancelled)[-1].person_id == ""

@@ -49,7 +49,7 @@ class Someone:
     voice_id: str = ""
 
 
-class People:
+class Identities:
     """Follows links, aliases and matches, and answers whose a voice or a body is. Not thread-safe.
 
     `least`: the confidence that a match must have, or several on the way from one id to the other together (their
