@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -30,6 +31,7 @@ from ros_world import (
 from mser_ros.messages.conversions import ns_to_time
 from mser_ros.types import AudioChunk, to_ns
 
+README = Path(__file__).parents[2] / "README.md"
 BLOCK = 1600
 VOICES, PERSONS = "/humans/voices", "/humans/persons"
 
@@ -77,6 +79,16 @@ def frames(samples: np.ndarray, *, at_s: float = 0.0) -> list[AudioFrame]:
     ]
 
 
+def assert_documented(world: World, name: str) -> None:
+    """What a node does below /humans is what README says."""
+    rows = set(re.findall(r"^\| `(/humans\S*)` \|", README.read_text(encoding="utf-8"), re.MULTILINE))
+    of_speech = {row for row in rows if row.startswith(VOICES) and not row.endswith("expression")}
+    listed = world.peer.get_publisher_names_and_types_by_node(name, "/")
+    listed += world.peer.get_subscriber_names_and_types_by_node(name, "/")
+    found = {re.sub(r"^(/humans/\w+)/\w+/", r"\1/<id>/", topic) for topic, _ in listed if topic.startswith("/humans")}
+    assert found == (of_speech if name == "speech" else rows - of_speech | {f"{VOICES}/tracked"})
+
+
 def test_each_voice_is_heard_apart_and_told_of_until_it_is_gone(world: World, tmp_path):
     utterances = world.listen(Utterance, "utterance")
     parameters = {"asr__backend": "pocketsphinx", "ros4hri__enabled": True, "stall_s": 30.0}
@@ -89,6 +101,7 @@ def test_each_voice_is_heard_apart_and_told_of_until_it_is_gone(world: World, tm
             name: peer.listen("std_msgs/Bool", f"{VOICES}/{name}/is_speaking", kept=True) for name in ("ann", "bob")
         }
         node.wait_for(**{f"subscribers__{VOICES}/{name}/speech": 1 for name in ("ann", "bob")})
+        assert_documented(world, "speech")
         said = np.concatenate([silence(0.5), spoken(0), silence(1.0)])
         peer.publish("audio_common_msgs/AudioData", f"{VOICES}/ann/audio", *audio(said))
         peer.publish("audio_common_msgs/AudioData", f"{VOICES}/bob/audio", *audio(silence(1.0)))
@@ -172,6 +185,7 @@ def test_persons_are_followed_and_their_expressions_published(world: World, tmp_
         expressions = {name: peer.listen("hri_msgs/Expression", place) for name, place in places.items()}
         node.wait_for(**{f"subscribers__{place}": 1 for place in places.values()})
         world.wait(lambda: mind.states[-1].person_id == "p1", "who the voice is")
+        assert_documented(world, "emotion")
 
         known = mind.watch(scene(1))
         assert (known.person_id, known.voice_id, known.body_id, known.label) == ("p1", "ann", "body", "happy")
