@@ -73,17 +73,16 @@ def speech_to_fields(event: UtteranceEvent, message: Any) -> Fields:
     }
 
 
-def text_from_msg(message: Any, language: str) -> Transcript:
+def text_from_msg(message: Any) -> Transcript:
     """What another recogniser has read: of a `LiveSpeech`, or of a `std_msgs/String`, which is final.
 
-    `language`: where the message tells none. A confidence of 0 is none: few recognisers fill it. Raises `PeopleError`
-    for a text that is too long or no text.
+    A confidence of 0 is none: few recognisers fill it. Raises `PeopleError` for a text that is too long or no text.
     """
     if hasattr(message, "data"):
-        text, is_final, confidence = message.data, True, 0.0
+        text, is_final, confidence, language = message.data, True, 0.0, ""
     else:
         text, is_final, confidence = message.final or message.incremental, bool(message.final), message.confidence
-        language = language_tag(getattr(message, "locale", "") or getattr(message, "language", "")) or language
+        language = language_tag(getattr(message, "locale", "") or getattr(message, "language", ""))
     if len(text) > MAX_TEXT or len(language) > MAX_NAME:
         raise PeopleError(f"a text of {len(text)} characters in '{language[:20]}': send at most {MAX_TEXT}")
     if not 0 <= confidence <= 1:

@@ -18,7 +18,7 @@ from ..messages.audio_topics import AUDIO_TYPES, AudioDecoder
 from ..messages.hri import text_from_msg
 from ..settings import SpeechSettings
 from ..stages.voices import SpeechStages
-from ..types import AudioChunk, UtteranceEvent, language_tag
+from ..types import AudioChunk, UtteranceEvent
 from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
@@ -132,8 +132,7 @@ class SpeechNode(PerceptionNode):
 
     def _on_text(self, message: Any, voice_id: str = "") -> None:
         """What another recogniser says at the time of its stamp, or now."""
-        language = language_tag(self.settings.asr.language)
-        text = text_from_msg(message, "" if language == "auto" else language)
+        text = text_from_msg(message)
         stamp_ns = conversions.time_to_ns(message.header.stamp) if hasattr(message, "header") else 0
         at_ns = stamp_ns or self._now_ns()
         self.submit(lambda: self._publish(self._stage.take(text, at_ns, voice_id)))

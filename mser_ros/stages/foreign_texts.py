@@ -8,12 +8,15 @@ from dataclasses import dataclass, field, replace
 from ..settings import AsrSettings
 from ..types import Transcript, UtteranceEvent, UtteranceState, language_tag, to_ns
 
+#: A text may be stamped with the beginning of what was said, as another ear found it: so long before ours at most.
+_EARLY_NS = to_ns(0.5)
+
 
 @dataclass
 class _Heard:
     """An utterance whose words are not complete: its newest event, the final texts so far, and what may follow them.
 
-    `read_ns`: time of the newest final text. `since_ns`: by the clock, since when it has ended; None while it lasts.
+    `read_ns`: up to when the final texts reach. `since_ns`: by the clock, since when it has ended; None while it lasts.
     """
 
     event: UtteranceEvent
@@ -76,7 +79,7 @@ class ForeignTexts:
     def take(self, text: Transcript, at_ns: int) -> Iterator[UtteranceEvent]:
         """Take a text that was told at this time of the clock that stamps audio."""
         self._counts["foreign_texts"] += 1
-        heard = next((item for item in self._heard if item.event.start_ns <= at_ns), None)
+        heard = next((item for item in self._heard if item.event.start_ns - _EARLY_NS <= at_ns), None)
         if heard is None:
             self._counts["unmatched_texts"] += 1
             return
@@ -84,7 +87,9 @@ class ForeignTexts:
             heard.guess = text.text
         else:
             heard.texts.append(text)
-            heard.guess, heard.read_ns = "", at_ns
+            heard.guess = ""
+            # Whatever its stamp, what comes in a pause is of what was said before it.
+            heard.read_ns = max(at_ns, heard.event.end_ns if heard.event.state is UtteranceState.PAUSED else 0)
         if heard.since_ns is None:
             yield self._with_words(heard)
         elif text.is_final:

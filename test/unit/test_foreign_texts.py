@@ -102,6 +102,21 @@ def test_who_hears_the_end_before_us_has_said_all(talk: Talk) -> None:
     assert (event.state, event.transcript.text, event.transcript.is_final) == (ENDED, "hello", True)
 
 
+def test_a_text_in_a_pause_is_of_what_was_said_before_it_whatever_its_stamp(talk: Talk) -> None:
+    """Some stamp the beginning, which they may find earlier than we do."""
+    talk.event("a", STARTED, 1)
+    talk.event("a", PAUSED, 2)
+    talk.text("hello", 0.8)
+    talk.event("a", ENDED, 2)
+    assert talk.last() == ("a", ENDED, "hello", True)
+    talk.event("b", STARTED, 3)
+    talk.event("b", PAUSED, 4)
+    talk.text("how", 3)
+    talk.event("b", PARTIAL, 5)
+    talk.event("b", ENDED, 6)
+    assert talk.last() == ("b", ENDED, "how", False), "the voice has gone on since"
+
+
 def test_the_oldest_that_waits_is_meant_first(talk: Talk) -> None:
     for name, at_s in (("a", 1), ("b", 2)):
         talk.event(name, STARTED, at_s)
@@ -131,7 +146,7 @@ def test_without_a_text_the_wait_ends_with_what_was_guessed(talk: Talk) -> None:
 def test_what_was_said_before_or_is_no_speech_has_no_text(talk: Talk) -> None:
     talk.text("nobody", 0.5)
     talk.event("a", STARTED, 1)
-    talk.text("earlier", 0.9)
+    talk.text("earlier", 0.4)
     talk.event("a", CANCELLED, 2)
     assert talk.last() == ("a", CANCELLED, "", False)
     talk.text("noise", 2.1)

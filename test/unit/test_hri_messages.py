@@ -108,13 +108,11 @@ def test_only_the_last_text_is_final() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_what_another_recogniser_says_is_read_from_the_fields_that_there_are(version: tuple[str, ...]) -> None:
     told = {name: {"language": "en-GB", "locale": "en_GB"}[name] for name in version}
-    guess = text_from_msg(live_speech(version, incremental="hello"), "pl")
-    assert guess == Transcript("hello", language="pl", is_final=False)
-    final = text_from_msg(
-        live_speech(version, incremental="hello y", final=" hello\n you ", confidence=0.5, **told), "pl"
-    )
-    assert final == Transcript("hello you", 0.5, language="en-GB")
-    assert text_from_msg(Message(data="hello [noise]"), "pl") == Transcript("hello [noise]", language="pl")
+    guess = text_from_msg(live_speech(version, incremental="hello"))
+    assert guess == Transcript("hello", is_final=False)
+    final = live_speech(version, incremental="hello y", final=" hello\n you ", confidence=0.5, **told)
+    assert text_from_msg(final) == Transcript("hello you", 0.5, language="en-GB")
+    assert text_from_msg(Message(data="hello [noise]")) == Transcript("hello [noise]")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +126,7 @@ def test_what_another_recogniser_says_is_read_from_the_fields_that_there_are(ver
 )
 def test_a_text_that_is_none_is_one_sentence(message: Message, part: str) -> None:
     with pytest.raises(PeopleError, match=part) as caught:
-        text_from_msg(message, "en")
+        text_from_msg(message)
     assert len(str(caught.value)) < 200
 
 
