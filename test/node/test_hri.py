@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from foreign_messages import Peer, node_process
 from ros_world import (
     T0,
     AudioFrame,
+    Bool,
     Emotion,
     EmotionState,
     Skeleton,
@@ -29,6 +31,7 @@ from ros_world import (
 )
 
 from mser_ros.messages.conversions import ns_to_time
+from mser_ros.nodes.hri import Publishers
 from mser_ros.types import AudioChunk, to_ns
 
 README = Path(__file__).parents[2] / "README.md"
@@ -290,3 +293,46 @@ def test_plain_texts_are_taken_as_well_and_not_waited_for_too_long(world: World)
         world.wait(lambda: utterances[-1].is_text_final, "its text, or that it has none")
         assert utterances[-1].text == text
     node.wait_for(without_text=1, unmatched_texts=0, foreign_texts=1)
+
+
+class Desk:
+    """What `Publishers` needs of a node: its worker does nothing until it is told."""
+
+    def __init__(self) -> None:
+        self.work: list[Callable[[], None]] = []
+        self.withdrawn: list[str] = []
+        self.published: list[tuple[str, bool]] = []
+
+    def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool) -> Any:
+        return SimpleNamespace(publish=lambda message: self.published.append((topic, message.data)))
+
+    def withdraw(self, topic: str) -> None:
+        self.withdrawn.append(topic)
+
+    def submit(self, work: Callable[[], None]) -> None:
+        self.work.append(work)
+
+    def catch_up(self) -> None:
+        while self.work:
+            self.work.pop(0)()
+
+
+def test_an_id_that_leaves_and_returns_at_once_keeps_its_topic():
+    desk = Desk()
+    publishers = Publishers(desk, Bool, "/humans/voices/{}/is_speaking")  # type: ignore[arg-type]
+    publishers.open("ann")
+    publishers.close("ann")
+    publishers.open("ann")
+    desk.catch_up()
+    publishers.tidy()
+    publishers.publish("ann", lambda message: {"data": True})
+    publishers.publish("bob", lambda message: {"data": True})
+    assert (desk.withdrawn, desk.published) == ([], [("/humans/voices/ann/is_speaking", True)])
+    publishers.close("ann")
+    publishers.publish("ann", lambda message: {"data": False})
+    publishers.tidy()
+    assert (desk.withdrawn, len(desk.published)) == ([], 2), "what came before is told first"
+    desk.catch_up()
+    publishers.tidy()
+    publishers.publish("ann", lambda message: {"data": True})
+    assert (desk.withdrawn, len(desk.published)) == (["/humans/voices/ann/is_speaking"], 2)
