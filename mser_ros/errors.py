@@ -5,6 +5,7 @@
     MserError                 one sentence that says what is wrong and how to mend it
     ├── SettingsError         a parameter or configuration value is unknown, of the wrong type or out of range
     ├── AudioError            audio that cannot be used: format, rate, channels, an unreadable sound file, no microphone
+    ├── PeopleError           ids of people, matches of them, or what was said elsewhere, that cannot be used (ROS4HRI)
     ├── SkeletonError         a skeleton that cannot be used: joint count, layout, an unreadable motion file
     ├── TranscriberError      the speech recogniser or its model cannot be used
     ├── ModelError            a model of the store is missing or damaged, or cannot be had
@@ -32,6 +33,10 @@ class SettingsError(MserError):
 
 class AudioError(MserError):
     """Audio that cannot be used."""
+
+
+class PeopleError(MserError):
+    """Ids of people, matches of them, or what was said elsewhere, that cannot be used."""
 
 
 class SkeletonError(MserError):

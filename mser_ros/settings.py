@@ -103,6 +103,10 @@ class AsrSettings:
     partial_period_s: float = setting(
         0.7, "Time between provisional transcripts while a person speaks; 0: none", unit="s", low=0, high=10
     )
+    foreign: bool = setting(False, "Words are what another recogniser publishes on topic `text`, and none of ours")
+    foreign_wait_s: float = setting(
+        2.0, "How long they are waited for after the end of an utterance, on the ROS clock", unit="s", low=0, high=30
+    )
 
 
 @dataclass(frozen=True)
@@ -127,6 +131,13 @@ class RobotVoiceSettings:
 
 
 @dataclass(frozen=True)
+class Ros4HriVoicesSettings:
+    """Voices as ROS4HRI (REP-155) tells them apart."""
+
+    enabled: bool = setting(False, "Hear each voice of /humans/voices and tell there what it says (needs hri_msgs)")
+
+
+@dataclass(frozen=True)
 class SpeechSettings:
     """The speech node: hears and reads."""
 
@@ -139,6 +150,7 @@ class SpeechSettings:
     stream: StreamSettings = group(StreamSettings)
     segmenter: SegmenterSettings = group(SegmenterSettings)
     asr: AsrSettings = group(AsrSettings)
+    ros4hri: Ros4HriVoicesSettings = group(Ros4HriVoicesSettings)
 
 
 @dataclass(frozen=True)
@@ -177,6 +189,19 @@ class StateSettings:
         "",
         "What is told on topic `event` when it begins and ends: label, confidence and seconds, as 'sad 0.6 20; angry "
         "0.7 2'",
+    )
+
+
+@dataclass(frozen=True)
+class Ros4HriPeopleSettings:
+    """People as ROS4HRI (REP-155) knows them."""
+
+    enabled: bool = setting(
+        False, "Follow /humans/persons, and publish the expression of each of /humans/voices (needs hri_msgs)"
+    )
+    faces: bool = setting(False, "Publish it for the person's face as well, where no other node does")
+    least_match: float = setting(
+        0.5, "Ids that match with less confidence (/humans/candidate_matches) are not one person's", low=0.01, high=1
     )
 
 
@@ -225,6 +250,7 @@ class EmotionSettings:
         0.5, "Where voice, words and body contradict each other, estimates less sure than this abstain", low=0, high=1
     )
     state: StateSettings = group(StateSettings)
+    ros4hri: Ros4HriPeopleSettings = group(Ros4HriPeopleSettings)
 
 
 @dataclass(frozen=True)

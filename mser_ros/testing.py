@@ -86,6 +86,9 @@ class FakeTranscriber:
         self._samples = self._read_samples = 0
         self._ahead = None
 
+    def another(self) -> FakeTranscriber:
+        return FakeTranscriber(self.word, self.confidence, reads_ahead=self.reads_ahead)
+
     def close(self) -> None:
         self.closed = True
 

@@ -57,6 +57,7 @@ class PocketsphinxTranscriber:
                 "pocketsphinx is not installed: pip install pocketsphinx, or set asr.backend to 'none'"
             ) from None
         self.language = language
+        self._model_path = model_path
         options = find_model(Path(model_path)) if model_path else {}
         if options:
             _try_loading(options, model_path)
@@ -124,6 +125,9 @@ class PocketsphinxTranscriber:
         self._open = self._decoding = False
         self._pieces.rest()
         self._waiting, self._waiting_samples = [], 0
+
+    def another(self) -> PocketsphinxTranscriber:
+        return PocketsphinxTranscriber(self._model_path, language=self.language)
 
     def close(self) -> None:
         self.reset()

@@ -48,6 +48,10 @@ class Transcriber(Protocol):
     def reset(self) -> None:
         """Forget the open utterance."""
 
+    def another(self) -> Transcriber:
+        """One that reads another voice at the same time, with this one's model where that can be shared: it is not to
+        be closed, nor used when this one is."""
+
     def close(self) -> None:
         """Free the model; nothing may be called afterwards."""
 
@@ -75,6 +79,9 @@ class NullTranscriber:
 
     def reset(self) -> None:
         pass
+
+    def another(self) -> NullTranscriber:
+        return self
 
     def close(self) -> None:
         pass

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from copy import copy
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,11 @@ class VoskTranscriber:
         self._recognizer = None
         self._pieces.rest()
         self._results = []
+
+    def another(self) -> VoskTranscriber:
+        twin = copy(self)
+        twin._recognizer, twin._pieces, twin._results = None, Pieces(), []
+        return twin
 
     def close(self) -> None:
         self.reset()

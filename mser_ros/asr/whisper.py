@@ -6,6 +6,7 @@ import math
 import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -157,6 +158,12 @@ class WhisperTranscriber:
 
     def reset(self) -> None:
         self._open = None
+
+    def another(self) -> WhisperTranscriber:
+        twin = copy(self)
+        twin._open = None
+        twin._rejected = twin._skipped = 0
+        return twin
 
     def close(self) -> None:
         self.reset()

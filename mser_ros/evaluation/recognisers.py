@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -109,6 +110,11 @@ class _Reference:
 
     def reset(self) -> None:
         self._heard = []
+
+    def another(self) -> _Reference:
+        twin = copy(self)
+        twin._heard = []
+        return twin
 
     def close(self) -> None:
         del self._model

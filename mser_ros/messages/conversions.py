@@ -52,7 +52,7 @@ def ns_to_time(ns: int) -> Fields:
     return {"sec": int(ns // NS_PER_S), "nanosec": int(ns % NS_PER_S)}
 
 
-def _header(stamp_ns: int, frame_id: str) -> Fields:
+def header_fields(stamp_ns: int, frame_id: str) -> Fields:
     return {"stamp": ns_to_time(stamp_ns), "frame_id": frame_id}
 
 
@@ -118,7 +118,7 @@ def audio_from_msg(message: Any) -> AudioChunk:
 def audio_to_fields(chunk: AudioChunk) -> Fields:
     """Fields of `AudioFrame`."""
     return {
-        "header": _header(chunk.stamp_ns, chunk.frame_id),
+        "header": header_fields(chunk.stamp_ns, chunk.frame_id),
         "voice_id": chunk.voice_id,
         "sample_rate": chunk.sample_rate,
         "channels": chunk.channels,
@@ -163,7 +163,7 @@ def skeleton_from_msg(message: Any) -> SkeletonFrame:
 def skeleton_to_fields(frame: SkeletonFrame) -> Fields:
     """Fields of `Skeleton`."""
     return {
-        "header": _header(frame.stamp_ns, frame.frame_id),
+        "header": header_fields(frame.stamp_ns, frame.frame_id),
         "body_id": frame.body_id,
         "layout": frame.layout,
         "dimensions": frame.positions.shape[1],
@@ -231,7 +231,7 @@ def utterance_to_fields(event: UtteranceEvent) -> Fields:
     """Fields of `Utterance`."""
     transcript = event.transcript
     return {
-        "header": _header(event.stamp_ns, event.frame_id),
+        "header": header_fields(event.stamp_ns, event.frame_id),
         "utterance_id": event.utterance_id,
         "voice_id": event.voice_id,
         "state": int(event.state),
@@ -258,7 +258,7 @@ def utterance_to_fields(event: UtteranceEvent) -> Fields:
 def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
     """Fields of `Emotion`."""
     return {
-        "header": _header(estimate.stamp_ns, estimate.frame_id),
+        "header": header_fields(estimate.stamp_ns, estimate.frame_id),
         "utterance_id": estimate.utterance_id,
         "person_id": estimate.person_id,
         "voice_id": estimate.voice_id,
@@ -298,7 +298,7 @@ def emotion_to_fields(estimate: EmotionEstimate) -> Fields:
 def state_to_fields(state: PersonState) -> Fields:
     """Fields of `EmotionState`."""
     return {
-        "header": _header(state.stamp_ns, ""),
+        "header": header_fields(state.stamp_ns, ""),
         "person_id": state.person_id,
         "labels": list(state.labels),
         "probabilities": [float(value) for value in state.probabilities],
@@ -316,7 +316,7 @@ def state_to_fields(state: PersonState) -> Fields:
 def event_to_fields(event: StateEvent) -> Fields:
     """Fields of `EmotionEvent`."""
     return {
-        "header": _header(event.stamp_ns, ""),
+        "header": header_fields(event.stamp_ns, ""),
         "person_id": event.person_id,
         "kind": 0 if event.begins else 1,
         "condition": str(event.condition),

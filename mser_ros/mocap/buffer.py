@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -171,16 +171,21 @@ class SkeletonBuffer:
         self._strays.clear()
         self._insert(frame)
 
-    def window(self, start_ns: int, end_ns: int) -> SkeletonSequence | None:
+    def window(
+        self, start_ns: int, end_ns: int, *, body_id: str = "", others: Collection[str] = ()
+    ) -> SkeletonSequence | None:
         """The frames of start to end, both included, of the body that has most of them (of several: the first id), or
         that the buffer's `choice` is for.
+
+        `body_id`: take this body or none. `others`: ids of bodies that are not meant.
 
         A body that a tracker lost and found again under another id, soon and near where it was, is one body; it has the
         id under which it was seen most.
         """
         parts = [
-            _Part(layout, frames, [(len(frames), body_id)])
-            for (body_id, layout), track in sorted(self._tracks.items())
+            _Part(layout, frames, [(len(frames), name)])
+            for (name, layout), track in sorted(self._tracks.items())
+            if name not in others
             for frames in track.pieces(start_ns, end_ns)
         ]
         bodies: list[_Part] = []
@@ -192,6 +197,8 @@ class SkeletonBuffer:
                 best.frames, best.ids = best.frames + part.frames, best.ids + part.ids
             else:
                 bodies.append(part)
+        if body_id:
+            bodies = [body for body in bodies if any(name == body_id for _, name in body.ids)]
         if not bodies:
             return None
         chosen = self._chosen(sorted(bodies, key=lambda body: (-len(body.frames), body.body_id)))

@@ -244,12 +244,20 @@ class PerceptionNode(LifecycleNode):
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:
-        who subscribes later gets the last messages."""
+        who subscribes later gets the last messages. Of an active node it can be used at once."""
         durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
-        with opening(self, topic):
-            self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
+        if topic not in self._outputs:
+            with opening(self, topic):
+                self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
+        if self._worker is not None:
+            self._outputs[topic].on_activate(None)  # rclpy activates only those that were there before the node was
         return self._outputs[topic]
+
+    def withdraw(self, topic: str) -> None:
+        """Publish on this topic no more. To be called in the executor."""
+        if (publisher := self._outputs.pop(topic, None)) is not None:
+            self.destroy_lifecycle_publisher(publisher)
 
     def disconnect(self) -> None:
         """Drop every subscription."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,8 +16,10 @@ from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
+from ..stages.identities import Identities
 from ..stages.state import EmotionStates
 from ..types import NS_PER_S, EmotionEstimate, StateEvent
+from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
 from .subscriptions import Flow
@@ -26,8 +28,9 @@ from .subscriptions import Flow
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
     speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
-    each person at a steady rate, and `event` (EmotionEvent). Service `~/forget_voices` (Trigger): what was learned of
-    how each voice sounds is erased."""
+    each person at a steady rate, and `event` (EmotionEvent). Where `ros4hri.enabled` is set, it follows who is who
+    below /humans, and publishes expressions there (`hri.Persons`). Service `~/forget_voices` (Trigger): what was
+    learned of how each voice sounds is erased."""
 
     settings: EmotionSettings
 
@@ -35,6 +38,7 @@ class EmotionNode(PerceptionNode):
         super().__init__("emotion", EmotionSettings, **arguments)
         self._closed: dict[str, int] = {}
         self._clockwork: Any = None
+        self._persons: hri.Persons | None = None
         self.create_service(Trigger, "~/forget_voices", self._forget_voices)
 
     def setup(self) -> None:
@@ -42,8 +46,14 @@ class EmotionNode(PerceptionNode):
         recognizer = EmotionRecognizer(bundle, self.settings)
         # The mocap node has sorted out the joints already, by settings of its own.
         checked = MocapSettings(min_confidence=0.0)
+        self._identities = Identities(self.settings.ros4hri.least_match)
         self._stage = EmotionStage(
-            recognizer, checked, clock=self._now_ns, on_failure=self.contain, closed=self._closed
+            recognizer,
+            checked,
+            clock=self._now_ns,
+            on_failure=self.contain,
+            closed=self._closed,
+            identities=self._identities,
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
@@ -62,12 +72,16 @@ class EmotionNode(PerceptionNode):
         if self.settings.state.rate_hz:
             self._clockwork = self.create_timer(1 / self.settings.state.rate_hz, self._tell_states)
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
+        if self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None:
+            self._persons = hri.Persons(self, messages, tell=self._tell, faces=self.settings.ros4hri.faces)
 
     def disconnect(self) -> None:
         super().disconnect()
         if self._clockwork is not None:
             self.destroy_timer(self._clockwork)
             self._clockwork = None
+        if self._persons is not None:
+            self._persons.close()
 
     @property
     def is_waiting(self) -> bool:
@@ -111,11 +125,23 @@ class EmotionNode(PerceptionNode):
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 
+    def _tell(self, news: Callable[[Identities], None]) -> None:
+        """Somebody is somebody else than was known."""
+
+        def take() -> None:
+            news(self._identities)
+            self._states.rename(self._identities.settled)
+
+        self.submit(take)
+
     def _publish(self, estimates: Iterable[EmotionEstimate]) -> None:
         for estimate in estimates:
             latency_s = (self._now_ns() - estimate.stamp_ns) / NS_PER_S
             fields = conversions.emotion_to_fields(replace(estimate, latency_s=latency_s))
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
+            if self._persons is not None:
+                voice, body = self._identities.of_voice(estimate.voice_id), self._identities.of_body(estimate.body_id)
+                self._persons.publish(estimate, voice if estimate.voice_id else body)
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
 

@@ -20,6 +20,7 @@ from .parameter_file import read_parameter_file
 
 TOPICS = {
     "audio": "the microphone's audio (mser_msgs/AudioFrame)",
+    "text": "another recogniser's words (std_msgs/String or hri_msgs/LiveSpeech), where asr.foreign is set",
     "voice": "the converted audio (mser_msgs/AudioFrame)",
     "utterance": "the utterances (mser_msgs/Utterance)",
     "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton, or what other trackers send)",
@@ -34,6 +35,8 @@ SETS = {
     "asr_model": ("speech", "asr.model_path"),
     "skeleton_layout": ("mocap", "layout"),
 }
+#: The parameters of nodes that an argument, true or false, turns on or off where it is given.
+TURNS = {"ros4hri": (("speech", "ros4hri.enabled"), ("emotion", "ros4hri.enabled"))}
 COMMON = (USE_SIM_TIME, AUTOSTART)
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
 
@@ -52,6 +55,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "asr_backend": ("", f"auto, whisper, vosk, pocketsphinx or none{_FILE}"),
     "asr_model": ("", f"Folder of the recogniser's model, which vosk needs{_FILE}"),
     "skeleton_layout": ("", f"Joint layout of skeletons that name none{_FILE}"),
+    "ros4hri": ("", f"true or false: hear the voices and follow the persons of /humans (REP-155){_FILE}"),
     **{topic: (topic, f"Topic of {what}") for topic, what in TOPICS.items()},
 }
 #: Every argument of replay.launch.py beside those.
@@ -64,7 +68,8 @@ REPLAY_ARGUMENTS: Mapping[str, tuple[str, str]] = {
 
 def check(given: Mapping[str, str]) -> None:
     """Raise `SettingsError`, naming the argument, for a value that cannot be meant. `given`: all of `ARGUMENTS`."""
-    for name in ("microphone", "respawn", *(item.name for item in COMMON if given[item.name])):
+    flags = [name for name in (*TURNS, *(item.name for item in COMMON)) if given[name]]
+    for name in ("microphone", "respawn", *flags):
         flag_of(name, given)
     if given["log_level"].rpartition(":=")[2].lower() not in LOG_LEVELS:
         raise _wrong("log_level", f"be one of {', '.join(LOG_LEVELS)}", given["log_level"])
@@ -95,6 +100,8 @@ def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str,
     """What one node gets: the parameter file, and what was given beside it."""
     values: dict[str, Any] = {item.name: flag_of(item.name, given) for item in COMMON if given[item.name]}
     values |= {name: given[argument] for argument, (its, name) in SETS.items() if its == node and given[argument]}
+    for argument in filter(given.__getitem__, TURNS):
+        values |= {name: flag_of(argument, given) for its, name in TURNS[argument] if its == node}
     return [given["params_file"] or str(config_file()), *([values] if values else [])]
 
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
-from std_msgs.msg import Bool
+from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
 from ..messages import conversions
 from ..messages.audio_topics import AUDIO_TYPES, AudioDecoder
+from ..messages.hri import text_from_msg
 from ..settings import SpeechSettings
-from ..stages.speech import SpeechStage
+from ..stages.voices import SpeechStages
 from ..types import AudioChunk, UtteranceEvent
+from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
 from .subscriptions import Flow, type_name
@@ -27,32 +31,35 @@ _STALL_TICKS = 2
 
 class SpeechNode(PerceptionNode):
     """Subscribes `audio` (AudioFrame of any rate and channels, or what `AUDIO_TYPES` lists), where ros-drivers'
-    audio_common_msgs is installed `audio_info`, and `robot_speaking` (Bool: true while the robot does);
-    publishes `voice` (AudioFrame, 16 kHz mono), `utterance` (Utterance) and `listening` (Bool, kept for late
-    subscribers). Service `~/stop_listening` (SetBool): true stops, false goes on; who has stopped stays so through
-    'inactive'."""
+    audio_common_msgs is installed `audio_info`, and `robot_speaking` (Bool: true while the robot does), where
+    `asr.foreign` is set `text` (String or LiveSpeech); publishes `voice` (AudioFrame, 16 kHz mono), `utterance`
+    (Utterance) and `listening` (Bool, kept for late subscribers). Where `ros4hri.enabled` is set, each voice of
+    /humans/voices likewise (`hri.Voices`). Service `~/stop_listening` (SetBool): true stops, false goes on; who has
+    stopped stays so through 'inactive'."""
 
     settings: SpeechSettings
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("speech", SpeechSettings, **arguments)
         self._watch: Any = None
+        self._voices: hri.Voices | None = None
         self._is_listening = True
         self.create_service(SetBool, "~/stop_listening", self._stop_listening)
 
     def setup(self) -> None:
-        self._stage = SpeechStage(self.settings, on_failure=self.contain)
-        self._decoder = AudioDecoder(self.settings.audio)
+        self._stage = SpeechStages(self.settings, clock=self._now_ns, on_failure=self.contain)
+        self._decoders = {"": AudioDecoder(self.settings.audio)}
         for _ in self._stage.listen(self._is_listening):
             pass
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
-        self._silent_ticks = _STALL_TICKS + 1
+        self._silent_ticks: dict[str, int] = {}
         self._voice = self.advertise(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.advertise(Utterance, "utterance", depth=64)
         self._listening = self.advertise(Bool, "listening", depth=1, kept=True)
 
     def connect(self) -> None:
         self._listening.publish(Bool(data=self._is_listening))
+        has_voices = self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None
         source = "the microphone node or another source"
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
         self.subscribe(
@@ -60,19 +67,37 @@ class SpeechNode(PerceptionNode):
             "audio",
             self._on_audio,
             depth=_AUDIO_DEPTH,
-            flow=Flow.STEADY,
+            flow=Flow.OPTIONAL if has_voices else Flow.STEADY,
             source=source,
             others=AUDIO_TYPES[1:],
         )
         if (info := _audio_info()) is not None:
             capture = "the audio_capture node"
             self.subscribe(
-                info, "audio_info", self._decoder.tell, depth=1, flow=Flow.OPTIONAL, source=capture, kept=True
+                info, "audio_info", self._decoders[""].tell, depth=1, flow=Flow.OPTIONAL, source=capture, kept=True
+            )
+        is_foreign = self.settings.asr.foreign
+        if is_foreign:
+            others = ("hri_msgs/msg/LiveSpeech",)
+            reader = "the other recogniser"
+            flow = Flow.OPTIONAL if has_voices else Flow.AT_TIMES
+            self.subscribe(String, "text", self._on_text, depth=64, flow=flow, source=reader, others=others)
+        if has_voices:
+            read = self._on_text if is_foreign else None
+            self._voices = hri.Voices(
+                self, messages, came=self._on_voice, left=self._on_voice_lost, heard=self._on_audio, read=read
             )
         self._watch = self.create_timer(self.settings.stall_s / _STALL_TICKS, self._flush_when_stalled)
 
+    @property
+    def is_waiting(self) -> bool:
+        return self._stage.is_waiting
+
+    def tick(self) -> None:
+        self._publish(self._stage.tick())
+
     def finish(self) -> None:
-        self._publish(self._stage.flush())
+        self._publish(self._stage.finish())
 
     def teardown(self) -> None:
         self._stage.close()
@@ -82,15 +107,35 @@ class SpeechNode(PerceptionNode):
         if self._watch is not None:
             self.destroy_timer(self._watch)
             self._watch = None
+        if self._voices is not None:
+            self._voices.close()
 
     def counters(self) -> Mapping[str, Any]:
         return {**self._stage.counters, "recogniser": self._stage.recogniser, "listening": self._is_listening}
 
-    def _on_audio(self, message: Any) -> None:
-        arrival_ns = self.get_clock().now().nanoseconds
-        chunk = self._decoder.decode(type_name(type(message)), message)
-        self._silent_ticks = 0
-        self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns)))
+    def _on_audio(self, message: Any, voice_id: str = "") -> None:
+        arrival_ns = self._now_ns()
+        chunk = self._decoders[voice_id].decode(type_name(type(message)), message)
+        if voice_id:
+            chunk = replace(chunk, voice_id=voice_id)
+        self._silent_ticks[voice_id] = 0
+        self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns, voice_id)))
+
+    def _on_voice(self, voice_id: str) -> None:
+        self._decoders[voice_id] = AudioDecoder(self.settings.audio)
+        self.submit(lambda: self._stage.open(voice_id))
+
+    def _on_voice_lost(self, voice_id: str) -> None:
+        self._decoders.pop(voice_id, None)
+        self._silent_ticks.pop(voice_id, None)
+        self.submit(lambda: self._publish(self._stage.end(voice_id)))
+
+    def _on_text(self, message: Any, voice_id: str = "") -> None:
+        """What another recogniser says at the time of its stamp, or now."""
+        text = text_from_msg(message)
+        stamp_ns = conversions.time_to_ns(message.header.stamp) if hasattr(message, "header") else 0
+        at_ns = stamp_ns or self._now_ns()
+        self.submit(lambda: self._publish(self._stage.take(text, at_ns, voice_id)))
 
     def _on_robot(self, message: Bool) -> None:
         speaks = bool(message.data)
@@ -116,15 +161,24 @@ class SpeechNode(PerceptionNode):
         Ticks are counted, not times compared: a process that was held up finds its clock far ahead of the audio that
         waits for it, and has one tick then.
         """
-        self._silent_ticks += 1
-        if self._silent_ticks == _STALL_TICKS + 1:
-            self.submit(lambda: self._publish(self._stage.flush()))
+        for voice_id in self._silent_ticks:
+            self._silent_ticks[voice_id] += 1
+            if self._silent_ticks[voice_id] == _STALL_TICKS + 1:
+                self.submit(partial(self._flush, voice_id))
+
+    def _flush(self, voice_id: str) -> None:
+        self._publish(self._stage.flush(voice_id))
+
+    def _now_ns(self) -> int:
+        return int(self.get_clock().now().nanoseconds)
 
     def _publish(self, items: Iterable[AudioChunk | UtteranceEvent]) -> None:
         for item in items:
             if isinstance(item, UtteranceEvent):
                 fields = conversions.utterance_to_fields(item)
                 self._utterance.publish(conversions.fill(Utterance(), fields, {"words": Word}))
+                if self._voices is not None:
+                    self._voices.publish(item)
             else:
                 self._voice.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(item)))
 

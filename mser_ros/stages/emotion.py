@@ -23,6 +23,7 @@ from ..types import (
     UtteranceState,
     to_ns,
 )
+from .identities import Identities, Someone
 
 T = TypeVar("T")
 
@@ -91,8 +92,11 @@ class EmotionStage:
         clock: Callable[[], int | None] | None = None,
         on_failure: Callable[[Exception], None] = log_failure,
         closed: dict[str, int] | None = None,
+        identities: Identities | None = None,
     ) -> None:
-        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place."""
+        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place.
+        `identities`: whose voice and body is whose, kept up by whoever knows; else any body in view is the speaker's.
+        """
         speech = recognizer.bundle.modalities.get("speech")
         if speech and speech.sample_rate != SAMPLE_RATE:
             raise BundleError(
@@ -104,6 +108,8 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S, choice=self.settings.body)
         self.counters = EmotionCounters()
+        self._identities = identities or Identities()
+        self._speakers: dict[str, Someone] = {}  # of utterances without a last estimate, as far as was ever known
         self.clock = clock
         self._on_failure = on_failure
         self._newest_ns = 0
@@ -152,12 +158,13 @@ class EmotionStage:
                 self.counters.late_events += 1
                 return
             del self._closed[event.utterance_id]
-            self.recognizer.forget(event.voice_id)
+            self.recognizer.forget(self._identities.of_voice(event.voice_id).person_id or event.voice_id)
         pending = self._pending.get(event.utterance_id)
         if pending is None:
             yield from self._make_room(event)
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
             pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
+        self._speaker(event)
         if event.state is UtteranceState.PAUSED and not pending.has_ended:
             self._contained(lambda: self.recognizer.read_ahead(self._gather(event)))
         if event.state is UtteranceState.CANCELLED:
@@ -267,9 +274,12 @@ class EmotionStage:
         self.counters.final += state is EstimateState.FINAL
         self.counters.retracted += state is EstimateState.RETRACTED
         if state is EstimateState.RETRACTED:
-            return self.recognizer.abstain(_bare(event), AbstainReason.NO_EVIDENCE, state=state)
-        estimate = None if is_skipped else self._recognize(event, state)
-        return estimate or self.recognizer.abstain(_bare(event), AbstainReason.FAILED, state=state)
+            estimate = self.recognizer.abstain(self._bare(event), AbstainReason.NO_EVIDENCE, state=state)
+        else:
+            found = None if is_skipped else self._recognize(event, state)
+            estimate = found or self.recognizer.abstain(self._bare(event), AbstainReason.FAILED, state=state)
+        self._speakers.pop(event.utterance_id, None)
+        return estimate
 
     def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
         """The estimate, None where it failed: an error in one utterance must cost no other."""
@@ -293,23 +303,37 @@ class EmotionStage:
 
     def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
-        skeleton = self.skeletons.window(start_ns, event.end_ns)
+        speaker = self._speaker(event)
+        others = self._identities.strangers_to(speaker)
+        skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=speaker.body_id, others=others)
+        bare = self._bare(event)
+        if skeleton and not event.voice_id:  # nobody is told apart by the voice: it is who is seen
+            bare = replace(bare, person_id=self._identities.of_body(skeleton.body_id).person_id)
         audio = self._voices.cut(event.voice_id, event.start_ns, event.end_ns)
         return replace(
-            _bare(event),
+            bare,
             audio=audio and replace(audio, clipped=event.clipped),
             transcript=event.transcript if event.transcript.text else None,
             skeleton=skeleton,
             body_id=skeleton.body_id if skeleton else "",
         )
 
+    def _bare(self, event: UtteranceEvent) -> Utterance:
+        """The utterance without any evidence."""
+        return Utterance(
+            utterance_id=event.utterance_id,
+            start_ns=event.start_ns,
+            end_ns=event.end_ns,
+            voice_id=event.voice_id,
+            person_id=self._speaker(event).person_id,
+            frame_id=event.frame_id,
+        )
 
-def _bare(event: UtteranceEvent) -> Utterance:
-    """The utterance without any evidence."""
-    return Utterance(
-        utterance_id=event.utterance_id,
-        start_ns=event.start_ns,
-        end_ns=event.end_ns,
-        voice_id=event.voice_id,
-        frame_id=event.frame_id,
-    )
+    def _speaker(self, event: UtteranceEvent) -> Someone:
+        """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
+        someone = self._identities.of_voice(event.voice_id)
+        before = self._speakers.get(event.utterance_id, someone)
+        speaker = someone if someone.person_id else before
+        if event.utterance_id in self._pending:
+            self._speakers[event.utterance_id] = speaker
+        return speaker

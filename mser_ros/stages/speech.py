@@ -112,6 +112,15 @@ class SpeechStage:
             return True
         return False
 
+    def another(self) -> SpeechStage:
+        """One that hears another voice at the same time, with this one's recogniser: it is not to be closed, nor used
+        when this one is."""
+        other = SpeechStage(
+            self.settings, transcriber=self._transcriber.another(), on_failure=self._transcriber.on_failure
+        )
+        other.is_listening, other._robot_speaks, other._tail_ns = self.is_listening, self._robot_speaks, self._tail_ns
+        return other
+
     def close(self) -> None:
         """Free the recogniser."""
         self._transcriber.close()
@@ -234,7 +243,7 @@ class _Contained:
 
     def __init__(self, transcriber: Transcriber, on_failure: Callable[[Exception], None]) -> None:
         self._transcriber = transcriber
-        self._on_failure = on_failure
+        self.on_failure = on_failure
         self._has_failed = False
         self._failures = 0
 
@@ -267,6 +276,9 @@ class _Contained:
     def reset(self) -> None:
         self._try(self._transcriber.reset, None)
 
+    def another(self) -> Transcriber:
+        return self._transcriber.another()
+
     def close(self) -> None:
         self._transcriber.close()
 
@@ -278,5 +290,5 @@ class _Contained:
         except Exception as error:
             self._has_failed = True
             self._failures += 1
-            self._on_failure(error)
+            self.on_failure(error)
             return otherwise

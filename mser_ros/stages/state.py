@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -109,6 +109,16 @@ class EmotionStates:
             if is_gone:
                 del self._people[name]
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
+
+    def rename(self, settled: Callable[[str], str]) -> None:
+        """Somebody goes by another name now, as `settled` tells: a voice turned out to be a person's, say. What was
+        known goes over to the new name, unless something is known of that already; what holds ends under the old one.
+        """
+        for name, person in list(self._people.items()):
+            if (after := settled(name)) != name:
+                self._ended += self._end(name, person, list(person.held), person.updated_ns)
+                del self._people[name]
+                self._people.setdefault(after, person)
 
     def forget(self) -> Iterator[StateEvent]:
         """Forget everybody; what held of them does not any more."""

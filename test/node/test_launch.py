@@ -24,7 +24,7 @@ from ros_world import PATIENCE_S, Emotion, World  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODES = ("microphone", "speech", "mocap", "emotion")
-TOPICS = {"audio", "voice", "utterance", "skeleton_in", "skeleton", "emotion"}
+TOPICS = {"audio", "text", "voice", "utterance", "skeleton_in", "skeleton", "emotion"}
 
 
 def load(name: str) -> LaunchDescription:
@@ -38,7 +38,7 @@ def arguments(description: LaunchDescription) -> dict[str, DeclareLaunchArgument
 
 def test_the_launch_file_has_every_promised_argument_with_a_description():
     found = arguments(load("emotion"))
-    promised = {"bundle", "asr_backend", "asr_model", "device", "params_file", "use_sim_time", "microphone"}
+    promised = {"bundle", "asr_backend", "asr_model", "device", "params_file", "use_sim_time", "microphone", "ros4hri"}
     assert promised | TOPICS | {"namespace", "log_level", "autostart", "respawn"} == set(found)
     assert all(item.description and "no description" not in item.description.lower() for item in found.values())
 

@@ -110,3 +110,14 @@ def test_a_users_model_reads_the_same_whatever_was_heard_and_however_it_is_cut(t
     expected = read(transcriber, spoken())
     read(transcriber, noise(2.0, 3_000))
     assert read(transcriber, spoken(), 16_000) == expected
+
+
+def test_a_users_model_reads_two_voices_at_once(transcriber: Transcriber) -> None:
+    expected = [read(transcriber, spoken(number)).text for number in (0, 1)]
+    readers = (transcriber, transcriber.another())
+    for reader in readers:
+        reader.start(NS_PER_S)
+    for first in range(0, 48000, 4000):
+        for number, reader in enumerate(readers):
+            reader.accept(spoken(number)[first : first + 4000])
+    assert [reader.finish().text for reader in readers] == expected

@@ -136,6 +136,18 @@ def test_audio_outside_an_utterance_is_ignored(transcriber: WhisperTranscriber) 
     assert transcriber.finish() == Transcript("", language="en")
 
 
+def test_another_one_reads_another_voice_with_the_same_model(transcriber: WhisperTranscriber) -> None:
+    (one, _), (other, _) = demo_sentences()[:2]
+    expected = read(transcriber, one).text, read(transcriber, other).text
+    twin = transcriber.another()
+    for reader in (transcriber, twin):
+        reader.start(START_NS)
+    for first in range(0, max(len(one), len(other)), 4000):
+        transcriber.accept(one[first : first + 4000])
+        twin.accept(other[first : first + 4000])
+    assert (transcriber.finish().text, twin.finish().text) == expected
+
+
 def test_two_recognisers_do_not_disturb_each_other(model: WhisperModel, whisper_base: Path) -> None:
     others = WhisperModel(whisper_base)
     clips = [demo_sentences()[3][0], demo_sentences()[4][0]]

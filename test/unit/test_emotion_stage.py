@@ -20,6 +20,7 @@ from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
+from mser_ros.stages.identities import Identities, Kind
 from mser_ros.types import (
     NS_PER_S,
     SAMPLE_NS,
@@ -648,7 +649,7 @@ def test_a_retraction_needs_no_recognition(recognizer: EmotionRecognizer) -> Non
 def test_evidence_that_cannot_be_gathered_is_a_failed_recognition(
     robot: Robot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def window(start_ns: int, end_ns: int) -> None:
+    def window(start_ns: int, end_ns: int, **which: object) -> None:
         raise IndexError("injected")
 
     monkeypatch.setattr(robot.stage.skeletons, "window", window)
@@ -755,3 +756,51 @@ def test_whatever_is_lost_late_or_repeated_each_utterance_gets_one_last_word(
     check_lives(robot.said, {item.utterance_id for _, item in arrivals if isinstance(item, UtteranceEvent)})
     for estimate in robot.said:
         assert estimate.probabilities.sum() == pytest.approx(1, abs=1e-5)
+
+
+# -- several people
+
+
+def two_bodies(begin_s: float, end_s: float) -> list[SkeletonFrame]:
+    """'near' is seen twice as often as 'far', which is elsewhere."""
+    far = [replace(frame, positions=frame.positions + np.float32(5)) for frame in body(begin_s, end_s, body_id="far")]
+    return [*body(begin_s, end_s, body_id="near", rate_hz=50), *far]
+
+
+def with_people(recognizer: EmotionRecognizer) -> tuple[Robot, Identities]:
+    robot, identities = Robot(recognizer), Identities()
+    robot.stage = EmotionStage(robot.recognizer, clock=lambda: robot.now_ns, identities=identities)
+    return robot, identities
+
+
+def test_voice_and_body_of_one_person_are_fused(recognizer: EmotionRecognizer) -> None:
+    robot, identities = with_people(recognizer)
+    assert robot.give(*two_bodies(0, 3.2), *voice(0, 3.2), U.started, U.final)[-1].body_id == "near"
+    identities.link("p1", Kind.VOICE, "anna")
+    identities.link("p2", Kind.BODY, "near")
+    later = Life("u2", 0.5, 3.0)
+    estimate = robot.give(later.started, later.final)[-1]
+    assert (estimate.person_id, estimate.voice_id, estimate.body_id) == ("p1", "anna", "far")
+    identities.link("p1", Kind.BODY, "away")
+    later = Life("u3", 0.5, 3.0)
+    estimate = robot.give(later.started, later.final)[-1]
+    assert (estimate.person_id, estimate.body_id) == ("p1", ""), "who is not seen has no body, whoever else has"
+    assert not next(item for item in estimate.evidence if item.modality == "mocap").available
+
+
+def test_where_voices_are_not_told_apart_it_is_who_is_seen(recognizer: EmotionRecognizer) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p2", Kind.BODY, "near")
+    nobody = Life("u", 0.5, 3.0, voice_id="")
+    estimate = robot.give(*two_bodies(0, 3.2), *voice(0, 3.2, voice_id=""), nobody.started, nobody.final)[-1]
+    assert (estimate.person_id, estimate.voice_id, estimate.body_id) == ("p2", "", "near")
+
+
+def test_a_person_who_vanishes_in_mid_utterance_has_spoken_it(recognizer: EmotionRecognizer) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p1", Kind.VOICE, "anna")
+    robot.give(*voice(0, 2.0), U.started)
+    identities.vanish("p1")
+    assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "p1"
+    later = Life("u2", 0.5, 3.0)
+    assert robot.give(later.started, later.cancelled)[-1].person_id == ""

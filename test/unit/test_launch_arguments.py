@@ -72,8 +72,17 @@ def test_what_is_given_reaches_the_node_that_it_means(
 
 
 def test_every_parameter_that_an_argument_sets_is_one() -> None:
-    for node, parameter in launch_arguments.SETS.values():
+    for node, parameter in [*launch_arguments.SETS.values(), *sum(launch_arguments.TURNS.values(), ())]:
         assert parameter in {item.name for item in flatten(NODES[node])}
+
+
+@pytest.mark.parametrize(("text", "value"), [("true", True), ("0", False)])
+def test_one_argument_turns_ros4hri_on_or_off_in_each_node_that_knows_it(text: str, value: bool) -> None:
+    arguments = given(ros4hri=text)
+    check(arguments)
+    turned = [name for name in NODES if node_parameters(name, arguments)[1:] == [{"ros4hri.enabled": value}]]
+    assert turned == ["speech", "emotion"]
+    assert all(node_parameters(name, arguments) == [str(config_file())] for name in set(NODES) - set(turned))
 
 
 @pytest.mark.parametrize(("text", "runs"), [("true", True), ("1", True), ("False", False), ("0", False)])
@@ -102,6 +111,7 @@ def test_log_levels_of_ros_are_taken(level: str) -> None:
     [
         ({"use_sim_time": "treu"}, "launch argument use_sim_time must be true or false, not 'treu'"),
         ({"autostart": "ja"}, "launch argument autostart must be true or false, not 'ja'"),
+        ({"ros4hri": "on"}, "launch argument ros4hri must be true or false, not 'on'"),
         ({"respawn": ""}, "launch argument respawn must be true or false, not ''"),
         ({"respawn": "often"}, "launch argument respawn must be true or false, not 'often'"),
         ({"microphone": "off"}, "launch argument microphone must be true or false, not 'off'"),

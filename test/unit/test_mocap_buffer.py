@@ -114,6 +114,16 @@ def test_in_an_image_the_larger_body_is_the_nearer_one(choice: str) -> None:
     assert chosen(choice, frames) == "large"
 
 
+def test_whose_body_is_meant_can_be_told() -> None:
+    frames = [frame(T0 + number * PERIOD_NS, "a") for number in range(9)]
+    frames += [standing(number, "b", 3.0) for number in range(4)]
+    buffer, until_ns = buffer_of(frames), T0 + 9 * PERIOD_NS
+    assert buffer.window(T0, until_ns, body_id="b").body_id == "b"
+    assert buffer.window(T0, until_ns, others={"a"}).body_id == "b"
+    assert buffer.window(T0, until_ns, body_id="c") is None
+    assert buffer.window(T0, until_ns, others={"a", "b"}) is None
+
+
 def standing(number: int, body_id: str, x: float = 0.0) -> SkeletonFrame:
     """A body of a metre and a half, `x` metres beside the origin, which sways a little."""
     positions = np.zeros((16, 3), np.float32)

@@ -16,7 +16,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from mser_ros.cli.inputs import bag_skeletons, open_bag
+from mser_ros.cli.inputs import bag_skeletons, read_bag
 from mser_ros.cli.main import main
 from mser_ros.errors import BagError, SkeletonError
 from mser_ros.messages.bag_writer import build_message
@@ -66,8 +66,8 @@ def stamp(number: int) -> int:
 
 
 def items_of(path: Path, topic: str = "", **settings: str) -> list[SkeletonFrame]:
-    items, _, _ = open_bag(path, "", topic, mocap=MocapSettings(**settings))
-    loaded = [item.load() for item in items]
+    with Bag(path) as bag:
+        loaded = [item.load() for item in read_bag(bag, "", topic, mocap=MocapSettings(**settings))[0]]
     assert all(isinstance(frame, SkeletonFrame) for frame in loaded)
     return loaded  # type: ignore[return-value]
 
@@ -139,13 +139,13 @@ def test_a_broken_message_costs_itself(tmp_path: Path, store: Typestore) -> None
         ("/s", kind, broken),
         ("/s", kind, given.skeleton_data_array(stamp(2), body)),
     ]
-    bag = write(tmp_path / "bag", store, messages)
     loaded: list[Any] = []
-    for item in open_bag(bag, "", "")[0]:
-        try:
-            loaded.append(item.load())
-        except SkeletonError as error:
-            loaded.append(str(error))
+    with Bag(write(tmp_path / "bag", store, messages)) as bag:
+        for item in read_bag(bag, "", "")[0]:
+            try:
+                loaded.append(item.load())
+            except SkeletonError as error:
+                loaded.append(str(error))
     assert [isinstance(item, SkeletonFrame) for item in loaded] == [True, False, True]
     assert "20 joints at 0 places" in loaded[1]
 

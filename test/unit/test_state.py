@@ -194,3 +194,17 @@ def test_whatever_is_said_states_are_states_and_events_come_in_pairs(
             key = event.person_id, event.condition
             assert (key not in open_events) == event.begins
             (open_events.add if event.begins else open_events.discard)(key)
+
+
+def test_who_turns_out_to_be_somebody_goes_on_under_that_name() -> None:
+    """Somebody of whom something is known already keeps that."""
+    states = EmotionStates(StateSettings(events="sad 0.5 0"))
+    states.push(said("sad", 0, person_id="voice 1"))
+    assert [(event.person_id, event.begins) for event in states.at(T0)[1]] == [("voice 1", True)]
+    states.rename(lambda name: "ann" if name == "voice 1" else name)
+    told, events = states.at(T0 + to_ns(1))
+    assert [(state.person_id, state.label, state.last_utterance_id) for state in told] == [("ann", "sad", "u0")]
+    assert [(event.person_id, event.begins) for event in events] == [("voice 1", False), ("ann", True)]
+    states.push(said("happy", 2, person_id="bob"))
+    states.rename(lambda name: "ann")
+    assert [(state.person_id, state.label) for state in states.at(T0 + to_ns(2))[0]] == [("ann", "sad")]

@@ -1,0 +1,262 @@
+"""ROS4HRI (REP-155) for the nodes: ids that come and go below /humans, and the topics of each of them.
+
+Needs `hri_msgs`; where that is not installed, `messages` says so, and nothing else here may be used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from importlib import import_module
+from typing import Any
+
+from mser_msgs.msg import AudioFrame
+from std_msgs.msg import Bool, String
+
+from ..messages.audio_topics import AUDIO_TYPES
+from ..messages.conversions import fill
+from ..messages.hri import expression_to_fields, id_from_msg, ids_from_msg, match_from_msg, speech_to_fields
+from ..stages.identities import Identities, Kind, Match, Someone
+from ..types import EmotionEstimate, UtteranceEvent, UtteranceState
+from .base import PerceptionNode
+from .diagnostics import UNTIL_CLEARED
+from .subscriptions import Flow, InputTopic, type_name
+
+_HUMANS = "/humans"
+_SOURCE = "the ROS4HRI nodes"
+#: How a list of ids, and what is kept of a person, is asked for.
+_KEPT: Any = {"depth": 16, "flow": Flow.OPTIONAL, "source": _SOURCE, "kept": True}
+#: How often publishers of ids that are gone are put away [s].
+_TIDY_S = 1.0
+#: What a person's topics tell of which kind of id.
+_LINKS = {"face_id": Kind.FACE, "body_id": Kind.BODY, "voice_id": Kind.VOICE}
+
+
+def messages(node: PerceptionNode) -> Any | None:
+    """The messages of hri_msgs; None, with a sentence in log and diagnostics, where they are not installed."""
+    try:
+        return import_module("hri_msgs.msg")
+    except ImportError:
+        node.health.warn(
+            "hri_msgs is not installed, so ros4hri.enabled has no effect: sudo apt install ros-$ROS_DISTRO-hri-msgs, "
+            "or build it and source its workspace",
+            lasts_s=UNTIL_CLEARED,
+        )
+        return None
+
+
+class Tracked:
+    """Follows /humans/`kind`/tracked from the node's activation on: `came` and `left` are called in the executor for
+    each id that is new in the list, or not in it any more."""
+
+    def __init__(
+        self, node: PerceptionNode, hri: Any, kind: str, *, came: Callable[[str], None], left: Callable[[str], None]
+    ) -> None:
+        self.ids: frozenset[str] = frozenset()
+        self._came, self._left = came, left
+        node.adapt(node.subscribe(hri.IdsList, f"{_HUMANS}/{kind}/tracked", self._on_ids, **_KEPT))
+
+    def _on_ids(self, message: Any) -> None:
+        before, self.ids = self.ids, frozenset(ids_from_msg(message))
+        for its_id in sorted(before - self.ids):
+            self._left(its_id)
+        for its_id in sorted(self.ids - before):
+            self._came(its_id)
+
+
+class Publishers:
+    """A publisher for each id: the executor opens and closes them, the worker publishes."""
+
+    def __init__(self, node: PerceptionNode, message_class: type, topic: str, *, kept: bool = False) -> None:
+        """`topic`: with {} for the id."""
+        self._node = node
+        self._class = message_class
+        self._topic = topic
+        self._kept = kept
+        self._open: dict[str, tuple[Any, object]] = {}  # with a mark of its own for each time that it was opened
+        self._past: list[str] = []
+
+    def open(self, its_id: str) -> None:
+        topic, depth = self._topic.format(its_id), 1 if self._kept else 16
+        self._open[its_id] = self._node.advertise(self._class, topic, depth=depth, kept=self._kept), object()
+
+    def close(self, its_id: str) -> None:
+        """As soon as the worker has done what came before; unless it was opened again until then."""
+        opened = self._open.get(its_id)
+
+        def leave() -> None:
+            if opened is not None and self._open.get(its_id) is opened:
+                del self._open[its_id]
+                self._past.append(its_id)
+
+        self._node.submit(leave)
+
+    def tidy(self) -> None:
+        """Put away what the worker has done with. To be called in the executor."""
+        while self._past:
+            if (its_id := self._past.pop()) not in self._open:
+                self._node.withdraw(self._topic.format(its_id))
+
+    def publish(self, its_id: str, fields: Callable[[Any], dict[str, Any]]) -> None:
+        """Publish on an id's topic, if there is one, what `fields` makes of an empty message."""
+        if (opened := self._open.get(its_id)) is not None:
+            message = self._class()
+            opened[0].publish(fill(message, fields(message)))
+
+
+class Voices:
+    """Hears the audio of each voice of /humans/voices, and tells there what it says and whether it speaks.
+
+    `came`, `left`, `heard` (message, id) and `read` (message, id) are called in the executor. With `read` it is another
+    node that tells what is said, else this one.
+    """
+
+    def __init__(
+        self,
+        node: PerceptionNode,
+        hri: Any,
+        *,
+        came: Callable[[str], None],
+        left: Callable[[str], None],
+        heard: Callable[[Any, str], None],
+        read: Callable[[Any, str], None] | None,
+    ) -> None:
+        self._node, self._hri = node, hri
+        self._has_come, self._has_left, self._heard, self._read = came, left, heard, read
+        self._inputs: dict[str, list[InputTopic]] = {}
+        self._speech = Publishers(node, hri.LiveSpeech, f"{_HUMANS}/voices/{{}}/speech")
+        self._is_speaking = Publishers(node, Bool, f"{_HUMANS}/voices/{{}}/is_speaking", kept=True)
+        self._speaking: set[str] = set()
+        self._audio = _audio_class()
+        self._clockwork = node.create_timer(_TIDY_S, self._tidy)
+        self._tracked = Tracked(node, hri, "voices", came=self._came, left=self._left)
+
+    def publish(self, event: UtteranceEvent) -> None:
+        """Tell the voice's listeners. To be called by the worker."""
+        voice_id, lasts = event.voice_id, event.state not in (UtteranceState.ENDED, UtteranceState.CANCELLED)
+        if lasts != (voice_id in self._speaking):
+            (self._speaking.add if lasts else self._speaking.discard)(voice_id)
+            self._is_speaking.publish(voice_id, lambda message: {"data": lasts})
+        if event.transcript.text and event.state in (UtteranceState.PARTIAL, UtteranceState.ENDED):
+            self._speech.publish(voice_id, lambda message: speech_to_fields(event, message))
+
+    def close(self) -> None:
+        self._node.destroy_timer(self._clockwork)
+
+    def _came(self, voice_id: str) -> None:
+        self._has_come(voice_id)
+        self._is_speaking.open(voice_id)
+        expected: Any = {"flow": Flow.OPTIONAL, "source": _SOURCE}
+        first = type_name(self._audio)
+        others = tuple(name for name in AUDIO_TYPES if name != first)
+        heard = partial(self._with_id, self._heard, voice_id)
+        place = f"{_HUMANS}/voices/{voice_id}"
+        inputs = [self._node.subscribe(self._audio, f"{place}/audio", heard, depth=256, others=others, **expected)]
+        if self._read is None:
+            self._speech.open(voice_id)
+        else:
+            read = partial(self._with_id, self._read, voice_id)
+            inputs.append(self._node.subscribe(self._hri.LiveSpeech, f"{place}/speech", read, depth=64, **expected))
+        for item in inputs:
+            self._node.adapt(item)
+        self._inputs[voice_id] = inputs
+
+    def _left(self, voice_id: str) -> None:
+        for item in self._inputs.pop(voice_id, []):
+            self._node.unsubscribe(item)
+        self._has_left(voice_id)
+        self._speech.close(voice_id)
+        self._is_speaking.close(voice_id)
+
+    def _tidy(self) -> None:
+        self._speech.tidy()
+        self._is_speaking.tidy()
+
+    @staticmethod
+    def _with_id(callback: Callable[[Any, str], None], voice_id: str, message: Any) -> None:
+        callback(message, voice_id)
+
+
+class Persons:
+    """Follows /humans/persons and /humans/candidate_matches, and publishes the expression of voices and faces.
+
+    `tell` has the worker do something with the `Identities`. `faces`: also for the face of who speaks.
+    """
+
+    def __init__(
+        self, node: PerceptionNode, hri: Any, *, tell: Callable[[Callable[[Identities], None]], None], faces: bool
+    ) -> None:
+        self._node, self._tell = node, tell
+        self._inputs: dict[str, list[InputTopic]] = {}
+        self._faces: dict[str, str] = {}  # of a person, where its expression is published
+        self._of_voice = Publishers(node, hri.Expression, f"{_HUMANS}/voices/{{}}/expression")
+        self._of_face = Publishers(node, hri.Expression, f"{_HUMANS}/faces/{{}}/expression")
+        self._has_faces = faces
+        self._clockwork = node.create_timer(_TIDY_S, self._tidy)
+        Tracked(node, hri, "voices", came=self._of_voice.open, left=self._of_voice.close)
+        Tracked(node, hri, "persons", came=self._came, left=self._left)
+        matches: Any = {"depth": 64, "flow": Flow.OPTIONAL, "source": _SOURCE}
+        node.adapt(node.subscribe(hri.IdsMatch, f"{_HUMANS}/candidate_matches", self._on_match, **matches))
+
+    def publish(self, estimate: EmotionEstimate, someone: Someone) -> None:
+        """Publish the estimate for who speaks. To be called by the worker."""
+        fields = expression_to_fields(estimate)
+        self._of_voice.publish(estimate.voice_id, lambda message: fields)
+        self._of_face.publish(someone.face_id, lambda message: fields)
+
+    def close(self) -> None:
+        self._node.destroy_timer(self._clockwork)
+
+    def _came(self, person_id: str) -> None:
+        place = f"{_HUMANS}/persons/{person_id}"
+        topics = {
+            "alias": partial(self._on_alias, person_id),
+            **{name: partial(self._on_link, person_id, kind) for name, kind in _LINKS.items()},
+        }
+        self._inputs[person_id] = [
+            self._node.subscribe(String, f"{place}/{name}", callback, **_KEPT) for name, callback in topics.items()
+        ]
+        for item in self._inputs[person_id]:
+            self._node.adapt(item)
+
+    def _left(self, person_id: str) -> None:
+        for item in self._inputs.pop(person_id, []):
+            self._node.unsubscribe(item)
+        self._show_face(person_id, "")
+        self._tell(lambda identities: identities.vanish(person_id))
+
+    def _on_alias(self, person_id: str, message: String) -> None:
+        other_id = id_from_msg(message)
+        self._tell(lambda identities: identities.alias(person_id, other_id))
+
+    def _on_link(self, person_id: str, kind: Kind, message: String) -> None:
+        its_id = id_from_msg(message)
+        self._tell(lambda identities: identities.link(person_id, kind, its_id))
+        if kind is Kind.FACE:
+            self._show_face(person_id, its_id)
+
+    def _on_match(self, message: Any) -> None:
+        (kind, its_id), (other_kind, other_id), confidence = match_from_msg(message)
+        match = Match((Kind(kind), its_id), (Kind(other_kind), other_id), confidence)
+        self._tell(lambda identities: identities.match(match))
+
+    def _show_face(self, person_id: str, face_id: str) -> None:
+        before = self._faces.pop(person_id, "")
+        if before and before != face_id:
+            self._of_face.close(before)
+        if face_id and self._has_faces:
+            self._faces[person_id] = face_id
+            self._of_face.open(face_id)
+
+    def _tidy(self) -> None:
+        self._of_voice.tidy()
+        self._of_face.tidy()
+
+
+def _audio_class() -> type:
+    """What REP-155 sends as audio, where that package is installed, so that it is heard from its first message on."""
+    try:
+        found: type = import_module("audio_common_msgs.msg").AudioData
+    except (ImportError, AttributeError):
+        return AudioFrame
+    return found

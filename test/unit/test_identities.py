@@ -1,0 +1,152 @@
+"""Whose a voice or a body is, by links, aliases and matches."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mser_ros.stages.identities import Identities, Kind, Match, Someone
+
+PERSON, FACE, BODY, VOICE = Kind
+
+
+def match(one: str, other: str, confidence: float) -> Match:
+    """Ids begin with the letter of their kind."""
+    kinds = {"p": PERSON, "f": FACE, "b": BODY, "v": VOICE}
+    return Match((kinds[one[0]], one), (kinds[other[0]], other), confidence)
+
+
+@pytest.fixture
+def identities() -> Identities:
+    return Identities()
+
+
+def test_of_nobody_nothing_is_known(identities: Identities) -> None:
+    assert identities.of_voice("v1") == Someone(voice_id="v1")
+    assert identities.of_voice("") == identities.of_body("") == Someone()
+    assert identities.settled("v1") == "v1"
+
+
+def test_a_person_has_what_its_manager_says_until_that_says_otherwise(identities: Identities) -> None:
+    identities.link("p1", VOICE, "v1")
+    identities.link("p1", BODY, "b1")
+    identities.link("p1", FACE, "f1")
+    assert identities.of_voice("v1") == identities.of_body("b1") == Someone("p1", "f1", "b1", "v1")
+    identities.link("p1", BODY, "b2")
+    assert identities.of_voice("v1").body_id == "b2"
+    assert identities.of_body("b1") == Someone(body_id="b1")
+    identities.link("p2", VOICE, "v1")
+    assert identities.of_voice("v1") == Someone("p2", voice_id="v1")
+    identities.link("p2", VOICE, "")
+    assert identities.of_voice("v1") == Someone(voice_id="v1")
+
+
+def test_ids_of_two_kinds_may_be_equal(identities: Identities) -> None:
+    identities.link("same", VOICE, "same")
+    identities.link("other", BODY, "same")
+    assert identities.of_voice("same") == Someone("same", voice_id="same")
+    assert identities.of_body("same") == Someone("other", body_id="same")
+
+
+def test_matches_count_where_they_are_sure_enough_together(identities: Identities) -> None:
+    identities.match(match("v1", "f1", 0.8))
+    identities.match(match("f1", "b1", 0.8))
+    identities.match(match("b1", "p1", 0.7))  # 0.448 by the face
+    assert identities.of_voice("v1") == Someone("", "f1", "b1", "v1")
+    identities.match(match("p1", "b1", 0.9))
+    assert identities.of_voice("v1") == Someone("p1", "f1", "b1", "v1")
+    identities.match(match("f1", "v1", 0.0))
+    assert identities.of_voice("v1") == Someone(voice_id="v1")
+
+
+def test_of_two_matches_the_surer_one_counts_and_the_manager_more_than_any(identities: Identities) -> None:
+    identities.match(match("v1", "p1", 0.6))
+    identities.match(match("p2", "v1", 0.9))
+    assert identities.of_voice("v1").person_id == "p2"
+    identities.match(match("v1", "p2", 1.0))
+    identities.link("p1", VOICE, "v1")
+    assert identities.of_voice("v1").person_id == "p1"
+
+
+def test_a_voice_does_not_lead_to_another_person_by_a_shared_match(identities: Identities) -> None:
+    identities.link("p1", VOICE, "v1")
+    identities.link("p2", VOICE, "v2")
+    identities.match(match("v1", "b1", 0.6))
+    identities.match(match("v2", "b1", 0.9))
+    assert identities.of_body("b1").person_id == "p2"
+    assert identities.of_voice("v1").person_id == "p1"
+    assert identities.strangers_to(identities.of_voice("v1")) == {"b1"}
+
+
+def test_persons_who_are_one_have_everything_together(identities: Identities) -> None:
+    identities.link("p1", VOICE, "v1")
+    identities.link("p2", BODY, "b1")
+    identities.match(match("p1", "f1", 0.9))
+    identities.alias("p1", "p2")
+    assert identities.of_voice("v1") == identities.of_body("b1") == Someone("p2", "f1", "b1", "v1")
+    assert identities.settled("p1") == identities.settled("v1") == identities.settled("b1") == "p2"
+    identities.alias("p2", "p3")
+    assert identities.of_voice("v1").person_id == "p3"
+    identities.alias("p1", "")
+    assert identities.of_voice("v1").person_id == "p1"
+
+
+def test_aliases_in_a_circle_end(identities: Identities) -> None:
+    for one, other in (("p1", "p2"), ("p2", "p3"), ("p3", "p1"), ("p4", "p4")):
+        identities.alias(one, other)
+    assert {identities.present(person_id) for person_id in ("p1", "p2", "p3")} == {"p1"}
+    assert identities.present("p4") == "p4"
+
+
+def test_who_vanishes_leaves_voice_and_body_to_others(identities: Identities) -> None:
+    identities.link("p1", VOICE, "v1")
+    identities.match(match("p1", "b1", 0.9))
+    identities.vanish("p1")
+    assert identities.of_voice("v1") == Someone(voice_id="v1")
+    assert identities.of_body("b1") == Someone(body_id="b1")
+
+
+def test_bodies_of_others_are_told_from_those_of_whom_nothing_is_known(identities: Identities) -> None:
+    identities.link("p1", BODY, "b1")
+    identities.link("p2", BODY, "b2")
+    identities.link("p2", VOICE, "v2")
+    identities.match(match("v3", "b3", 0.9))
+    assert identities.strangers_to(identities.of_voice("v1")) == {"b2", "b3"}
+    identities.link("p1", VOICE, "v1")
+    assert identities.strangers_to(identities.of_voice("v1")) == {"b2", "b3"}
+    identities.link("p4", VOICE, "v4")
+    assert identities.strangers_to(identities.of_voice("v4")) == {"b1", "b2", "b3"}
+
+
+def test_memory_is_bounded(identities: Identities) -> None:
+    for number in range(2000):
+        identities.link(f"p{number}", VOICE, f"v{number}")
+        identities.alias(f"p{number}", f"q{number}")
+        identities.match(match(f"v{number}", f"b{number}", 0.9))
+    assert identities.of_voice("v1999").person_id == "q1999"
+    assert identities.of_voice("v0") == Someone(voice_id="v0")
+    assert len(identities._links) == len(identities._alias) == len(identities._matches) == 512
+
+
+IDS = st.sampled_from(["p1", "p2", "p3", "f1", "f2", "b1", "b2", "v1", "v2"])
+
+
+@given(st.lists(st.tuples(st.sampled_from("lamv"), IDS, IDS, st.floats(0, 1)), max_size=30))
+def test_whatever_is_said_everybody_is_somebody_and_each_body_has_one_owner(orders: list) -> None:
+    identities = Identities()
+    kinds = {"p": PERSON, "f": FACE, "b": BODY, "v": VOICE}
+    for what, one, other, confidence in orders:
+        if what == "l" and other[0] != "p":
+            identities.link("p" + one[1], kinds[other[0]], other)
+        elif what == "a":
+            identities.alias("p" + one[1], "p" + other[1])
+        elif what == "m" and one != other:
+            identities.match(match(one, other, confidence))
+        elif what == "v":
+            identities.vanish("p" + one[1])
+    for voice_id in ("v1", "v2"):
+        someone = identities.of_voice(voice_id)
+        assert someone.voice_id == voice_id
+        assert someone.body_id not in identities.strangers_to(someone)
+        assert identities.present(someone.person_id) == someone.person_id
