@@ -19,6 +19,9 @@ ROWS = {
     "right_hip right_knee right_ankle left_hip left_knee left_ankle right_eye left_eye right_ear left_ear",
     "coco17": "- left_eye right_eye left_ear right_ear left_shoulder right_shoulder left_elbow right_elbow "
     "left_wrist right_wrist left_hip right_hip left_knee right_knee left_ankle right_ankle",
+    "mediapipe33": "- - left_eye - - right_eye - left_ear right_ear - - left_shoulder right_shoulder left_elbow "
+    "right_elbow left_wrist right_wrist - - - - - - left_hip right_hip left_knee right_knee left_ankle right_ankle "
+    "- - - -",
 }
 # A person in metres who faces +x with z up and is different everywhere: (ahead, left, up).
 POSE = {
@@ -51,6 +54,7 @@ def to_source(layout: str, point: tuple[float, float, float]) -> tuple[float, ..
         "canonical15": (ahead, left, up),
         "egait16": (-left, up, -ahead),  # faces -z, y up
         "bandai21": (100 * left, 100 * up, 100 * ahead),  # faces +z, y up, centimetres
+        "mediapipe33": (left, -up, -ahead),  # faces the camera, z away from it
     }.get(layout, (0.5 + 0.2 * left / 1.3333, 0.9 - 0.2 * up))  # seen by a camera in front: left is on its right
 
 
