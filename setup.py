@@ -68,8 +68,8 @@ setup(
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
-    # media: sound tracks of films, and audio topics in mp3
-    extras_require={"train": TRAIN, "media": ["av>=14"]},
+    # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera
+    extras_require={"train": TRAIN, "media": ["av>=14"], "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=9.1"]},
     zip_safe=False,
     maintainer="mser_ros maintainers",
     maintainer_email="maintainers@mser-ros.example",

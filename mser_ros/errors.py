@@ -6,6 +6,7 @@
     ├── SettingsError         a parameter or configuration value is unknown, of the wrong type or out of range
     ├── AudioError            audio that cannot be used: format, rate, channels, an unreadable sound file, no microphone
     ├── SkeletonError         a skeleton that cannot be used: joint count, layout, an unreadable motion file
+    ├── ImageError            a picture, film or camera that cannot be used
     ├── TranscriberError      the speech recogniser or its model cannot be used
     ├── ModelError            a model of the store is missing or damaged, or cannot be had
     ├── BundleError           a model bundle is missing, damaged, tampered with or of another format
@@ -36,6 +37,10 @@ class AudioError(MserError):
 
 class SkeletonError(MserError):
     """A skeleton that cannot be used."""
+
+
+class ImageError(MserError):
+    """A picture, film or camera that cannot be used."""
 
 
 class TranscriberError(MserError):
@@ -79,6 +84,8 @@ def not_installed(module: str) -> DependencyError:
         )
     elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "scipy", "onnx", "safetensors"):
         cure = "install the training packages: pip install 'mser_ros[train]'"
+    elif top == "ai_edge_litert":
+        cure = "pip install 'mser_ros[camera]' (or ai-edge-litert)"
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
     return DependencyError(f"{module} is not installed: {cure}")

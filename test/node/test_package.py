@@ -114,7 +114,7 @@ def test_package_xml_lists_the_packages_of_ros_that_are_used_and_no_others():
 def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named_in_package_xml(setup):
     def modules_of(requirements: list[str]) -> set[str]:
         names = {re.split(r"[\W]*[><=;]", line)[0].lower().replace("-", "_") for line in requirements}
-        return {{"pyyaml": "yaml", "backports.zstd": "backports"}.get(name, name) for name in names}
+        return {{"pyyaml": "yaml", "backports.zstd": "backports", "pillow": "PIL"}.get(name, name) for name in names}
 
     robot = imported("mser_ros", without=("training", "corpora"))
     modules = (
@@ -123,6 +123,7 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
         - COMPARED
         - modules_of(setup["extras_require"]["train"])
         - modules_of(setup["extras_require"]["media"])
+        - modules_of(setup["extras_require"]["camera"])
     )
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
