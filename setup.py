@@ -80,6 +80,7 @@ setup(
             "mser = mser_ros.cli.main:main",
             "microphone_node = mser_ros.nodes.executables:microphone",
             "speech_node = mser_ros.nodes.executables:speech",
+            "pose_node = mser_ros.nodes.executables:pose",
             "mocap_node = mser_ros.nodes.executables:mocap",
             "emotion_node = mser_ros.nodes.executables:emotion",
         ]

@@ -74,7 +74,7 @@ class DependencyError(MserError):
 def not_installed(module: str) -> DependencyError:
     """What to say where importing `module`, a dotted name, has failed."""
     top = module.split(".")[0]
-    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs"):
+    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs", "sensor_msgs"):
         cure = "source ROS 2 (or call 'make setup' in the source folder, which installs it from PyPI)"
     elif top == "mser_msgs":
         cure = (

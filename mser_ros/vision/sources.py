@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DependencyError, ImageError
-from ..types import to_ns
+from ..types import NS_PER_S, to_ns
 
 #: Endings of files that hold one picture.
 PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
@@ -165,6 +166,36 @@ class Camera:
     def close(self) -> None:
         """Have the iteration end; from any thread."""
         self._is_closed = True
+
+
+class FilmPlayer:
+    """Plays a film or shows a picture as a camera would give it, in its own time. Iterate over it until `close`."""
+
+    def __init__(self, path: Path | str, now_ns: Callable[[], int], *, rate_hz: float, loop: bool) -> None:
+        """`now_ns`: the clock of the stamps. Raises as `open_pictures`."""
+        self._path = Path(path).expanduser()
+        self.device = f"file '{self._path.name}'"
+        self._first = open_pictures([self._path], rate_hz=rate_hz)
+        self._now_ns = now_ns
+        self._rate_hz = rate_hz
+        self._loop = loop
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Picture]:
+        stream = self._first
+        while True:
+            begun_s = time.monotonic()
+            for picture in stream.pictures:
+                if self._closed.wait(max(0.0, begun_s + picture.stamp_ns / NS_PER_S - time.monotonic())):
+                    return
+                yield replace(picture, stamp_ns=self._now_ns())
+            if not self._loop or self._closed.wait(1 / self._rate_hz):
+                return
+            stream = open_pictures([self._path], rate_hz=self._rate_hz)
+
+    def close(self) -> None:
+        """Have the iteration end; from any thread."""
+        self._closed.set()
 
 
 def _pyav() -> Any:

@@ -169,5 +169,5 @@ def test_the_ament_index_and_every_data_file_are_installed(setup):
 
 def test_the_entry_points_can_be_called():
     pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
-    for name in ("microphone", "speech", "mocap", "emotion"):
+    for name in ("microphone", "speech", "pose", "mocap", "emotion"):
         assert callable(import_module(f"mser_ros.nodes.{name}_node").main)

@@ -1,4 +1,4 @@
-"""What is cut out of an image, where a body is before the camera, what films and pictures give: all without networks."""
+"""What is cut out of an image, where a body is before the camera, and what films and pictures give."""
 
 from __future__ import annotations
 
