@@ -30,6 +30,7 @@ from .lines import emotion_line
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
 )
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one of type Skeleton]")
+@click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Recordings at a time.")
 @click.option("--quiet", is_flag=True, help="Do not print the final emotions.")
@@ -43,6 +44,7 @@ def annotate(
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
+    bodies: bool,
     resume: bool,
     workers: int,
     quiet: bool,
@@ -56,7 +58,9 @@ def annotate(
     """
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
-    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, _audio_format(audio_format))
+    choices = Choices(
+        bundle, backend or "", asr_model, audio_topic, skeleton_topic, bodies, _audio_format(audio_format)
+    )
     if len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..asr.registry import choose, create_transcriber
-from ..errors import BagError, DamagedBagError, MserError
+from ..audio.sound_files import FILMS
+from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_files import is_bag
@@ -27,6 +28,8 @@ from ..stages.emotion import EmotionStage
 from ..stages.pipeline import EmotionPipeline
 from ..stages.speech import SpeechStage
 from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
+from ..vision.networks import PoseNetworks
+from ..vision.sources import has_picture
 from .inputs import Item, open_bag, open_files
 
 EMOTION = "mser_msgs/msg/Emotion"
@@ -57,6 +60,7 @@ class Choices:
     asr_model: str = ""
     audio_topic: str = ""
     skeleton_topic: str = ""
+    bodies: bool = True  # of films
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
 
     @property
@@ -93,6 +97,7 @@ class Annotator:
         self.choices = choices
         self.bundle = load_bundle(choices.bundle)
         self._recognizer = EmotionRecognizer(self.bundle)
+        self._networks: PoseNetworks | None = None
         self._speech = choices.speech
         self._transcriber = create_transcriber(self._speech.asr, choose(self._speech.asr))
 
@@ -114,7 +119,8 @@ class Annotator:
         if from_bag:
             items, count, notes = open_bag(source, chosen.audio_topic, chosen.skeleton_topic, chosen.audio)
         else:
-            items, count, notes = open_files(source, skeleton)
+            eyes, notes = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
+            items, count, _ = open_files(source, skeleton, eyes)
         work = _Work(self, source, out, resume=resume)
         try:
             work.run(track(items, count, source.name) if track else items)
@@ -129,6 +135,17 @@ class Annotator:
             self._copy(source, copy, work)
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if from_bag else 0.0
         return Annotated(work.finals, notes, work.dropped, work.seconds, begin_s)
+
+    def _eyes(self, source: Path) -> tuple[PoseNetworks | None, tuple[str, ...]]:
+        """What finds the people of a film, loaded once; a note where that is missing. Nothing for sound alone."""
+        if source.suffix.lower() not in FILMS or not has_picture(source):
+            return None, ()
+        if self._networks is None:
+            try:
+                self._networks = PoseNetworks()
+            except (ModelError, DependencyError) as error:
+                return None, (f"bodies are not looked for: {error}",)
+        return self._networks, ()
 
     def pipeline(self) -> EmotionPipeline:
         """A new one, of the models that are loaded, to which every voice is new."""

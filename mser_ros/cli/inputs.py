@@ -1,4 +1,4 @@
-"""What `mser annotate` reads: bags, and sound files with an optional motion file."""
+"""What `mser annotate` reads: bags, sound files with an optional motion file, and films with the bodies in them."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ from functools import partial
 from pathlib import Path
 
 from ..audio.sound_files import open_sound_file
-from ..errors import AudioError, BagError, MserError
+from ..errors import AudioError, BagError, ImageError, MserError
 from ..messages import conversions
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
 from ..mocap.readers import read_motion
-from ..settings import AudioFormatSettings
+from ..settings import AudioFormatSettings, PoseSettings
 from ..types import AudioChunk, SkeletonFrame, to_ns
+from ..vision.networks import PoseNetworks
+from ..vision.people import PeopleTracker, skeleton_of
+from ..vision.sources import PictureStream, open_pictures
 
 SKELETON = "mser_msgs/msg/Skeleton"
 #: Length of the chunks that a sound file is cut into [s].
@@ -101,12 +104,15 @@ def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
     return inputs[0] if inputs else ""
 
 
-def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, tuple[str, ...]]:
-    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it: as
-    `open_bag`."""
+def open_files(
+    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None
+) -> tuple[Iterator[Item], int, tuple[str, ...]]:
+    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it,
+    or of people that `eyes` find in it if it is a film: as `open_bag`."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
     sequence = read_motion(skeleton) if skeleton else None
+    film = open_pictures([sound], rate_hz=PoseSettings.rate_hz) if eyes and not skeleton else None
 
     def heard() -> Iterator[Item]:
         first, end_ns = 0, 0
@@ -127,8 +133,24 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
             frame = SkeletonFrame(int(stamp_ns), sequence.body_id, sequence.layout, positions, confidence)
             yield Item(partial(_same, frame), frame.stamp_ns)
 
-    count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0)
-    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, ()
+    count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0) + ((film and film.count) or 0)
+    bodies = _look(film, eyes) if film and eyes else seen()
+    return heapq.merge(heard(), bodies, key=lambda item: item.log_ns), count, ()
+
+
+def _look(film: PictureStream, eyes: PoseNetworks) -> Iterator[Item]:
+    """The people in a film."""
+    settings = PoseSettings()
+    tracker = PeopleTracker(eyes, max_people=settings.max_people)
+    stamp_ns = 0
+    try:
+        for picture in film.pictures:
+            stamp_ns = picture.stamp_ns
+            for person in tracker.update(picture.pixels, stamp_ns):
+                frame = skeleton_of(person, stamp_ns, picture.pixels, field_of_view=settings.field_of_view)
+                yield Item(partial(_same, frame), stamp_ns)
+    except ImageError as error:  # what was seen before it counts
+        yield Item(partial(_fail, error), stamp_ns)
 
 
 def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:

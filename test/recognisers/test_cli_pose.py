@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from clips import silence, spoken
 from pictures import ASTRONAUT, EYES, HIPS, astronaut, hopper, nobody, scene, write_film
 from PIL import Image
 
@@ -129,3 +131,47 @@ def test_ctrl_c_leaves_what_is_done(film: Path, pose_model: Path, tmp_path: Path
     assert "interrupted after 0.7 s" in said.err
     assert "body_1 in 8 of 8 images" in said.out
     assert len(read_motion(out).stamps_ns) == 8
+
+
+@pytest.fixture(scope="module")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Five seconds in which the astronaut moves and a sentence is spoken."""
+    heard = np.concatenate([silence(1.0), spoken(), silence(5.0)])[: 5 * 16_000]
+    frames = [scene([(astronaut(), 0.6, (100 + 5 * (step % 20), 172))]) for step in range(50)]
+    return write_film(tmp_path_factory.mktemp("talks") / "talk.mp4", frames, rate_hz=10, sound=heard)
+
+
+def mocap_of(out: Path) -> dict:
+    """What the body says in the only final estimate."""
+    (final,) = (
+        record
+        for record in map(json.loads, (out / "emotions.jsonl").read_text().splitlines())
+        if record["state"] == "FINAL"
+    )
+    return next(item for item in final["evidence"] if item["modality"] == "mocap") | {"body_id": final["body_id"]}
+
+
+def test_annotate_uses_sound_and_body_of_one_film(
+    talk: Path, pose_model: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch, capsys
+) -> None:
+    monkeypatch.setenv("MSER_MODELS", str(pose_model.parent))
+    call = ["annotate", str(talk), "--bundle", str(tiny_bundle), "--asr", "none"]
+    assert main([*call, "-o", str(tmp_path / "with")]) == 0
+    assert mocap_of(tmp_path / "with")["available"]
+    assert mocap_of(tmp_path / "with")["body_id"] == "body_1"
+    assert "note: " not in capsys.readouterr().out
+    assert main([*call, "-o", str(tmp_path / "without"), "--no-bodies"]) == 0
+    assert not mocap_of(tmp_path / "without")["available"]
+    # The same body, by way of a skeleton file.
+    assert main(["pose", str(talk), "-o", str(tmp_path / "body.npz")]) == 0
+    assert main([*call, "-o", str(tmp_path / "file"), "--skeleton", str(tmp_path / "body.npz")]) == 0
+    direct, by_file = (mocap_of(tmp_path / name)["probabilities"] for name in ("with", "file"))
+    np.testing.assert_allclose(list(direct.values()), list(by_file.values()), atol=1e-3)
+
+
+def test_annotate_does_without_the_body_where_the_model_is_missing_and_says_so(
+    talk: Path, tiny_bundle: Path, tmp_path: Path, capsys
+) -> None:
+    assert main(["annotate", str(talk), "--bundle", str(tiny_bundle), "--asr", "none", "-o", str(tmp_path / "a")]) == 0
+    assert not mocap_of(tmp_path / "a")["available"]
+    assert "note: bodies are not looked for: the model pose is not in" in capsys.readouterr().out
