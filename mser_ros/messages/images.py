@@ -119,7 +119,7 @@ def _decompress(message: Any) -> np.ndarray:
             if picture.mode.startswith("I;16"):  # which convert would clip
                 return np.dstack([(np.asarray(picture) >> 8).astype(np.uint8)] * 3)
             return np.asarray(picture.convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, MemoryError, Image.DecompressionBombError) as error:
         raise ImageError(
             f"a compressed image ('{said}') cannot be read ({error}): publish JPEG or PNG, or remap 'image' to the "
             "topic of raw images"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 from ..errors import DependencyError, ImageError
 from ..types import NS_PER_S, to_ns
@@ -62,7 +62,7 @@ def read_picture(path: Path) -> np.ndarray:
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, ValueError, SyntaxError) as error:
+    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError, MemoryError) as error:
         raise ImageError(f"the picture '{path}' cannot be read ({error}): convert it to JPEG or PNG") from None
     upright.thumbnail((_LONGEST, _LONGEST))
     return np.asarray(upright)
@@ -71,7 +71,7 @@ def read_picture(path: Path) -> np.ndarray:
 def _open_film(path: Path, rate_hz: float) -> PictureStream:
     av = _pyav()
     try:
-        with av.open(str(path)) as film:
+        with av.open(str(path), metadata_errors="replace") as film:
             if not film.streams.video:
                 raise ImageError(f"'{path}' has no picture: name a film, or pictures")
             video = film.streams.video[0]
@@ -83,12 +83,15 @@ def _open_film(path: Path, rate_hz: float) -> PictureStream:
 
 
 def has_picture(path: Path) -> bool:
-    """Whether a file is a film with more than sound; False without PyAV."""
+    """Whether a file is a film with more than sound; False for what cannot be read, and without PyAV."""
     try:
         av = _pyav()
-        with av.open(str(path)) as film:
+    except DependencyError:
+        return False
+    try:
+        with av.open(str(path), metadata_errors="replace") as film:
             return any(not _is_cover(stream, av) for stream in film.streams.video)
-    except (DependencyError, OSError, ValueError):  # FFmpegError is an OSError or a ValueError
+    except av.FFmpegError:
         return False
 
 
@@ -98,7 +101,7 @@ def _is_cover(stream: Any, av: Any) -> bool:
 
 def _film(path: Path, rate_hz: float, av: Any) -> Iterator[Picture]:
     try:
-        with av.open(str(path)) as film:
+        with av.open(str(path), metadata_errors="replace") as film:
             video = film.streams.video[0]
             video.thread_type = "AUTO"
             sound = film.streams.audio[0] if film.streams.audio else None
