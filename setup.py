@@ -69,7 +69,7 @@ setup(
     python_requires=">=3.10",
     install_requires=ROBOT,
     # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera
-    extras_require={"train": TRAIN, "media": ["av>=14"], "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=9.1"]},
+    extras_require={"train": TRAIN, "media": ["av>=14"], "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=10.1"]},
     zip_safe=False,
     maintainer="mser_ros maintainers",
     maintainer_email="maintainers@mser-ros.example",

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from ..types import NS_PER_S
 
-#: Images in a picture, beside each other, and the width of each [pixels].
-_SHOWN, _COLUMNS, _WIDTH = 12, 4, 320
+#: Images in a picture, and beside each other.
+_SHOWN, _COLUMNS = 12, 4
+#: How wide an image is drawn, and how wide it is where there are many [pixels].
+_WIDTH, _NARROW = 640, 320
 #: A joint that is surer than this is drawn.
 _SURE = 0.5
 _COLOURS = ("#00E5FF", "#FFB300", "#76FF03", "#FF4081", "#B388FF", "#FFFFFF")
@@ -40,10 +42,12 @@ class BodyPicture:
         """Write the picture: images from the first to the last, evenly."""
         chosen = sorted(set(np.linspace(0, len(self._kept) - 1, min(_SHOWN, len(self._kept))).round().astype(int)))
         images = [self._kept[at] for at in chosen]
-        columns, height = min(_COLUMNS, len(images)), max(item.height for item in images)
-        sheet = Image.new("RGB", (columns * _WIDTH, -(-len(images) // columns) * height))
+        if len(images) > 2:
+            images = [item.resize((_NARROW, item.height * _NARROW // _WIDTH)) for item in images]
+        columns, (width, _), height = min(_COLUMNS, len(images)), images[0].size, max(item.height for item in images)
+        sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height))
         for at, item in enumerate(images):
-            sheet.paste(item, (at % columns * _WIDTH, at // columns * height))
+            sheet.paste(item, (at % columns * width, at // columns * height))
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
 
@@ -58,9 +62,10 @@ class BodyPicture:
             places = [(float(x), float(y)) for x, y in joints * scale]
             for start, end in self._bones:
                 if min(visibility[start], visibility[end]) >= _SURE:
-                    draw.line([places[start], places[end]], fill=colour, width=3)
+                    draw.line([places[start], places[end]], fill=colour, width=5)
             for (x, y), sureness in zip(places, visibility, strict=True):
                 if sureness >= _SURE:
-                    draw.ellipse([x - 3, y - 3, x + 3, y + 3], fill=colour, outline="black")
-        draw.text((6, 4), f"{stamp_ns / NS_PER_S:.2f} s", fill="white", stroke_width=2, stroke_fill="black")
+                    draw.ellipse([x - 5, y - 5, x + 5, y + 5], fill=colour, outline="black")
+        font = ImageFont.load_default(22)
+        draw.text((10, 6), f"{stamp_ns / NS_PER_S:.2f} s", fill="white", stroke_width=3, stroke_fill="black", font=font)
         return image

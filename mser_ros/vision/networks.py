@@ -55,8 +55,8 @@ class Landmarks:
 
     `score`: 0.5 to 1, that there is one. `image`: float64, (33, 2), pixels; they may lie outside. `metres`: float64,
     (33, 3), from the middle of the hips, in the camera's axes: x to the right, y down, z away. `visibility`,
-    `presence`: (33,), 0..1: that a joint is in view, and that it is in the image, hidden or not. `next_region`: where
-    the body is to be looked for in the next image.
+    `presence`: (33,), 0..1: that a joint is in view, and that it is in the image, hidden or not. `circle`: (2, 2), its
+    middle and its end, around the body, in pixels.
     """
 
     score: float
@@ -64,7 +64,12 @@ class Landmarks:
     metres: np.ndarray
     visibility: np.ndarray
     presence: np.ndarray
-    next_region: Region
+    circle: np.ndarray
+
+    @property
+    def next_region(self) -> Region:
+        """Where to look for the body in the next image."""
+        return _region(*self.circle)
 
 
 class PoseNetworks:
@@ -109,7 +114,7 @@ class PoseNetworks:
             metres=turn(metres.reshape(_POINTS, 3)[:JOINTS], region.angle),
             visibility=_sigmoid(points[:JOINTS, 3]),
             presence=_sigmoid(points[:JOINTS, 4]),
-            next_region=_region(places[_MIDDLE], places[_END]),
+            circle=places[[_MIDDLE, _END]],
         )
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..types import SkeletonFrame, to_ns
+from ..types import NS_PER_S, SkeletonFrame, to_ns
 from .networks import Landmarks, PoseNetworks
 from .regions import Region
+from .smoothing import BodySmoother
 
 LAYOUT = "mediapipe33"
 #: While fewer people are seen than may be, others are looked for so often [s].
@@ -54,6 +55,7 @@ class PeopleTracker:
         self._networks = networks
         self._max_people = max_people
         self._people: list[Person] = []
+        self._smoothers: dict[str, BodySmoother] = {}
         self._lost: dict[str, tuple[int, Region]] = {}  # when and where
         self._last_ns: int | None = None
         self._searched_ns = 0
@@ -64,15 +66,20 @@ class PeopleTracker:
         or before it, is of another scene, to which everybody is new."""
         self.counters.images += 1
         if self._last_ns is None or not 0 <= stamp_ns - self._last_ns <= to_ns(_REMEMBERED_S):
-            self._people, self._lost = [], {}
+            self._people, self._lost, self._smoothers = [], {}, {}
         self._last_ns = stamp_ns
         people = self._follow(image, stamp_ns)
         is_due = stamp_ns - self._searched_ns >= to_ns(_SEARCH_S) or stamp_ns < self._searched_ns
         if not people or (len(people) < self._max_people and is_due):
             self._searched_ns = stamp_ns
             self._search(image, stamp_ns, people)
-        self._people = people
-        return sorted(people, key=lambda person: (len(person.body_id), person.body_id))
+        self._people = [self._steady(person, stamp_ns) for person in people]
+        self._smoothers = {person.body_id: self._smoothers[person.body_id] for person in people}
+        return sorted(self._people, key=lambda person: (len(person.body_id), person.body_id))
+
+    def _steady(self, person: Person, stamp_ns: int) -> Person:
+        smoother = self._smoothers.setdefault(person.body_id, BodySmoother())
+        return Person(person.body_id, smoother.smooth(person.landmarks, stamp_ns / NS_PER_S))
 
     def _follow(self, image: np.ndarray, stamp_ns: int) -> list[Person]:
         moved: list[tuple[float, Person]] = []

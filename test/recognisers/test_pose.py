@@ -81,6 +81,18 @@ def test_who_moves_and_comes_nearer_is_followed_and_the_detector_rests(networks:
     assert (tracker.counters.images, tracker.counters.searches, tracker.counters.found) == (20, 1, 1)
 
 
+def test_the_joints_of_who_stands_still_are_still_although_the_camera_is_noisy(networks: PoseNetworks) -> None:
+    rng, image = np.random.default_rng(0), scene([(hopper(), 0.6, (150, 120))]).astype(float)
+    tracker, found = PeopleTracker(networks), []
+    for step in range(20):
+        noisy = np.clip(image + rng.normal(0, 4, image.shape), 0, 255).astype(np.uint8)
+        (person,) = tracker.update(noisy, step * NS_PER_S // 15)
+        found.append(person.landmarks)
+    joints = [*EYES, *SHOULDERS]
+    assert np.abs(np.diff([item.metres[joints] for item in found[5:]], axis=0)).mean() < 0.004
+    assert np.ptp([item.image[joints] for item in found[5:]], axis=0).max() < 6
+
+
 def test_two_people_keep_their_ids_while_one_leaves_and_comes_back(networks: PoseNetworks) -> None:
     tracker = PeopleTracker(networks, max_people=3)
     seen = []

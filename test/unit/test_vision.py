@@ -18,6 +18,7 @@ from mser_ros.types import NS_PER_S
 from mser_ros.vision.networks import Landmarks
 from mser_ros.vision.people import place
 from mser_ros.vision.regions import Region, cut, whole
+from mser_ros.vision.smoothing import BodySmoother
 from mser_ros.vision.sources import Camera, PictureStream, has_picture, open_pictures, read_picture
 
 GRADIENT = np.dstack(np.broadcast_arrays(np.arange(100)[:, None], 2 * np.arange(120)[None, :], 7)).astype(np.uint8)
@@ -72,9 +73,33 @@ def test_a_body_is_put_where_a_pinhole_camera_sees_it_as_it_is_seen(x, y, z, fie
     pixels = truth[:, :2] / truth[:, 2:] * focal + (320, 240)
     seen = rng.random(33)
     pixels[seen < 0.1] += 500  # what is not seen may stand anywhere, and does not count
-    landmarks = Landmarks(1.0, pixels, body, np.where(seen < 0.1, 0.0, seen), seen, Region(0, 0, 1))
+    landmarks = Landmarks(1.0, pixels, body, np.where(seen < 0.1, 0.0, seen), seen, np.eye(2))
     placed = place(landmarks, np.zeros((480, 640, 3), np.uint8), field_of_view=field)
     np.testing.assert_allclose(placed, truth, atol=0.02 * z)
+
+
+def smoothed(points: np.ndarray, *, rate_hz: float) -> np.ndarray:
+    """Metres (T, 3) of one joint, as a person's landmarks come out of the smoother."""
+    smoother, still = BodySmoother(), np.ones((33, 2))
+    found = []
+    for at, point in enumerate(points):
+        seen = Landmarks(1.0, 500 * still, np.tile(point, (33, 1)), still[:, 0], still[:, 0], 99 * np.eye(2))
+        found.append(smoother.smooth(seen, at / rate_hz).metres[0])
+    return np.array(found)
+
+
+@pytest.mark.parametrize("rate_hz", [8, 15, 30])
+def test_a_joint_that_rests_does_not_tremble_and_one_that_swings_is_not_held(rate_hz: int) -> None:
+    times = np.arange(6 * rate_hz) / rate_hz
+    resting = np.random.default_rng(0).normal(0, 0.004, (len(times), 3))
+    calm = smoothed(resting, rate_hz=rate_hz)
+    assert np.abs(np.diff(calm, axis=0)).mean() < 0.5 * np.abs(np.diff(resting, axis=0)).mean()
+    swinging = 0.3 * np.sin(2 * np.pi * times)[:, None] * np.ones(3)
+    np.testing.assert_allclose(smoothed(swinging, rate_hz=rate_hz), swinging, atol=0.05)
+
+
+def test_the_first_image_of_a_person_counts_as_it_is() -> None:
+    np.testing.assert_array_equal(smoothed(np.full((1, 3), 0.7), rate_hz=10), np.full((1, 3), 0.7))
 
 
 def stamps(stream: PictureStream) -> list[float]:
