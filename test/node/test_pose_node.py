@@ -15,11 +15,13 @@ from PIL import Image as Picture
 from ros_world import T0, ReliabilityPolicy, Skeleton, World
 from sensor_msgs.msg import CompressedImage, Image
 
+from mser_ros.errors import ImageError
 from mser_ros.messages import conversions
 from mser_ros.mocap.buffer import check_frame
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame
+from mser_ros.vision.sources import Picture as Seen
 
 PERIOD_NS = NS_PER_S // 10
 HOPPER_ALONE = scene([(hopper(), 0.6, (150, 120))])
@@ -190,6 +192,48 @@ def test_a_camera_that_is_not_there_is_named(world, pose_model):
     tested = world.node("pose", model_path=str(pose_model), device="97")
     assert tested.state == "inactive"
     tested.wait_for_problem("the camera /dev/video97 cannot be opened", "there is")
+
+
+class Unplugged:
+    """A camera that gives two images and is gone, and that can be opened again at the second try."""
+
+    opened = 0
+
+    def __init__(self, device, now_ns, *, rate_hz):
+        Unplugged.opened += 1
+        if Unplugged.opened == 2:
+            raise ImageError("not there")
+        self.device, self._now_ns = f"/dev/video{device}".replace("/dev/video/dev", "/dev"), now_ns
+        self._closed = threading.Event()
+
+    def __iter__(self):
+        for _ in range(2):
+            yield Seen(self._now_ns(), HOPPER_ALONE)
+            self._closed.wait(0.15)
+        if Unplugged.opened > 1:
+            self._closed.wait()
+            return
+        raise ImageError(f"the camera {self.device} is gone (unplugged): plug it in again")
+
+    def close(self):
+        self._closed.set()
+
+
+def test_a_camera_that_is_unplugged_is_looked_for_until_it_is_back(world, outside, pose_model, monkeypatch):
+    monkeypatch.setattr("mser_ros.nodes.pose_node.Camera", Unplugged)
+    eye = Eye(world, outside, pose_model, device="0", rate_hz=10.0)
+    frames = eye.found(4)
+    assert {frame.body_id for frame in frames[:2]} == {"body_1"}
+    eye.node.wait_for(reconnects=1)
+    world.wait(lambda: eye.node.problem == "", "a node without a problem")
+    assert eye.node.deactivate()
+
+
+def test_no_image_leaves_the_node(world, pose_model):
+    node = world.node("pose", model_path=str(pose_model)).node
+    types = {kind for _, kinds in node.get_publisher_names_and_types_by_node("pose", "/") for kind in kinds}
+    assert "mser_msgs/msg/Skeleton" in types
+    assert not any(kind.startswith("sensor_msgs/") for kind in types)
 
 
 def test_a_film_is_played_in_place_of_a_camera_and_begins_anew(world, outside, pose_model, tmp_path):

@@ -110,6 +110,21 @@ def test_two_people_keep_their_ids_while_one_leaves_and_comes_back(networks: Pos
     assert seen[-1][hopper_id] < 320 < seen[-1][other_id]
 
 
+def test_who_walks_before_another_does_not_take_the_others_id(networks: PoseNetworks) -> None:
+    tracker = PeopleTracker(networks, max_people=2)
+    walkers, counts = [], []
+    for step in range(0, 40, 2):
+        nose = 14 * step - 10  # of who walks through the image
+        image = scene([(astronaut(), 0.5, (220, 224)), (hopper(), 0.55, (nose - 144, 150))])
+        people = tracker.update(image, step * NS_PER_S // 15)
+        counts.append(len(people))
+        if step > 5:
+            walkers.append({item.body_id for item in people if abs(item.landmarks.image[0, 0] - nose) < 20})
+    assert counts[1] == 2
+    assert min(counts) == 1  # while the other is hidden
+    assert set.intersection(*walkers)
+
+
 def test_after_a_cut_everybody_is_new(networks: PoseNetworks) -> None:
     tracker = PeopleTracker(networks)
     image = scene([(hopper(), 0.6, (200, 120))])
