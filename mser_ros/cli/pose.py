@@ -111,8 +111,15 @@ class Record:
 
     @property
     def people(self) -> list[str]:
-        """Their ids, who was seen most first."""
-        return sorted(self._seen, key=lambda body_id: -len(self._seen[body_id]))
+        """Their ids, who was seen most first; who was seen for less than a tenth of that is left out."""
+        most = max(map(len, self._seen.values()), default=0)
+        known = [body_id for body_id, images in self._seen.items() if 10 * len(images) >= most]
+        return sorted(known, key=lambda body_id: -len(self._seen[body_id]))
+
+    @property
+    def passers_by(self) -> int:
+        """How many were left out."""
+        return len(self._seen) - len(self.people)
 
     def images_of(self, body_id: str) -> int:
         return len(self._seen[body_id])
@@ -149,7 +156,9 @@ class Record:
         frame = skeleton_of(person, picture.stamp_ns, picture.pixels, field_of_view=self._settings.field_of_view)
         height, width = picture.pixels.shape[:2]
         places = (person.landmarks.image / (width, height)).astype(np.float32)
-        self._seen.setdefault(person.body_id, {})[len(self.stamps)] = (frame.positions, frame.confidence, places)
+        # Where one is followed at a time, whoever it is counts as the same, also after a cut of the film.
+        name = person.body_id if self._settings.max_people > 1 else "body_1"
+        self._seen.setdefault(name, {})[len(self.stamps)] = (frame.positions, frame.confidence, places)
 
 
 def _open(sources: tuple[str, ...], settings: PoseSettings) -> PictureStream:
@@ -194,6 +203,8 @@ def _write(record: Record, out: Path | None, picture: Path | None, console: Cons
         path.parent.mkdir(parents=True, exist_ok=True)
         np.savez_compressed(path, **record.arrays(body_id))  # type: ignore[arg-type]
         console.print(f"{body_id} in {record.images_of(body_id)} of {len(record.stamps)} images → {path}")
+    if record.passers_by and out:
+        console.print(f"{record.passers_by} others, seen for a moment, are left out", style="yellow")
     console.print(f"{record.seconds:.1f} s, {1000 * statistics.mean(record.took_s):.0f} ms an image", style="bold")
 
 

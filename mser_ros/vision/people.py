@@ -19,6 +19,8 @@ _SEARCH_S = 0.5
 _REMEMBERED_S = 2.0
 #: Shares of a body's region, which is about 2 m wide: bodies as close as this are one; who was lost is this near.
 _SAME, _NEAR = 0.1, 0.25
+#: Nobody can be told in a smaller region [pixels].
+_LEAST_SIDE = 16
 #: A body of which no joint in the image is as sure as this is not seen.
 _LEAST_VISIBLE = 0.5
 #: Who is new is looked at twice, and must be as sure as this the second time. (Of 288 pieces of scikit-image's pictures
@@ -124,8 +126,8 @@ class PeopleTracker:
         return found
 
     def _look(self, image: np.ndarray, region: Region) -> Landmarks | None:
-        landmarks = self._networks.landmarks(image, region)
-        if landmarks is None:
+        landmarks = self._networks.landmarks(image, region) if region.side >= _LEAST_SIDE else None
+        if landmarks is None or not landmarks.next_region.side >= _LEAST_SIDE:
             return None
         height, width = image.shape[:2]
         inside = ((landmarks.image >= 0) & (landmarks.image < (width, height))).all(axis=1)

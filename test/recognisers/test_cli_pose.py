@@ -63,6 +63,23 @@ def test_each_of_two_people_gets_a_file(pose_model: Path, tmp_path: Path) -> Non
     assert not second.confidence[6:].any()
 
 
+def test_one_person_is_in_one_file_also_after_a_long_gap_and_who_passes_by_is_left_out(
+    pose_model: Path, tmp_path: Path, capsys
+) -> None:
+    here, away = scene([(astronaut(), 0.6, (100, 172))]), scene([])
+    film = write_film(tmp_path / "gap.mp4", [here] * 4 + [away] * 24 + [here] * 8, rate_hz=10)
+    common = ["pose", str(film), "-o", str(tmp_path / "gap.npz"), "--model", str(pose_model)]
+    assert main(common) == 0
+    seen = read_motion(tmp_path / "gap.npz").confidence[:, EYES].min(axis=1) > 0.9
+    assert seen.tolist() == [True] * 4 + [False] * 24 + [True] * 8
+    both = scene([(hopper(), 0.5, (30, 180)), (astronaut(), 0.55, (350, 200))])
+    alone = scene([(hopper(), 0.5, (30, 180))])
+    write_film(film, [both] + [alone] * 29, rate_hz=10)
+    assert main([*common, "--people", "2"]) == 0
+    assert "1 others, seen for a moment, are left out" in capsys.readouterr().out
+    assert not (tmp_path / "gap-2.npz").exists()
+
+
 def test_pictures_are_looked_at_as_a_film(pose_model: Path, tmp_path: Path) -> None:
     for step in range(3):
         Image.fromarray(scene([(hopper(), 0.6, (100 + 20 * step, 120))])).save(tmp_path / f"{step}.png")
