@@ -55,6 +55,7 @@ class PoseNode(PerceptionNode):
         self._skeleton = self.advertise(Skeleton, "skeleton_in", depth=128)
 
     def connect(self) -> None:
+        self._next = None
         if self.settings.device or self.settings.file:
             self._ended = threading.Event()
             self._camera = camera = self._open()
@@ -105,8 +106,9 @@ class PoseNode(PerceptionNode):
             self._skipped += 1
             return
         early_ns = round(_EARLY * period_ns)
-        late = self._due_ns is None or not 0 <= stamp_ns - self._due_ns < period_ns
-        self._due_ns = (stamp_ns - early_ns if late or self._due_ns is None else self._due_ns) + period_ns
+        if self._due_ns is None or not 0 <= stamp_ns - self._due_ns < period_ns:
+            self._due_ns = stamp_ns - early_ns  # periods are counted anew
+        self._due_ns += period_ns
         with self._lock:
             is_behind, self._next = self._next is not None, (stamp_ns, frame_id, image)
         if is_behind:
