@@ -151,7 +151,7 @@ class PoseSettings:
     max_people: int = setting(3, "People that are followed at a time, at most", low=1, high=20)
     field_of_view: float = setting(
         60.0,
-        "Horizontal field of view of the camera, which tells how far away people are",
+        "Horizontal field of view of a camera without `camera_info`, which tells how far away people are",
         unit="degrees",
         low=5,
         high=170,

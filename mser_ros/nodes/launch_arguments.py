@@ -23,12 +23,13 @@ TOPICS = {
     "voice": "the converted audio (mser_msgs/AudioFrame)",
     "utterance": "the utterances (mser_msgs/Utterance)",
     "image_topic": "the camera's images (sensor_msgs/Image or CompressedImage)",
+    "camera_info_topic": "the camera's calibration (sensor_msgs/CameraInfo)",
     "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton)",
     "skeleton": "the checked skeletons (mser_msgs/Skeleton)",
     "emotion": "the emotions (mser_msgs/Emotion)",
 }
 #: The topics that are not called as their arguments are.
-_CALLED = {"image_topic": "image"}
+_CALLED = {"image_topic": "image", "camera_info_topic": "camera_info"}
 #: The parameter that an argument sets where it is given.
 SETS = {
     "device": ("microphone", "device"),
@@ -80,7 +81,7 @@ def check(given: Mapping[str, str]) -> None:
     for topic in TOPICS:
         if not re.fullmatch(r"(/|~/?)?[A-Za-z_{}][\w{}]*(/[A-Za-z_{}][\w{}]*)*", given[topic], re.ASCII):
             raise _wrong(topic, "be a topic such as /robot/audio, of letters, digits, '_' and '/'", given[topic])
-    for name in ("camera_device", "image_topic"):
+    for name in ("camera_device", "image_topic", "camera_info_topic"):
         if given[name] != ARGUMENTS[name][0] and not flag_of("camera", given):
             raise SettingsError(f"launch argument {name} has no effect without camera:=true: give that as well")
     for name, (node, parameter) in SETS.items():

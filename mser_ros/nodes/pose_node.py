@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mser_msgs.msg import Skeleton
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 
 from ..errors import ImageError
 from ..messages import conversions
@@ -33,7 +34,8 @@ _NEWEST = 0.1
 
 
 class PoseNode(PerceptionNode):
-    """Subscribes `image` (Image or CompressedImage), unless it opens a camera itself; publishes `skeleton_in` (Skeleton
+    """Subscribes `image` (Image or CompressedImage) and, for the field of view, `camera_info`, unless it opens a camera
+    itself; publishes `skeleton_in` (Skeleton
     of layout mediapipe33, a message for each person, with the image's stamp and frame)."""
 
     settings: PoseSettings
@@ -50,6 +52,7 @@ class PoseNode(PerceptionNode):
         networks = PoseNetworks(self.settings.model_path, threads=self.settings.threads)
         self._tracker: PeopleTracker | None = PeopleTracker(networks, max_people=self.settings.max_people)
         self._due_ns: int | None = None
+        self._field_of_view = self.settings.field_of_view
         self._skipped = self._overtaken = self._skeletons = self._reconnects = 0
         self._took_s = 0.0
         self._skeleton = self.advertise(Skeleton, "skeleton_in", depth=128)
@@ -65,6 +68,8 @@ class PoseNode(PerceptionNode):
             return
         source = "the camera's node (or set 'device' to a camera of this machine)"
         self.subscribe(Image, "image", self._on_image, depth=1, flow=Flow.STEADY, source=source, others=(COMPRESSED,))
+        driver = "the camera's node"
+        self.subscribe(CameraInfo, "camera_info", self._on_info, depth=1, flow=Flow.OPTIONAL, source=driver)
 
     def disconnect(self) -> None:
         super().disconnect()
@@ -88,6 +93,7 @@ class PoseNode(PerceptionNode):
             "skipped images": self._skipped,
             "overtaken images": self._overtaken,
             "ms per image": f"{1000 * self._took_s:.0f}",
+            "field of view": f"{self._field_of_view:.1f}",
             "reconnects": self._reconnects,
         }
 
@@ -98,6 +104,12 @@ class PoseNode(PerceptionNode):
         if stamp_ns == 0:
             raise ImageError("an image without a time: its publisher must fill header.stamp")
         self._take(stamp_ns, str(message.header.frame_id)[: conversions.MAX_NAME], message)
+
+    def _on_info(self, message: Any) -> None:
+        """What a calibrated camera says of itself outweighs the parameter."""
+        width, focal = float(message.width), float(message.k[0])
+        if width > 0 and focal > 0:
+            self._field_of_view = math.degrees(2 * math.atan(width / 2 / focal))
 
     def _take(self, stamp_ns: int, frame_id: str, image: Any) -> None:
         """Have an image looked at, unless it comes before its time. While the worker is busy only the newest waits."""
@@ -127,7 +139,7 @@ class PoseNode(PerceptionNode):
         begun_s = time.monotonic()
         pixels = image.pixels if isinstance(image, Picture) else image_from_msg(image)
         for person in self._tracker.update(pixels, stamp_ns):
-            frame = skeleton_of(person, stamp_ns, pixels, field_of_view=self.settings.field_of_view, frame_id=frame_id)
+            frame = skeleton_of(person, stamp_ns, pixels, field_of_view=self._field_of_view, frame_id=frame_id)
             self._skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame)))
             self._skeletons += 1
         took_s = time.monotonic() - begun_s

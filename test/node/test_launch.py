@@ -24,7 +24,7 @@ from ros_world import PATIENCE_S, Emotion, World  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODES = ("microphone", "speech", "mocap", "emotion")
-TOPICS = {"audio", "voice", "utterance", "image_topic", "skeleton_in", "skeleton", "emotion"}
+TOPICS = {"audio", "voice", "utterance", "image_topic", "camera_info_topic", "skeleton_in", "skeleton", "emotion"}
 
 
 def load(name: str) -> LaunchDescription:

@@ -13,7 +13,7 @@ import pytest
 from pictures import EYES, HIPS, astronaut, hopper, nobody, scene, write_film
 from PIL import Image as Picture
 from ros_world import T0, ReliabilityPolicy, Skeleton, World
-from sensor_msgs.msg import CompressedImage, Image
+from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from mser_ros.errors import ImageError
 from mser_ros.messages import conversions
@@ -110,6 +110,21 @@ def test_an_image_becomes_a_skeleton_with_its_stamp_and_frame(world, outside, po
     assert not seen.confidence[HIPS].any()
     moved = [frame.positions[EYES[0], 0] for frame in frames]
     assert moved[0] < moved[1] < moved[2]
+
+
+def test_a_calibrated_camera_tells_how_far_away_people_are(world, outside, pose_model):
+    eye = Eye(world, outside, pose_model, rate_hz=10.0)
+    eye.show(raw(HOPPER_ALONE, 0))
+    calibration = outside.publisher(CameraInfo, "camera_info")
+    for count, focal in enumerate((0.0, 2000.0), 1):  # a camera that was not calibrated says 0
+        info = CameraInfo(width=640, height=480)
+        info.k[0] = info.k[4] = focal
+        calibration.publish(info)
+        eye.node.wait_to_receive(camera_info=count)
+    eye.show(raw(HOPPER_ALONE, 1))
+    near, far = (frame.positions[EYES[0], 2] for frame in eye.found(2))
+    assert far / near == pytest.approx(2000 / (320 / np.tan(np.radians(30))), rel=0.15)
+    eye.node.wait_for(**{"field of view": 18.2})
 
 
 def test_several_people_are_told_apart_and_nobody_gives_nothing(world, outside, pose_model):
