@@ -70,9 +70,10 @@ setup: $(VENV)/.interfaces ## install what the robot runs into .venv
 setup-dev: $(VENV)/.dev ## install training, tests and lint as well
 	@$(MAKE) --no-print-directory --jobs 4 foreign
 
-models: setup ## get the speech recogniser (148 MB) and the model of words (109 MB), into the user's data folder or MSER_MODELS
+models: setup ## get the speech recogniser (148 MB), the model of words (109 MB) and that of bodies (9 MB), into the user's data folder or MSER_MODELS
 	@$(BIN)/mser models get whisper-base
 	@$(BIN)/mser models get default-text
+	@$(BIN)/mser models get pose
 
 # DATA: a folder that holds the corpora ravdess or nemo, whose people then speak.
 demo: setup ## replay a recorded person through the live nodes and watch the emotions; DATA=folder: people of a corpus

@@ -68,8 +68,14 @@ setup(
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
-    # media: sound tracks of films, and audio topics in mp3; ray: archives of recordings on a cluster
-    extras_require={"train": TRAIN, "media": ["av>=14"], "ray": ["ray>=2.40"]},
+    # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera; ray:
+    # archives of recordings on a cluster
+    extras_require={
+        "train": TRAIN,
+        "media": ["av>=14"],
+        "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=10.1"],
+        "ray": ["ray>=2.40"],
+    },
     zip_safe=False,
     maintainer="mser_ros maintainers",
     maintainer_email="maintainers@mser-ros.example",
@@ -80,6 +86,7 @@ setup(
             "mser = mser_ros.cli.main:main",
             "microphone_node = mser_ros.nodes.executables:microphone",
             "speech_node = mser_ros.nodes.executables:speech",
+            "pose_node = mser_ros.nodes.executables:pose",
             "mocap_node = mser_ros.nodes.executables:mocap",
             "emotion_node = mser_ros.nodes.executables:emotion",
         ]

@@ -1,4 +1,4 @@
-"""Starts the nodes: microphone → speech → emotion, skeletons → mocap → emotion. No logic: arguments and nodes only."""
+"""Starts the nodes: microphone → speech → emotion, camera → pose → mocap → emotion. No logic, only arguments."""
 
 from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction

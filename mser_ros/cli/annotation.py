@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from ..asr.registry import choose, create_transcriber
-from ..errors import BagError, DamagedBagError, MserError
+from ..audio.sound_files import FILMS
+from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_files import is_bag
@@ -30,6 +31,8 @@ from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
 from ..stages.speech import SpeechStage
 from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
+from ..vision.networks import PoseNetworks
+from ..vision.sources import has_picture
 from .inputs import Item, open_files, read_bag
 
 EMOTION = "mser_msgs/msg/Emotion"
@@ -62,6 +65,7 @@ class Choices:
     asr_model: str = ""
     audio_topic: str = ""
     skeleton_topic: str = ""
+    bodies: bool = True  # of films
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
 
@@ -99,6 +103,7 @@ class Annotator:
         self.choices = choices
         self.bundle = load_bundle(choices.bundle)
         self._recognizer = EmotionRecognizer(self.bundle)
+        self._networks: PoseNetworks | None = None
         self._speech = choices.speech
         self._transcriber = create_transcriber(self._speech.asr, choose(self._speech.asr))
 
@@ -117,13 +122,15 @@ class Annotator:
         if copy.resolve() in (source.resolve(), *source.resolve().parents):
             raise BagError(f"the results would overwrite {source}: name another folder with -o")
         chosen = self.choices
+        blind: tuple[str, ...] = ()
         with Bag(source) if from_bag else nullcontext() as bag:
             if bag:
                 items, count, notes = read_bag(
                     bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap
                 )
             else:
-                items, count, notes = open_files(source, skeleton)
+                eyes, blind = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
+                items, count, notes = open_files(source, skeleton, eyes)
             work = _Work(self, source, out, resume=resume)
             try:
                 work.run(track(items, count, source.name) if track else items)
@@ -138,8 +145,19 @@ class Annotator:
                 self._copy(bag, copy, work)
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
         return Annotated(
-            work.finals, (*notes, *work.notes, *oddities(work.counters)), work.dropped, work.seconds, begin_s
+            work.finals, (*blind, *notes, *work.notes, *oddities(work.counters)), work.dropped, work.seconds, begin_s
         )
+
+    def _eyes(self, source: Path) -> tuple[PoseNetworks | None, tuple[str, ...]]:
+        """What finds the people of a film, loaded once; a note where that is missing. Nothing for sound alone."""
+        if source.suffix.lower() not in FILMS or not has_picture(source):
+            return None, ()
+        if self._networks is None:
+            try:
+                self._networks = PoseNetworks()
+            except (ModelError, DependencyError) as error:
+                return None, (f"bodies are not looked for: {error}",)
+        return self._networks, ()
 
     def pipeline(self, on_note: Callable[[str], None] = lambda sentence: None) -> EmotionPipeline:
         """A new one, of the models that are loaded, to which every voice is new. `on_note`: told what is odd about the

@@ -112,6 +112,7 @@ def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
     yield _try("model bundle", lambda: _bundle(bundle), "")
     yield from _recognisers(asr_model)
     yield _try("microphone", _microphone, "", needed=False)
+    yield _try("bodies in images", _pose, "", needed=False)
     yield _try("training", _training, "pip install 'mser_ros[train]' (on a computer, not on the robot)", needed=False)
 
 
@@ -243,6 +244,14 @@ def _microphone() -> str:
     if not devices:
         raise MserError("no sound device: plug in a microphone, or publish AudioFrame from another machine")
     return "; ".join(f"{device.number}: {device.name}" for device in devices)
+
+
+def _pose() -> str:
+    from ..vision.networks import PoseNetworks
+
+    PoseNetworks()
+    cameras = ", ".join(map(str, sorted(Path("/dev").glob("video*")))) or "no camera on this machine"
+    return f"ai-edge-litert {_version('ai-edge-litert')}, the model pose, {cameras}"
 
 
 def _training() -> str:

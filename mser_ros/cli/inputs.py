@@ -1,4 +1,4 @@
-"""What `mser annotate` reads: bags, and sound files with an optional motion file."""
+"""What `mser annotate` reads: bags, sound files with an optional motion file, and films with the bodies in them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from ..audio.sound_files import open_sound_file
 from ..audio.waveform import pcm16
-from ..errors import AudioError, BagError, MserError, SkeletonError
+from ..errors import AudioError, BagError, ImageError, MserError, SkeletonError
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
 from ..messages.skeleton_topics import (
@@ -27,8 +27,11 @@ from ..messages.skeleton_topics import (
     SkeletonDecoder,
 )
 from ..mocap.readers import read_motion
-from ..settings import AudioFormatSettings, MocapSettings, build
+from ..settings import AudioFormatSettings, MocapSettings, PoseSettings, build
 from ..types import NS_PER_S, AudioChunk, SkeletonFrame
+from ..vision.networks import PoseNetworks
+from ..vision.people import PeopleTracker, skeleton_of
+from ..vision.sources import PictureStream, open_pictures
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: How the topic of Azure Kinect's driver ends; other MarkerArrays of a bag are no bodies unless one is named.
@@ -189,12 +192,15 @@ def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, Sequence[str]]:
-    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it: as
-    `read_bag`."""
+def open_files(
+    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None
+) -> tuple[Iterator[Item], int, Sequence[str]]:
+    """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it,
+    or of people that `eyes` find in it if it is a film: as `read_bag`."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
     sequence = read_motion(skeleton) if skeleton else None
+    film = open_pictures([sound], rate_hz=PoseSettings.rate_hz) if eyes and not skeleton else None
 
     def heard() -> Iterator[Item]:
         first, end_ns = 0, 0
@@ -210,8 +216,24 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
         for frame in sequence.frames() if sequence else ():
             yield Item(partial(_same, frame), frame.stamp_ns)
 
-    count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0)
-    return heapq.merge(heard(), seen(), key=lambda item: item.log_ns), count, opened.notes
+    count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0) + ((film and film.count) or 0)
+    bodies = _look(film, eyes) if film and eyes else seen()
+    return heapq.merge(heard(), bodies, key=lambda item: item.log_ns), count, opened.notes
+
+
+def _look(film: PictureStream, eyes: PoseNetworks) -> Iterator[Item]:
+    """The people in a film."""
+    settings = PoseSettings()
+    tracker = PeopleTracker(eyes, max_people=settings.max_people)
+    stamp_ns = 0
+    try:
+        for picture in film.pictures:
+            stamp_ns = picture.stamp_ns
+            for person in tracker.update(picture.pixels, stamp_ns):
+                frame = skeleton_of(person, stamp_ns, picture.pixels, field_of_view=settings.field_of_view)
+                yield Item(partial(_same, frame), stamp_ns)
+    except ImageError as error:  # what was seen before it counts
+        yield Item(partial(_fail, error), stamp_ns)
 
 
 def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChunk:

@@ -17,6 +17,7 @@ COMMANDS = {
     "live": ("live", "Listen to this machine's microphone and watch the emotions."),
     "mic": ("mic", "Show the microphones, a level meter, and the words that are read."),
     "run": ("run", "Run all nodes in one process, for machines without ros2 launch."),
+    "pose": ("pose", "Find bodies in a film, in pictures or before a camera, as skeletons."),
     "annotate": ("annotate", "Estimate the emotions in a bag or a sound file, without ROS."),
     "view-skeleton": ("view_skeleton", "Draw the bodies of a bag or motion file beside what the model makes of them."),
     "doctor": ("doctor", "Tell what is installed, what is missing and how to mend it."),

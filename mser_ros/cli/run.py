@@ -26,8 +26,9 @@ class _RosCommand(click.Command):
     "--params-file", "--params", type=click.Path(path_type=Path), help="Parameter file.  [config/emotion.yaml]"
 )
 @click.option("--microphone/--no-microphone", default=True, show_default=True, help="Run the microphone node as well.")
+@click.option("--camera/--no-camera", default=False, show_default=True, help="Run the pose node as well.")
 @click.pass_obj
-def run(ros_args: Sequence[str], params_file: Path | None, microphone: bool) -> int:
+def run(ros_args: Sequence[str], params_file: Path | None, microphone: bool, camera: bool) -> int:
     """Run all nodes in one process until Ctrl-C.
 
     What follows '--ros-args' goes to ROS, such as: mser run --ros-args -r audio:=/robot/audio -p use_sim_time:=true
@@ -35,5 +36,6 @@ def run(ros_args: Sequence[str], params_file: Path | None, microphone: bool) -> 
     path = params_file or config_file()
     read_parameter_file(path)  # says what is wrong with it better than ROS
     arguments = ["--ros-args", "--params-file", str(path), "--", *ros_args]
-    names = [name for name in NODES if microphone or name != "microphone"]
+    asked = {"microphone": microphone, "pose": camera}
+    names = [name for name in NODES if asked.get(name, True)]
     return run_nodes(names, arguments)

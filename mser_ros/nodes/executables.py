@@ -19,6 +19,10 @@ def speech() -> int:
     return run_node("speech")
 
 
+def pose() -> int:
+    return run_node("pose")
+
+
 def mocap() -> int:
     return run_node("mocap")
 

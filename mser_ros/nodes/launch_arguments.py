@@ -23,13 +23,18 @@ TOPICS = {
     "text": "another recogniser's words (std_msgs/String or hri_msgs/LiveSpeech), where asr.foreign is set",
     "voice": "the converted audio (mser_msgs/AudioFrame)",
     "utterance": "the utterances (mser_msgs/Utterance)",
+    "image_topic": "the camera's images (sensor_msgs/Image or CompressedImage)",
+    "camera_info_topic": "the camera's calibration (sensor_msgs/CameraInfo)",
     "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton, or what other trackers send)",
     "skeleton": "the checked skeletons (mser_msgs/Skeleton)",
     "emotion": "the emotions (mser_msgs/Emotion)",
 }
+#: The topics that are not called as their arguments are.
+_CALLED = {"image_topic": "image", "camera_info_topic": "camera_info"}
 #: The parameter that an argument sets where it is given.
 SETS = {
     "device": ("microphone", "device"),
+    "camera_device": ("pose", "device"),
     "bundle": ("emotion", "bundle"),
     "asr_backend": ("speech", "asr.backend"),
     "asr_model": ("speech", "asr.model_path"),
@@ -51,12 +56,17 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "respawn": ("false", "true or false: start a node anew two seconds after its process has ended"),
     "microphone": ("true", "true or false: run the microphone node; false: audio comes from elsewhere"),
     "device": ("", f"Number of the sound device, or a part of its name{_FILE}"),
+    "camera": ("false", "true or false: run the pose node, which finds bodies in the images of image_topic"),
+    "camera_device": (
+        "",
+        f"Camera that the pose node opens itself instead, as 0 or /dev/video0{_FILE}",
+    ),
     "bundle": ("", f"Folder of the model bundle{_FILE}"),
     "asr_backend": ("", f"auto, whisper, vosk, pocketsphinx or none{_FILE}"),
     "asr_model": ("", f"Folder of the recogniser's model, which vosk needs{_FILE}"),
     "skeleton_layout": ("", f"Joint layout of skeletons that name none{_FILE}"),
     "ros4hri": ("", f"true or false: hear the voices and follow the persons of /humans (REP-155){_FILE}"),
-    **{topic: (topic, f"Topic of {what}") for topic, what in TOPICS.items()},
+    **{name: (_CALLED.get(name, name), f"Topic of {what}") for name, what in TOPICS.items()},
 }
 #: Every argument of replay.launch.py beside those.
 REPLAY_ARGUMENTS: Mapping[str, tuple[str, str]] = {
@@ -69,7 +79,7 @@ REPLAY_ARGUMENTS: Mapping[str, tuple[str, str]] = {
 def check(given: Mapping[str, str]) -> None:
     """Raise `SettingsError`, naming the argument, for a value that cannot be meant. `given`: all of `ARGUMENTS`."""
     flags = [name for name in (*TURNS, *(item.name for item in COMMON)) if given[name]]
-    for name in ("microphone", "respawn", *flags):
+    for name in ("microphone", "camera", "respawn", *flags):
         flag_of(name, given)
     if given["log_level"].rpartition(":=")[2].lower() not in LOG_LEVELS:
         raise _wrong("log_level", f"be one of {', '.join(LOG_LEVELS)}", given["log_level"])
@@ -78,6 +88,9 @@ def check(given: Mapping[str, str]) -> None:
     for topic in TOPICS:
         if not re.fullmatch(r"(/|~/?)?[A-Za-z_{}][\w{}]*(/[A-Za-z_{}][\w{}]*)*", given[topic], re.ASCII):
             raise _wrong(topic, "be a topic such as /robot/audio, of letters, digits, '_' and '/'", given[topic])
+    for name in ("camera_device", "image_topic", "camera_info_topic"):
+        if given[name] != ARGUMENTS[name][0] and not flag_of("camera", given):
+            raise SettingsError(f"launch argument {name} has no effect without camera:=true: give that as well")
     for name, (node, parameter) in SETS.items():
         if given[name]:
             replace(_setting(node, parameter), name=f"launch argument {name}").check(given[name])
@@ -93,7 +106,8 @@ def check(given: Mapping[str, str]) -> None:
 
 def nodes_to_start(given: Mapping[str, str]) -> list[str]:
     """The nodes to start."""
-    return [name for name in NODES if name != "microphone" or flag_of("microphone", given)]
+    asked = {"microphone": flag_of("microphone", given), "pose": flag_of("camera", given)}
+    return [name for name in NODES if asked.get(name, True)]
 
 
 def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str, Any]]:
@@ -107,7 +121,8 @@ def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str,
 
 def remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
     """The topics that go by another name."""
-    return [(topic, given[topic]) for topic in TOPICS if given[topic] != topic]
+    called = {name: _CALLED.get(name, name) for name in TOPICS}
+    return [(topic, given[name]) for name, topic in called.items() if given[name] != topic]
 
 
 def flag_of(name: str, given: Mapping[str, str]) -> bool:

@@ -29,6 +29,7 @@ _ENDING_S = 0.5
 NODES = {
     "microphone": "microphone_node:MicrophoneNode",
     "speech": "speech_node:SpeechNode",
+    "pose": "pose_node:PoseNode",
     "mocap": "mocap_node:MocapNode",
     "emotion": "emotion_node:EmotionNode",
 }

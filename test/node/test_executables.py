@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-NODES = ("microphone", "speech", "mocap", "emotion")
+NODES = ("microphone", "speech", "pose", "mocap", "emotion")
 
 
 def executables() -> dict[str, str]:

@@ -24,7 +24,20 @@ from ros_world import PATIENCE_S, Emotion, World  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODES = ("microphone", "speech", "mocap", "emotion")
-TOPICS = {"audio", "text", "voice", "utterance", "skeleton_in", "skeleton", "emotion"}
+TOPICS = {"audio", "text", "voice", "utterance", "skeleton_in", "skeleton", "emotion"} | {
+    "image_topic",
+    "camera_info_topic",
+}
+    "audio",
+    "text",
+    "voice",
+    "utterance",
+    "image_topic",
+    "camera_info_topic",
+    "skeleton_in",
+    "skeleton",
+    "emotion",
+}
 
 
 def load(name: str) -> LaunchDescription:
@@ -39,6 +52,7 @@ def arguments(description: LaunchDescription) -> dict[str, DeclareLaunchArgument
 def test_the_launch_file_has_every_promised_argument_with_a_description():
     found = arguments(load("emotion"))
     promised = {"bundle", "asr_backend", "asr_model", "device", "params_file", "use_sim_time", "microphone", "ros4hri"}
+    promised |= {"camera", "camera_device", "skeleton_layout"}
     assert promised | TOPICS | {"namespace", "log_level", "autostart", "respawn"} == set(found)
     assert all(item.description and "no description" not in item.description.lower() for item in found.values())
 
@@ -74,7 +88,7 @@ def prefix(tmp_path: Path) -> Path:
     index.mkdir(parents=True)
     scripts.mkdir(parents=True)
     (index / "mser_ros").touch()
-    for name in NODES:
+    for name in (*NODES, "pose"):
         script = scripts / f"{name}_node"
         script.write_text(
             f"#!{sys.executable}\nimport sys\nfrom mser_ros.nodes.executables import {name}\nsys.exit({name}())\n"
@@ -198,6 +212,23 @@ def test_a_device_that_is_a_number_reaches_its_node_as_text(launched, world):
     assert {world.diagnostics[f"/{name}"]["message"] for name in NODES} == {"unconfigured"}
 
 
+def test_a_camera_starts_the_pose_node_at_the_images_that_are_named(launched, world, pose_model, tmp_path):
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(
+        f"/**/pose: {{ros__parameters: {{model_path: '{pose_model}', rate_hz: 5.0}}}}\n"
+        "/**/speech: {ros__parameters: {autostart: false}}\n/**/emotion: {ros__parameters: {autostart: false}}\n"
+    )
+    launched(
+        "emotion", f"params_file:={mine}", "microphone:=false", "camera:=true", "image_topic:=/camera/image_raw",
+        "skeleton_in:=/bodies",
+    )  # fmt: skip
+    wait_for_nodes(world, "/pose", "/mocap")
+    assert parameter(world, "/pose", "rate_hz") == 5.0
+    listening = {name for name, _ in world.peer.get_subscriber_names_and_types_by_node("pose", "/")}
+    assert "/camera/image_raw" in listening
+    world.wait(lambda: world.diagnostics["/pose"].get("subscribers skeleton_in") == "1", "the mocap node at the bodies")
+
+
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
@@ -205,6 +236,7 @@ def test_a_device_that_is_a_number_reaches_its_node_as_text(launched, world):
             ["asr_model:=/no/model", "asr_backend:=vosk"],
             "launch argument asr_model: there is no folder /no/model: name",
         ),
+        (["camera_device:=0"], "launch argument camera_device has no effect without camera:=true"),
         (["use_sim_time:=treu"], "launch argument use_sim_time must be true or false, not 'treu'"),
         (["params_file:=/no/file"], "launch argument params_file: there is no parameter file /no/file: name one like"),
     ],

@@ -114,7 +114,7 @@ def test_package_xml_lists_the_packages_of_ros_that_are_used_and_no_others():
 def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named_in_package_xml(setup):
     def modules_of(requirements: list[str]) -> set[str]:
         names = {re.split(r"[\W]*[><=;]", line)[0].lower().replace("-", "_") for line in requirements}
-        return {{"pyyaml": "yaml", "backports.zstd": "backports"}.get(name, name) for name in names}
+        return {{"pyyaml": "yaml", "backports.zstd": "backports", "pillow": "PIL"}.get(name, name) for name in names}
 
     robot = imported("mser_ros", without=("training", "corpora"))
     modules = (
@@ -124,6 +124,7 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
         - modules_of(setup["extras_require"]["train"])
         - modules_of(setup["extras_require"]["media"])
         - modules_of(setup["extras_require"]["ray"])
+        - modules_of(setup["extras_require"]["camera"])
     )
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
@@ -169,5 +170,5 @@ def test_the_ament_index_and_every_data_file_are_installed(setup):
 
 def test_the_entry_points_can_be_called():
     pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
-    for name in ("microphone", "speech", "mocap", "emotion"):
+    for name in ("microphone", "speech", "pose", "mocap", "emotion"):
         assert callable(import_module(f"mser_ros.nodes.{name}_node").main)

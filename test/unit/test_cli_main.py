@@ -143,10 +143,12 @@ def test_run_takes_the_parameter_file_by_both_names_and_hands_on_what_is_for_ros
     for_ros = ["--ros-args", "-r", "a:=b", "--params-file", "more.yaml", "--whatever"]
     assert main(["run", option, str(mine), "--no-microphone", *for_ros]) == 0
     ((names, arguments),) = started
-    assert names == [name for name in NODES if name != "microphone"]
+    assert names == [name for name in NODES if name not in ("microphone", "pose")]
     assert arguments == ["--ros-args", "--params-file", str(mine), "--", *for_ros]
     assert main(["run"]) == 0
-    assert started[1] == (list(NODES), ["--ros-args", "--params-file", str(config_file()), "--"])
+    assert main(["run", "--camera"]) == 0
+    assert [names for names, _ in started[1:]] == [[name for name in NODES if name != "pose"], list(NODES)]
+    assert started[2] == (list(NODES), ["--ros-args", "--params-file", str(config_file()), "--"])
 
 
 @pytest.mark.parametrize(

@@ -74,8 +74,8 @@ def test_an_entry_that_means_none_of_the_nodes_is_told(mine: Path, capsys: pytes
     out, err = capsys.readouterr()
     assert yaml.safe_load(out)["/**/emotion"]["ros__parameters"]["threads"] == 1
     assert err == (
-        f"{mine}: '/robot/emotion' means none of /microphone, /speech, /mocap, /emotion: its parameters have no effect "
-        "on them\n"
+        f"{mine}: '/robot/emotion' means none of /microphone, /speech, /pose, /mocap, /emotion: its parameters have no "
+        "effect on them\n"
     )
     assert main(["params", "--params-file", str(mine), "--namespace", "/robot/"]) == 0
     out, err = capsys.readouterr()

@@ -23,7 +23,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in 
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
     ("labels", "settings", "resources", "model_store"),
-    ("audio", "asr", "mocap"),
+    ("audio", "asr", "mocap", "vision"),
     ("recognition",),
     ("messages", "corpora"),
     ("stages",),
@@ -43,7 +43,7 @@ ROOMS = ("progress", "config", "runs", "models", "samples", "fit", "export", "re
 TRAINING_ONLY = {"torch", "torchaudio", "transformers", "lightning", "onnx", "onnxscript", "tensorboard"}
 ROS = {
     "rclpy", "mser_msgs", "std_msgs", "diagnostic_msgs", "rcl_interfaces", "lifecycle_msgs", "rosgraph_msgs",
-    "std_srvs", "builtin_interfaces", "launch", "launch_ros", "ament_index_python",
+    "sensor_msgs", "std_srvs", "builtin_interfaces", "launch", "launch_ros", "ament_index_python",
 }  # fmt: skip
 
 

@@ -50,6 +50,7 @@ def test_where_nothing_is_given_nothing_outweighs_the_parameter_file(node: str) 
     ("argument", "text", "node", "parameter", "value"),
     [
         ("device", "3", "microphone", "device", "3"),
+        ("camera_device", "1", "pose", "device", "1"),
         ("bundle", str(ROOT), "emotion", "bundle", str(ROOT)),
         ("asr_backend", "none", "speech", "asr.backend", "none"),
         ("asr_model", str(ROOT), "speech", "asr.model_path", str(ROOT)),
@@ -61,7 +62,7 @@ def test_where_nothing_is_given_nothing_outweighs_the_parameter_file(node: str) 
 def test_what_is_given_reaches_the_node_that_it_means(
     argument: str, text: str, node: str, parameter: str, value: Any
 ) -> None:
-    arguments = given(**{argument: text})
+    arguments = given(camera="true", **{argument: text})
     check(arguments)
     assert node_parameters(node, arguments) == [str(config_file()), {parameter: value}]
     others = [name for name in NODES if name != node]
@@ -87,7 +88,25 @@ def test_one_argument_turns_ros4hri_on_or_off_in_each_node_that_knows_it(text: s
 
 @pytest.mark.parametrize(("text", "runs"), [("true", True), ("1", True), ("False", False), ("0", False)])
 def test_the_microphone_is_a_choice(text: str, runs: bool) -> None:
-    assert nodes_to_start(given(microphone=text)) == [name for name in NODES if runs or name != "microphone"]
+    others = [name for name in NODES if name not in ("microphone", "pose")]
+    assert nodes_to_start(given(microphone=text)) == ["microphone"] * runs + others
+
+
+@pytest.mark.parametrize(("text", "runs"), [("true", True), ("1", True), ("False", False), ("0", False)])
+def test_the_camera_is_a_choice_and_off_unless_it_is_made(text: str, runs: bool) -> None:
+    assert "pose" not in nodes_to_start(given())
+    assert ("pose" in nodes_to_start(given(camera=text))) is runs
+
+
+@pytest.mark.parametrize("arguments", [{"camera_device": "0"}, {"image_topic": "/camera/image_raw"}])
+def test_what_is_said_of_a_camera_needs_one(arguments: dict[str, str]) -> None:
+    check(given(camera="true", **arguments))
+    with pytest.raises(SettingsError, match=f"{next(iter(arguments))} has no effect without camera:=true"):
+        check(given(**arguments))
+
+
+def test_the_images_come_from_the_topic_that_is_named() -> None:
+    assert remappings(given(camera="true", image_topic="/camera/image_raw")) == [("image", "/camera/image_raw")]
 
 
 def test_only_topics_that_go_by_another_name_are_remapped() -> None:
@@ -250,7 +269,7 @@ def test_the_launch_file_hands_on_what_was_given(noted: dict[str, type[Noted]], 
     mine = tmp_path / "mine.yaml"
     mine.write_text("/**/speech: {ros__parameters: {asr: {backend: none}}}\n")
     nodes = visit("emotion", f"params_file:={mine}", "namespace:=robot", "audio:=/mic", "bundle:=/", "bundel:=/")
-    assert [node.executable for node in nodes] == [f"{name}_node" for name in NODES]
+    assert [node.executable for node in nodes] == [f"{name}_node" for name in NODES if name != "pose"]
     assert {node.namespace for node in nodes} == {"robot"}
     assert not any(node.respawn for node in nodes)
     assert all(node.remappings == [("audio", "/mic")] for node in nodes)

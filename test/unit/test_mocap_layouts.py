@@ -67,7 +67,7 @@ def turn_between(joints: np.ndarray, expected: np.ndarray) -> np.ndarray:
     return np.array([[cosine, -sine, 0], [sine, cosine, 0], [0, 0, 1]])
 
 
-@pytest.mark.parametrize("name", ["hri18", "openpose18", "coco17"])
+@pytest.mark.parametrize("name", ["hri18", "openpose18", "coco17", "mediapipe33"])
 def test_eyes_and_ears_of_detectors_are_on_the_side_that_their_documents_say(name: str) -> None:
     named = [
         row if row != "-" else joint for row, joint in zip(ROWS[name].split(), get_layout(name).joints, strict=True)
