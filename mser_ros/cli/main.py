@@ -28,6 +28,7 @@ COMMANDS = {
     "checklist": ("checklist", "Test a bundle's model of words with sentences of daily life."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
     "speed": ("speed", "Measure full-size networks and speech recognisers on this machine."),
+    "hearing": ("hearing", "Measure how well speech is found, read and translated."),
     "report": ("report", "Write one page that compares training runs with the papers."),
 }
 
