@@ -68,6 +68,7 @@ demo: setup ## replay a recorded person through the live nodes and watch the emo
 
 # The tests of a file stay with one worker, for they share what they have made. Plain pytest will do as well.
 # ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
+# MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 # What starts no node, trains no network and runs no recogniser's model.
 QUICK := test/unit test/node/test_package.py \
