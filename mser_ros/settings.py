@@ -14,6 +14,9 @@ from typing import Any, TypeVar
 from .errors import SettingsError
 from .types import SAMPLE_RATE
 
+#: How the speaker's body is chosen among several.
+BODIES = ("most", "nearest", "largest", "only")
+
 T = TypeVar("T")
 
 #: The speech recognisers.
@@ -144,6 +147,18 @@ class MocapSettings:
     """The mocap node: sees."""
 
     layout: str = setting("", "Joint layout for skeletons that name none, a file of config/skeletons without '.yaml'")
+    joints: str = setting(
+        "",
+        "Names of that layout's joints in the order in which a PoseArray or numbered markers send them, separated by "
+        "commas, '-' for what is no joint; empty: the layout's own order",
+    )
+    aspect: float = setting(
+        0.0,
+        "Width / height of the image that ROS4HRI's points are fractions of; 0: what camera_info tells, else 4 / 3",
+        low=0,
+        high=100,
+    )
+    tf_pattern: str = setting("{joint}_{body}", "How frames of bodies are named, where skeletons come as TF frames")
     min_confidence: float = setting(0.1, "Joints below this confidence count as not seen", low=0, high=1)
 
 
@@ -173,6 +188,12 @@ class EmotionSettings:
     bundle: str = setting("", "Folder of the model bundle; empty: the default one")
     threads: int = setting(1, "Threads of the inference engine", low=1, high=16)
     person_id: str = setting("", "person_id to put into every estimate")
+    body: str = setting(
+        "most",
+        "Whose body is the speaker's, of several: that which is seen most, the nearest to the origin of its frame, the "
+        "largest in the camera's eye, or the only one (of several, none)",
+        choices=BODIES,
+    )
     provisional_start_s: float = setting(
         1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15
     )

@@ -189,6 +189,23 @@ class SkeletonSequence:
     layout: str
     body_id: str = ""
 
+    @classmethod
+    def of(cls, frames: Sequence[SkeletonFrame], *, layout: str, body_id: str) -> SkeletonSequence:
+        """The sequence of frames that stand in the order of their stamps."""
+        return cls(
+            stamps_ns=np.array([frame.stamp_ns for frame in frames], np.int64),
+            positions=np.stack([frame.positions for frame in frames]),
+            confidence=np.stack([frame.confidence for frame in frames]),
+            layout=layout,
+            body_id=body_id,
+        )
+
+    def frames(self) -> list[SkeletonFrame]:
+        return [
+            SkeletonFrame(int(stamp_ns), self.body_id, self.layout, positions, confidence)
+            for stamp_ns, positions, confidence in zip(self.stamps_ns, self.positions, self.confidence, strict=True)
+        ]
+
     @property
     def duration_s(self) -> float:
         return float(self.stamps_ns[-1] - self.stamps_ns[0]) / NS_PER_S if len(self.stamps_ns) else 0.0

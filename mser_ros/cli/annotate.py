@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import MserError, SettingsError
-from ..settings import BACKENDS, AudioFormatSettings, build
+from ..settings import BACKENDS, AudioFormatSettings, MocapSettings, build
 from .annotation import Annotated, Annotator, Choices, Interrupted
 from .archive import Row, annotate_all, find_recordings, is_recording
-from .inputs import Item
+from .inputs import Item, skeleton_options
 from .lines import emotion_line
 
 
@@ -29,7 +29,8 @@ from .lines import emotion_line
 @click.option(
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
 )
-@click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one of type Skeleton]")
+@click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
+@skeleton_options
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Recordings at a time.")
 @click.option("--quiet", is_flag=True, help="Do not print the final emotions.")
@@ -43,6 +44,7 @@ def annotate(
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
+    mocap: MocapSettings,
     resume: bool,
     workers: int,
     quiet: bool,
@@ -56,7 +58,8 @@ def annotate(
     """
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
-    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, _audio_format(audio_format))
+    audio = _audio_format(audio_format)
+    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, audio, mocap)
     if len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:

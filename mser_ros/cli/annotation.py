@@ -20,9 +20,10 @@ from ..messages import conversions
 from ..messages.bag_files import is_bag
 from ..messages.bag_writer import copy_with_topic
 from ..messages.records import Record, emotion_fields, emotion_record, write_csv
+from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AudioFormatSettings, SpeechSettings, build
+from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings, build
 from ..stages.emotion import EmotionStage
 from ..stages.pipeline import EmotionPipeline
 from ..stages.speech import SpeechStage
@@ -58,6 +59,7 @@ class Choices:
     audio_topic: str = ""
     skeleton_topic: str = ""
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
+    mocap: MocapSettings = field(default_factory=MocapSettings)
 
     @property
     def speech(self) -> SpeechSettings:
@@ -112,7 +114,9 @@ class Annotator:
             raise BagError(f"the results would overwrite {source}: name another folder with -o")
         chosen = self.choices
         if from_bag:
-            items, count, notes = open_bag(source, chosen.audio_topic, chosen.skeleton_topic, chosen.audio)
+            items, count, notes = open_bag(
+                source, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap
+            )
         else:
             items, count, notes = open_files(source, skeleton)
         work = _Work(self, source, out, resume=resume)
@@ -128,14 +132,16 @@ class Annotator:
         if from_bag:
             self._copy(source, copy, work)
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if from_bag else 0.0
-        return Annotated(work.finals, notes, work.dropped, work.seconds, begin_s)
+        return Annotated(work.finals, (*notes, *work.notes), work.dropped, work.seconds, begin_s)
 
-    def pipeline(self) -> EmotionPipeline:
-        """A new one, of the models that are loaded, to which every voice is new."""
+    def pipeline(self, on_note: Callable[[str], None] = lambda sentence: None) -> EmotionPipeline:
+        """A new one, of the models that are loaded, to which every voice is new. `on_note`: told what is odd about the
+        skeletons and was mended."""
         self._recognizer.forget()
         self._transcriber.reset()
         speech = SpeechStage(self._speech, transcriber=self._transcriber)
-        return EmotionPipeline(speech, EmotionStage(self._recognizer))
+        mocap = self.choices.mocap
+        return EmotionPipeline(speech, EmotionStage(self._recognizer, mocap), SkeletonStream(mocap, on_note=on_note))
 
     def _copy(self, source: Path, copy: Path, work: _Work) -> None:
         if (copy / "metadata.yaml").is_file():
@@ -166,7 +172,8 @@ class _Work:
         self._is_quiet, self._done_lines, self._utterances = False, 0, 0
         learned = self._recall() if resume else {}
         self._lines = (out / PART).open("a" if self._done_ns else "w", encoding="utf-8")
-        self._pipeline = annotator.pipeline()
+        self.notes: dict[str, None] = {}
+        self._pipeline = annotator.pipeline(lambda sentence: self.notes.setdefault(sentence))
         self._pipeline.on_audio = self.recording.add
         self._pipeline.on_event = self._note_event
         self._pipeline.emotion.recognizer.restore(learned)

@@ -14,7 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..errors import DependencyError
-from ..nodes.load import idle_load, latencies, usages
+from ..nodes.load import BODIES, bodies_load, idle_load, latencies, usages
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
@@ -28,7 +28,7 @@ from .demo import NODES, isolate, wait_for_nodes
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
 def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: Path | None) -> int:
-    """Measure the live nodes: end of speech to final emotion, load while listening, memory.
+    """Measure the live nodes: end of speech to final emotion, load while listening, memory; and ten people in view.
 
     Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
     the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top.
@@ -60,6 +60,7 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: 
         "utterances": len(found),
         "final_p50_ms": round(float(np.percentile(found, 50)) * 1000, 1),
         "final_p95_ms": round(float(np.percentile(found, 95)) * 1000, 1),
+        "bodies_share_of_core": round(bodies_load(), 4),
         "idle_share_of_core": {name: round(share, 4) for name, share in idle.items()},
         "idle_share_of_core_sum": round(sum(idle.values()), 4),
         "rss_mb": {name: round(item.rss / 1e6, 1) for name, item in held.items()},
@@ -76,6 +77,10 @@ def _print(console: Console, numbers: dict) -> None:
     console.print(
         f"end of speech → final emotion: p50 [bold]{numbers['final_p50_ms']:.0f} ms[/], "
         f"p95 [bold]{numbers['final_p95_ms']:.0f} ms[/] ({numbers['utterances']} utterances)"
+    )
+    console.print(
+        f"{BODIES} bodies at 30 Hz, checked, mended and made canonical twice a second: "
+        f"[bold]{numbers['bodies_share_of_core']:.1%}[/] of a core"
     )
     table = Table(show_edge=False, pad_edge=False)
     for column in ("node", "CPU while listening", "RSS", "peak RSS"):

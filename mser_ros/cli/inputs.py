@@ -5,19 +5,32 @@ from __future__ import annotations
 import heapq
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, wraps
 from pathlib import Path
+from typing import Any
+
+import click
 
 from ..audio.sound_files import open_sound_file
-from ..errors import AudioError, BagError, MserError
-from ..messages import conversions
+from ..errors import AudioError, BagError, MserError, SkeletonError
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
 from ..messages.bags import Bag, BagMessage
+from ..messages.skeleton_topics import (
+    FOUND_ALONE,
+    MARKER_ARRAY,
+    SKELETON,
+    SKELETON_2D,
+    SKELETON_TYPES,
+    TF,
+    SkeletonDecoder,
+)
 from ..mocap.readers import read_motion
-from ..settings import AudioFormatSettings
+from ..settings import AudioFormatSettings, MocapSettings, build
 from ..types import AudioChunk, SkeletonFrame, to_ns
 
-SKELETON = "mser_msgs/msg/Skeleton"
+CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
+#: How the topic of Azure Kinect's driver ends; other MarkerArrays of a bag are no bodies unless one is named.
+AZURE_TOPIC = "body_tracking_data"
 #: Length of the chunks that a sound file is cut into [s].
 _CHUNK_S = 0.064
 
@@ -31,27 +44,26 @@ class Item:
 
 
 def open_bag(
-    path: Path, audio_topic: str, skeleton_topic: str, audio: AudioFormatSettings | None = None
+    path: Path,
+    audio_topic: str,
+    skeleton_topic: str,
+    audio: AudioFormatSettings | None = None,
+    mocap: MocapSettings | None = None,
 ) -> tuple[Iterator[Item], int, tuple[str, ...]]:
-    """The audio and skeletons of a bag in order of receipt, their number, and notes of what is odd about the bag. Empty
-    names mean the only topic there is. `audio`: what messages of other packages do not tell of themselves.
+    """The audio and skeletons of a bag in order of receipt, the number of its messages, and notes of what is odd about
+    the bag. Empty names mean the only topic there is. `audio`, `mocap`: what messages of other packages do not tell of
+    themselves.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
     with Bag(path) as bag:
-        topics = list(
-            filter(
-                None,
-                (
-                    _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic"),
-                    _choose(bag, skeleton_topic, (SKELETON,), "--skeleton-topic"),
-                ),
-            )
-        )
-        if not topics:
+        heard = _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
+        bodies = _Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
+        if not heard and not bodies.topics:
             has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
             raise BagError(f"the bag {path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
         infos = [name for name, kind in bag.topics.items() if kind == INFO]
+        topics = [*([heard] if heard else ()), *bodies.topics]
         count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
         notes = bag.notes
 
@@ -60,14 +72,19 @@ def open_bag(
         decoder = AudioDecoder(audio)
         with Bag(path) as opened:
             try:
-                for message in opened.messages([*topics, *infos]):
+                for message in opened.messages([*topics, *infos, *bodies.beside]):
                     log_ns = message.log_ns
-                    if message.topic not in infos:
-                        yield Item(partial(_load, message, decoder), log_ns)
+                    if message.topic == heard:
+                        yield Item(partial(_hear, message, decoder), log_ns)
                         continue
                     try:
-                        decoder.tell(message.decode())
-                    except AudioError as error:
+                        if message.topic in infos:
+                            decoder.tell(message.decode())
+                        else:
+                            for found in bodies.read(message):
+                                fails = isinstance(found, SkeletonError)
+                                yield Item(partial(_fail if fails else _same, found), log_ns)  # type: ignore[arg-type]
+                    except MserError as error:
                         yield Item(partial(_fail, error), log_ns)
             except BagError as error:
                 yield Item(partial(_fail, error), log_ns)
@@ -75,15 +92,66 @@ def open_bag(
     return read(), count, notes
 
 
+def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) -> Iterator[SkeletonFrame]:
+    """The skeletons of a bag in order of receipt; malformed messages are left out. An empty name: the only topic.
+
+    Raises `BagError` for a bag without such a topic or with several, and `SkeletonError` where no message is a body.
+    """
+    fault: MserError | None = None
+    with Bag(path) as bag:
+        bodies = _Bodies(bag, topic, mocap, "--topic")
+        if not bodies.topics:
+            raise BagError(f"the bag {path} has no topic with skeletons: record one, or name it by --topic")
+        for message in bag.messages([*bodies.topics, *bodies.beside]):
+            try:
+                for found in bodies.read(message):
+                    if isinstance(found, SkeletonError):
+                        fault = fault or found
+                    else:
+                        yield found
+            except SkeletonError as error:
+                fault = fault or error
+    if fault is not None:
+        raise fault
+
+
+class _Bodies:
+    """Where in a bag the skeletons are, and how its messages become bodies. `topics`: with skeletons; `beside`: what
+    tells more of them."""
+
+    def __init__(self, bag: Bag, wanted: str, mocap: MocapSettings | None, option: str) -> None:
+        self._decoder = SkeletonDecoder(mocap)
+        alone = [kind for kind in FOUND_ALONE if kind in bag.topics.values()]
+        azure = [name for name, kind in bag.topics.items() if kind == MARKER_ARRAY and name.endswith(AZURE_TOPIC)]
+        if not wanted and alone[:1] == [SKELETON_2D]:
+            self.topics = sorted(name for name, kind in bag.topics.items() if kind == SKELETON_2D)
+        else:
+            found = _choose(bag, wanted, SKELETON_TYPES if wanted else alone, option)
+            self.topics = [found] if found else azure[:1]
+        kinds = {bag.topics[name] for name in self.topics}
+        cameras = [name for name, kind in bag.topics.items() if kind == CAMERA_INFO]
+        static = [name for name in bag.topics if name.endswith("tf_static") and TF in kinds]
+        self.beside = [*static, *(cameras if len(cameras) == 1 and SKELETON_2D in kinds else ())]
+
+    def read(self, message: BagMessage) -> list[SkeletonFrame | SkeletonError]:
+        """The bodies of a message of one of the topics, and why others in it cannot be used. Raises `MserError`."""
+        decoded = message.decode()
+        if message.topic in self.beside:
+            (self._decoder.tell if message.type_name == CAMERA_INFO else self._decoder.tell_static)(decoded)
+            return []
+        # ROS4HRI: /humans/bodies/<id>/skeleton2d
+        folders = message.topic.split("/")
+        body_id = folders[-2] if message.type_name == SKELETON_2D and len(folders) > 2 else ""
+        frames, faults = self._decoder.decode(message.type_name, decoded, body_id)
+        return [*frames, *faults]
+
+
 def _fail(error: MserError) -> AudioChunk:
     raise error
 
 
-def _load(message: BagMessage, decoder: AudioDecoder) -> AudioChunk | SkeletonFrame:
-    decoded = message.decode()
-    if message.type_name == SKELETON:
-        return conversions.skeleton_from_msg(decoded)
-    return decoder.decode(message.type_name, decoded)
+def _hear(message: BagMessage, decoder: AudioDecoder) -> AudioChunk:
+    return decoder.decode(message.type_name, message.decode())
 
 
 def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
@@ -99,6 +167,27 @@ def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
         names = ", ".join(inputs)
         raise BagError(f"the bag {bag.path} has several topics of type {kind}: choose one of {names} with {option}")
     return inputs[0] if inputs else ""
+
+
+def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What messages of skeletons do not tell of themselves, as options of a command: its parameter `mocap`."""
+
+    @wraps(command)
+    def call(*arguments: Any, layout: str, joints: str, aspect: float, tf_pattern: str, **more: Any) -> Any:
+        given = {"layout": layout, "joints": joints, "aspect": aspect, "tf_pattern": tf_pattern}
+        return command(*arguments, mocap=build(MocapSettings, given), **more)
+
+    default = MocapSettings()
+    for option in (
+        click.option(
+            "--tf-pattern", default=default.tf_pattern, show_default=True, help="Names of TF frames of bodies."
+        ),
+        click.option("--aspect", default=0.0, help="Width / height of the image.  [camera_info, else 4 / 3]"),
+        click.option("--joints", default="", help="Order of the joints.  [the layout's own]"),
+        click.option("--layout", default="", help="Joint layout, where messages or files name none."),
+    ):
+        call = option(call)
+    return call
 
 
 def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int, tuple[str, ...]]:
@@ -119,12 +208,7 @@ def open_files(sound: Path, skeleton: Path | None) -> tuple[Iterator[Item], int,
             yield Item(partial(_fail, error), end_ns)
 
     def seen() -> Iterator[Item]:
-        if sequence is None:
-            return
-        for stamp_ns, positions, confidence in zip(
-            sequence.stamps_ns, sequence.positions, sequence.confidence, strict=True
-        ):
-            frame = SkeletonFrame(int(stamp_ns), sequence.body_id, sequence.layout, positions, confidence)
+        for frame in sequence.frames() if sequence else ():
             yield Item(partial(_same, frame), frame.stamp_ns)
 
     count = -(-opened.frames // step) + (len(sequence.stamps_ns) if sequence else 0)

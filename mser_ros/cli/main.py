@@ -18,6 +18,7 @@ COMMANDS = {
     "mic": ("mic", "Show the microphones, a level meter, and the words that are read."),
     "run": ("run", "Run all nodes in one process, for machines without ros2 launch."),
     "annotate": ("annotate", "Estimate the emotions in a bag or a sound file, without ROS."),
+    "view-skeleton": ("view_skeleton", "Draw the bodies of a bag or motion file beside what the model makes of them."),
     "doctor": ("doctor", "Tell what is installed, what is missing and how to mend it."),
     "params": ("params", "Print every parameter of every node, as YAML or Markdown."),
     "bench": ("bench", "Measure latency, load and memory of the live nodes."),
@@ -26,6 +27,7 @@ COMMANDS = {
     "train": ("train", "Train a model from a configuration."),
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),
     "checklist": ("checklist", "Test a bundle's model of words with sentences of daily life."),
+    "robustness": ("robustness", "Measure training runs in noise, in a room, cut short, half seen."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
     "speed": ("speed", "Measure full-size networks and speech recognisers on this machine."),
     "hearing": ("hearing", "Measure how well speech is found, read and translated."),
@@ -41,7 +43,7 @@ class _Commands(click.Group):
         if name not in COMMANDS:
             return None
         module, _ = COMMANDS[name]
-        return getattr(import_module(f"{__package__}.{module}"), name)
+        return getattr(import_module(f"{__package__}.{module}"), name.replace("-", "_"))
 
     def resolve_command(self, context: click.Context, arguments: list[str]) -> tuple:
         try:

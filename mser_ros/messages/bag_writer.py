@@ -13,6 +13,7 @@ import numpy as np
 from rosbags.interfaces import Connection, Nodetype
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.rosbag2.enums import CompressionFormat, CompressionMode
+from rosbags.typesys.store import Typestore
 
 from ..errors import BagError
 from .bags import Bag, BagMessage, message_types
@@ -112,24 +113,26 @@ def copy_with_topic(
     return skipped
 
 
-def build_message(type_name: str, fields: Mapping[str, Any]) -> Any:
-    """A message object of a known type from plain values; what is not named is zero or empty.
+def build_message(type_name: str, fields: Mapping[str, Any], store: Typestore | None = None) -> Any:
+    """A message object of a known type from plain values; what is not named is zero or empty. `store`: more types than
+    those of this package.
 
     Raises `BagError` for a type or a field that does not exist.
     """
-    store = message_types()
+    store = store or message_types()
     if type_name not in store.fielddefs:
         raise BagError(f"the message type {type_name} is not known: use one of ROS 2 Jazzy or mser_msgs")
     described = store.fielddefs[type_name][1]
     if unknown := sorted(set(fields) - {name for name, _ in described}):
         raise BagError(f"the message type {type_name} has no field '{unknown[0]}'")
-    return store.types[type_name](**{name: _value(described_as, fields.get(name)) for name, described_as in described})
+    values = {name: _value(described_as, fields.get(name), store) for name, described_as in described}
+    return store.types[type_name](**values)
 
 
-def _value(described_as: Any, value: Any) -> Any:
+def _value(described_as: Any, value: Any, store: Typestore) -> Any:
     kind, detail = described_as
     if kind == Nodetype.NAME:
-        return build_message(detail, value or {})
+        return build_message(detail, value or {}, store)
     if kind == Nodetype.BASE:
         name = detail[0]
         zero: Any = "" if name in ("string", "wstring") else False if name == "bool" else 0
@@ -139,4 +142,4 @@ def _value(described_as: Any, value: Any) -> Any:
     if inner[0] == Nodetype.BASE and inner[1][0] not in ("string", "wstring"):
         numbers = np.asarray([0 if item is None else item for item in items] if value is None else items)
         return numbers.astype({"byte": "uint8", "char": "uint8"}.get(inner[1][0], inner[1][0]))
-    return [_value(inner, item) for item in items]
+    return [_value(inner, item, store) for item in items]

@@ -12,6 +12,7 @@ import numpy as np
 from ..errors import SkeletonError
 from ..settings import MocapSettings
 from ..types import SkeletonFrame, SkeletonSequence, to_ns
+from .anatomy import STANDARD_M, body_height, to_canonical
 from .layouts import check_confidence, get_layout
 
 #: Bounds of memory: no tracker is known to be faster, no robot to follow more people.
@@ -20,6 +21,9 @@ MAX_BODIES = 64
 #: A body that a tracker loses for so long at most, and finds again within this share of its size, is the same body.
 _LOST_S, _NEAR = 0.5, 0.5
 _MOMENT_S = 0.1
+#: Frames that tell how far and how large a body is; and who is seen for less than this share of the time of the one who
+#: is seen most is not chosen among.
+_LOOKS, _SHARE = 15, 0.25
 #: So many frames in a row from before the history mean that the clock was set back (a bag starts again).
 STRAYS_BEFORE_RESET = 3
 
@@ -97,6 +101,28 @@ class _Part:
             seen[body_id] += count
         return min(seen, key=lambda body_id: (-seen[body_id], body_id))
 
+    def distance_and_size(self) -> tuple[float, float]:
+        """How far it is from the origin of its frame [m], and how large in a camera's eye there [radians]: medians.
+
+        In an image both are told by its height, as a lens as long as the image is high would see a person.
+        """
+        layout = get_layout(self.layout)
+        found = []
+        for frame in self.frames[:: max(1, len(self.frames) // _LOOKS)]:
+            seen = frame.confidence > 0
+            world = frame.positions.astype(np.float64) @ layout.to_world.T
+            flat = layout.dimensions == 2
+            height = body_height(*to_canonical(world, seen, layout), quantile=0.8 if flat else 0.5)
+            away = float(np.linalg.norm(world[seen].mean(axis=0)))
+            if height:
+                found.append((STANDARD_M / height, height) if flat else (away, height / max(away, 0.1)))
+            elif not flat:
+                found.append((away, 0.0))
+        if not found:
+            return float("inf"), 0.0
+        distance, size = np.median(found, axis=0)
+        return float(distance), float(size)
+
     def shares_id(self, other: _Part) -> bool:
         return any(body_id == other.ids[0][1] for _, body_id in self.ids)
 
@@ -121,10 +147,12 @@ class SkeletonBuffer:
     sees. `newest_ns` is the latest stamp of any body, None before the first frame.
     """
 
-    def __init__(self, settings: MocapSettings, *, history_s: float) -> None:
+    def __init__(self, settings: MocapSettings, *, history_s: float, choice: str = "most") -> None:
+        """`choice`: which of several bodies a window is of, one of `settings.BODIES`."""
         self.counters = SkeletonCounters()
         self.newest_ns: int | None = None
         self._settings = settings
+        self._choice = choice
         self._history_ns = to_ns(history_s)
         self._limit = int(history_s * MAX_RATE_HZ) + 1
         self._tracks: dict[tuple[str, str], _Track] = {}
@@ -144,7 +172,8 @@ class SkeletonBuffer:
         self._insert(frame)
 
     def window(self, start_ns: int, end_ns: int) -> SkeletonSequence | None:
-        """The frames of start to end, both included, of the body that has most of them (of several: the first id).
+        """The frames of start to end, both included, of the body that has most of them (of several: the first id), or
+        that the buffer's `choice` is for.
 
         A body that a tracker lost and found again under another id, soon and near where it was, is one body; it has the
         id under which it was seen most.
@@ -165,14 +194,22 @@ class SkeletonBuffer:
                 bodies.append(part)
         if not bodies:
             return None
-        best = min(bodies, key=lambda body: (-len(body.frames), body.body_id))
-        return SkeletonSequence(
-            stamps_ns=np.array([frame.stamp_ns for frame in best.frames], np.int64),
-            positions=np.stack([frame.positions for frame in best.frames]),
-            confidence=np.stack([frame.confidence for frame in best.frames]),
-            layout=best.layout,
-            body_id=best.body_id,
-        )
+        chosen = self._chosen(sorted(bodies, key=lambda body: (-len(body.frames), body.body_id)))
+        if chosen is None:
+            return None
+        return SkeletonSequence.of(chosen.frames, layout=chosen.layout, body_id=chosen.body_id)
+
+    def _chosen(self, bodies: list[_Part]) -> _Part | None:
+        """The body that is meant, of some that stand in the order of how much is seen of them."""
+        # What a tracker sees for a moment is nobody.
+        there = [body for body in bodies if len(body.frames) >= _SHARE * len(bodies[0].frames)]
+        if self._choice == "only":
+            return there[0] if len(there) == 1 else None
+        if self._choice == "nearest":
+            return min(there, key=lambda body: body.distance_and_size()[0])
+        if self._choice == "largest":
+            return max(there, key=lambda body: body.distance_and_size()[1])
+        return there[0]
 
     def _insert(self, frame: SkeletonFrame) -> None:
         self.newest_ns = frame.stamp_ns if self.newest_ns is None else max(self.newest_ns, frame.stamp_ns)

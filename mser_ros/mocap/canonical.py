@@ -6,12 +6,12 @@ which source saw them does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..types import NS_PER_S, SkeletonSequence, to_ns
+from .anatomy import LOWER_BONES, STANDARD_M, TORSO, UPPER_BONES
 from .layouts import JOINTS, get_layout
 
 __all__ = ["JOINTS", "MIRRORED", "CanonicalMotion", "canonicalise"]
@@ -27,39 +27,20 @@ MAX_GAP_S = 0.3
 #: A joint further than this from the pelvis of a body 1.7 m tall is a mistake of the tracker [m].
 MAX_REACH_M = 2.0
 
-_HEIGHT_M = 1.7
-_TORSO = 0.288
-#: Bones that tell the size, as shares of the body's height: D. A. Winter, Biomechanics and Motor Control of Human
-#: Movement, after Drillis and Contini (1966). Shoulders and arms come first, so that a body whose legs come and go
-#: keeps its size: the proportions of real trackers differ from the table's.
-_UPPER_BONES: Mapping[tuple[str, str], float] = {
-    ("left_shoulder", "right_shoulder"): 0.259,
-    ("left_shoulder", "left_elbow"): 0.186,
-    ("right_shoulder", "right_elbow"): 0.186,
-    ("left_elbow", "left_wrist"): 0.146,
-    ("right_elbow", "right_wrist"): 0.146,
-}
-_LOWER_BONES: Mapping[tuple[str, str], float] = {
-    ("pelvis", "neck"): _TORSO,
-    ("left_hip", "right_hip"): 0.191,
-    ("left_hip", "left_knee"): 0.245,
-    ("right_hip", "right_knee"): 0.245,
-    ("left_knee", "left_ankle"): 0.246,
-    ("right_knee", "right_ankle"): 0.246,
-}
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CanonicalMotion:
     """What a skeleton model sees: the last `T / rate_hz` seconds before a moment, the newest frame last.
 
     `positions`: float32, (T, 15, 3), in the order of `JOINTS`: metres on a body 1.7 m tall, from the pelvis, x the way
-    the person faces, y to their left, z up; 0 where masked. `mask`: bool, (T, 15), True where seen.
+    the person faces, y to their left, z up; 0 where masked. `mask`: bool, (T, 15), True where seen. `confidence`:
+    float32 in 0..1, (T, 15), the source's, interpolated as the positions are; 0 where masked.
     `dimensions`: 3, or 2 where an image gave the joints: then x is 0 and y, z span the image.
     """
 
     positions: np.ndarray
     mask: np.ndarray
+    confidence: np.ndarray
     rate_hz: float
     dimensions: int = 3
 
@@ -88,9 +69,12 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     positions = sequence.positions[inside].astype(np.float64)
     seen = np.isfinite(positions).all(axis=2) & (sequence.confidence[inside] > 0)
     world = np.where(seen[..., None], positions, 0.0) @ layout.to_world.T
-    joints, seen = _map(world, seen, layout.canonical)
+    # A joint's confidence goes the way of its place.
+    confidence = np.where(seen, sequence.confidence[inside], 0.0)[..., None]
+    joints, seen = _map(np.concatenate([world, confidence], axis=2), seen, layout.canonical)
     times_s = (sequence.stamps_ns[inside] - end_ns) / NS_PER_S
     joints, mask = _resample(times_s, joints, seen, rate_hz=rate_hz, frames=max(1, round(window_s * rate_hz)))
+    joints, trust = joints[..., :3], joints[..., 3]
     turn = _turn(joints, mask)
     # Bones that point at the camera look short in an image: there the longest sights of each tell the size.
     scale = _scale(joints, mask, quantile=0.5 if layout.dimensions == 3 else 0.9)
@@ -99,12 +83,13 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     joints, mask = _centre(joints @ turn.T * scale, mask)
     mask &= np.linalg.norm(joints, axis=2) <= MAX_REACH_M
     positions = np.where(mask[..., None], joints, 0.0).astype(np.float32)
-    return CanonicalMotion(positions, mask, rate_hz, layout.dimensions) if mask.any() else None
+    confidence = np.where(mask, trust, 0.0).astype(np.float32)
+    return CanonicalMotion(positions, mask, confidence, rate_hz, layout.dimensions) if mask.any() else None
 
 
 def _map(world: np.ndarray, seen: np.ndarray, canonical: tuple[tuple[int, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
     """Source joints to canonical ones; a mean is seen only where all its joints are."""
-    joints = np.zeros((len(world), len(JOINTS), 3))
+    joints = np.zeros((len(world), len(JOINTS), world.shape[2]))
     mask = np.zeros((len(world), len(JOINTS)), bool)
     for joint, sources in enumerate(canonical):
         if sources:
@@ -118,7 +103,7 @@ def _resample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Joints at `frames` moments that end at time 0. Beside a gap the nearest sight serves for half a period."""
     grid = np.arange(1 - frames, 1) / rate_hz
-    out = np.zeros((frames, joints.shape[1], 3))
+    out = np.zeros((frames, joints.shape[1], joints.shape[2]))
     mask = np.zeros((frames, joints.shape[1]), bool)
     for joint in range(joints.shape[1]):
         times, values = times_s[seen[:, joint]], joints[seen[:, joint], joint]
@@ -152,8 +137,8 @@ def _turn(joints: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
 
 
 def _scale(joints: np.ndarray, mask: np.ndarray, *, quantile: float) -> float | None:
-    """Factor that makes the body `_HEIGHT_M` tall: the median over its bones; None where no bone is seen."""
-    for bones in (_UPPER_BONES, _LOWER_BONES):
+    """Factor that makes the body `STANDARD_M` tall: the median over its bones; None where no bone is seen."""
+    for bones in (UPPER_BONES, LOWER_BONES):
         heights = []
         for (start, end), share in bones.items():
             one, other = JOINTS.index(start), JOINTS.index(end)
@@ -162,7 +147,7 @@ def _scale(joints: np.ndarray, mask: np.ndarray, *, quantile: float) -> float | 
                 lengths = np.linalg.norm(joints[both, one] - joints[both, other], axis=1)
                 heights.append(float(np.quantile(lengths, quantile)) / share)
         if heights and (height := float(np.median(heights))) > 0:
-            return _HEIGHT_M / height
+            return STANDARD_M / height
     return None
 
 
@@ -170,7 +155,7 @@ def _centre(joints: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarra
     """Joints relative to the pelvis; where it is not seen, to its place below what is seen of the trunk."""
     pelvis = JOINTS.index("pelvis")
     centre, known = joints[:, pelvis].copy(), mask[:, pelvis].copy()
-    below = np.array([0.0, 0.0, _TORSO * _HEIGHT_M])
+    below = np.array([0.0, 0.0, TORSO * STANDARD_M])
     for names, usual in (
         (("left_hip", "right_hip"), np.zeros(3)),
         (("neck",), below),

@@ -1,13 +1,16 @@
 """Joint layouts as data: what the rows of a skeleton's positions are, and how they map to the canonical body.
 
-A layout is a file of `config/skeletons`; its name is the file's name without '.yaml'.
+A layout is a file of `config/skeletons`, or of a folder of a user's own, which the environment variable MSER_SKELETONS
+names. Its name is the file's name without '.yaml'.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +46,14 @@ MARKER_BINS, MARKERS = 200, 63
 #: Metres per unit. Fractions of an image have no size: their unit is the image's height.
 UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "image": 1.0}
 
-_KEYS = {"description", "dimensions", "unit", "aspect", "up", "handedness", "joints", "canonical"}
+#: The environment variable that names a folder with layouts of a user's own.
+OWN_LAYOUTS = "MSER_SKELETONS"
+
+#: L and R that stand for left and right: at an end, or before a digit or another capital ('l_knee', 'Foot_L', 'LH1').
+_ONE_LETTER = re.compile(r"^[lr](?=_)|(?<=_)[lrLR]$|^[LR](?=[A-Z]|_)")
+_LETTERS = str.maketrans("lrLR", "rlRL")
+
+_KEYS = {"description", "dimensions", "unit", "aspect", "up", "handedness", "joints", "canonical", "ahead"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +63,7 @@ class Layout:
     `to_world`: float64, (3, dimensions); takes a position as the source gives it to metres (2D: image heights) with z
     up, right-handed. An image's right becomes +y and its depth, x, is 0: so a person who faces the camera faces +x.
     `canonical`: for each canonical joint the joints whose mean it is, empty where the layout has none.
+    `ahead`: pairs of joints of which the second is in front of the first on every body.
     """
 
     name: str
@@ -62,6 +73,36 @@ class Layout:
     parents: tuple[int, ...]
     to_world: np.ndarray
     canonical: tuple[tuple[int, ...], ...]
+    ahead: tuple[tuple[int, int], ...] = ()
+
+    @cached_property
+    def weights(self) -> np.ndarray:
+        """What takes the joints to the canonical ones, float64, (15, joints): means."""
+        weights = np.zeros((len(JOINTS), len(self.joints)))
+        for row, sources in enumerate(self.canonical):
+            weights[row, list(sources)] = 1 / max(1, len(sources))
+        return weights
+
+    @cached_property
+    def mapped(self) -> np.ndarray:
+        """Which canonical joints the layout has, bool, (15,)."""
+        return np.array([bool(sources) for sources in self.canonical])
+
+    @cached_property
+    def mirror(self) -> np.ndarray:
+        """For each joint its counterpart on the other side, by its name; itself for one that has none."""
+        rows = {name: row for row, name in enumerate(self.joints)}
+        return np.array([rows.get(_other_side(name), row) for name, row in rows.items()])
+
+    @property
+    def unit_m(self) -> float:
+        """Metres of a unit, of a layout in 3D."""
+        return float(np.linalg.norm(self.to_world[2]))
+
+    @property
+    def aspect(self) -> float:
+        """Width of the image by its height, of a layout in 2D."""
+        return float(self.to_world[1, 0])
 
     def check_shape(self, shape: tuple[int, ...]) -> None:
         """Raise `SkeletonError` unless the last two axes are (joints, dimensions)."""
@@ -74,19 +115,29 @@ class Layout:
             )
 
 
+def _files() -> dict[str, Path]:
+    """Of each layout its file; a user's own come before the package's."""
+    own = os.environ.get(OWN_LAYOUTS, "")
+    folders = [skeletons_dir(), *([Path(own)] if own else [])]
+    return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
+
+
 def known_layouts() -> tuple[str, ...]:
     """Names of all layouts."""
-    return tuple(sorted(path.stem for path in skeletons_dir().glob("*.yaml")))
+    return tuple(sorted(_files()))
 
 
 @cache
 def get_layout(name: str) -> Layout:
     """The layout of that name. Raises `SkeletonError`: an unknown name (with the known ones), a broken file."""
-    known = known_layouts()
-    if name not in known:
+    files = _files()
+    if name not in files:
         which = f"unknown joint layout '{name}'" if name else "the skeleton names no joint layout"
-        raise SkeletonError(f"{which}: use one of {', '.join(known)}, or add a file to config/skeletons")
-    return load_layout(skeletons_dir() / f"{name}.yaml")
+        raise SkeletonError(
+            f"{which}: use one of {', '.join(sorted(files))}, or add a file to config/skeletons or the folder that "
+            f"{OWN_LAYOUTS} names"
+        )
+    return load_layout(files[name])
 
 
 def load_layout(path: Path) -> Layout:
@@ -134,7 +185,16 @@ def _parse(name: str, data: Any) -> Layout:
         parents=parents,
         to_world=_to_world(data, dimensions),
         canonical=canonical,
+        ahead=tuple((_index(joints, back), _index(joints, front)) for back, front in data.get("ahead", ())),
     )
+
+
+def _other_side(name: str) -> str:
+    """The name of a joint with left for right: as whole words, or as a letter that stands for them."""
+    for left, right in (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT")):
+        if left in name or right in name:
+            return name.replace(left, "\0").replace(right, left).replace("\0", right)
+    return _ONE_LETTER.sub(lambda found: found[0].translate(_LETTERS), name)
 
 
 def _index(joints: tuple[str, ...], joint: str) -> int:

@@ -22,6 +22,10 @@ _DAMAGE = (
 )  # fmt: skip
 
 
+#: How the names of motion files end.
+MOTION_FILES = (".bvh", ".bvh.gz", ".npz")
+
+
 def read_motion(
     path: Path, *, layout: str = "", rate_hz: float | None = None, index: int | None = None, start_ns: int = 0
 ) -> SkeletonSequence:

@@ -215,7 +215,7 @@ class PerceptionNode(LifecycleNode):
         source: str,
         others: Sequence[str] = (),
         kept: bool = False,
-    ) -> None:
+    ) -> InputTopic:
         """Subscribe to `topic` until the node is deactivated; `callback` runs in the executor and may raise.
 
         `flow` and `source`: what is expected of it, and whom a user is to start or restart where it does not come.
@@ -230,6 +230,17 @@ class PerceptionNode(LifecycleNode):
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
         self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
+        return self._inputs[-1]
+
+    def unsubscribe(self, item: InputTopic) -> None:
+        """Listen to this topic no more. To be called in the executor."""
+        if item in self._inputs:
+            self._inputs.remove(item)
+            item.close()
+
+    def adapt(self, item: InputTopic) -> None:
+        """Do at once what else is done within a second: look for the publishers of an input, and adapt to them."""
+        self._check(item)
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:

@@ -22,7 +22,7 @@ TOPICS = {
     "audio": "the microphone's audio (mser_msgs/AudioFrame)",
     "voice": "the converted audio (mser_msgs/AudioFrame)",
     "utterance": "the utterances (mser_msgs/Utterance)",
-    "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton)",
+    "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton, or what other trackers send)",
     "skeleton": "the checked skeletons (mser_msgs/Skeleton)",
     "emotion": "the emotions (mser_msgs/Emotion)",
 }
@@ -32,6 +32,7 @@ SETS = {
     "bundle": ("emotion", "bundle"),
     "asr_backend": ("speech", "asr.backend"),
     "asr_model": ("speech", "asr.model_path"),
+    "skeleton_layout": ("mocap", "layout"),
 }
 COMMON = (USE_SIM_TIME, AUTOSTART)
 LOG_LEVELS = ("debug", "info", "warn", "error", "fatal")
@@ -50,6 +51,7 @@ ARGUMENTS: Mapping[str, tuple[str, str]] = {
     "bundle": ("", f"Folder of the model bundle{_FILE}"),
     "asr_backend": ("", f"auto, whisper, vosk, pocketsphinx or none{_FILE}"),
     "asr_model": ("", f"Folder of the recogniser's model, which vosk needs{_FILE}"),
+    "skeleton_layout": ("", f"Joint layout of skeletons that name none{_FILE}"),
     **{topic: (topic, f"Topic of {what}") for topic, what in TOPICS.items()},
 }
 #: Every argument of replay.launch.py beside those.

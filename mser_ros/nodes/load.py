@@ -11,12 +11,29 @@ import numpy as np
 from mser_msgs.msg import AudioFrame, Emotion, Skeleton, Utterance
 
 from ..messages import conversions
-from ..mocap.layouts import get_layout
-from ..types import SAMPLE_RATE, AudioChunk, SkeletonFrame, to_ns
+from ..mocap.buffer import SkeletonBuffer
+from ..mocap.canonical import canonicalise
+from ..mocap.stream import SkeletonStream
+from ..settings import MocapSettings
+from ..types import NS_PER_S, SAMPLE_RATE, AudioChunk, SkeletonFrame, to_ns
 from .processes import NodeProcesses
 from .replay import ReplaySession
 
 _CHUNK = 1024
+#: People in view of the measurement of bodies.
+BODIES = 10
+_RATE_HZ = 30
+#: What the body's model looks at [s].
+_WINDOW_S = 5.0
+#: Somebody who stands, as layout canonical15 has it [m].
+_STANDING = np.array(
+    [
+        [0, 0, 0.95], [0, 0, 1.4], [0.05, 0, 1.6],
+        [0, 0.2, 1.4], [0, 0.25, 1.1], [0.05, 0.25, 0.85], [0, -0.2, 1.4], [0, -0.25, 1.1], [0.05, -0.25, 0.85],
+        [0, 0.1, 0.95], [0.02, 0.1, 0.5], [0, 0.1, 0.1], [0, -0.1, 0.95], [0.02, -0.1, 0.5], [0, -0.1, 0.1],
+    ],
+    np.float32,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -42,9 +59,6 @@ def idle_load(session: ReplaySession, nodes: NodeProcesses, seconds: float) -> d
     skeleton = session.node.create_publisher(Skeleton, "skeleton_in", 100)
     session.wait(lambda: audio.get_subscription_count() > 0 and skeleton.get_subscription_count() > 0, 10)
     noise = np.random.default_rng(0).normal(0, 10, (64, _CHUNK, 1)).astype(np.int16)
-    layout = get_layout("egait16")
-    body = np.zeros((len(layout.joints), 3), np.float32)
-    body[:, 1] = np.linspace(0, 1, len(body))
     begin_ns, begin_s = time.time_ns(), time.monotonic()
     before = usages(nodes)
     frames = blocks = 0
@@ -54,9 +68,8 @@ def idle_load(session: ReplaySession, nodes: NodeProcesses, seconds: float) -> d
             chunk = AudioChunk(noise[blocks % 64], SAMPLE_RATE, stamp_ns, blocks * _CHUNK)
             audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
             blocks += 1
-        while frames / 30 <= now_s:
-            seen = np.ones(len(body), np.float32)
-            frame = SkeletonFrame(begin_ns + to_ns(frames / 30), "body", "egait16", body, seen)
+        while frames / _RATE_HZ <= now_s:
+            frame = _standing("body", begin_ns + to_ns(frames / _RATE_HZ), _STANDING)
             skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame)))
             frames += 1
         time.sleep(0.005)
@@ -65,6 +78,29 @@ def idle_load(session: ReplaySession, nodes: NodeProcesses, seconds: float) -> d
     session.node.destroy_publisher(audio)
     session.node.destroy_publisher(skeleton)
     return {name: (after[name].cpu_s - before[name].cpu_s) / lasted_s for name in before}
+
+
+def bodies_load(seconds: float = 10.0) -> float:
+    """Share of one core that `BODIES` people at 30 Hz cost: their skeletons checked, mended and kept, and each of them
+    made canonical twice a second, as often as an estimate is due while somebody speaks. Without ROS."""
+    settings = MocapSettings()
+    stream, kept = SkeletonStream(settings), SkeletonBuffer(settings, history_s=_WINDOW_S + 1)
+    restless = np.random.default_rng(0).normal(0, 0.005, (_RATE_HZ, *_STANDING.shape)).astype(np.float32)
+    begin_ns, begin_s = NS_PER_S, time.process_time()
+    for number in range(round(seconds * _RATE_HZ)):
+        stamp_ns = begin_ns + to_ns(number / _RATE_HZ)
+        for body in range(BODIES):
+            # Two metres apart, so that nobody is taken for somebody else.
+            positions = _STANDING + restless[(number + body) % _RATE_HZ] + np.array([0, 2 * body, 0], np.float32)
+            kept.push(stream.push(_standing(f"body {body}", stamp_ns, positions)))
+        if number % (_RATE_HZ // 2) == 0 and (seen := kept.window(stamp_ns - to_ns(_WINDOW_S), stamp_ns)):
+            for _ in range(BODIES):
+                canonicalise(seen, rate_hz=15.0, window_s=_WINDOW_S, end_ns=stamp_ns)
+    return (time.process_time() - begin_s) / seconds
+
+
+def _standing(body_id: str, stamp_ns: int, positions: np.ndarray) -> SkeletonFrame:
+    return SkeletonFrame(stamp_ns, body_id, "canonical15", positions, np.ones(len(positions), np.float32))
 
 
 def latencies(session: ReplaySession) -> list[float]:

@@ -46,12 +46,21 @@ def type_name(message_class: type) -> str:
     return f"{message_class.__module__.split('.')[0]}/msg/{message_class.__name__}"
 
 
+def find_type(name: str) -> type | None:
+    """The class of a message type such as 'std_msgs/msg/Bool'; None where its package is not installed."""
+    try:
+        found: type = getattr(import_module(f"{name.partition('/')[0]}.msg"), name.rpartition("/")[2])
+    except (ImportError, AttributeError):
+        return None
+    return found
+
+
 class InputTopic:
     """Listens to a topic reliably, or at best effort where one of its publishers offers no more.
 
     `check` is to be called once a second: it adapts to publishers that came or went, and where nobody publishes its
     type takes the first of `others` (such as 'std_msgs/msg/Bool') that somebody does. `source` tells a user who should
-    publish. `kept`: the last message before is wanted as well, which all publishers must offer. `clock`: steady
+    publish. `kept`: the last message before is wanted as well, unless one of the publishers keeps none. `clock`: steady
     seconds, so that a paused or absent simulation clock hides no silence.
     """
 
@@ -74,8 +83,9 @@ class InputTopic:
         self._callback = callback
         self._depth = depth
         self._has_announced = False
-        self._flow = flow
+        self.flow = flow
         self._source = source
+        self._is_kept = kept
         self._durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         self._clock = clock
         self.topic = topic
@@ -103,18 +113,23 @@ class InputTopic:
         if fitting:
             self._was_published, self._published_s = True, self._clock()
         offered = {item.qos_profile.reliability for item in fitting}
-        wanted = ReliabilityPolicy.RELIABLE
+        reliability, durability = ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE
         if ReliabilityPolicy.BEST_EFFORT in offered:
-            wanted = ReliabilityPolicy.BEST_EFFORT
-        if fitting and wanted != self._reliability:
-            before, self._reliability = (self._reliability, self._subscription), wanted
+            reliability = ReliabilityPolicy.BEST_EFFORT
+        if self._is_kept and all(item.qos_profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for item in fitting):
+            durability = DurabilityPolicy.TRANSIENT_LOCAL
+        before = (self._reliability, self._durability)
+        if fitting and (reliability, durability) != before:
+            subscription = self._subscription
+            self._reliability, self._durability = reliability, durability
             try:
                 self._subscription = self._subscribe()
             except SettingsError:
-                self._reliability = before[0]
+                self._reliability, self._durability = before
                 raise
-            self._node.destroy_subscription(before[1])
-            self._announce_best_effort([item.node_name for item in fitting])
+            self._node.destroy_subscription(subscription)
+            if reliability != before[0]:
+                self._announce_best_effort([item.node_name for item in fitting])
         wrong = sorted({item.topic_type for item in publishers} - {self._type})
         if wrong and not fitting:
             return (
@@ -125,13 +140,11 @@ class InputTopic:
 
     def _take(self, name: str) -> None:
         """Listen to messages of this type from now on."""
-        try:
-            message_class = getattr(import_module(f"{name.partition('/')[0]}.msg"), name.rpartition("/")[2])
-        except (ImportError, AttributeError):
+        if (message_class := find_type(name)) is None:
             raise SettingsError(
                 f"topic {self._subscription.topic_name} carries {name}, which is not installed here: install or build "
                 f"the package {name.partition('/')[0]} and source its workspace"
-            ) from None
+            )
         # A participant of Fast DDS knows a topic by one type at a time.
         self._node.destroy_subscription(self._subscription)
         before, self._message_class = self._message_class, message_class
@@ -159,9 +172,9 @@ class InputTopic:
         silent_s, unpublished_s = now_s - self._received_s, now_s - self._published_s
         if unpublished_s >= SILENCE_S and self._was_published:
             return Problem(f"nobody publishes {name} any more: restart {self._source}", Level.ERROR)
-        if unpublished_s >= SILENCE_S and self._flow is Flow.AT_TIMES:
+        if unpublished_s >= SILENCE_S and self.flow is Flow.AT_TIMES:
             return Problem(f"nobody publishes {name}: start {self._source}, or remap '{self.topic}' to its topic")
-        if silent_s >= SILENCE_S and self._flow is Flow.STEADY:
+        if silent_s >= SILENCE_S and self.flow is Flow.STEADY:
             return Problem(
                 f"nothing received on {name} for {silent_s:.0f} s: start or activate {self._source}, or remap "
                 f"'{self.topic}' to its topic"

@@ -100,7 +100,7 @@ class EmotionStage:
             )
         self.recognizer = recognizer
         self.settings = recognizer.settings
-        self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S)
+        self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S, choice=self.settings.body)
         self.counters = EmotionCounters()
         self._clock = clock
         self._on_failure = on_failure

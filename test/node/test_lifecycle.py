@@ -356,7 +356,7 @@ def test_utterances_that_wait_for_a_worker_which_a_bug_ends_get_a_last_emotion(w
 
 def test_a_bug_in_taking_a_message_leads_to_the_error_state_as_well(world, monkeypatch, capfd):
     tested = world.node("mocap")
-    monkeypatch.setattr("mser_ros.nodes.mocap_node.check_frame", raise_bug)
+    monkeypatch.setattr("mser_ros.mocap.stream.check_frame", raise_bug)
     _, skeletons = demo_values(until_s=0.2)
     world.publisher(Skeleton, "skeleton_in").publish(skeleton_message(skeletons[0]))
     tested.wait_for_problem("a bug", "ValueError")

@@ -10,6 +10,7 @@ from ros_world import Skeleton, demo_values, skeleton_message
 
 from mser_ros.messages import conversions
 from mser_ros.mocap.buffer import check_frame
+from mser_ros.nodes.load import bodies_load
 from mser_ros.settings import MocapSettings
 from mser_ros.types import SkeletonFrame
 
@@ -191,6 +192,10 @@ def test_a_malformed_skeleton_is_one_sentence_and_the_next_ones_pass(world, fram
     eye.node.wait_for_problem(*parts)
     assert eye.node.value("rejected") == "1"
     assert eye.node.state == "active"
+
+
+def test_what_ten_people_in_view_cost_can_be_measured():
+    assert 0 < bodies_load(0.5) < 100
 
 
 def test_many_malformed_skeletons_are_counted_and_logged_once(world, frames, capfd, monkeypatch):

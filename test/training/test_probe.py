@@ -17,7 +17,7 @@ from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict
-from mser_ros.training.fit.probe import fit_probe
+from mser_ros.training.fit.probe import _centred, fit_probe
 from mser_ros.training.models.build import UnimodalModel, build_model
 from mser_ros.training.models.encoding import encode
 from mser_ros.training.runs.predictions import OutOfFold
@@ -54,6 +54,28 @@ def test_a_probe_is_the_logistic_regression_of_what_the_encoder_gives(voices: Pa
     expected = LogisticRegression(C=0.01, max_iter=1000).fit(scaled, labels, sample_weight=weights[labels])
     logits = predict(config, network, train)
     np.testing.assert_allclose(softmax(logits), expected.predict_proba(scaled), atol=0.01)
+
+
+def test_a_centred_probe_learns_from_each_item_without_what_is_usual_for_its_person() -> None:
+    """Two people who differ by a constant alone, and one who shows a single class and stays what he is."""
+    rng = np.random.default_rng(0)
+    labels = np.array([0, 0, 1, 1] * 2 + [0, 0])
+    people = np.array(["a"] * 4 + ["b"] * 4 + ["c"] * 2)
+    shared = rng.normal(size=(4, 3))
+    features = np.concatenate([shared + 5, shared - 3, rng.normal(size=(2, 3))])
+    found = _centred(features, labels, people)
+    np.testing.assert_allclose(found[:4], shared + 1)
+    np.testing.assert_allclose(found[4:8], shared + 1)
+    np.testing.assert_array_equal(found[8:], features[8:])
+
+
+def test_a_centred_probe_differs_and_is_the_same_twice(voices: Path, tmp_path: Path) -> None:
+    logits = []
+    for name, centred in (("plain", False), ("centred", True), ("again", True)):
+        run_experiment(probed(voices, probe_centred=centred), tmp_path / name, log=lambda _text: None)
+        logits.append(OutOfFold.load(tmp_path / name / "predictions.npz").logits)
+    np.testing.assert_array_equal(logits[1], logits[2])
+    assert np.abs(logits[0] - logits[1]).max() > 1e-3
 
 
 def features_of(config: ExperimentConfig, network: UnimodalModel, sample: Sample) -> np.ndarray:

@@ -12,6 +12,9 @@ import pytest
 import soundfile
 from test_imports import FLOORS, ROOMS
 
+from mser_ros.messages.skeleton_topics import SKELETON_TYPES
+from mser_ros.mocap.layouts import OWN_LAYOUTS, known_layouts
+
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +41,17 @@ def test_every_name_of_the_recipes_is_in_the_code(name: str) -> None:
     owner, _, member = name.partition(".")
     assert re.search(rf"\b{owner}\b", code), name
     assert not member or re.search(rf"class {owner}\b(.|\n)*?\b{member}\b", code), name
+
+
+def test_the_readme_tells_of_every_type_that_carries_skeletons_and_of_layouts_that_exist() -> None:
+    table = README.split("<!-- adapters -->")[1].split("<!-- /adapters -->")[0]
+    rows = [row.split("|") for row in table.strip().splitlines()[2:]]
+    assert sorted(row[2].strip().strip("`") for row in rows) == sorted(SKELETON_TYPES)
+    named = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])} - {"layout"}
+    assert named <= set(known_layouts())
+    (lines,) = re.findall(r"in five lines:\n\n```bash\n(.*?)```", README, flags=re.DOTALL)
+    assert lines.count("\n") == 5
+    assert OWN_LAYOUTS in lines
 
 
 def test_the_example_without_ros_in_the_readme_runs(tmp_path: Path) -> None:

@@ -505,6 +505,16 @@ def test_the_skeletons_of_two_bodies_do_not_mix(robot: Robot) -> None:
     assert final.body_id == "near"
 
 
+@pytest.mark.parametrize(("choice", "expected"), [("most", "far"), ("nearest", "near"), ("only", "")])
+def test_whose_body_is_the_speaker_s_is_a_parameter(recognizer: EmotionRecognizer, choice: str, expected: str) -> None:
+    robot = Robot(recognizer, EmotionSettings(body=choice))
+    away = [replace(item, positions=item.positions + np.float32((0, 0, -3))) for item in body(0, 4, body_id="far")]
+    robot.give(*away, *body(0.5, 4, body_id="near", rate_hz=20), *voice(0, 3.2), U.started)
+    (final,) = robot.give(U.final)
+    assert final.body_id == expected
+    assert [item.available for item in final.evidence if item.modality == "mocap"] == [bool(expected)]
+
+
 # -- what is refused
 
 

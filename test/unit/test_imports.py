@@ -213,14 +213,14 @@ def test_the_help_of_a_command_needs_neither_torch_nor_ros() -> None:
     done = run_without(TRAINING_ONLY | ROS, HELP, *names)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines()[-1] == str([0] * len(names)), done.stderr
-    assert re.findall(r"^Usage: mser ?([a-z]*)", done.stdout, re.MULTILINE) == names
+    assert re.findall(r"^Usage: mser ?([a-z-]*)", done.stdout, re.MULTILINE) == names
 
 
 def test_a_command_for_live_nodes_needs_no_torch() -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
     done = run_without(TRAINING_ONLY, HELP, *NEED_ROS)
     assert done.returncode == 0, done.stderr
-    assert re.findall(r"^Usage: mser ?([a-z]*)", done.stdout, re.MULTILINE) == list(NEED_ROS), done.stderr
+    assert re.findall(r"^Usage: mser ?([a-z-]*)", done.stdout, re.MULTILINE) == list(NEED_ROS), done.stderr
 
 
 @pytest.mark.parametrize("command", NEED_ROS)

@@ -53,6 +53,7 @@ def test_where_nothing_is_given_nothing_outweighs_the_parameter_file(node: str) 
         ("bundle", str(ROOT), "emotion", "bundle", str(ROOT)),
         ("asr_backend", "none", "speech", "asr.backend", "none"),
         ("asr_model", str(ROOT), "speech", "asr.model_path", str(ROOT)),
+        ("skeleton_layout", "zed38", "mocap", "layout", "zed38"),
         *(("use_sim_time", text, node, "use_sim_time", text == "true") for text in ("true", "false") for node in NODES),
         *(("autostart", text, node, "autostart", text == "True") for text in ("True", "False") for node in NODES),
     ],

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mocap_poses import pose_of
 
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.buffer import MAX_BODIES, MAX_RATE_HZ, STRAYS_BEFORE_RESET, SkeletonBuffer, check_frame
-from mser_ros.settings import MocapSettings
+from mser_ros.settings import BODIES, MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame
 
 SETTINGS = MocapSettings()
@@ -65,6 +66,52 @@ def test_the_body_seen_most_is_taken_and_of_equals_the_first_id() -> None:
     frames += [frame(T0 + 9 * PERIOD_NS, "c")]
     assert everything(buffer_of(frames)).body_id == "c"
     assert buffer_of(frames).window(T0, T0 + 3 * PERIOD_NS).body_id == "b"
+
+
+def somebody(number: int, body_id: str, place: tuple[float, float, float], *, tall: float = 1.0) -> SkeletonFrame:
+    positions = (pose_of("canonical15") * np.float32(tall) + np.float32(place)).astype(np.float32)
+    ones = np.ones(15, np.float32)
+    return SkeletonFrame(T0 + number * PERIOD_NS, body_id, "canonical15", positions, ones)
+
+
+def chosen(choice: str, frames: list[SkeletonFrame]) -> str | None:
+    buffer = SkeletonBuffer(SETTINGS, history_s=10.0, choice=choice)
+    for item in frames:
+        buffer.push(item)
+    window = everything(buffer)
+    return window.body_id if window else None
+
+
+def test_of_several_bodies_the_one_is_taken_that_is_asked_for() -> None:
+    """Somebody tall far away, a child nearby, and a phantom for a moment right before the camera."""
+    frames = [somebody(number, "far", (4, 0, 0), tall=1.2) for number in range(30)]
+    frames += [somebody(number, "near", (1.5, 1, 0), tall=0.6) for number in range(2, 30)]
+    frames += [somebody(number, "phantom", (0.5, -1, -1)) for number in range(5)]
+    assert {choice: chosen(choice, frames) for choice in BODIES} == {
+        "most": "far",
+        "nearest": "near",
+        "largest": "near",
+        "only": None,
+    }
+    alone = [item for item in frames if item.body_id != "near"]
+    assert {chosen(choice, alone) for choice in BODIES} == {"far"}
+
+
+def test_the_largest_is_who_fills_more_of_the_view_not_who_is_nearer() -> None:
+    frames = [somebody(number, "child", (2.0, -1, 0), tall=0.5) for number in range(30)]
+    frames += [somebody(number, "adult", (2.2, 1, 0), tall=1.1) for number in range(30)]
+    assert chosen("nearest", frames) == "child"
+    assert chosen("largest", frames) == "adult"
+
+
+@pytest.mark.parametrize("choice", ["nearest", "largest"])
+def test_in_an_image_the_larger_body_is_the_nearer_one(choice: str) -> None:
+    pose, ones = pose_of("coco17"), np.ones(17, np.float32)
+    frames = []
+    for number in range(30):
+        for body_id, size in (("small", 0.5), ("large", 1.0)):
+            frames.append(SkeletonFrame(T0 + number * PERIOD_NS, body_id, "coco17", pose * np.float32(size), ones))
+    assert chosen(choice, frames) == "large"
 
 
 def standing(number: int, body_id: str, x: float = 0.0) -> SkeletonFrame:

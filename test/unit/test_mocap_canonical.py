@@ -83,7 +83,10 @@ def test_a_mirrored_person_gives_the_mirrored_motion() -> None:
     assert not np.allclose(mirrored.positions, made.positions, atol=1e-2)
 
 
-@pytest.mark.parametrize("layout", ["egait16", "bandai21"])
+@pytest.mark.parametrize(
+    "layout",
+    ["egait16", "bandai21", "kinect_v2", "azure_kinect32", "zed18", "zed34", "zed38", "nuitrack", "ros4hri_tf"],
+)
 def test_the_same_pose_through_another_layout_gives_the_same_joints(layout: str) -> None:
     own = motion(np.repeat(pose_of("canonical15")[None], 60, axis=0))
     other = motion(np.repeat(pose_of(layout)[None], 60, axis=0), layout=layout)
@@ -192,6 +195,24 @@ def test_a_short_gap_is_bridged_and_a_long_one_masked() -> None:
         assert made.mask[:, others].all()
 
 
+def test_confidence_is_kept_between_sights_and_means_and_is_0_where_nothing_is_seen() -> None:
+    joint = JOINTS.index("left_wrist")
+    confidence = np.full((60, 15), 0.8, np.float32)
+    times_s = (stamps(60) - END_NS) / NS_PER_S
+    confidence[times_s > -1, joint] = 0.4
+    confidence[(times_s > -0.6) & (times_s < -0.1), joint] = 0
+    made = motion(body(), confidence)
+    grid_s = np.arange(1 - FRAMES, 1) / RATE_HZ
+    np.testing.assert_allclose(made.confidence[grid_s < -1.05, joint], 0.8, atol=1e-6)
+    np.testing.assert_allclose(made.confidence[(grid_s > -0.95) & (grid_s < -0.65), joint], 0.4, atol=1e-6)
+    assert not made.confidence[~made.mask].any()
+    assert not made.mask[(grid_s > -0.55) & (grid_s < -0.15), joint].any()
+    ears = np.ones((60, 17), np.float32)
+    ears[:, 3:5] = 0.2, 0.6
+    flat = motion(np.repeat(pose_of("coco17")[None], 60, axis=0), ears, layout="coco17")
+    np.testing.assert_allclose(flat.confidence[:, JOINTS.index("head")], 0.4, atol=1e-6)
+
+
 def test_a_motion_shorter_than_the_window_is_masked_before_it() -> None:
     made = motion(body(count=15))
     assert made.positions.shape == (FRAMES, 15, 3)
@@ -273,3 +294,29 @@ def test_walkers_of_egait_have_their_left_on_the_left_and_most_face_forward() ->
         forward.append(mean[index["left_knee"], 0] > ends)  # knees bend forward: that shows which way the person faces
     # A part of the collection has its depth reversed, and with it left and right.
     assert np.mean(forward) > 0.8
+
+
+#: What the trained body model was given of the 164 walks when it was trained: of every 20th walk the sum of its
+#: positions times cos(0), cos(1), ...; how many joints are seen; and where joints are in the mean [cm].
+_LEARNED_SUMS = (0.122, -0.79, 0.228, -0.882, -0.472, -0.601, -0.54, -0.482, -0.081)
+_LEARNED_SEEN = 93480
+_LEARNED_CM = {"head": (25, -1, 56), "left_wrist": (11, 25, -16), "right_knee": (0, -12, -50)}
+
+
+@pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs E-Gait: set MSER_DATA_DIR to the data folder")
+def test_the_trained_model_is_given_what_it_has_learned_from() -> None:
+    """A change of these numbers is a change of the model's input: train it anew."""
+    walks = np.load(Path(os.environ["MSER_DATA_DIR"]) / "egait" / "egait_intended.npz")["joints"]
+    made = []
+    for walk in walks:
+        times = np.round(np.arange(len(walk)) * NS_PER_S / 30).astype(np.int64)
+        given = sequence(walk, layout="egait16", stamps_ns=times)
+        made.append(canonicalise(given, rate_hz=15.0, window_s=5.0, end_ns=int(times[-1])))
+    positions = np.stack([one.positions for one in made]).astype(np.float64)
+    mask = np.stack([one.mask for one in made])
+    weights = np.cos(np.arange(positions[0].size)).reshape(positions[0].shape)
+    np.testing.assert_allclose((positions * weights).sum(axis=(1, 2, 3))[::20], _LEARNED_SUMS, atol=2e-3)
+    assert mask.sum() == _LEARNED_SEEN
+    for joint, expected in _LEARNED_CM.items():
+        at = JOINTS.index(joint)
+        np.testing.assert_allclose(100 * positions[:, :, at][mask[:, :, at]].mean(axis=0), expected, atol=0.6)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mocap_poses import POSE, ROWS, pose_of
+from mocap_poses import PARTIAL, POSE, ROWS, pose_of
 
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.layouts import JOINTS, get_layout, known_layouts, load_layout
@@ -17,24 +17,46 @@ def test_each_layout_file_is_consistent(name: str) -> None:
     assert len(layout.joints) == len(layout.parents) == len(ROWS[name].split())
     assert np.linalg.matrix_rank(layout.to_world) == layout.dimensions
     for joint, sources in zip(JOINTS, layout.canonical, strict=True):
-        assert sources, f"{name} does not map {joint}"
+        assert bool(sources) == (joint in PARTIAL.get(name, JOINTS)), f"{name} does not map {joint}"
+
+
+def canonical_of(name: str) -> np.ndarray:
+    """POSE in the layout's order, as the layout's file maps it: NaN where it maps nothing."""
+    layout = get_layout(name)
+    world = pose_of(name).astype(np.float64) @ layout.to_world.T
+    return np.array([world[list(rows)].mean(axis=0) if rows else [np.nan] * 3 for rows in layout.canonical])
 
 
 @pytest.mark.parametrize("name", known_layouts())
 def test_an_asymmetric_pose_lands_on_the_right_canonical_joints(name: str) -> None:
-    layout = get_layout(name)
-    world = pose_of(name).astype(np.float64) @ layout.to_world.T
-    joints = np.array([world[list(sources)].mean(axis=0) for sources in layout.canonical])
-    expected = np.array([POSE[joint] for joint in JOINTS])
-    if name == "coco17":
+    joints, expected = canonical_of(name), np.array([POSE[joint] for joint in JOINTS])
+    if name in ("coco17", "mediapipe33"):
         expected[JOINTS.index("neck")] = np.mean([POSE["left_shoulder"], POSE["right_shoulder"]], axis=0)
-    if layout.dimensions == 2:
+    if get_layout(name).dimensions == 2:
         expected = expected * (0, 0.2, 0.2)
-    if name == "egait16":  # its source faces another way: turned back about the vertical, not mirrored
+    elif name not in PARTIAL:  # its source may face another way: turned back about the vertical, not mirrored
         joints = joints @ turn_between(joints, expected).T
-    if name == "bandai21":
-        joints = joints @ turn_between(joints, expected).T
-    np.testing.assert_allclose(joints - joints[0], expected - expected[0], atol=1e-5)
+    origin = JOINTS.index("head")
+    there = np.isfinite(joints[:, 0])
+    np.testing.assert_allclose((joints - joints[origin])[there], (expected - expected[origin])[there], atol=1e-5)
+
+
+@pytest.mark.parametrize("name", [name for name in known_layouts() if get_layout(name).ahead])
+def test_what_a_layout_says_is_in_front_is_in_front(name: str) -> None:
+    layout = get_layout(name)
+    world, joints = pose_of(name) @ layout.to_world.T, canonical_of(name)
+    left, right = JOINTS.index("left_hip"), JOINTS.index("right_hip")
+    ahead = np.cross(joints[left] - joints[right], (0, 0, 1))
+    for back, front in layout.ahead:
+        if "-" not in (ROWS[name].split()[back], ROWS[name].split()[front]):
+            assert (world[front] - world[back]) @ ahead > 0
+
+
+def test_a_layout_of_ones_own_is_found_in_the_folder_that_the_environment_names(tmp_path, monkeypatch) -> None:
+    (tmp_path / "mine.yaml").write_text(GOOD)
+    monkeypatch.setenv("MSER_SKELETONS", str(tmp_path))
+    assert "mine" in known_layouts()
+    assert get_layout("mine").joints == ("a", "b")
 
 
 def turn_between(joints: np.ndarray, expected: np.ndarray) -> np.ndarray:
@@ -54,12 +76,12 @@ def test_eyes_and_ears_of_detectors_are_on_the_side_that_their_documents_say(nam
 
 
 def test_an_unknown_layout_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SkeletonError, match=r"'kinect': use one of bandai21, canonical15, .*egait16"):
+    with pytest.raises(SkeletonError, match=r"'kinect': use one of azure_kinect32, bandai21, .*egait16"):
         get_layout("kinect")
 
 
 def test_a_skeleton_without_a_layout_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(SkeletonError, match="names no joint layout: use one of bandai21"):
+    with pytest.raises(SkeletonError, match="names no joint layout: use one of azure_kinect32"):
         get_layout("")
 
 
@@ -101,6 +123,7 @@ canonical: {left_hip: a, right_hip: b}
         ("right_hip: b", "tail: b", "'tail' is not a canonical joint"),
         ("right_hip: b", "right_hip: tail", "'tail' is not one of its joints"),
         ("right_hip: b", "right_hip: a", "mapped to the same joints"),
+        ("unit: m", "unit: m\nahead: [[a, tail]]", "'tail' is not one of its joints"),
         ("description: two joints", "[1, 2", "cannot be read"),
         (GOOD, "[]", "must be a table"),
     ],

@@ -186,7 +186,7 @@ def test_joints_that_are_not_finite_and_confidences_of_the_file_are_kept_apart(t
     ("arrays", "fault"),
     [
         ({"points": WALK}, "has no array 'joints'"),
-        ({"joints": WALK, "rate_hz": 30}, "names no joint layout: say which of bandai21"),
+        ({"joints": WALK, "rate_hz": 30}, "names no joint layout: say which of azure_kinect32"),
         ({"joints": WALK, "layout": "egait16"}, "has no frame rate"),
         ({"joints": WALK, "layout": "egait16", "rate_hz": 0}, "must lie above 0"),
         ({"joints": WALK, "layout": "egait16", "rate_hz": np.nan}, "must lie above 0"),

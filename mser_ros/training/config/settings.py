@@ -239,6 +239,11 @@ class OptimiserConfig:
         high=1000,
     )
     probe_copies: int = setting(0, "Changed copies of each item that the regression learns from", low=0, high=100)
+    probe_centred: bool = setting(
+        False,
+        "The regression also learns from each item without what is usual for its person, so that it fits a voice whose "
+        "offset is known",
+    )
     batch: int = setting(32, "Utterances per step", low=1, high=4096)
     accumulate: int = setting(1, "Batches per step of the optimiser", low=1, high=1024)
     learning_rate: float = setting(1e-3, "Peak learning rate", low=0, high=10)

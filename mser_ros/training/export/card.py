@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from .licences import ATTRIBUTION, base_model, models_of
@@ -131,7 +131,9 @@ def _metrics(manifest: Mapping[str, Any]) -> list[str]:
     ]
     if rows:
         lines += [_HEADER, _RULE, *rows]
+    lines += _people(modalities)
     lines += _transfer(modalities)
+    lines += _robustness(modalities)
     lines += _judges(modalities)
     lines += _baselines(modalities)
     lines += _checklists(modalities)
@@ -172,6 +174,54 @@ def _transfer(modalities: Mapping[str, Any]) -> list[str]:
         "",
         _HEADER,
         _RULE,
+        *rows,
+    ]
+
+
+def _people(modalities: Mapping[str, Any]) -> list[str]:
+    """Whom the models serve worst, and how well women and men."""
+    rows = []
+    for name, entry in modalities.items():
+        for source, figures in entry["metrics"].items():
+            if not {"worst", "sex"} & set(figures):
+                continue
+            worst, cells = figures.get("worst"), []
+            cells.append(f"{worst['person']}: {worst['ua']:.3f} of {worst['n']} items" if worst else "")
+            for sex in ("f", "m"):
+                one = figures.get("sex", {}).get(sex)
+                cells.append(f"{_with_interval(one['ua'], one['interval'])}; {_recall(one['recall'])}" if one else "")
+            rows.append(f"| {name} | {source} | {' | '.join(cells)} |")
+    if not rows:
+        return []
+    return [
+        "",
+        "Whom they serve worst: the UA of the person with the lowest, of those with twenty items or more, and of women "
+        "and men where the corpus tells.",
+        "",
+        "| modality | corpus | the worst | UA and recall of women | of men |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _robustness(modalities: Mapping[str, Any]) -> list[str]:
+    """What changed inputs are worth."""
+    rows = [
+        f"| {name} | {source} | {condition} | {row['items']} | {_with_interval(row['ua'], row['interval'])} "
+        f"| {row['share']:.0%} |"
+        for name, entry in modalities.items()
+        for source, conditions in entry.get("robustness", {}).items()
+        for condition, row in conditions.items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "As robots get their input (`mser robustness`): the same people by the same folds, on the same items, changed. "
+        "They are cut as in the corpus: what noise does to finding speech in a stream is not in these figures.",
+        "",
+        "| modality | corpus | input | items | UA | of the unchanged one's |",
+        "|---|---|---|---|---|---|",
         *rows,
     ]
 
@@ -238,14 +288,18 @@ def _calibration(manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _row(figures: Mapping[str, Any]) -> str:
-    def with_interval(name: str) -> str:
-        low, high = figures["intervals"][name]
-        return f"{figures[name]:.3f} ({low:.3f} to {high:.3f})"
-
-    recall = ", ".join(f"{label} {value:.2f}" for label, value in figures["recall"].items() if value is not None)
     surest = f"{figures['accuracy_at_70']:.3f}" if "accuracy_at_70" in figures else ""
-    scores = " | ".join([with_interval("ua"), with_interval("wa"), surest, with_interval("ece")])
-    return f"{figures['n']} | {scores} | {recall}"
+    ua, wa, ece = (_with_interval(figures[name], figures["intervals"][name]) for name in ("ua", "wa", "ece"))
+    return f"{figures['n']} | {ua} | {wa} | {surest} | {ece} | {_recall(figures['recall'])}"
+
+
+def _with_interval(value: float, interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _recall(by_label: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{label} {value:.2f}" for label, value in by_label.items() if value is not None)
 
 
 def _export_check(manifest: Mapping[str, Any]) -> list[str]:

@@ -26,6 +26,8 @@ from .temperatures import balanced_temperature, halves
 
 #: Combinations per class.
 _COMBINATIONS = 500
+#: Items of one person from which it can be said how well this person is judged.
+_OF_ONE = 20
 NOTE = (
     "SYNTHETIC: out-of-fold predictions of one class but of different people, combined; it shows that fusion works, "
     "not how well it would work on one real person"
@@ -114,6 +116,29 @@ def figures(scores: Any) -> dict[str, Any]:
     flat = scores.as_json()
     kept = {name: flat[name] for name in ("n", "ua", "wa", "accuracy_at_70", "macro_f1", "ece", "recall")}
     return {**kept, "intervals": {name: flat["intervals"][name] for name in ("ua", "wa", "ece")}}
+
+
+def by_person(rows: OutOfFold) -> dict[str, Any]:
+    """Whom a model serves worst, among those of whom enough is known, and how well women and men."""
+    found: dict[str, Any] = {}
+    named = {name: rows.select(rows.person == name) for name in dict.fromkeys(rows.person.tolist())}
+    judged = {name: _ua(mine) for name, mine in named.items() if len(mine) >= _OF_ONE}
+    if len(judged) > 1:
+        name, ua = min(judged.items(), key=lambda pair: pair[1])
+        found["worst"] = {"person": name, "ua": ua, "n": len(named[name])}
+    for sex in ("f", "m"):
+        if (rows.sex == sex).any():
+            theirs = score(rows.select(rows.sex == sex).predictions()).as_json()
+            found.setdefault("sex", {})[sex] = {
+                "ua": theirs["ua"],
+                "interval": theirs["intervals"]["ua"],
+                "recall": theirs["recall"],
+            }
+    return found
+
+
+def _ua(rows: OutOfFold) -> float:
+    return round(score(rows.predictions(), resamples=0).values["ua"], 4)
 
 
 def _draw(rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:

@@ -18,7 +18,7 @@ from ..samples.inputs import how_fed, tokenizer_json
 from ..samples.outliers.draw import REASONS
 from .agreement import Agreement
 from .baseline_fit import fit_baseline, measure_baseline
-from .fusion_fit import figures
+from .fusion_fit import by_person, figures
 from .licences import weights_licence
 from .temperatures import fit_temperatures, shipped
 
@@ -58,7 +58,11 @@ def modality_entry(
     if rows is not None and temperatures is not None:
         entry["judged_by"] = temperatures.method
         entry["metrics"] = {
-            source: {"synthetic": run.synthetic([source]), **figures(score(temperatures.predictions(rows.of(source))))}
+            source: {
+                "synthetic": run.synthetic([source]),
+                **figures(score(temperatures.predictions(rows.of(source)))),
+                **by_person(rows.of(source)),
+            }
             for source in rows.sources
         }
         if modality == "speech" and (baseline := fit_baseline(rows)) is not None:
@@ -71,6 +75,8 @@ def modality_entry(
     if run.config.in_domain:
         entry["domain"] = [IN_DOMAIN, *(reason.name.lower() for reason in REASONS[modality])]
         entry["judge"] = dict(run.in_domain)
+    if (robustness := run.robustness) is not None:
+        entry["robustness"] = robustness
     if run.config.notes:
         entry["protocol"] = run.config.notes
     return {**entry, "base": stream.source} if stream.source else entry

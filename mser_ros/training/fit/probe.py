@@ -33,6 +33,10 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
     labels = np.tile([sample.label for sample in samples], settings.probe_copies + 1)
     counts = np.tile([times[id(sample)] for sample in samples], settings.probe_copies + 1) / (settings.probe_copies + 1)
     mean, spread = features.mean(0), features.std(0) + 1e-6
+    if settings.probe_centred:
+        people = np.array([sample.person for sample in samples] * (settings.probe_copies + 1))
+        features = np.concatenate([features, _centred(features, labels, people)])
+        labels, counts = np.tile(labels, 2), np.tile(counts, 2) / 2
     regression = LogisticRegression(C=settings.probe, max_iter=1000)
     regression.fit((features - mean) / spread, labels, sample_weight=counts * weights[labels])
     classes = network.classifier.classes
@@ -47,3 +51,18 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
     with torch.no_grad():
         classes.weight.copy_(found)
         classes.bias.copy_(bias)
+
+
+def _centred(features: np.ndarray, labels: np.ndarray, people: np.ndarray) -> np.ndarray:
+    """The features (N, D) without what is usual for their person, each class of a person counting alike. Those of a
+    person who does not show every class remain: what they lack would be taken for what they are."""
+    classes = np.unique(labels)
+    means: dict[str, np.ndarray] = {}
+    for person in np.unique(people):
+        mine = [features[(people == person) & (labels == kind)] for kind in classes]
+        if all(len(rows) for rows in mine):
+            means[person] = np.mean([rows.mean(0) for rows in mine], axis=0)
+    centred = features.copy()
+    for person, usual in means.items():
+        centred[people == person] -= usual - np.mean(list(means.values()), axis=0)
+    return centred

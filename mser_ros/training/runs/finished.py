@@ -20,6 +20,8 @@ from .folder import read_corpora
 from .predictions import TRANSFER, UNMET, OutOfFold, subset_file
 from .warm_start import weights_of
 
+#: Where a run keeps what changed inputs are worth (`fit.robustness`).
+ROBUSTNESS = "robustness.json"
 #: Resamples of the bootstrap behind an interval.
 _RESAMPLES = 1000
 
@@ -103,6 +105,12 @@ class FinishedRun:
         """What was found of the judge of what is like the people learned from; nothing where there is none."""
         summary = json.loads((self.folder / "summary.json").read_text(encoding="utf-8"))
         return summary.get("in_domain", {})
+
+    @property
+    def robustness(self) -> Mapping[str, Any] | None:
+        """What `mser robustness` found, by source and input, if it was asked."""
+        path = self.folder / ROBUSTNESS
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     @property
     def final_weights(self) -> Path:

@@ -32,7 +32,7 @@ class OutOfFold:
     `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `affect` and
     `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not known.
     `in_domain`: float32 (N,), 0..1, how sure the judge was that the item is like what the model has learned from, NaN
-    where there was none.
+    where there was none. `sex`: 'f', 'm', or '' where it is not known.
     """
 
     source: np.ndarray
@@ -45,11 +45,14 @@ class OutOfFold:
     affect: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     affect_truth: np.ndarray = field(default_factory=lambda: np.zeros((0, 2), np.float32))
     in_domain: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    sex: np.ndarray = field(default_factory=lambda: np.zeros(0, str))
 
     def __post_init__(self) -> None:
         for name, shape in (("affect", (len(self), 2)), ("affect_truth", (len(self), 2)), ("in_domain", (len(self),))):
             if not len(getattr(self, name)):
                 object.__setattr__(self, name, np.full(shape, np.nan, np.float32))
+        if not len(self.sex):
+            object.__setattr__(self, "sex", np.full(len(self), ""))
 
     def __len__(self) -> int:
         return len(self.label)
@@ -135,4 +138,5 @@ def describe(
         affect=np.full((len(items), 2), np.nan, np.float32) if affect is None else affect.astype(np.float32),
         affect_truth=np.array(truth, np.float32).reshape(len(items), 2),
         in_domain=np.full(len(items), np.nan, np.float32) if in_domain is None else in_domain.astype(np.float32),
+        sex=np.array([item.sex for item in items], str),
     )

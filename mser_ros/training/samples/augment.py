@@ -14,7 +14,7 @@ from ...types import SAMPLE_RATE
 from ..config.settings import AugmentConfig, MocapAugmentConfig, SpeechAugmentConfig, TextAugmentConfig
 from .inputs import Sample
 
-_LEGS = [index for index, joint in enumerate(JOINTS) if joint.split("_")[-1] in ("knee", "ankle", "foot")]
+LEGS = [index for index, joint in enumerate(JOINTS) if joint.split("_")[-1] in ("knee", "ankle", "foot")]
 _HIPS = [index for index, joint in enumerate(JOINTS) if joint == "pelvis" or joint.endswith("hip")]
 #: Recognisers keep apostrophes and nothing else.
 _PUNCTUATION = str.maketrans({mark: " " for mark in string.punctuation + "…“”‘–—" if mark != "'"} | {"’": "'"})
@@ -53,11 +53,11 @@ def change_speech(
         factor = float(np.exp(rng.uniform(-1, 1) * np.log1p(config.speed)))
         wave = soxr.resample(wave, SAMPLE_RATE * factor, SAMPLE_RATE, quality="QQ")
     if config.room and rng.random() < config.room:
-        wave = _in_a_room(wave, config, rng)
+        wave = in_a_room(wave, rng, decay_s=rng.uniform(0.1, 1.0) * config.room_s)
     if rng.random() < config.channel:
         wave = _through_a_channel(wave, config, rng)
     if config.telephone and rng.random() < config.telephone:
-        wave = _over_the_telephone(wave)
+        wave = over_the_telephone(wave)
     if config.gain_db:
         wave = wave * 10 ** (rng.uniform(-1, 1) * config.gain_db / 20)
     return np.clip(np.round(wave * 32768), -32768, 32767).astype(np.int16)
@@ -78,9 +78,9 @@ def _through_a_channel(wave: np.ndarray, config: SpeechAugmentConfig, rng: np.ra
     return irfft(spectrum, size)[: len(wave)]
 
 
-def _in_a_room(wave: np.ndarray, config: SpeechAugmentConfig, rng: np.random.Generator) -> np.ndarray:
-    """The direct sound and a tail of decaying noise (Polack 1988), between as loud and a tenth as loud."""
-    decay_s = rng.uniform(0.1, 1.0) * config.room_s
+def in_a_room(wave: np.ndarray, rng: np.random.Generator, *, decay_s: float) -> np.ndarray:
+    """float32 (samples,) -> the direct sound and a tail of decaying noise (Polack 1988), between as loud and a tenth as
+    loud, which is 60 dB down after `decay_s`."""
     times_s = np.arange(round(decay_s * SAMPLE_RATE)) / SAMPLE_RATE
     tail = rng.standard_normal(len(times_s)) * 10 ** (-3 * times_s / decay_s)
     tail *= 10 ** (-rng.uniform(0, 10) / 20) / np.linalg.norm(tail)
@@ -95,7 +95,8 @@ _TELEPHONE_HZ = (0, 150, 300, 3400, 3900, 8000)
 _TELEPHONE_DB = (-60, -30, 0, 0, -40, -80)
 
 
-def _over_the_telephone(wave: np.ndarray) -> np.ndarray:
+def over_the_telephone(wave: np.ndarray) -> np.ndarray:
+    """float32 (samples,) -> what the telephone's band leaves of it."""
     size = next_fast_len(max(len(wave), 512), real=True)
     gain_db = np.interp(rfftfreq(size, 1 / SAMPLE_RATE), _TELEPHONE_HZ, _TELEPHONE_DB)
     return irfft(rfft(wave, size) * (10 ** (gain_db / 20)).astype(np.float32), size)[: len(wave)]
@@ -154,7 +155,7 @@ def change_motion(
         positions = positions + rng.standard_normal(positions.shape).astype(np.float32) * config.noise * rng.random()
     seen = seen.copy()
     if rng.random() < config.upper_body:
-        seen[:, _LEGS + (_HIPS if rng.random() < 0.5 else [])] = False
+        seen[:, LEGS + (_HIPS if rng.random() < 0.5 else [])] = False
     if config.joint_dropout:
         lost = np.asarray(rng.random(seen.shape[1]) < config.joint_dropout)
         if not lost.all():

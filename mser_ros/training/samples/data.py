@@ -75,7 +75,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], 
         for item, utterance in load_each(track([items[index] for index in part], "loading")):
             label = LABELS.index(item.label)
             sample = prepare(utterance, label, modalities=config.modalities, inputs=inputs, markers=markers)
-            samples.append(_with_affect(sample, item))
+            samples.append(_of(item, sample))
         if all(any(sample.has(name) for sample in samples) for name in config.modalities):
             break
     items, entries = [items[index] for index in order], [entries[index] for index in order]
@@ -108,7 +108,8 @@ def _by_name(corpora: Iterable[Corpus]) -> dict[str, Corpus]:
     return found
 
 
-def _with_affect(sample: Sample, item: Item) -> Sample:
+def _of(item: Item, sample: Sample) -> Sample:
+    sample = replace(sample, person=f"{item.corpus}-{item.person}")
     if item.valence is None or item.arousal is None:
         return sample
     return replace(sample, affect=(item.valence, item.arousal))

@@ -33,6 +33,7 @@ class Sample:
     `seen`: bool (T, 15); of IEMOCAP's markers (200, 63, 3) and (200, 63). `confidence`: the recogniser's, of the text.
     `affect`: valence and arousal, -1..1. `frames`: files with the features that a frozen encoder gave, by modality.
     `spectra`: float16 (T, D), what the speech front end gave of the voice as it is, then of changed copies of it.
+    `person`: whose it is, '' where that is not known.
     """
 
     label: int
@@ -44,6 +45,7 @@ class Sample:
     affect: tuple[float, float] | None = None
     frames: Mapping[str, Path] = field(default_factory=dict)
     spectra: tuple[np.ndarray, ...] = ()
+    person: str = ""
 
     def has(self, modality: str) -> bool:
         return getattr(self, "positions" if modality == "mocap" else modality) is not None

@@ -1,0 +1,119 @@
+"""What changed inputs are worth, judged by the folds of a real run."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_train import small, write_voices
+
+from mser_ros.audio.waveform import level_db, to_float, to_int16
+from mser_ros.cli.main import main
+from mser_ros.errors import SettingsError
+from mser_ros.evaluation.metrics import score
+from mser_ros.training.export.bundle import export_bundle
+from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
+from mser_ros.training.runs.finished import FinishedRun
+from mser_ros.training.samples.inputs import Sample
+from mser_ros.types import SAMPLE_RATE
+
+RATE_HZ = 30.0
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("robustness")
+    run_experiment(small(write_voices(root / "voices"), epochs=1), root / "run", log=lambda _text: None)
+    return root / "run"
+
+
+def test_the_command_compares_each_condition_with_the_same_items_as_they_are(
+    run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["robustness", str(run)]) == 0
+    assert "telephone" in capsys.readouterr().out
+    found = json.loads((run / "robustness.json").read_text(encoding="utf-8"))["voices"]
+    assert set(found) == {UNCHANGED, *CONDITIONS["speech"]}
+    whole = FinishedRun.read(run).rows()
+    assert found[UNCHANGED]["items"] == len(whole) == found["first 1 s"]["items"]
+    assert found[UNCHANGED]["ua"] == pytest.approx(score(whole.predictions(), resamples=0).values["ua"], abs=1e-4)
+    for row in found.values():
+        assert row["share"] == pytest.approx(row["ua"] / found[UNCHANGED]["ua"], abs=1e-3)
+    assert measure_robustness(run, log=lambda _text: None)["voices"] == found
+
+
+def test_the_card_tells_what_was_found(run: Path, tmp_path: Path) -> None:
+    measure_robustness(run, log=lambda _text: None)
+    export_bundle([run], tmp_path / "bundle", int8=False, log=lambda _text: None)
+    card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    (row,) = (line for line in card.splitlines() if "| noise, 10 dB |" in line)
+    assert row.startswith("| speech | voices |")
+
+
+def test_a_run_without_its_weights_says_so(run: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "fold0" / "best.safetensors").unlink()
+    with pytest.raises(SettingsError, match=r"fold0.best.safetensors are gone: train the run again"):
+        measure_robustness(copy, log=lambda _text: None)
+
+
+def changed(name: str, sample: Sample) -> Sample:
+    modality = "speech" if sample.speech is not None else "text" if sample.text is not None else "mocap"
+    return CONDITIONS[modality][name](sample, np.random.default_rng(0), RATE_HZ)
+
+
+@pytest.fixture(scope="module")
+def voice() -> Sample:
+    """Three seconds of a broad harmonic sound."""
+    time_s = np.arange(3 * SAMPLE_RATE) / SAMPLE_RATE
+    wave = sum(np.sin(2 * np.pi * 200 * part * time_s) for part in range(1, 36)) / 200
+    return Sample(0, speech=to_int16(np.asarray(wave)))
+
+
+def heard(sample: Sample) -> np.ndarray:
+    assert sample.speech is not None
+    return to_float(sample.speech)
+
+
+@pytest.mark.parametrize(("name", "snr_db"), [("noise, 20 dB", 20), ("noise, 0 dB", 0), ("a motor, 10 dB", 10)])
+def test_noise_is_as_loud_as_said(voice: Sample, name: str, snr_db: float) -> None:
+    noise = heard(changed(name, voice)) - heard(voice)
+    assert level_db(heard(voice)) - level_db(noise) == pytest.approx(snr_db, abs=0.1)
+
+
+def test_parts_levels_and_bands_are_as_said(voice: Sample) -> None:
+    assert len(heard(changed("first 1 s", voice))) == SAMPLE_RATE
+    assert level_db(heard(changed("20 dB quieter", voice))) == pytest.approx(level_db(heard(voice)) - 20, abs=0.1)
+    power = np.abs(np.fft.rfft(heard(changed("telephone", voice)))) ** 2
+    before = np.abs(np.fft.rfft(heard(voice))) ** 2
+    hz = np.fft.rfftfreq(3 * SAMPLE_RATE, 1 / SAMPLE_RATE)
+    assert power[hz > 4000].sum() < 1e-3 * before[hz > 4000].sum()
+    assert power[(hz > 400) & (hz < 3300)].sum() == pytest.approx(before[(hz > 400) & (hz < 3300)].sum(), rel=0.01)
+
+
+def test_words_are_lost_but_never_all() -> None:
+    text = Sample(0, text="Well, I AM glad!")
+    assert changed("no capitals, no punctuation", text).text == "well i am glad"
+    long = dataclasses.replace(text, text=" ".join(["word"] * 1000))
+    assert len((changed("20% of the words lost", long).text or "").split()) == pytest.approx(800, abs=50)
+    assert changed("40% of the words lost", dataclasses.replace(text, text="glad")).text == "glad"
+
+
+def test_bodies_are_half_seen_and_seldom_seen() -> None:
+    rng = np.random.default_rng(0)
+    body = Sample(0, positions=rng.normal(size=(61, 15, 3)).astype(np.float32), seen=np.ones((61, 15), bool))
+    assert body.positions is not None
+    half = changed("upper body", body)
+    assert half.positions is not None
+    assert half.seen is not None
+    assert (half.seen.sum(1) == 15 - 4).all()
+    assert (half.positions[~half.seen] == 0).all()
+    slow = changed("5 Hz", body)
+    assert slow.positions is not None
+    np.testing.assert_allclose(slow.positions[::6], body.positions[::6], atol=1e-6)
+    np.testing.assert_allclose(slow.positions[3], (body.positions[0] + body.positions[6]) / 2, atol=1e-6)

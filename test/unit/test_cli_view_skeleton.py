@@ -1,0 +1,143 @@
+"""`mser view-skeleton`: pictures in which a wrong map would be seen."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from mocap_poses import pose_of
+
+from mser_ros.cli.main import main
+
+DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
+
+
+def motion(path: Path, layout: str, *, seconds: float = 2.0) -> Path:
+    """The asymmetric pose, standing still."""
+    joints = np.repeat(pose_of(layout)[None], round(30 * seconds), axis=0)
+    np.savez(path, joints=joints, layout=layout, rate_hz=30.0)
+    return path
+
+
+def middles(picture: np.ndarray) -> dict[str, tuple[float, float]]:
+    """Where red and blue are in the mean: right and down in the picture, as shares of it."""
+    red, green, blue = (picture[..., channel] for channel in range(3))
+    found = {}
+    for name, mask in (("red", (red > 0.7) & (green < 0.3)), ("blue", (blue > 0.6) & (red < 0.3))):
+        rows, columns = np.nonzero(mask)
+        assert len(rows) > 50
+        found[name] = (columns.mean() / picture.shape[1], rows.mean() / picture.shape[0])
+    return found
+
+
+def panel(path: Path, row: int, rows: int) -> np.ndarray:
+    picture = imread(path)
+    height = picture.shape[0] / rows
+    return picture[int(row * height) : int((row + 1) * height)]
+
+
+@pytest.mark.parametrize("layout", ["canonical15", "azure_kinect32", "nuitrack", "zed38", "mediapipe33"])
+def test_seen_from_the_front_the_left_is_on_the_right(tmp_path: Path, layout: str) -> None:
+    path = tmp_path / "out.png"
+    assert main(["view-skeleton", str(motion(tmp_path / "a.npz", layout)), "-o", str(path), "--columns", "1"]) == 0
+    front = middles(panel(path, 2, 4))
+    assert front["red"][0] > front["blue"][0] + 0.02
+    side = middles(panel(path, 3, 4))
+    assert side["red"][0] > side["blue"][0]  # the pose stretches the left arm and the left knee forward
+
+
+def test_a_mirrored_source_is_seen_at_a_glance(tmp_path: Path) -> None:
+    """Its nose, eyes and toes look backward: what is in front of the body is on the wrong side of the side view."""
+    source = motion(tmp_path / "a.npz", "canonical15")
+    data = dict(np.load(source))
+    np.savez(source, **{**data, "joints": data["joints"] * np.array([1, -1, 1], np.float32)})
+    assert main(["view-skeleton", str(source), "-o", str(tmp_path / "out.png"), "--columns", "1"]) == 0
+    side = middles(panel(tmp_path / "out.png", 3, 4))
+    assert side["red"][0] < side["blue"][0]
+
+
+def test_what_was_mended_is_said_and_the_canonical_body_is_right(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A source in millimetres that stands on its head, by its own layout's word: as sent it does, canonical not."""
+    source, path = motion(tmp_path / "a.npz", "canonical15"), tmp_path / "out.png"
+    data = dict(np.load(source))
+    np.savez(source, **{**data, "joints": 1000 * data["joints"] * np.array([1, -1, -1], np.float32)})
+    assert main(["view-skeleton", str(source), "-o", str(path), "--columns", "1"]) == 0
+    said = capsys.readouterr().err
+    assert "1000 times as large as it says" in said
+    assert "stand on their heads" in said
+    upright = tmp_path / "upright.png"
+    right = motion(tmp_path / "b.npz", "canonical15")
+    assert main(["view-skeleton", str(right), "-o", str(upright), "--columns", "1"]) == 0
+    # Both canonical rows are the same picture, to a pixel of colour at an edge.
+    below = slice(imread(path).shape[0] * 57 // 100, None)
+    assert np.abs(imread(path)[below] - imread(upright)[below]).mean() < 1e-3
+
+
+def test_points_of_an_image_are_drawn_as_in_the_image(tmp_path: Path) -> None:
+    path = tmp_path / "out.png"
+    assert main(["view-skeleton", str(motion(tmp_path / "a.npz", "coco17")), "-o", str(path), "--columns", "1"]) == 0
+    for row in range(2):
+        shown = middles(panel(path, row, 2))
+        assert shown["red"][0] > shown["blue"][0]
+
+
+def test_a_bag_is_drawn_with_the_body_that_is_seen_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["view-skeleton", str(DEMO), "-o", str(tmp_path / "out.png"), "--start", "2", "--columns", "5"]) == 0
+    said = capsys.readouterr().out
+    assert "demo.mcap, body body_1: egait16 at 2" in said
+    assert imread(tmp_path / "out.png").shape[1] > 600
+
+
+def test_a_film_has_a_picture_for_each_moment(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image", reason="Pillow is missing: pip install pillow")
+    path = tmp_path / "out.GIF"
+    source = motion(tmp_path / "a.npz", "zed34", seconds=1)
+    assert main(["view-skeleton", str(source), "-o", str(path), "--seconds", "0.5"]) == 0
+    with image.open(path) as film:
+        assert 5 <= film.n_frames <= 9  # equal pictures are joined
+        assert film.size[0] > 400
+
+
+def test_markers_that_make_no_body_are_drawn_as_sent_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = motion(tmp_path / "a.npz", "iemocap_head_hands")
+    assert main(["view-skeleton", str(source), "-o", str(tmp_path / "out.png")]) == 0
+    assert "no canonical body can be made of it" in capsys.readouterr().err
+    assert (tmp_path / "out.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize(
+    ("options", "fault"),
+    [
+        (["-o", "out.jpeg"], "end it with .png or .gif"),
+        (["-o", "out.png", "--start", "9"], "is seen for 2.0 s only"),
+        (["-o", "out.png", "--layout", "octopus"], "unknown joint layout 'octopus'"),
+        (["-o", "out.png", "--layout", "zed18"], "needs 18 joints"),
+    ],
+)
+def test_what_cannot_be_drawn_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], options: list[str], fault: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["view-skeleton", str(motion(tmp_path / "a.npz", "egait16")), *options]) == 1
+    said = capsys.readouterr().err
+    assert fault in said
+    assert said.count("\n") == 1
+
+
+def test_a_body_that_a_bag_lacks_is_refused_with_those_it_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["view-skeleton", str(DEMO), "-o", str(tmp_path / "out.png"), "--body", "x"]) == 1
+    assert "has no body 'x' that can be drawn: it has 'body_1'" in capsys.readouterr().err
+
+
+def test_a_body_of_which_nothing_is_seen_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.savez(tmp_path / "a.npz", joints=np.full((30, 16, 3), np.nan), layout="egait16", rate_hz=30.0)
+    assert main(["view-skeleton", str(tmp_path / "a.npz"), "-o", str(tmp_path / "out.png")]) == 1
+    assert "no joint is seen" in capsys.readouterr().err
