@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev foreign models demo test check lint bundle papers fuzz bench clean
+.PHONY: help setup setup-dev foreign models test-models demo test check lint bundle papers fuzz bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -75,6 +75,9 @@ models: setup ## get the speech recogniser (148 MB), the model of words (109 MB)
 	@$(BIN)/mser models get default-text
 	@$(BIN)/mser models get pose
 
+test-models: models # what tests want beside that: a Vosk model (87 MB)
+	@$(BIN)/mser models get vosk-ko
+
 # DATA: a folder that holds the corpora ravdess or nemo, whose people then speak.
 demo: setup ## replay a recorded person through the live nodes and watch the emotions; DATA=folder: people of a corpus
 	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
@@ -82,14 +85,15 @@ demo: setup ## replay a recorded person through the live nodes and watch the emo
 	@$(BIN)/mser demo $(if $(DATA),--data $(DATA))
 
 # The tests of a file stay with one worker, for they share what they have made. Plain pytest will do as well.
-# ARGS: more options, such as --cov, or --hypothesis-profile random.
+# ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
+# MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 # What starts no node, trains no network and runs no recogniser's model.
 QUICK := test/unit test/node/test_package.py \
   $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
 
 test: setup-dev ## run every test
-	@$(MAKE) --no-print-directory models || echo "Going on without it: its tests are skipped."
+	@$(MAKE) --no-print-directory test-models || echo "Going on without it: its tests are skipped."
 	$(PYTEST)
 
 check: lint ## lint, types, and the tests that need neither ROS nor training nor a recogniser's model

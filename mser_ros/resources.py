@@ -50,6 +50,11 @@ def phrases_file() -> Path:
     return share_dir() / "config" / "phrases.yaml"
 
 
+def whisper_confidence_file() -> Path:
+    """`config/whisper_confidence.yaml`: what Whisper's probabilities mean."""
+    return share_dir() / "config" / "whisper_confidence.yaml"
+
+
 def train_dir() -> Path:
     """The folder of experiments that can be trained."""
     return share_dir() / "config" / "train"

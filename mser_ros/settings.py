@@ -98,6 +98,7 @@ class AsrSettings:
         "", "Folder of the recogniser's model; empty: whisper-base from 'mser models', or pocketsphinx's own"
     )
     language: str = setting("en", "BCP 47 tag of the language that is spoken, or auto (whisper only)")
+    phrases: str = setting("", "All that may be said, in phrases with ';' between them (vosk only); empty: anything")
     translate: bool = setting(False, "Also translate what is said into English (whisper only)")
     threads: int = setting(1, "Threads of the recogniser (whisper only)", low=1, high=16)
     partial_period_s: float = setting(

@@ -72,6 +72,22 @@ def _model(name: str) -> Path:
     return found
 
 
+@pytest.fixture(scope="session")
+def vosk_model() -> Path:
+    """A real Vosk model: the user's, else the Korean one; tests that need it are skipped where neither is there."""
+    from mser_ros.model_store.store import ModelStore
+
+    pytest.importorskip("vosk", reason="vosk is not installed: pip install vosk")
+    if own := os.environ.get("MSER_VOSK_MODEL", ""):
+        return Path(own)
+    with pytest.MonkeyPatch.context() as store:
+        store.setenv("MSER_MODELS", _MODELS)
+        found = ModelStore().find("vosk-ko")
+    if found is None:
+        pytest.skip("no Vosk model: call 'mser models get vosk-ko', or set MSER_VOSK_MODEL to the folder of your own")
+    return found
+
+
 @pytest.fixture
 def whole_bundle(monkeypatch: pytest.MonkeyPatch) -> Bundle:
     """The default bundle with its real model of words; tests that need it are skipped where it cannot be had."""

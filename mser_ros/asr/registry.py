@@ -85,6 +85,12 @@ def create_transcriber(settings: AsrSettings, choice: Choice | None = None) -> T
     what `choose` raises.
     """
     choice = choice or choose(settings)
+    phrases = [phrase.strip() for phrase in settings.phrases.split(";") if phrase.strip()]
+    if phrases and choice.backend != "vosk":
+        raise TranscriberError(
+            f"only vosk can be told what may be said, and words are read by {choice.backend}: set asr.phrases to '', "
+            "or asr.backend to 'vosk'"
+        )
     language = language_tag(settings.language)
     if choice.backend == "whisper":
         from .whisper import WhisperTranscriber
@@ -103,5 +109,5 @@ def create_transcriber(settings: AsrSettings, choice: Choice | None = None) -> T
     if choice.backend == "vosk":
         from .vosk import VoskTranscriber
 
-        return VoskTranscriber(choice.model_path, language=language)
+        return VoskTranscriber(choice.model_path, language=language, phrases=phrases)
     return NullTranscriber()

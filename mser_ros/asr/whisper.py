@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import TranscriberError
 from ..types import SAMPLE_RATE, Transcript, Word, primary_language, to_ns
+from .confidence import ConfidenceMap, read_confidence_map
 from .transcriber import mean_confidence
 from .whisper_model import LONGEST, Decoded, Encoded, WhisperModel
 
@@ -73,7 +74,8 @@ class WhisperTranscriber:
     is told, and never taken back (local agreement, Macháček et al. 2023). They are left out where they would take more
     than half of the time.
 
-    A word's confidence is the probability of its tokens, each given those before. It is not calibrated.
+    A word's confidence is the probability of its tokens, each given those before, as a map turns it into the share of
+    such words that are right.
     """
 
     def __init__(
@@ -84,8 +86,10 @@ class WhisperTranscriber:
         translate: bool = False,
         partial_period_s: float = 0.5,
         guard: Guard | None = None,
+        confidence: ConfidenceMap | None = None,
     ) -> None:
-        """`language`: a BCP 47 tag, or 'auto'. Raises `TranscriberError` for one that the model does not know."""
+        """`language`: a BCP 47 tag, or 'auto'. `confidence`: None for the map of this package, which was measured with
+        Whisper base. Raises `TranscriberError` for a language that the model does not know."""
         code = primary_language(language)
         if code != "auto" and code not in model.languages:
             raise TranscriberError(
@@ -98,6 +102,7 @@ class WhisperTranscriber:
         self._translate = translate
         self._period = round(partial_period_s * SAMPLE_RATE)
         self._guard = guard or Guard()
+        self._calibrated = confidence or read_confidence_map()
         self._rejected = self._skipped = 0
         self._open: _Utterance | None = None
 
@@ -229,7 +234,7 @@ class WhisperTranscriber:
             for token, value in zip(decoded.tokens[first:last], decoded.log_probabilities[first:last], strict=True)
             if any(letter.isalnum() or letter == _UNFINISHED for letter in self._model.text((token,)))
         ]
-        return math.exp(min(0.0, sum(spelled)))
+        return self._calibrated(math.exp(min(0.0, sum(spelled))))
 
     def _groups(self, tokens: Sequence[int], language: str) -> list[tuple[str, int, int]]:
         """Words with the tokens they are made of: (text, first, one past the last)."""

@@ -72,14 +72,15 @@ class WhisperModel:
             ) from None
         self._storage = ctranslate2.StorageView.from_array
         try:
+            # The model first: its 16 bits and its 8 bits are there at a time, and nothing else should be beside them.
+            self._model = ctranslate2.models.Whisper(
+                str(folder), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
+            )
             self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             marks = self._tokenizer.get_added_tokens_decoder()
             self._marks = {mark.content.strip("<|>"): number for number, mark in marks.items()}
             self._end = self._marks["endoftext"]
             _check_texts(folder, self._end)
-            self._model = ctranslate2.models.Whisper(
-                str(folder), device="cpu", compute_type="int8", inter_threads=1, intra_threads=threads
-            )
             silence = self._encode(np.zeros(0, np.int16), _WINDOW)
         except Exception as error:  # what the two libraries raise has no common class
             raise TranscriberError(

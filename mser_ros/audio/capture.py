@@ -17,8 +17,9 @@ from ..types import NS_PER_S, AudioChunk
 #: Blocks that may wait to be fetched.
 _QUEUE = 64
 
-#: A clock that strays further from the count of samples was set.
-_JUMP_NS = NS_PER_S // 10
+#: A clock that strays further from the count of samples was set; ahead of it only if it stays there for so long, else a
+#: block came late.
+_JUMP_NS, _LASTING_NS = NS_PER_S // 10, NS_PER_S // 2
 
 #: Blocks over which the clock's jitter is smoothed.
 _SMOOTHING = 500
@@ -98,13 +99,15 @@ class DeviceClock:
     """Maps the samples that a device counts to times of another clock, without jitter and without drift.
 
     Each block says when its first sample was heard, but with the jitter of the system's scheduling; so the mapping
-    follows that only slowly. Where the device lost audio, or the clock was set, it jumps.
+    follows that only slowly, and a block that is far too late not at all. Where the device lost audio, or the clock was
+    set, it jumps.
     """
 
     def __init__(self, sample_rate: int) -> None:
         self._rate = sample_rate
         self._origin_ns: int | None = None  # time of sample 0
         self._next_sample = 0
+        self._late_samples = 0  # that came far too late, in a row
 
     def stamp(self, frames: int, heard_ns: int, *, overflow: bool = False) -> tuple[int, int]:
         """Stamp and index of the first sample of a block, which was heard at about `heard_ns`.
@@ -117,9 +120,12 @@ class DeviceClock:
         error_ns = measured_ns - self._origin_ns
         if overflow and error_ns > 0:
             self._next_sample += error_ns * self._rate // NS_PER_S
-        elif abs(error_ns) > _JUMP_NS:
+            error_ns = 0
+        is_late = error_ns > _JUMP_NS
+        self._late_samples = self._late_samples + frames if is_late else 0
+        if error_ns < -_JUMP_NS or self._duration_ns(self._late_samples) > _LASTING_NS:
             self._origin_ns = measured_ns
-        else:
+        elif not is_late:
             self._origin_ns += error_ns // _SMOOTHING
         first = self._next_sample
         self._next_sample += frames

@@ -31,6 +31,7 @@ COMMANDS = {
     "robustness": ("robustness", "Measure training runs in noise, in a room, cut short, half seen."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
     "speed": ("speed", "Measure full-size networks and speech recognisers on this machine."),
+    "hearing": ("hearing", "Measure how well speech is found, read and translated."),
     "report": ("report", "Write one page that compares training runs with the papers."),
 }
 

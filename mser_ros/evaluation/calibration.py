@@ -8,6 +8,7 @@ from types import ModuleType
 
 import numpy as np
 
+from ..asr.confidence import EDGE, ConfidenceMap
 from ..errors import DependencyError
 from ..recognition.posteriors import FLOOR, log_linear, softmax
 from ..types import subsets_of
@@ -92,6 +93,25 @@ def fit_fusion(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, *, prior
         lambda value: negative_log_likelihood(log_linear(rows, weights, prior, temperature=value), labels)
     )
     return FusionFit(weights, temperature)
+
+
+def fit_confidence(probabilities: np.ndarray, right: np.ndarray) -> ConfidenceMap:
+    """The map with the least negative log likelihood of which words are right: float and bool, (N,).
+
+    A normal prior keeps it near the map that changes nothing, as much as a few words do.
+    """
+    value = np.clip(probabilities, EDGE, 1 - EDGE)
+    terms = np.stack([np.log(value), -np.log(1 - value), np.ones(len(value))], axis=1)
+    unchanged = np.array([1.0, 1.0, 0.0])
+
+    def loss(weights: np.ndarray) -> float:
+        log_odds = terms @ weights
+        wrong = np.logaddexp(0, np.where(right, -log_odds, log_odds)).sum()
+        return float(wrong + np.sum((weights - unchanged) ** 2) / 2)
+
+    bounds = [(0.0, None), (0.0, None), (None, None)]
+    found = _optimise().minimize(loss, unchanged, method="L-BFGS-B", bounds=bounds)
+    return ConfidenceMap(*(round(float(weight), 4) for weight in found.x))
 
 
 def _complete(

@@ -14,6 +14,7 @@ from ..recognition.recognizer import EmotionRecognizer
 from ..types import AbstainReason, EmotionEstimate, Modalities, Transcript, Utterance, subsets_of
 from .loading import Loadable, load_each
 from .metrics import Predictions
+from .words import HeardWords, edits, judge, words_of
 
 
 class Labelled(Loadable, Protocol):
@@ -37,12 +38,14 @@ class Outcome:
 @dataclass(frozen=True, eq=False)
 class Evaluation:
     """`by_subset`: with the corpus's own words. `by_subset_asr`: those with 'text', with recognised words, for the same
-    items; empty without a transcriber. `word_errors`, `words`: edits and words of the corpus's transcripts."""
+    items; empty without a transcriber. `word_errors`, `words`: edits and words of the corpus's transcripts; `heard`:
+    what was recognised of each."""
 
     by_subset: dict[Modalities, Outcome]
     by_subset_asr: dict[Modalities, Outcome]
     word_errors: int = 0
     words: int = 0
+    heard: tuple[HeardWords, ...] = ()
 
 
 def evaluate(
@@ -63,6 +66,7 @@ def evaluate(
     own: list[list[EmotionEstimate]] = []
     heard: list[list[EmotionEstimate]] = []
     errors = words = 0
+    judgements: list[HeardWords] = []
     for _, utterance in load_each(track(items)):
         own.append(recognizer.recognize_each(utterance, chosen))
         if transcriber is not None and utterance.audio is not None:
@@ -72,6 +76,7 @@ def evaluate(
                 truth = words_of(utterance.transcript.text)
                 errors += edits(truth, words_of(transcript.text))
                 words += len(truth)
+                judgements.append(judge(transcript, utterance.transcript.text))
         elif transcriber is not None:
             heard.append([own[-1][chosen.index(subset)] for subset in with_text])
     by_subset = {
@@ -85,7 +90,7 @@ def evaluate(
         outcome = _outcome(recognizer, items, [row[number] for row in heard], rows)
         if len(outcome.rows):
             by_subset_asr[subset] = outcome
-    return Evaluation(by_subset, by_subset_asr, errors, words)
+    return Evaluation(by_subset, by_subset_asr, errors, words, tuple(judgements))
 
 
 def transcribe(transcriber: Transcriber, utterance: Utterance) -> Transcript:
@@ -94,22 +99,6 @@ def transcribe(transcriber: Transcriber, utterance: Utterance) -> Transcript:
     transcriber.start(utterance.start_ns)
     transcriber.accept(to_int16(utterance.audio.samples))
     return transcriber.finish()
-
-
-def words_of(text: str) -> list[str]:
-    """Lower-case words without punctuation."""
-    kept = "".join(letter if letter.isalnum() or letter in "'’" else " " for letter in text.lower())
-    return kept.replace("’", "'").split()
-
-
-def edits(truth: Sequence[str], heard: Sequence[str]) -> int:
-    """Words to insert, delete or replace (Levenshtein 1966)."""
-    row = list(range(len(heard) + 1))
-    for word in truth:
-        above, row[0] = row[0], row[0] + 1
-        for column, other in enumerate(heard, 1):
-            above, row[column] = row[column], min(above + (word != other), row[column] + 1, row[column - 1] + 1)
-    return row[-1]
 
 
 def _outcome(

@@ -28,7 +28,7 @@ from ..settings import AsrSettings
 from ..types import Transcript
 from .loading import load_each
 from .memory import peak_mb
-from .predict import edits, words_of
+from .words import edits, words_of
 
 #: A recogniser to compare with, if it is installed: Whisper as it is usually run, on windows of 30 s.
 REFERENCE = "faster-whisper"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from ..types import Modalities
 from .comparison import paired_bootstrap
+from .confidence import calibration_error, reliability, words
 from .metrics import LEVEL, Predictions, Scores, Statistics, score
 from .predict import Evaluation, Outcome
 from .resampling import units
@@ -47,6 +49,7 @@ class Report:
             for key, item in evaluation.by_subset_asr.items()
             if key in evaluation.by_subset
         }
+        self.words = words(evaluation.heard)
         self.word_error_rate = evaluation.word_errors / evaluation.words if evaluation.words else None
         outcome = evaluation.by_subset.get(main) or evaluation.by_subset_asr[main]
         self.figures = self.scores.get(main) or self.asr[main]
@@ -60,8 +63,11 @@ class Report:
             result["units"] = self.units
             result["unit"] = self.unit
         if self.asr:
+            bins = reliability(*self.words)
             result["asr"] = {
                 "word_error_rate": self.word_error_rate,
+                "word_ece": calibration_error(bins) if bins else None,
+                "word_reliability": [asdict(item) for item in bins],
                 "subsets": {"+".join(key): scores.as_json() for key, scores in self.asr.items()},
                 "ua_minus_gold": {
                     "+".join(key): {"value": gain.value, "interval": [gain.low, gain.high], "p": gain.p_value}
@@ -74,6 +80,8 @@ class Report:
         parts: list[RenderableType] = [self._overview(), self._classes(), self._trust()]
         if self.units:
             parts.append(self._people())
+        if len(self.words[0]):
+            parts.append(self._words())
         return Group(*parts)
 
     def _overview(self) -> Table:
@@ -125,6 +133,17 @@ class Report:
             table.add_column(name, justify="right")
         for name, entry in self.units.items():
             table.add_row(name, str(entry["n"]), f"{entry['wa']:.3f}", f"{entry['ua']:.3f}")
+        return table
+
+    def _words(self) -> Table:
+        bins = reliability(*self.words)
+        table = _table("recognised words")
+        for name in ("confidence", "words", "mean", "right"):
+            table.add_column(name, justify="right")
+        for item in bins:
+            span = f"{item.low:.2f} to {item.high:.2f}"
+            table.add_row(span, str(item.count), f"{item.confidence:.2f}", f"{item.right:.2f}")
+        table.caption = f"ECE {calibration_error(bins):.3f}"
         return table
 
 

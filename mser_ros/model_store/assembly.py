@@ -47,6 +47,7 @@ def from_hub(model: Model, downloads: Path, folder: Path, progress: Progress) ->
     endpoint = os.environ.get("HF_ENDPOINT", "").rstrip("/") or "https://huggingface.co"
     repository, revision = model.hub
     for file in model.files:
+        (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
         download(f"{endpoint}/{repository}/resolve/{revision}/{file.name}", folder / file.name, file.size, progress)
         _refuse_another(folder, file, progress)
 
@@ -109,6 +110,7 @@ def _refuse_another(folder: Path, file: ModelFile, progress: Progress) -> None:
 def _write(blocks: Iterator[bytes], file: ModelFile, folder: Path, progress: Progress) -> None:
     """Write a file while its hash is computed, and remove it again where it is another than the published one."""
     digest, done = hashlib.sha256(), 0
+    (folder / file.name).parent.mkdir(parents=True, exist_ok=True)
     with (folder / file.name).open("wb") as target:
         for block in blocks:
             done += len(block)

@@ -24,10 +24,7 @@ from ros_world import PATIENCE_S, Emotion, World  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
 NODES = ("microphone", "speech", "mocap", "emotion")
-TOPICS = {"audio", "text", "voice", "utterance", "skeleton_in", "skeleton", "emotion"} | {
-    "image_topic",
-    "camera_info_topic",
-}
+TOPICS = {
     "audio",
     "text",
     "voice",

@@ -96,7 +96,7 @@ STARTED = {"ros2launch", "ros2bag", "rosbag2_storage_mcap"}
 #: Packages of Python itself that not every version has.
 PYTHONS_OWN = {"compression"}
 #: What recognisers are compared with where it is installed.
-COMPARED = {"faster_whisper"}
+COMPARED = {"faster_whisper", "webrtcvad"}
 
 
 def is_of_ros(name: str) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from ros_world import AudioFrame, Bool, Int16MultiArray, SetBool, Utterance, World, audio_message, demo_values
 
-from mser_ros.evaluation.predict import words_of
+from mser_ros.evaluation.words import words_of
 from mser_ros.messages import conversions
 from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage

@@ -16,7 +16,7 @@ from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.whisper import Guard, WhisperTranscriber
 from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel
 from mser_ros.errors import TranscriberError
-from mser_ros.evaluation.predict import edits, words_of
+from mser_ros.evaluation.words import edits, words_of
 from mser_ros.settings import AsrSettings
 from mser_ros.types import NS_PER_S, SAMPLE_RATE, Transcript, to_ns
 

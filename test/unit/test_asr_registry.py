@@ -133,3 +133,9 @@ def test_every_refusal_is_one_sentence(tmp_path: Path, lacking: Callable[..., No
             choose(settings)
         assert "\n" not in str(caught.value)
         assert ": " in str(caught.value)
+
+
+@pytest.mark.parametrize("backend", ["pocketsphinx", "none"])
+def test_only_vosk_takes_phrases(backend: str) -> None:
+    with pytest.raises(TranscriberError, match=f"read by {backend}: set asr.phrases to '', or asr.backend to 'vosk'"):
+        create_transcriber(build(AsrSettings, {"backend": backend, "phrases": "stop; go on"}))

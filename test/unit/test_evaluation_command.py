@@ -13,7 +13,8 @@ from fakes_iemocap import write_iemocap
 
 from mser_ros.cli.main import main
 from mser_ros.corpora import open_corpus
-from mser_ros.evaluation.predict import edits, evaluate, words_of
+from mser_ros.evaluation.predict import evaluate
+from mser_ros.evaluation.words import edits, words_of
 from mser_ros.labels import LABELS
 from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.recognition.recognizer import EmotionRecognizer

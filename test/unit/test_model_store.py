@@ -84,6 +84,13 @@ def test_a_model_comes_from_the_hub_once(server: Loopback, tmp_path: Path) -> No
     assert len(server.log) == 2, "what is here is not asked for again"
 
 
+def test_files_may_lie_in_folders_of_the_model(server: Loopback, tmp_path: Path) -> None:
+    server.files["/somebody/toy/resolve/0123abc/deep/down/x.bin"] = BIG
+    store = store_of(tmp_path, replace(HUB, files=(published("deep/down/x.bin", BIG),)))
+    assert (store.get("toy") / "deep" / "down" / "x.bin").read_bytes() == BIG
+    assert store.verify("toy") == []
+
+
 def test_a_broken_connection_goes_on_where_it_broke(server: Loopback, tmp_path: Path) -> None:
     server.breaks_after, server.broken = 100_000, 3
     store = store_of(tmp_path, HUB)

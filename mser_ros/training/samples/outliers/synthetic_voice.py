@@ -83,9 +83,15 @@ def synthetic_voices(count: int, rng: np.random.Generator) -> Iterator[np.ndarra
         )
         for number in range(count)
     ]
+    yield from speak(jobs)
+
+
+def speak(jobs: Sequence[tuple[str, str, int, int]]) -> list[np.ndarray]:
+    """(what is said, voice of espeak-ng, words a minute, pitch from 0 to 99) to float32 (samples,) at 16 kHz, the same
+    each time. Raises `DependencyError`."""
     # The library remembers what it said before, and says the next sentence a little otherwise: each time a new process.
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
-        yield from process.submit(_speak, jobs).result()
+        return process.submit(_speak, jobs).result()
 
 
 def _speak(jobs: Sequence[tuple[str, str, int, int]]) -> list[np.ndarray]:

@@ -1,0 +1,220 @@
+"""`mser hearing`: how well speech is found, read and translated."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from pathlib import Path
+
+import click
+import numpy as np
+import yaml
+from rich.console import Console
+from rich.progress import track as show_progress
+
+from ..asr.confidence import ConfidenceMap, read_confidence_map
+from ..asr.registry import WHISPER
+from ..asr.whisper import WhisperTranscriber
+from ..asr.whisper_model import WhisperModel
+from ..corpora import Item, corpus_folder, open_corpus
+from ..errors import CorpusError, SettingsError
+from ..evaluation import confidence as words
+from ..evaluation import segments as speech
+from ..evaluation.calibration import fit_confidence
+from ..evaluation.loading import load_each
+from ..evaluation.noise import speech_shaped
+from ..evaluation.translation import translate
+from ..evaluation.words import HeardWords
+from ..model_store.store import ModelStore
+from ..resources import whisper_confidence_file
+
+_SNRS_DB = (20, 10, 5, 0)
+_BABBLE_DB = (20, 10, 0)
+#: Clips of each person whose babble is the noise.
+_BABBLED = 12
+
+_WRITE = click.option(
+    "--write",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Put the tables between the marks of this page, as docs/hearing.md.",
+)
+_MODEL = click.option("--model", default="", metavar="DIR", help="Whisper model.  [whisper-base of 'mser models']")
+
+
+@click.group()
+def hearing() -> None:
+    """Measure how well speech is found in a stream, how sure words are, and what translation makes of them."""
+
+
+@hearing.command()
+@click.option("--corpus", "names", multiple=True, default=("ravdess", "nemo"), metavar="NAME[=PATH]", show_default=True)
+@click.option("--clips", type=click.IntRange(2, 10_000), default=60, show_default=True, help="So many of each.")
+@_WRITE
+def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
+    """Set people in silence and in steady noise, and see which of them are found as segments of speech.
+
+    Beside it, in the same run, the detector of WebRTC in its two strictest modes (pip install webrtcvad-wheels), with
+    the same segmenter behind it.
+    """
+    detectors = {"ours (silero)": None, **{f"webrtcvad, mode {mode}": mode for mode in (2, 3)}}
+    rows = []
+    for text in names:
+        name, items = _items(text)
+        waves = [_samples(item) for item in items[:: max(1, len(items) // clips)][:clips]]
+        rng = np.random.default_rng(0)
+        wave, spans = speech.in_a_row(waves, rng)
+        noise = speech_shaped(waves, len(wave), rng)
+        for snr_db in _progress((None, *_SNRS_DB), name):
+            heard = speech.stream(wave, spans, None if snr_db is None else noise, snr_db or 0.0)
+            condition = "silence" if snr_db is None else f"{snr_db} dB"
+            for detector, mode in detectors.items():
+                vad = None if mode is None else speech.WebRtcVad(mode)
+                scores = speech.score(spans, speech.find(heard.samples, vad), len(wave))
+                figures = (scores.precision, scores.recall, scores.f1, scores.time_precision, scores.time_recall)
+                rows.append([name, condition, detector, *(f"{figure:.2f}" for figure in figures)])
+    columns = ["corpus", "noise", "detector", "precision", "recall", "F1", "precision, time", "recall, time"]
+    _show(page, "segments", [*_table(columns, rows), "", f"{clips} clips of each corpus."])
+
+
+@hearing.command()
+@click.option("--corpus", "text", default="ravdess", metavar="NAME[=PATH]", show_default=True, help="Who speaks.")
+@click.option("--babble", default="nemo", metavar="NAME[=PATH]", show_default=True, help="Who babbles behind them.")
+@click.option("--language", default="en", metavar="TAG", show_default=True, help="What is spoken.")
+@click.option("--clips", type=click.IntRange(1, 1000), default=12, show_default=True, help="Of each person.")
+@click.option(
+    "--fit", is_flag=True, help="Fit the map on half of the people, and write config/whisper_confidence.yaml."
+)
+@_MODEL
+@_WRITE
+def confidence(text: str, babble: str, language: str, clips: int, fit: bool, model: str, page: Path | None) -> None:
+    """Hold the confidence of Whisper's words against how many of them are right, in quiet and in babble.
+
+    Judged are every second person, with every second person's babble behind them; with --fit a map of three constants
+    is fitted on all the others first.
+    """
+    folder = Path(model) if model else ModelStore().require(WHISPER)
+    name, people = _items(text)
+    other, babblers = _items(babble)
+    raw = WhisperTranscriber(WhisperModel(folder), language=language, confidence=ConfidenceMap())
+    halves = {}
+    for half in (0, 1) if fit else (1,):
+        halves[half] = words.hear(
+            raw, _half(people, half, clips), _half(babblers, half, _BABBLED), _BABBLE_DB, seed=half, track=_progress
+        )
+    if fit:
+        found = fit_confidence(*words.words(halves[0]))
+        source = (
+            f"written by 'mser hearing confidence --fit' on {date.today()}: {len(words.words(halves[0])[0])} words of "
+            f"{len({item.person for item in halves[0]})} people of {name}, in quiet and in babble of {other} at "
+            f"{', '.join(map(str, _BABBLE_DB))} dB, {folder.name}"
+        )
+        values = {"certain": found.certain, "doubtful": found.doubtful, "offset": found.offset, "source": source}
+        whisper_confidence_file().write_text(yaml.safe_dump(values, sort_keys=False, width=120), encoding="utf-8")
+        click.echo(f"written: {whisper_confidence_file()}", err=True)
+    _show(page, "confidence", _reliability(halves[1], read_confidence_map(), name))
+
+
+def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: str) -> list[str]:
+    probability, right = words.words(heard)
+    if not len(right):
+        raise CorpusError(f"nothing was understood of corpus '{name}': is it in the language that is asked for?")
+    mapped = np.array([calibrated(value) for value in probability])
+    whole, share = words.utterances(heard)
+    mapped_whole, _ = words.utterances(
+        [HeardWords(tuple(map(calibrated, item.confidence)), item.right) for item in heard]
+    )
+    lines = []
+    for what, before, after, truth in (
+        ("words", probability, mapped, right),
+        ("utterances", whole, mapped_whole, share),
+    ):
+        rows, errors = [], []
+        for when, value in (("token probability", before), ("calibrated", after)):
+            bins = words.reliability(value, truth)
+            errors.append(words.calibration_error(bins))
+            rows += [
+                [
+                    when,
+                    f"{item.low:.2f} to {item.high:.2f}",
+                    str(item.count),
+                    f"{item.confidence:.2f}",
+                    f"{item.right:.2f}",
+                ]
+                for item in bins
+            ]
+        lines += [*_table([what, "confidence", "how many", "mean", "right"], rows), ""]
+        lines += [f"Expected calibration error of {what}: {errors[0]:.3f} before, {errors[1]:.3f} calibrated.", ""]
+    conditions = []
+    for condition in dict.fromkeys(item.condition for item in heard):
+        value, is_right = words.words(item for item in heard if item.condition == condition)
+        after_mean = f"{np.mean([calibrated(one) for one in value]):.2f}" if len(value) else "–"
+        shares = (f"{np.mean(value):.2f}", after_mean, f"{np.mean(is_right):.2f}") if len(value) else ("–",) * 3
+        conditions.append([condition, str(len(value)), *shares])
+    lines += _table(["babble", "words", "token probability", "calibrated", "right"], conditions)
+    return [*lines, "", f"{len({item.person for item in heard})} people of {name}, none of whom the map was fitted on."]
+
+
+@hearing.command()
+@click.option("--corpus", "text", default="nemo", metavar="NAME[=PATH]", show_default=True)
+@click.option("--language", default="pl", metavar="TAG", show_default=True, help="What is spoken.")
+@click.option("--clips", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many examples.")
+@_MODEL
+@_WRITE
+def translation(text: str, language: str, clips: int, model: str, page: Path | None) -> None:
+    """Show what `asr.translate` makes of people who speak another language, and what it costs."""
+    _, items = _items(text)
+    chosen = items[len(items) // clips // 2 :: max(1, len(items) // clips)][:clips]
+    found = translate(chosen, language, model_path=model, track=_progress)
+    rows = [[item.said, item.heard, item.translation] for item in found]
+    plain, both = (float(np.mean(times)) * 1000 for times in zip(*((i.plain_s, i.both_s) for i in found), strict=True))
+    cost = f"Processor time of an utterance: {plain:.0f} ms without translation, {both:.0f} ms with it"
+    kept = sum(bool(item.translation) for item in found)
+    cost = f"{cost} ({both / plain:.2f} times). {kept} of {len(found)} were translated; the others seemed guessed."
+    _show(page, "translation", [*_table(["said", "heard", "translation"], rows), "", cost])
+
+
+def _items(text: str) -> tuple[str, tuple[Item, ...]]:
+    name, _, path = text.partition("=")
+    corpus = open_corpus(name, corpus_folder(name, path))
+    if "speech" not in corpus.modalities:
+        raise CorpusError(f"corpus '{name}' holds no sound: name another one")
+    return name, corpus.items
+
+
+def _half(items: Sequence[Item], half: int, clips: int) -> list[Item]:
+    """Some clips of every second person."""
+    chosen = []
+    for person in sorted({item.person for item in items})[half::2]:
+        own = [item for item in items if item.person == person]
+        chosen += own[:: max(1, len(own) // clips)][:clips]
+    return chosen
+
+
+def _samples(item: Item) -> np.ndarray:
+    ((_, utterance),) = load_each([item])
+    if utterance.audio is None:
+        raise CorpusError(f"item {item.item_id} holds no sound: take it out")
+    return utterance.audio.samples
+
+
+def _progress(items: Iterable, description: str = "clips"):  # type: ignore[no-untyped-def]
+    return show_progress(list(items), description=description, console=Console(stderr=True), transient=True)
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
+
+
+def _show(page: Path | None, mark: str, lines: Sequence[str]) -> None:
+    """Print them, and put them between the marks of a page."""
+    content = "\n".join(lines)
+    click.echo(content)
+    if page is None:
+        return
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+    text = page.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise SettingsError(f"{page} has no place for these tables: put '{begin.strip()}' and '{end}' into it")
+    before, after = text.split(begin, 1)[0], text.split(end, 1)[1]
+    page.write_text(f"{before}{begin}{content}\n{end}{after}", encoding="utf-8")
