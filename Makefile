@@ -33,7 +33,7 @@ $(VENV)/.robot: requirements/ros.txt requirements/robot.txt setup.py setup.cfg |
 
 # What CMake prints matters only when it fails.
 $(VENV)/.interfaces: export PATH := $(abspath $(BIN)):$(PATH)
-$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*.*) $(wildcard interfaces/mser_msgs/msg/*) $(VENV)/.robot
+$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*.*) $(wildcard interfaces/mser_msgs/*/*) $(VENV)/.robot
 	@echo "Building the messages (mser_msgs) ..."
 	@mkdir -p build
 	@(cmake -S interfaces/mser_msgs -B build/mser_msgs -G Ninja -DBUILD_TESTING=OFF \

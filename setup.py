@@ -48,7 +48,9 @@ def data_files():
     share = join("share", package_name)
     patterns = {
         "launch": "launch/*.launch.py",
-        "interfaces/mser_msgs/msg": "interfaces/mser_msgs/msg/*.msg",
+        **{
+            f"interfaces/mser_msgs/{kind}": f"interfaces/mser_msgs/{kind}/*.{kind}" for kind in ("action", "msg", "srv")
+        },
         "models/default": "models/default/*",
         "demo": "demo/*.mcap",
         **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},

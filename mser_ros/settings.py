@@ -152,7 +152,19 @@ class StateSettings:
 
     rate_hz: float = setting(2.0, "How often it is published; 0: never", unit="Hz", low=0, high=50)
     gain: float = setting(0.8, "How far a sure estimate moves it", low=0.01, high=1)
-    decay_s: float = setting(60.0, "Time in which it falls back to a third of what it was", unit="s", low=1, high=3600)
+    decay_s: float = setting(
+        60.0,
+        "Time in which it falls back to what is usual for this person, but for a third",
+        unit="s",
+        low=1,
+        high=3600,
+    )
+    usual_gain: float = setting(
+        0.03,
+        "How far a sure estimate moves what is usual for this person; 0: even classes are, of everybody",
+        low=0,
+        high=1,
+    )
     least: float = setting(0.4, "Nothing more probable than this: unknown", low=0, high=1)
     margin: float = setting(0.1, "So much more probable another class must be to become the label", low=0, high=1)
     forget_s: float = setting(

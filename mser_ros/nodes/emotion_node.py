@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -17,17 +17,18 @@ from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
 from ..stages.state import EmotionStates
-from ..types import NS_PER_S, EmotionEstimate, StateEvent
+from ..types import NS_PER_S, EmotionEstimate, PersonState, StateEvent
 from .base import PerceptionNode
 from .run import run_nodes
 from .subscriptions import Flow
+from .wait_for_emotion import WaitServer
 
 
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
     speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
-    each person at a steady rate, and `event` (EmotionEvent). Service `~/forget_voices` (Trigger): what was learned of
-    how each voice sounds is erased."""
+    each person at a steady rate, and `event` (EmotionEvent). Serves the action `wait_for_emotion`. Service
+    `~/forget_voices` (Trigger): what was learned of how each voice sounds is erased."""
 
     settings: EmotionSettings
 
@@ -35,6 +36,7 @@ class EmotionNode(PerceptionNode):
         super().__init__("emotion", EmotionSettings, **arguments)
         self._closed: dict[str, int] = {}
         self._clockwork: Any = None
+        self._waits = WaitServer(self, self._look, lambda: self._stage.recognizer.bundle.labels)
         self.create_service(Trigger, "~/forget_voices", self._forget_voices)
 
     def setup(self) -> None:
@@ -79,12 +81,25 @@ class EmotionNode(PerceptionNode):
     def finish(self) -> None:
         self._publish(self._stage.flush())
         self._publish_events(self._states.forget())
+        self._waits.preempt()
 
     def teardown(self) -> None:
         del self._stage, self._states
 
+    @property
+    def is_answering(self) -> bool:
+        return self._waits.is_answering
+
+    def destroy_node(self) -> None:
+        self._waits.destroy()
+        super().destroy_node()
+
     def counters(self) -> Mapping[str, Any]:
-        return asdict(self._stage.counters) | asdict(self._stage.skeletons.counters)
+        return {
+            **asdict(self._stage.counters),
+            **asdict(self._stage.skeletons.counters),
+            "goals waiting": self._waits.waiting,
+        }
 
     def _on_voice(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)
@@ -124,10 +139,14 @@ class EmotionNode(PerceptionNode):
             self.submit(self._publish_states)
 
     def _publish_states(self) -> None:
-        states, events = self._states.at(self._now_ns())
-        for state in states:
+        for state in self._look(self._now_ns()):
             self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
+
+    def _look(self, now_ns: int) -> Sequence[PersonState]:
+        """How everybody is now; what has begun or ended by that is published."""
+        states, events = self._states.at(now_ns)
         self._publish_events(events)
+        return states
 
     def _publish_events(self, events: Iterable[StateEvent]) -> None:
         for event in events:
