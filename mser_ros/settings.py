@@ -204,6 +204,10 @@ class EmotionSettings:
     personal_baseline: bool = setting(
         True, "Learn, while somebody talks, how this voice differs from others, and judge it by itself"
     )
+    voices_folder: str = setting(
+        "",
+        "Folder that keeps what was learned of people from run to run, until ~/forget_voices; empty: only in memory",
+    )
     neutral_share: float = setting(
         0.25,
         "Share of what people say here that is neutral, by which estimates are corrected; 0.25: all classes are even, "

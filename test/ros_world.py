@@ -37,6 +37,7 @@ from mser_msgs.msg import (  # noqa: E402
     Utterance,
     Word,
 )
+from mser_msgs.srv import ExportVoices, ImportVoices  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
 from rcl_interfaces.msg import Parameter as ParameterMsg  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
@@ -55,7 +56,8 @@ from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
 __all__ = [
-    "Bool", "ChangeState", "Emotion", "EmotionEvent", "EmotionState", "Int16MultiArray", "Log", "ModalityEvidence",
+    "Bool", "ChangeState", "Emotion", "EmotionEvent", "EmotionState", "ExportVoices",
+    "ImportVoices", "Int16MultiArray", "Log", "ModalityEvidence",
     "ReliabilityPolicy", "SetBool", "String", "TransitionEvent", "Trigger", "WaitForEmotion",
 ]  # fmt: skip
 

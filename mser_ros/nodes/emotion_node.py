@@ -9,26 +9,27 @@ from typing import Any
 
 from mser_msgs.msg import AudioFrame, Emotion, EmotionEvent, EmotionState, ModalityEvidence, Skeleton, Utterance
 from std_msgs.msg import Bool
-from std_srvs.srv import Trigger
 
 from ..messages import conversions
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
+from ..stages.people import People
 from ..stages.state import EmotionStates
-from ..types import NS_PER_S, EmotionEstimate, PersonState, StateEvent
+from ..types import NS_PER_S, EmotionEstimate, EstimateState, PersonState, StateEvent
 from .base import PerceptionNode
 from .run import run_nodes
 from .subscriptions import Flow
+from .voices import VoiceServices
 from .wait_for_emotion import WaitServer
 
 
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
     speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
-    each person at a steady rate, and `event` (EmotionEvent). Serves the action `wait_for_emotion`. Service
-    `~/forget_voices` (Trigger): what was learned of how each voice sounds is erased."""
+    each person at a steady rate, and `event` (EmotionEvent). Serves the action `wait_for_emotion`
+    (`WaitServer`) and services about what was learned of people (`VoiceServices`)."""
 
     settings: EmotionSettings
 
@@ -37,7 +38,7 @@ class EmotionNode(PerceptionNode):
         self._closed: dict[str, int] = {}
         self._clockwork: Any = None
         self._waits = WaitServer(self, self._look, lambda: self._stage.recognizer.bundle.labels)
-        self.create_service(Trigger, "~/forget_voices", self._forget_voices)
+        self._voices = VoiceServices(self)
 
     def setup(self) -> None:
         bundle = load_bundle(self.settings.bundle)
@@ -48,6 +49,7 @@ class EmotionNode(PerceptionNode):
             recognizer, checked, clock=self._now_ns, on_failure=self.contain, closed=self._closed
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
+        self._voices.open(People(recognizer, self._states, self.settings.voices_folder))
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self._state = self.advertise(EmotionState, "state", depth=16)
         self._event = self.advertise(EmotionEvent, "event", depth=64, kept=True)
@@ -58,6 +60,7 @@ class EmotionNode(PerceptionNode):
 
     def connect(self) -> None:
         speech, mocap = "the speech node", "the mocap node"
+        self._voices.connect()
         self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
@@ -81,9 +84,11 @@ class EmotionNode(PerceptionNode):
     def finish(self) -> None:
         self._publish(self._stage.flush())
         self._publish_events(self._states.forget())
+        self._voices.finish()
         self._waits.preempt()
 
     def teardown(self) -> None:
+        self._voices.close()
         del self._stage, self._states
 
     @property
@@ -115,13 +120,6 @@ class EmotionNode(PerceptionNode):
         if not message.data:
             self.submit(self._stage.forget_audio)
 
-    def _forget_voices(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = True
-        response.message = "what was learned of voices is forgotten"
-        if self.is_configured and not self.submit(lambda: self._stage.recognizer.forget()):
-            self._stage.recognizer.forget()  # inactive: nobody else touches it
-        return response
-
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
@@ -133,6 +131,8 @@ class EmotionNode(PerceptionNode):
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
+            if estimate.state is EstimateState.FINAL:
+                self._voices.note()
 
     def _tell_states(self) -> None:
         if self.is_working:  # else it would be one more thing that was not done

@@ -96,10 +96,7 @@ class EmotionStates:
         posterior = np.asarray(estimate.probabilities, np.float64)
         sureness = _sureness(posterior)
         person.probabilities = _moved(person.probabilities, posterior, self.settings.gain * sureness)
-        self._usual[name] = _moved(self.usual(name), posterior, self.settings.usual_gain * sureness)
-        self._usual.move_to_end(name)
-        if len(self._usual) > _KNOWN:
-            self._usual.popitem(last=False)
+        self.learn({name: _moved(self.usual(name), posterior, self.settings.usual_gain * sureness)})
         person.heard_ns, person.utterance_id = now_ns, estimate.utterance_id
         self._settle(person, now_ns)
 
@@ -126,10 +123,13 @@ class EmotionStates:
         """What each person mostly shows, for JSON."""
         return {name: usual.tolist() for name, usual in self._usual.items()}
 
-    def learn(self, learned: Mapping[str, Sequence[float]]) -> None:
-        """Take in what `learned` gave; others stay as they are."""
+    def learn(self, learned: Mapping[str, Sequence[float] | np.ndarray]) -> None:
+        """Take in what people mostly show, as `learned` gave it; others stay as they are."""
         for name, usual in learned.items():
             self._usual[name] = np.array(usual, np.float64)
+            self._usual.move_to_end(name)
+            if len(self._usual) > _KNOWN:
+                self._usual.popitem(last=False)
 
     def unlearn(self) -> None:
         """Forget what everybody mostly shows, not how they are now."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from emotion_robot import PATIENT, Robot, Scene, scene
+from fakes_bundle import write_tiny_bundle
 from ros_world import (
     T0,
     AudioFrame,
@@ -14,6 +15,8 @@ from ros_world import (
     Emotion,
     EmotionEvent,
     EmotionState,
+    ExportVoices,
+    ImportVoices,
     Skeleton,
     Trigger,
     Utterance,
@@ -24,7 +27,6 @@ from ros_world import (
 
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.resources import default_bundle_dir
 from mser_ros.settings import EmotionSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.types import EmotionEstimate, EstimateState, UtteranceState, to_ns
@@ -362,15 +364,85 @@ def test_what_was_heard_is_forgotten_where_nobody_is_listened_to(robot):
     assert evidence == {"speech": False, "text": True, "mocap": True}
 
 
-def test_what_was_learned_of_voices_is_erased_when_asked(world):
-    robot = Robot(world, default_bundle_dir())
-    baselines, logits = robot.node.node._stage.recognizer._baselines, np.array([3.0, 0.0, 0.0, 0.0])
-    for _ in range(5):
-        baselines.learn("ann", logits)
-    assert not np.array_equal(baselines.correct("ann", logits), logits)
-    assert world.call(Trigger, "/emotion/forget_voices", Trigger.Request()).success
-    robot.node.wait_to_receive()
-    np.testing.assert_array_equal(baselines.correct("ann", logits), logits)
+@pytest.fixture(scope="session")
+def knowing_bundle(tmp_path_factory):
+    """A bundle that learns how voices differ."""
+    centre = np.eye(4) - 0.25
+    baseline = {"means": (3 * centre).tolist(), "between": centre.tolist(), "within": (0.25 * centre).tolist()}
+    return write_tiny_bundle(tmp_path_factory.mktemp("knowing") / "bundle", speech={"baseline": baseline})
+
+
+def voices_of(world, kind: str):
+    """What a service of the node says of voices."""
+    return world.call(Trigger, f"/emotion/{kind}_voices", Trigger.Request())
+
+
+def test_what_was_learned_of_voices_is_shown_given_away_taken_in_and_erased(world, knowing_bundle):
+    robot = Robot(world, knowing_bundle)
+    assert voices_of(world, "show").message == "nobody is known"
+    robot.give(scene(1), scene(2))
+    robot.last("ann-2")
+    shown = voices_of(world, "show")
+    assert shown.success
+    assert shown.message.startswith("ann: 2 utterances heard")
+    given = world.call(ExportVoices, "/emotion/export_voices", ExportVoices.Request(person_id="ann"))
+    assert given.success
+    assert not world.call(ExportVoices, "/emotion/export_voices", ExportVoices.Request(person_id="bob")).success
+    assert voices_of(world, "forget").success
+    world.wait(lambda: voices_of(world, "show").message == "nobody is known", "the erasing")
+    for text, success, said in (
+        ("nonsense", False, "this is no export of voices"),
+        (given.voices.replace('"speech": "', '"speech": "0'), False, "learned with another bundle"),
+        (given.voices, True, "known again: ann"),
+    ):
+        answer = world.call(ImportVoices, "/emotion/import_voices", ImportVoices.Request(voices=text))
+        assert (answer.success, said in answer.message) == (success, True), answer.message
+    world.wait(lambda: voices_of(world, "show").message == shown.message, "what was known before")
+    again = world.call(ExportVoices, "/emotion/export_voices", ExportVoices.Request())
+    assert again.voices == given.voices
+    robot.give(scene(3))
+    robot.last("ann-3")
+    assert voices_of(world, "show").message.startswith("ann: 3 utterances heard")
+
+
+def test_what_was_learned_is_kept_where_that_is_asked_for_and_nothing_is_left_of_what_is_erased(
+    world, knowing_bundle, tmp_path
+):
+    folder = tmp_path / "voices"
+    robot = Robot(world, knowing_bundle, voices_folder=str(folder))
+    robot.give(scene(1))
+    robot.last("ann-1")
+    assert robot.node.deactivate()
+    assert len(list(folder.iterdir())) == 1
+    shown = voices_of(world, "show").message
+    assert robot.node.cleanup()
+    assert not voices_of(world, "show").success
+    assert robot.node.configure()
+    assert voices_of(world, "show").message == shown
+    assert robot.node.activate()
+    assert voices_of(world, "forget").success
+    assert list(folder.iterdir()) == []
+    world.wait(lambda: voices_of(world, "show").message == "nobody is known", "the erasing")
+    assert robot.node.deactivate()
+    assert list(folder.iterdir()) == []
+
+
+def test_an_unconfigured_node_erases_what_earlier_runs_have_kept(world, knowing_bundle, tmp_path):
+    kept = tmp_path / "0123456789abcdef.voices.json"
+    kept.write_text("damaged")
+    world.node("emotion", bundle=str(knowing_bundle), voices_folder=str(tmp_path), autostart=False)
+    assert not world.call(ImportVoices, "/emotion/import_voices", ImportVoices.Request(voices="{}")).success
+    assert voices_of(world, "forget").success
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_what_cannot_be_kept_is_one_sentence_and_the_node_works(world, knowing_bundle, tmp_path):
+    (tmp_path / "file").touch()
+    robot = Robot(world, knowing_bundle, voices_folder=str(tmp_path / "file"))
+    robot.node.wait_for_problem("cannot be read", "make it readable")
+    robot.give(scene(1))
+    assert robot.last("ann-1").state == Emotion.FINAL
+    assert voices_of(world, "show").message.startswith("ann: 1 utterance")
 
 
 def test_what_was_said_is_judged_and_not_told_where_transcripts_are_off(world, tiny_bundle):
