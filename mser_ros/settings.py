@@ -188,6 +188,13 @@ class EmotionSettings:
         1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15
     )
     provisional_period_s: float = setting(0.5, "Time between provisional estimates", unit="s", low=0.1, high=15)
+    continuous_period_s: float = setting(
+        5.0,
+        "Time between estimates (CONTINUOUS) of a body of whom nothing is said, and of a speech that goes on; 0: none",
+        unit="s",
+        low=0,
+        high=60,
+    )
     evidence_timeout_s: float = setting(
         0.25, "How long a final estimate waits for late audio and skeletons, on the ROS clock", unit="s", low=0, high=5
     )
