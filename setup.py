@@ -53,6 +53,7 @@ def data_files():
         },
         "models/default": "models/default/*",
         "demo": "demo/*.mcap",
+        "examples": "examples/*.py",
         **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},
     }
     found = {folder: sorted(glob(pattern)) for folder, pattern in patterns.items()}
