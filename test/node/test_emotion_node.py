@@ -173,6 +173,37 @@ def test_a_malformed_message_is_one_sentence_and_changes_nothing(robot, offline,
     assert robot.node.state == "active"
 
 
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ((bad_state, bad_id), ("an utterance 'ann-5' of state 9", "an utterance '' of state 0")),
+        ((fast_voice, voice_without_rate), ("44100 Hz in 1 channels", "sample_rate 0")),
+        ((flat_skeleton, short_skeleton, strange_skeleton), ("1 dimensions", "has 7 x 3", "octopus")),
+    ],
+    ids=["utterances", "audio", "skeletons"],
+)
+def test_hundreds_of_malformed_messages_are_counted_told_once_of_each_kind_and_change_nothing(
+    robot, offline, kinds, said, capfd, monkeypatch
+):
+    monkeypatch.setattr("mser_ros.nodes.diagnostics.THROTTLE_S", 3600.0)
+    first, second = scene(1), scene(2)
+    bad = [make() for _ in range(200 // len(kinds) + 1) for make in kinds]
+    robot.give(first)
+    for at in range(0, len(bad), 50):  # no more at a time than wait in a queue
+        robot.give(*bad[at : at + 50])
+    robot.give(second)
+    robot.node.wait_for(rejected=len(bad))
+    expected = offline(first, second)
+    for item in (first, second):
+        assert_same(robot.last(item.name), expected[item.name])
+    robot.assert_nothing_follows_a_last_emotion()
+    assert robot.node.state == "active"
+    assert (robot.node.value("dropped"), robot.node.value("bugs")) == ("0", "0")
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    for words in said:
+        assert sum(words in line for line in warnings) == 1, words
+
+
 def test_a_cancelled_utterance_is_retracted_once(robot):
     item = scene(1)
     cancelled = replace(item.events[1], state=UtteranceState.CANCELLED)
