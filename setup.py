@@ -55,6 +55,7 @@ def data_files():
         "demo": "demo/*.mcap",
         "examples": "examples/*.py",
         **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},
+        "config/sros2": "config/sros2/*.xml",
     }
     found = {folder: sorted(glob(pattern)) for folder, pattern in patterns.items()}
     return [
