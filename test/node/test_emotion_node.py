@@ -21,6 +21,7 @@ from ros_world import (
     Trigger,
     Utterance,
     audio_message,
+    demo_values,
     skeleton_message,
     utterance_message,
 )
@@ -505,6 +506,23 @@ def test_how_a_person_is_is_told_at_a_steady_rate_and_so_is_what_a_planner_waits
     assert robot.node.deactivate()
     world.wait(lambda: len(events) == 2, "the end")
     assert (events[1].kind, events[1].since) == (EmotionEvent.END, events[0].since)
+
+
+def test_a_body_alone_is_told_of_now_and_then_and_becomes_a_state(world, tiny_bundle):
+    states = world.listen(EmotionState, "state")
+    sure = {"state__rate_hz": 20.0, "state__least": 0.2, "state__gain": 1.0}
+    robot = Robot(world, tiny_bundle, use_sim_time=False, **sure)
+    robot.give(*demo_values(until_s=16)[1])
+    world.wait(lambda: len(robot.emotions) >= 3, "estimates of the body")
+    for message in robot.emotions:
+        assert (message.state, message.utterance_id, message.voice_id) == (Emotion.CONTINUOUS, "", "")
+        assert message.body_id
+        assert message.label != "unknown"
+        assert [item.available for item in message.evidence] == [False, False, True]
+        assert message.header.stamp.sec % 5 == 0
+    world.wait(lambda: bool(states), "a state")
+    assert (states[-1].person_id, states[-1].last_utterance_id) == (robot.emotions[-1].body_id, "")
+    robot.node.wait_for(continuous=len(robot.emotions), final=0)
 
 
 def test_a_wrong_condition_is_one_sentence_and_can_be_corrected(world, tiny_bundle):
