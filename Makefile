@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev foreign models test-models demo test check lint bundle papers fuzz bench clean
+.PHONY: help setup setup-dev foreign models test-models demo test check lint bundle papers fuzz soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,7 @@ define build_messages
 endef
 
 $(VENV)/.interfaces: export PATH := $(abspath $(BIN)):$(PATH)
-$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*.*) $(wildcard interfaces/mser_msgs/msg/*) $(VENV)/.robot
+$(VENV)/.interfaces: $(wildcard interfaces/mser_msgs/*.*) $(wildcard interfaces/mser_msgs/*/*) $(VENV)/.robot
 	@echo "Building the messages (mser_msgs) ..."
 	$(call build_messages,interfaces/mser_msgs,$(VENV),build/mser_msgs)
 
@@ -120,6 +120,9 @@ papers: setup-dev ## train stand-ins of both papers on the synthetic corpus (two
 # SEED: of the damage. What was not read well is kept in fuzz_found.
 fuzz: setup-dev ## give files that are damaged at random to every reader, for ten minutes
 	$(BIN)/python test/fuzz.py $(if $(SEED),--seed $(SEED))
+
+soak: setup-dev ## half an hour of people who come and go, in half a minute: does memory grow, is anything left open?
+	$(BIN)/python test/soak.py
 
 bench: setup ## measure latency, idle load and memory of the live nodes
 	$(BIN)/mser bench

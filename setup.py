@@ -48,10 +48,14 @@ def data_files():
     share = join("share", package_name)
     patterns = {
         "launch": "launch/*.launch.py",
-        "interfaces/mser_msgs/msg": "interfaces/mser_msgs/msg/*.msg",
+        **{
+            f"interfaces/mser_msgs/{kind}": f"interfaces/mser_msgs/{kind}/*.{kind}" for kind in ("action", "msg", "srv")
+        },
         "models/default": "models/default/*",
         "demo": "demo/*.mcap",
+        "examples": "examples/*.py",
         **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},
+        "config/sros2": "config/sros2/*.xml",
     }
     found = {folder: sorted(glob(pattern)) for folder, pattern in patterns.items()}
     return [

@@ -11,6 +11,7 @@
     ├── TranscriberError      the speech recogniser or its model cannot be used
     ├── ModelError            a model of the store is missing or damaged, or cannot be had
     ├── BundleError           a model bundle is missing, damaged, tampered with or of another format
+    ├── RequestError          what an action or a service was asked for cannot be
     ├── BagError              a bag that cannot be read, or lacks what is needed
     ├── CorpusError           a corpus is missing or broken
     └── DependencyError       an optional package is not installed
@@ -58,6 +59,10 @@ class ModelError(MserError):
 
 class BundleError(MserError):
     """A model bundle that cannot be used."""
+
+
+class RequestError(MserError):
+    """What an action or a service was asked for cannot be."""
 
 
 class BagError(MserError):

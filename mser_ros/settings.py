@@ -205,7 +205,19 @@ class StateSettings:
 
     rate_hz: float = setting(2.0, "How often it is published; 0: never", unit="Hz", low=0, high=50)
     gain: float = setting(0.8, "How far a sure estimate moves it", low=0.01, high=1)
-    decay_s: float = setting(60.0, "Time in which it falls back to a third of what it was", unit="s", low=1, high=3600)
+    decay_s: float = setting(
+        60.0,
+        "Time in which it falls back to what is usual for this person, but for a third",
+        unit="s",
+        low=1,
+        high=3600,
+    )
+    usual_gain: float = setting(
+        0.03,
+        "How far a sure estimate moves what is usual for this person; 0: even classes are, of everybody",
+        low=0,
+        high=1,
+    )
     least: float = setting(0.4, "Nothing more probable than this: unknown", low=0, high=1)
     margin: float = setting(0.1, "So much more probable another class must be to become the label", low=0, high=1)
     forget_s: float = setting(
@@ -248,6 +260,13 @@ class EmotionSettings:
         1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15
     )
     provisional_period_s: float = setting(0.5, "Time between provisional estimates", unit="s", low=0.1, high=15)
+    continuous_period_s: float = setting(
+        5.0,
+        "Time between estimates (CONTINUOUS) of a body of whom nothing is said, and of a speech that goes on; 0: none",
+        unit="s",
+        low=0,
+        high=60,
+    )
     evidence_timeout_s: float = setting(
         0.25, "How long a final estimate waits for late audio and skeletons, on the ROS clock", unit="s", low=0, high=5
     )
@@ -263,6 +282,10 @@ class EmotionSettings:
     )
     personal_baseline: bool = setting(
         True, "Learn, while somebody talks, how this voice differs from others, and judge it by itself"
+    )
+    voices_folder: str = setting(
+        "",
+        "Folder that keeps what was learned of people from run to run, until ~/forget_voices; empty: only in memory",
     )
     neutral_share: float = setting(
         0.25,

@@ -310,8 +310,8 @@ class PersonState:
 
     `person_id`: as the estimates name the person, else the voice, else the body; '' where nobody is told apart.
     `probabilities`: float32 (C,), sums to 1. `label` is 'unknown' and `confidence` 0 where nothing is known (any more).
-    `since_ns`: when the label began. `trend`: float32 (C,), change of each probability per second. `evidence_age_s`:
-    from the end of the newest evidence.
+    `since_ns`: when the label began. `trend`: float32 (C,), change of each probability per second. `usual`: float32
+    (C,), sums to 1: what this person mostly shows. `evidence_age_s`: from the end of the newest evidence.
     """
 
     stamp_ns: int
@@ -324,6 +324,7 @@ class PersonState:
     arousal: float
     since_ns: int
     trend: np.ndarray
+    usual: np.ndarray
     last_utterance_id: str
     evidence_age_s: float
 
@@ -349,3 +350,37 @@ class StateEvent:
     condition: Condition
     begins: bool
     since_ns: int
+
+
+class Outcome(IntEnum):
+    """How a wait for an emotion ended; the numbers are those of `mser_msgs/WaitForEmotion`."""
+
+    REACHED = 0
+    TIMED_OUT = 1
+    CANCELLED = 2
+    PREEMPTED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What is waited for: one of `labels` at `confidence` or more, for `duration_s` without a break, within `timeout_s`
+    (0: any time). `person_id`: of whom, as `PersonState` names people; '' is anybody."""
+
+    labels: tuple[str, ...]
+    confidence: float = 0.0
+    duration_s: float = 0.0
+    timeout_s: float = 0.0
+    person_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a wait has come. `state`: of the person for whom it has held for longest, else of whom news are newest;
+    None where nobody is known of. `since_ns`: from when on it has held; 0 where it does not. `outcome`: None while it
+    lasts."""
+
+    state: PersonState | None = None
+    since_ns: int = 0
+    held_s: float = 0.0
+    waited_s: float = 0.0
+    outcome: Outcome | None = None

@@ -26,6 +26,7 @@ mser_msgs = pytest.importorskip(
 from diagnostic_msgs.msg import DiagnosticArray  # noqa: E402
 from lifecycle_msgs.msg import Transition, TransitionEvent  # noqa: E402
 from lifecycle_msgs.srv import ChangeState, GetState  # noqa: E402
+from mser_msgs.action import WaitForEmotion  # noqa: E402
 from mser_msgs.msg import (  # noqa: E402
     AudioFrame,
     Emotion,
@@ -36,9 +37,11 @@ from mser_msgs.msg import (  # noqa: E402
     Utterance,
     Word,
 )
+from mser_msgs.srv import ExportVoices, ImportVoices  # noqa: E402
 from rcl_interfaces.msg import Log  # noqa: E402
 from rcl_interfaces.msg import Parameter as ParameterMsg  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
+from rclpy.action import ActionClient  # noqa: E402
 from rclpy.context import Context  # noqa: E402
 from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
@@ -53,8 +56,9 @@ from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
 __all__ = [
-    "Bool", "ChangeState", "Emotion", "EmotionEvent", "EmotionState", "Int16MultiArray", "Log", "ModalityEvidence",
-    "ReliabilityPolicy", "SetBool", "String", "TransitionEvent", "Trigger",
+    "Bool", "ChangeState", "Emotion", "EmotionEvent", "EmotionState", "ExportVoices",
+    "ImportVoices", "Int16MultiArray", "Log", "ModalityEvidence",
+    "ReliabilityPolicy", "SetBool", "String", "TransitionEvent", "Trigger", "WaitForEmotion",
 ]  # fmt: skip
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
@@ -294,6 +298,10 @@ class World:
         self.peer.destroy_client(client)
         return future.result()
 
+    def waiting(self, action: str = "wait_for_emotion") -> WaitClient:
+        """A client of the action, once somebody serves it."""
+        return WaitClient(self, action)
+
     def _note_diagnostics(self, message: DiagnosticArray) -> None:
         with self.changed:
             for status in message.status:
@@ -301,6 +309,36 @@ class World:
                 values = {item.key: item.value for item in status.values}
                 self.diagnostics[status.name] = values | {"message": status.message, "level": str(level[0])}
             self.changed.notify_all()
+
+
+class WaitClient:
+    """A client of `WaitForEmotion`."""
+
+    def __init__(self, world: World, action: str) -> None:
+        self.feedback: list[WaitForEmotion.Feedback] = []
+        self._world = world
+        self._client = ActionClient(world.peer, WaitForEmotion, action)
+        world.wait(self._client.server_is_ready, f"a server of {action}")
+
+    def send(self, *labels: str, **fields: object) -> Any:
+        """Send a goal; its handle, once it is known whether it was accepted."""
+        future = self._client.send_goal_async(
+            WaitForEmotion.Goal(labels=list(labels), **fields), lambda item: self.feedback.append(item.feedback)
+        )
+        self._world.wait(future.done, "whether the goal was accepted")
+        return future.result()
+
+    def result(self, handle: Any) -> tuple[int, WaitForEmotion.Result]:
+        """Status and result of an accepted goal, once it has ended."""
+        future = handle.get_result_async()
+        self._world.wait(future.done, "the result of the goal")
+        return future.result().status, future.result().result
+
+    def cancel(self, handle: Any) -> bool:
+        """Cancel a goal; whether that was accepted."""
+        future = handle.cancel_goal_async()
+        self._world.wait(future.done, "the answer to the cancelling")
+        return bool(future.result().goals_canceling)
 
 
 def package_message(kind: str) -> Any:

@@ -246,7 +246,8 @@ class _Work:
             data = item.load()
             self.recording.add(data)
             if not isinstance(data, AudioChunk) and item.log_ns > resumes_ns - to_ns(_MOTION_S):
-                self._take(self._pipeline.push_skeleton(data))
+                for _ in self._pipeline.push_skeleton(data):
+                    pass
 
     def finish(self, *, is_whole: bool = False) -> None:
         """Write the tables and the picture of what was found."""

@@ -14,12 +14,14 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..audio.waveform import check_rate, deinterleave
-from ..errors import AudioError, MserError, SkeletonError
+from ..errors import AudioError, MserError, RequestError, SkeletonError
 from ..types import (
     NS_PER_S,
     AudioChunk,
     EmotionEstimate,
+    Goal,
     PersonState,
+    Progress,
     SkeletonFrame,
     StateEvent,
     Transcript,
@@ -308,6 +310,7 @@ def state_to_fields(state: PersonState) -> Fields:
         "arousal": state.arousal,
         "since": ns_to_time(state.since_ns),
         "trend": [float(value) for value in state.trend],
+        "usual": [float(value) for value in state.usual],
         "last_utterance_id": state.last_utterance_id,
         "evidence_age_s": state.evidence_age_s,
     }
@@ -322,4 +325,36 @@ def event_to_fields(event: StateEvent) -> Fields:
         "condition": str(event.condition),
         "label": event.condition.label,
         "since": ns_to_time(event.since_ns),
+    }
+
+
+def goal_from_msg(message: Any) -> Goal:
+    """Of `WaitForEmotion`. Raises `RequestError` for what is too long."""
+    _check_lengths(RequestError, "a goal", MAX_NAME, labels=message.labels, person_id=message.person_id)
+    for label in message.labels:
+        _check_lengths(RequestError, "a goal", MAX_NAME, label=label)
+    # A message's numbers are of single precision: what was written as 0.6 is 0.6.
+    confidence, duration_s, timeout_s = (
+        round(float(value), 6) for value in (message.confidence, message.duration_s, message.timeout_s)
+    )
+    return Goal(tuple(message.labels), confidence, duration_s, timeout_s, message.person_id)
+
+
+def progress_to_fields(progress: Progress) -> Fields:
+    """Fields of `WaitForEmotion`'s feedback."""
+    return {**_whom(progress), "held_s": progress.held_s, "waited_s": progress.waited_s}
+
+
+def outcome_to_fields(progress: Progress) -> Fields:
+    """Fields of `WaitForEmotion`'s result, of a wait that has ended."""
+    assert progress.outcome is not None
+    return {"outcome": int(progress.outcome), **_whom(progress), "since": ns_to_time(progress.since_ns)}
+
+
+def _whom(progress: Progress) -> Fields:
+    state = progress.state
+    return {
+        "person_id": state.person_id if state else "",
+        "label": state.label if state else "",
+        "confidence": state.confidence if state else 0.0,
     }

@@ -75,6 +75,11 @@ class PerceptionNode(LifecycleNode):
     def is_waiting(self) -> bool:
         return False
 
+    @property
+    def is_answering(self) -> bool:
+        """Whether the executor has something to send yet after the node has stopped."""
+        return False
+
     def counters(self) -> Mapping[str, Any]:
         """What the diagnostics show beside drops."""
         return {}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Emotion, EmotionEvent, EmotionState, ModalityEvidence, Skeleton, Utterance
 from std_msgs.msg import Bool
-from std_srvs.srv import Trigger
 
 from ..messages import conversions
 from ..recognition.bundle import load_bundle
@@ -17,20 +16,23 @@ from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
 from ..stages.identities import Identities
+from ..stages.people import People
 from ..stages.state import EmotionStates
-from ..types import NS_PER_S, EmotionEstimate, StateEvent
+from ..types import NS_PER_S, EmotionEstimate, EstimateState, PersonState, StateEvent
 from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
 from .subscriptions import Flow
+from .voices import VoiceServices
+from .wait_for_emotion import WaitServer
 
 
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
     speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
     each person at a steady rate, and `event` (EmotionEvent). Where `ros4hri.enabled` is set, it follows who is who
-    below /humans, and publishes expressions there (`hri.Persons`). Service `~/forget_voices` (Trigger): what was
-    learned of how each voice sounds is erased."""
+    below /humans, and publishes expressions there (`hri.Persons`). Serves the action `wait_for_emotion` (`WaitServer`)
+    and services about what was learned of people (`VoiceServices`)."""
 
     settings: EmotionSettings
 
@@ -39,7 +41,8 @@ class EmotionNode(PerceptionNode):
         self._closed: dict[str, int] = {}
         self._clockwork: Any = None
         self._persons: hri.Persons | None = None
-        self.create_service(Trigger, "~/forget_voices", self._forget_voices)
+        self._waits = WaitServer(self, self._look, lambda: self._stage.recognizer.bundle.labels)
+        self._voices = VoiceServices(self)
 
     def setup(self) -> None:
         bundle = load_bundle(self.settings.bundle)
@@ -56,6 +59,7 @@ class EmotionNode(PerceptionNode):
             identities=self._identities,
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
+        self._voices.open(People(recognizer, self._states, self.settings.voices_folder))
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self._state = self.advertise(EmotionState, "state", depth=16)
         self._event = self.advertise(EmotionEvent, "event", depth=64, kept=True)
@@ -66,6 +70,7 @@ class EmotionNode(PerceptionNode):
 
     def connect(self) -> None:
         speech, mocap = "the speech node", "the mocap node"
+        self._voices.connect()
         self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
@@ -93,12 +98,27 @@ class EmotionNode(PerceptionNode):
     def finish(self) -> None:
         self._publish(self._stage.flush())
         self._publish_events(self._states.forget())
+        self._voices.finish()
+        self._waits.preempt()
 
     def teardown(self) -> None:
+        self._voices.close()
         del self._stage, self._states
 
+    @property
+    def is_answering(self) -> bool:
+        return self._waits.is_answering
+
+    def destroy_node(self) -> None:
+        self._waits.destroy()
+        super().destroy_node()
+
     def counters(self) -> Mapping[str, Any]:
-        return asdict(self._stage.counters) | asdict(self._stage.skeletons.counters)
+        return {
+            **asdict(self._stage.counters),
+            **asdict(self._stage.skeletons.counters),
+            "goals waiting": self._waits.waiting,
+        }
 
     def _on_voice(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)
@@ -113,13 +133,6 @@ class EmotionNode(PerceptionNode):
     def _on_listening(self, message: Bool) -> None:
         if not message.data:
             self.submit(self._stage.forget_audio)
-
-    def _forget_voices(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
-        response.success = True
-        response.message = "what was learned of voices is forgotten"
-        if self.is_configured and not self.submit(lambda: self._stage.recognizer.forget()):
-            self._stage.recognizer.forget()  # inactive: nobody else touches it
-        return response
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)
@@ -144,16 +157,22 @@ class EmotionNode(PerceptionNode):
                 self._persons.publish(estimate, voice if estimate.voice_id else body)
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
+            if estimate.state is EstimateState.FINAL:
+                self._voices.note()
 
     def _tell_states(self) -> None:
         if self.is_working:  # else it would be one more thing that was not done
             self.submit(self._publish_states)
 
     def _publish_states(self) -> None:
-        states, events = self._states.at(self._now_ns())
-        for state in states:
+        for state in self._look(self._now_ns()):
             self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
+
+    def _look(self, now_ns: int) -> Sequence[PersonState]:
+        """How everybody is now; what has begun or ended by that is published."""
+        states, events = self._states.at(now_ns)
         self._publish_events(events)
+        return states
 
     def _publish_events(self, events: Iterable[StateEvent]) -> None:
         for event in events:

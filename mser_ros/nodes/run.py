@@ -99,6 +99,8 @@ def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> i
             for node in nodes:
                 node.stop(within_s=_ENDING_S)
             until_s = time.monotonic() + DELIVERY_S
+            if spinner is not None:
+                spinner.drain(lambda: any(node.is_answering for node in nodes), until_s)
             for node in nodes:
                 node.deliver(until_s)
                 node.close()

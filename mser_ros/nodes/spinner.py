@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
@@ -38,6 +39,11 @@ class Spinner:
             if not self._is_stopping.is_set():
                 self._is_stopping.set()
                 self._executor.create_task(lambda: None)  # wakes it
+
+    def drain(self, is_busy: Callable[[], bool], until_s: float) -> None:
+        """After `spin` has returned: run callbacks on while `is_busy`, until this time of the steady clock."""
+        while is_busy() and (left_s := until_s - time.monotonic()) > 0:
+            self._executor.spin_once(timeout_sec=left_s)
 
     def close(self) -> None:
         """Free the executor, when `spin` has returned."""

@@ -109,6 +109,8 @@ class VoiceBaselines:
         for voice, learned in state.items():
             self._voices[voice] = VoiceBaseline(self._spec)
             self._voices[voice].restore(learned)
+            if len(self._voices) > _VOICES:
+                self._voices.popitem(last=False)
 
     def forget(self, voice: str | None = None) -> None:
         """Forget one voice, or all."""

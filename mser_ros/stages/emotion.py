@@ -18,6 +18,7 @@ from ..types import (
     EmotionEstimate,
     EstimateState,
     SkeletonFrame,
+    Transcript,
     Utterance,
     UtteranceEvent,
     UtteranceState,
@@ -43,12 +44,14 @@ _GONE_S = 3.0
 class _Pending:
     """An utterance without a final estimate; when the stage's clock had its last news, or heard that it had ended.
 
-    `is_skipped`: none of its events was worked on.
+    `told_ns`: the newest stamp of its estimates. `is_skipped`: none of its events was worked on.
     """
 
     event: UtteranceEvent
     next_provisional_ns: int
+    next_continuous_ns: int
     since_clock_ns: int
+    told_ns: int = 0
     has_ended: bool = False
     is_skipped: bool = False
 
@@ -64,6 +67,7 @@ class EmotionCounters:
 
     final: int = 0
     provisional: int = 0
+    continuous: int = 0
     retracted: int = 0
     late_events: int = 0
     without_audio: int = 0
@@ -80,7 +84,10 @@ class EmotionStage:
     up to its end. `clock` (nanoseconds) bounds the wait for what does not come; without one, or where it knows no
     time (None), the newest stamp serves. A voice has one open utterance at a time: the next one ends it.
     Each utterance gets exactly one FINAL or RETRACTED. A recognition that ends by an error, whichever, is told to
-    `on_failure` and becomes a FINAL 'unknown' with the reason FAILED; a provisional estimate is left out.
+    `on_failure` and becomes a FINAL 'unknown' with the reason FAILED; a provisional estimate is left out. The stamp of
+    a FINAL is the end of its utterance, or that of its last provisional estimate, which may reach into the silence.
+    Now and then there is a CONTINUOUS estimate that names no utterance, unless it would abstain: of a body while nobody
+    speaks, at multiples of its period on the clock of the stamps, and of the last seconds of a long utterance.
     Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
     """
 
@@ -118,6 +125,9 @@ class EmotionStage:
         self._closed = {} if closed is None else closed  # how far their voice had been heard
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
+        self._period_ns = to_ns(self.settings.continuous_period_s)
+        self._spoken_ns = 0  # end of the last utterance
+        self._seen_ns = 0  # up to where the body was judged without an utterance
 
     @property
     def is_waiting(self) -> bool:
@@ -149,6 +159,7 @@ class EmotionStage:
         self.skeletons.push(frame)
         self._now(frame.stamp_ns)
         yield from self.tick()
+        yield from self._body_alone(frame.frame_id)
 
     def push_event(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """Take an utterance event."""
@@ -163,7 +174,8 @@ class EmotionStage:
         if pending is None:
             yield from self._make_room(event)
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
-            pending = self._pending[event.utterance_id] = _Pending(event, first_ns, now_ns)
+            second_ns = event.start_ns + self._period_ns
+            pending = self._pending[event.utterance_id] = _Pending(event, first_ns, second_ns, now_ns)
         self._speaker(event)
         if event.state is UtteranceState.PAUSED and not pending.has_ended:
             self._contained(lambda: self.recognizer.read_ahead(self._gather(event)))
@@ -184,6 +196,7 @@ class EmotionStage:
                 yield self._close(pending.event, EstimateState.FINAL)
             elif not pending.has_ended:
                 yield from self._provisional(pending)
+                yield from self._goes_on(pending)
 
     def skip_event(self, event: UtteranceEvent) -> None:
         """Take an utterance event that is not worked on: `flush`, which must follow, ends its utterance all the same.
@@ -193,7 +206,7 @@ class EmotionStage:
         """
         if event.utterance_id in self._closed:
             return
-        pending = self._pending.setdefault(event.utterance_id, _Pending(event, 0, 0, is_skipped=True))
+        pending = self._pending.setdefault(event.utterance_id, _Pending(event, 0, 0, 0, is_skipped=True))
         if pending.is_skipped or event.state is UtteranceState.CANCELLED:
             pending.event = event
 
@@ -264,10 +277,44 @@ class EmotionStage:
         estimate = self._recognize(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
         if estimate is not None:
             self.counters.provisional += 1
+            pending.told_ns = max(pending.told_ns, end_ns)
+            yield replace(estimate, stamp_ns=pending.told_ns)
+
+    def _goes_on(self, pending: _Pending) -> Iterator[EmotionEstimate]:
+        """Of a speech that goes on and on: voice and body of the last period."""
+        event, heard_ns = pending.event, self._voices.newest_ns(pending.event.voice_id)
+        if not self._period_ns or heard_ns is None or heard_ns < pending.next_continuous_ns:
+            return
+        end_ns = heard_ns - (heard_ns - pending.next_continuous_ns) % self._period_ns
+        pending.next_continuous_ns = end_ns + self._period_ns
+        silent = Transcript("", is_final=False)
+        yield from self._continuous(replace(event, start_ns=end_ns - self._period_ns, end_ns=end_ns, transcript=silent))
+
+    def _body_alone(self, frame_id: str) -> Iterator[EmotionEstimate]:
+        """Of a body of whom nothing is said."""
+        newest_ns = self.skeletons.newest_ns
+        if not self._period_ns or not self._window_ns or newest_ns is None:
+            return
+        end_ns = newest_ns - newest_ns % self._period_ns
+        before_ns, self._seen_ns = self._seen_ns, end_ns  # which goes back where a bag starts again
+        has_spoken = 0 <= end_ns - self._spoken_ns < self._period_ns
+        if 0 < before_ns < end_ns and not (self._pending or has_spoken):
+            start_ns = end_ns - self._window_ns
+            nothing = Transcript("")
+            yield from self._continuous(
+                UtteranceEvent("", UtteranceState.PARTIAL, end_ns, start_ns, end_ns, nothing, frame_id=frame_id)
+            )
+
+    def _continuous(self, span: UtteranceEvent) -> Iterator[EmotionEstimate]:
+        """An estimate of this span that names no utterance, unless it would abstain: no news is none."""
+        estimate = self._recognize(replace(span, utterance_id=""), EstimateState.CONTINUOUS)
+        if estimate is not None and estimate.abstain_reason is AbstainReason.NONE:
+            self.counters.continuous += 1
             yield estimate
 
     def _close(self, event: UtteranceEvent, state: EstimateState, *, is_skipped: bool = False) -> EmotionEstimate:
-        del self._pending[event.utterance_id]
+        told_ns = max(event.end_ns, self._pending.pop(event.utterance_id).told_ns)
+        self._spoken_ns = event.end_ns
         self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
         if len(self._closed) > _CLOSED:
             del self._closed[next(iter(self._closed))]
@@ -279,14 +326,14 @@ class EmotionStage:
             found = None if is_skipped else self._recognize(event, state)
             estimate = found or self.recognizer.abstain(self._bare(event), AbstainReason.FAILED, state=state)
         self._speakers.pop(event.utterance_id, None)
-        return estimate
+        return replace(estimate, stamp_ns=told_ns)
 
     def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
         """The estimate, None where it failed: an error in one utterance must cost no other."""
 
         def recognize() -> EmotionEstimate:
             utterance = self._gather(event)
-            self.counters.without_audio += utterance.audio is None
+            self.counters.without_audio += utterance.audio is None and bool(event.utterance_id)
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)

@@ -1,15 +1,16 @@
 """What a person feels over time: what utterance after utterance tells, held on to while nothing is heard, and let go.
 
-An estimate of an utterance is news; a planner wants to know how things stand. The state of a person moves towards each
-final estimate as far as that is sure, and back to the person's usual state with a time constant. A label stays until
-another one is clearly more probable, so that it does not flicker between two that are even.
+An estimate is news; a planner wants to know how things stand. The state of a person moves towards each estimate as far
+as that is sure, and back to what this person mostly shows with a time constant: who is cheerful by nature is not sad
+because they are silent. A label stays until another one is clearly more probable, so that it does not flicker between
+two that are even.
 """
 
 from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +22,8 @@ from ..types import NS_PER_S, Condition, EmotionEstimate, EstimateState, PersonS
 
 #: People who are remembered; the one of whom nothing was heard for longest is forgotten first.
 _PEOPLE = 32
+#: People of whom it is remembered what they mostly show, likewise.
+_KNOWN = 64
 #: Over which the trend is told [s].
 _TREND_S = 10.0
 
@@ -68,7 +71,8 @@ class EmotionStates:
         self.settings = settings or StateSettings()
         self._labels = tuple(labels)
         self._conditions = parse_conditions(self.settings.events)
-        self._usual = np.full(len(self._labels), 1 / len(self._labels))
+        self._even = np.full(len(self._labels), 1 / len(self._labels))
+        self._usual: OrderedDict[str, np.ndarray] = OrderedDict()
         self._people: OrderedDict[str, _Person] = OrderedDict()
         self._now_ns = 0
         self._ended: list[StateEvent] = []  # that were not told yet
@@ -83,15 +87,16 @@ class EmotionStates:
         self._restart_if_set_back(at_ns)
         person = self._people.get(name)
         if person is None:
-            person = self._people[name] = _Person(self._usual, at_ns, at_ns, "")
+            person = self._people[name] = _Person(self.usual(name), at_ns, at_ns, "")
             if len(self._people) > _PEOPLE:
                 self._people.popitem(last=False)
         self._people.move_to_end(name)
         now_ns = max(at_ns, person.updated_ns)
-        self._let_go(person, now_ns)
+        self._let_go(name, person, now_ns)
         posterior = np.asarray(estimate.probabilities, np.float64)
-        share = self.settings.gain * _sureness(posterior)
-        person.probabilities = (1 - share) * person.probabilities + share * posterior / posterior.sum()
+        sureness = _sureness(posterior)
+        person.probabilities = _moved(person.probabilities, posterior, self.settings.gain * sureness)
+        self.learn({name: _moved(self.usual(name), posterior, self.settings.usual_gain * sureness)})
         person.heard_ns, person.utterance_id = now_ns, estimate.utterance_id
         self._settle(person, now_ns)
 
@@ -102,7 +107,7 @@ class EmotionStates:
         events, self._ended = self._ended, []
         for name, person in list(self._people.items()):
             now = max(now_ns, person.updated_ns)
-            self._let_go(person, now)
+            self._let_go(name, person, now)
             is_gone = now - person.heard_ns > to_ns(self.settings.forget_s)
             self._settle(person, now, is_gone=is_gone)
             events += self._judge(name, person, now)
@@ -119,9 +124,31 @@ class EmotionStates:
                 self._ended += self._end(name, person, list(person.held), person.updated_ns)
                 del self._people[name]
                 self._people.setdefault(after, person)
+                if name in self._usual:
+                    self._usual.setdefault(after, self._usual.pop(name))
+
+    def usual(self, name: str) -> np.ndarray:
+        """What a person mostly shows, (C,): a slow average; even classes where nothing was learned."""
+        return self._usual.get(name, self._even)
+
+    def learned(self) -> dict[str, list[float]]:
+        """What each person mostly shows, for JSON."""
+        return {name: usual.tolist() for name, usual in self._usual.items()}
+
+    def learn(self, learned: Mapping[str, Sequence[float] | np.ndarray]) -> None:
+        """Take in what people mostly show, as `learned` gave it; others stay as they are."""
+        for name, usual in learned.items():
+            self._usual[name] = np.array(usual, np.float64)
+            self._usual.move_to_end(name)
+            if len(self._usual) > _KNOWN:
+                self._usual.popitem(last=False)
+
+    def unlearn(self) -> None:
+        """Forget what everybody mostly shows, not how they are now."""
+        self._usual.clear()
 
     def forget(self) -> Iterator[StateEvent]:
-        """Forget everybody; what held of them does not any more."""
+        """Forget how everybody is, not what they mostly show; what held of them does not any more."""
         for name, person in self._people.items():
             yield from self._end(name, person, list(person.held), person.updated_ns)
         self._people.clear()
@@ -132,10 +159,11 @@ class EmotionStates:
             self._ended += self.forget()
             self._now_ns = now_ns
 
-    def _let_go(self, person: _Person, now_ns: int) -> None:
+    def _let_go(self, name: str, person: _Person, now_ns: int) -> None:
         age_s = (now_ns - person.updated_ns) / NS_PER_S
         kept = math.exp(-age_s / self.settings.decay_s)
-        person.probabilities = self._usual + (person.probabilities - self._usual) * kept
+        usual = self.usual(name)
+        person.probabilities = usual + (person.probabilities - usual) * kept
         person.updated_ns = now_ns
 
     def _settle(self, person: _Person, now_ns: int, *, is_gone: bool = False) -> None:
@@ -194,9 +222,15 @@ class EmotionStates:
             arousal=arousal,
             since_ns=person.since_ns,
             trend=trend.astype(np.float32),
+            usual=self.usual(name).astype(np.float32),
             last_utterance_id=person.utterance_id,
             evidence_age_s=max(0, now_ns - person.heard_ns) / NS_PER_S,
         )
+
+
+def _moved(probabilities: np.ndarray, posterior: np.ndarray, share: float) -> np.ndarray:
+    """So far towards the posterior."""
+    return np.asarray((1 - share) * probabilities + share * posterior / posterior.sum())
 
 
 def _sureness(posterior: np.ndarray) -> float:

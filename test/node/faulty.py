@@ -1,9 +1,10 @@
-"""A node with a bug in it, as a process of its own: faulty.py NODE FAULT --ros-args ..."""
+"""A node with a bug in it, or a slow model, as a process of its own: faulty.py NODE FAULT --ros-args ..."""
 
 from __future__ import annotations
 
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -35,12 +36,24 @@ def never_load(path: str) -> None:
         threading.Event().wait(1.0)
 
 
+def slow_down(owner: Any, name: str, seconds: float) -> None:
+    """Let a method take so much longer."""
+    method = getattr(owner, name)
+
+    def slow(self: Any, *arguments: Any, **named: Any) -> Any:
+        time.sleep(seconds)
+        return method(self, *arguments, **named)
+
+    setattr(owner, name, slow)
+
+
 FAULTS: dict[str, Callable[[], None]] = {
     "recognize": lambda: fail_once(
         EmotionRecognizer, "recognize", lambda _, state=None, **_more: state is EstimateState.FINAL
     ),
     "finish": lambda: fail_once(NullTranscriber, "finish"),
     "push_event": lambda: fail_once(EmotionStage, "push_event", lambda event: event.state is UtteranceState.PARTIAL),
+    "slow": lambda: slow_down(EmotionRecognizer, "recognize", 2.0),
     "load": lambda: setattr(emotion_node, "load_bundle", never_load),
 }
 

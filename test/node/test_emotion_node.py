@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from emotion_robot import PATIENT, Robot, Scene, scene
+from fakes_bundle import write_tiny_bundle
 from ros_world import (
     T0,
     AudioFrame,
@@ -14,17 +15,19 @@ from ros_world import (
     Emotion,
     EmotionEvent,
     EmotionState,
+    ExportVoices,
+    ImportVoices,
     Skeleton,
     Trigger,
     Utterance,
     audio_message,
+    demo_values,
     skeleton_message,
     utterance_message,
 )
 
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.resources import default_bundle_dir
 from mser_ros.settings import EmotionSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.types import EmotionEstimate, EstimateState, UtteranceState, to_ns
@@ -75,7 +78,9 @@ def test_voice_words_and_body_become_one_final_emotion(robot, offline):
     message = robot.last(first.name)
     assert (message.voice_id, message.body_id, message.model_id) == ("ann", "body", "tiny-1")
     assert message.speech_start.sec == T0 // 1_000_000_000 + 10
-    assert message.header.stamp == message.speech_end
+    assert message.speech_end.sec == message.speech_start.sec + 2
+    provisional = [item for item in robot.emotions if item.utterance_id == first.name and item.state != Emotion.FINAL]
+    assert message.header.stamp == max((item.header.stamp for item in provisional), key=lambda stamp: stamp.sec)
     assert message.label == "happy"
     assert message.confidence == pytest.approx(max(message.probabilities))
     assert sum(message.probabilities) == pytest.approx(1, abs=1e-5)
@@ -83,7 +88,7 @@ def test_voice_words_and_body_become_one_final_emotion(robot, offline):
 
 
 def test_the_time_from_the_end_of_speech_to_the_emotion_is_told(world, tiny_bundle):
-    robot = Robot(world, tiny_bundle)
+    robot = Robot(world, tiny_bundle, provisional_start_s=0.0)
     item = scene(1)
     world.set_clock(item.events[-1].end_ns + to_ns(0.5), robot.node)
     robot.give(item)
@@ -167,6 +172,37 @@ def test_a_malformed_message_is_one_sentence_and_changes_nothing(robot, offline,
     assert robot.node.value("rejected") == "1"
     robot.assert_nothing_follows_a_last_emotion()
     assert robot.node.state == "active"
+
+
+@pytest.mark.parametrize(
+    ("kinds", "said"),
+    [
+        ((bad_state, bad_id), ("an utterance 'ann-5' of state 9", "an utterance '' of state 0")),
+        ((fast_voice, voice_without_rate), ("44100 Hz in 1 channels", "sample_rate 0")),
+        ((flat_skeleton, short_skeleton, strange_skeleton), ("1 dimensions", "has 7 x 3", "octopus")),
+    ],
+    ids=["utterances", "audio", "skeletons"],
+)
+def test_hundreds_of_malformed_messages_are_counted_told_once_of_each_kind_and_change_nothing(
+    robot, offline, kinds, said, capfd, monkeypatch
+):
+    monkeypatch.setattr("mser_ros.nodes.diagnostics.THROTTLE_S", 3600.0)
+    first, second = scene(1), scene(2)
+    bad = [make() for _ in range(200 // len(kinds) + 1) for make in kinds]
+    robot.give(first)
+    for at in range(0, len(bad), 50):  # no more at a time than wait in a queue
+        robot.give(*bad[at : at + 50])
+    robot.give(second)
+    robot.node.wait_for(rejected=len(bad))
+    expected = offline(first, second)
+    for item in (first, second):
+        assert_same(robot.last(item.name), expected[item.name])
+    robot.assert_nothing_follows_a_last_emotion()
+    assert robot.node.state == "active"
+    assert (robot.node.value("dropped"), robot.node.value("bugs")) == ("0", "0")
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    for words in said:
+        assert sum(words in line for line in warnings) == 1, words
 
 
 def test_a_cancelled_utterance_is_retracted_once(robot):
@@ -362,15 +398,85 @@ def test_what_was_heard_is_forgotten_where_nobody_is_listened_to(robot):
     assert evidence == {"speech": False, "text": True, "mocap": True}
 
 
-def test_what_was_learned_of_voices_is_erased_when_asked(world):
-    robot = Robot(world, default_bundle_dir())
-    baselines, logits = robot.node.node._stage.recognizer._baselines, np.array([3.0, 0.0, 0.0, 0.0])
-    for _ in range(5):
-        baselines.learn("ann", logits)
-    assert not np.array_equal(baselines.correct("ann", logits), logits)
-    assert world.call(Trigger, "/emotion/forget_voices", Trigger.Request()).success
-    robot.node.wait_to_receive()
-    np.testing.assert_array_equal(baselines.correct("ann", logits), logits)
+@pytest.fixture(scope="session")
+def knowing_bundle(tmp_path_factory):
+    """A bundle that learns how voices differ."""
+    centre = np.eye(4) - 0.25
+    baseline = {"means": (3 * centre).tolist(), "between": centre.tolist(), "within": (0.25 * centre).tolist()}
+    return write_tiny_bundle(tmp_path_factory.mktemp("knowing") / "bundle", speech={"baseline": baseline})
+
+
+def voices_of(world, kind: str):
+    """What a service of the node says of voices."""
+    return world.call(Trigger, f"/emotion/{kind}_voices", Trigger.Request())
+
+
+def test_what_was_learned_of_voices_is_shown_given_away_taken_in_and_erased(world, knowing_bundle):
+    robot = Robot(world, knowing_bundle)
+    assert voices_of(world, "show").message == "nobody is known"
+    robot.give(scene(1), scene(2))
+    robot.last("ann-2")
+    shown = voices_of(world, "show")
+    assert shown.success
+    assert shown.message.startswith("ann: 2 utterances heard")
+    given = world.call(ExportVoices, "/emotion/export_voices", ExportVoices.Request(person_id="ann"))
+    assert given.success
+    assert not world.call(ExportVoices, "/emotion/export_voices", ExportVoices.Request(person_id="bob")).success
+    assert voices_of(world, "forget").success
+    world.wait(lambda: voices_of(world, "show").message == "nobody is known", "the erasing")
+    for text, success, said in (
+        ("nonsense", False, "this is no export of voices"),
+        (given.voices.replace('"speech": "', '"speech": "0'), False, "learned with another bundle"),
+        (given.voices, True, "known again: ann"),
+    ):
+        answer = world.call(ImportVoices, "/emotion/import_voices", ImportVoices.Request(voices=text))
+        assert (answer.success, said in answer.message) == (success, True), answer.message
+    world.wait(lambda: voices_of(world, "show").message == shown.message, "what was known before")
+    again = world.call(ExportVoices, "/emotion/export_voices", ExportVoices.Request())
+    assert again.voices == given.voices
+    robot.give(scene(3))
+    robot.last("ann-3")
+    assert voices_of(world, "show").message.startswith("ann: 3 utterances heard")
+
+
+def test_what_was_learned_is_kept_where_that_is_asked_for_and_nothing_is_left_of_what_is_erased(
+    world, knowing_bundle, tmp_path
+):
+    folder = tmp_path / "voices"
+    robot = Robot(world, knowing_bundle, voices_folder=str(folder))
+    robot.give(scene(1))
+    robot.last("ann-1")
+    assert robot.node.deactivate()
+    assert len(list(folder.iterdir())) == 1
+    shown = voices_of(world, "show").message
+    assert robot.node.cleanup()
+    assert not voices_of(world, "show").success
+    assert robot.node.configure()
+    assert voices_of(world, "show").message == shown
+    assert robot.node.activate()
+    assert voices_of(world, "forget").success
+    assert list(folder.iterdir()) == []
+    world.wait(lambda: voices_of(world, "show").message == "nobody is known", "the erasing")
+    assert robot.node.deactivate()
+    assert list(folder.iterdir()) == []
+
+
+def test_an_unconfigured_node_erases_what_earlier_runs_have_kept(world, knowing_bundle, tmp_path):
+    kept = tmp_path / "0123456789abcdef.voices.json"
+    kept.write_text("damaged")
+    world.node("emotion", bundle=str(knowing_bundle), voices_folder=str(tmp_path), autostart=False)
+    assert not world.call(ImportVoices, "/emotion/import_voices", ImportVoices.Request(voices="{}")).success
+    assert voices_of(world, "forget").success
+    assert list(tmp_path.glob("*.json")) == []
+
+
+def test_what_cannot_be_kept_is_one_sentence_and_the_node_works(world, knowing_bundle, tmp_path):
+    (tmp_path / "file").touch()
+    robot = Robot(world, knowing_bundle, voices_folder=str(tmp_path / "file"))
+    robot.node.wait_for_problem("cannot be read", "make it readable")
+    robot.give(scene(1))
+    assert robot.last("ann-1").state == Emotion.FINAL
+    assert voices_of(world, "show").message.startswith("ann: 1 utterance")
 
 
 def test_what_was_said_is_judged_and_not_told_where_transcripts_are_off(world, tiny_bundle):
@@ -400,6 +506,23 @@ def test_how_a_person_is_is_told_at_a_steady_rate_and_so_is_what_a_planner_waits
     assert robot.node.deactivate()
     world.wait(lambda: len(events) == 2, "the end")
     assert (events[1].kind, events[1].since) == (EmotionEvent.END, events[0].since)
+
+
+def test_a_body_alone_is_told_of_now_and_then_and_becomes_a_state(world, tiny_bundle):
+    states = world.listen(EmotionState, "state")
+    sure = {"state__rate_hz": 20.0, "state__least": 0.2, "state__gain": 1.0}
+    robot = Robot(world, tiny_bundle, use_sim_time=False, **sure)
+    robot.give(*demo_values(until_s=16)[1])
+    world.wait(lambda: len(robot.emotions) >= 3, "estimates of the body")
+    for message in robot.emotions:
+        assert (message.state, message.utterance_id, message.voice_id) == (Emotion.CONTINUOUS, "", "")
+        assert message.body_id
+        assert message.label != "unknown"
+        assert [item.available for item in message.evidence] == [False, False, True]
+        assert message.header.stamp.sec % 5 == 0
+    world.wait(lambda: bool(states), "a state")
+    assert (states[-1].person_id, states[-1].last_utterance_id) == (robot.emotions[-1].body_id, "")
+    robot.node.wait_for(continuous=len(robot.emotions), final=0)
 
 
 def test_a_wrong_condition_is_one_sentence_and_can_be_corrected(world, tiny_bundle):

@@ -8,6 +8,7 @@ import threading
 from dataclasses import replace
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from emotion_robot import scene
 from ros_world import (
@@ -60,6 +61,20 @@ def test_a_node_starts_by_itself_and_may_be_shut_down(world, own, name):
     assert tested.state == "active"
     assert tested.shutdown()
     assert tested.state == "finalized"
+
+
+@pytest.mark.parametrize("name", NODES)
+def test_a_node_that_goes_round_and_round_leaves_no_thread_and_no_file_open(world, own, name):
+    tested, process = world.node(name, **own[name]), psutil.Process()
+    held = []
+    for _ in range(6):
+        assert tested.deactivate()
+        assert tested.cleanup()
+        assert tested.configure()
+        assert tested.activate()
+        tested.wait_to_receive()
+        held.append((process.num_threads(), process.num_fds()))
+    assert len(set(held[2:])) == 1, held
 
 
 def test_a_transition_that_is_not_possible_now_is_refused_and_the_node_lives(world):

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -186,7 +186,7 @@ class Talk:
         self.utterances: list[Utterance] = world.listen(Utterance, "utterance")
         self.parameters = parameters(bundle)
         self._audio = demo_values()[0]
-        self._ear = world.publisher(AudioFrame, "audio", linked=False)
+        self.ear = world.publisher(AudioFrame, "audio", linked=False)
 
     def link(self) -> None:
         """Wait until everybody hears everybody."""
@@ -194,7 +194,7 @@ class Talk:
 
         def linked() -> bool:
             values = self.world.diagnostics
-            return self._ear.get_subscription_count() > 0 and all(
+            return self.ear.get_subscription_count() > 0 and all(
                 int(values.get(f"/{node}", {}).get(f"subscribers {topic}", 0)) >= count
                 for (node, topic), count in links.items()
             )
@@ -204,7 +204,7 @@ class Talk:
     def speak(self, until_s: float) -> None:
         """Go on with the demo bag up to this time; its utterances last from 0.8 to 4.3 s, 5.2 to 8.3 s, ..."""
         while self._audio and self._audio[0].end_ns < T0 + to_ns(until_s):
-            self._ear.publish(audio_message(self._audio.pop(0)))
+            self.ear.publish(audio_message(self._audio.pop(0)))
 
     def begin(self) -> str:
         """Speak until the middle of the first utterance, of which a provisional emotion came; its name."""
@@ -286,6 +286,127 @@ def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_na
         assert "the speech node" in world.diagnostics["/emotion"]["message"]
         assert world.diagnostics["/emotion"]["given_up"] == "1"
         assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
+
+
+def test_a_model_that_takes_two_seconds_costs_provisional_estimates_and_nothing_else(talk: Talk, tmp_path):
+    commands = {
+        "speech": node_command("speech", *talk.parameters),
+        "emotion": faulty_command("emotion", "slow", *talk.parameters),
+    }
+    world = talk.world
+    backlogs: list[int] = []
+
+    def is_judged() -> bool:
+        backlogs.append(int(world.diagnostics["/emotion"]["backlog"]))
+        ended = [message for message in talk.emotions if message.state in LAST]
+        return len(ended) == 1
+
+    with running(tmp_path, **commands) as processes:
+        talk.link()
+        talk.speak(5.1)  # an utterance, faster than anybody speaks
+        world.wait(is_judged, "its last emotion")
+        assert max(backlogs) > 10, "which is reported"
+        finals = [message for message in talk.emotions if message.state == Emotion.FINAL]
+        assert {item.modality: item.available for item in finals[0].evidence}["speech"], "no audio is lost"
+        assert len(talk.emotions) < 5, "provisional ones that were due meanwhile are left out: of 3.5 s there are 6"
+        world.wait(lambda: world.diagnostics["/emotion"]["backlog"] == "0", "the end of the backlog")
+        values = world.diagnostics["/emotion"]
+        assert (values["dropped"], values["without_audio"], values["final"]) == ("0", "0", "1")
+        assert stop(processes) == {"speech": 0, "emotion": 0}
+
+
+#: How often each node is killed: MSER_TEST_KILLS=20 for a proof that takes its time.
+KILLS = int(os.environ.get("MSER_TEST_KILLS", "1"))
+
+
+#: From here on the demo's third utterance is what begins [s].
+LATER = T0 // 1_000_000_000 + 9
+
+
+class Trickle:
+    """Audio and skeletons a little at a time, from five seconds after the beginning on, until they come through.
+
+    A dead node is thought of as alive until its lease is over, and a new one knows its publishers later than they know
+    it: so what counts as a listener may hear nothing yet.
+    """
+
+    def __init__(self, world: World, look: Callable[[float], None], speak: Callable[[float], None]) -> None:
+        self._world, self._look, self._speak = world, look, speak
+        self._at_s = 5.0
+        self._before = self._received()
+        self._report: dict[str, str] = {}
+
+    def _received(self) -> list[int]:
+        values = self._world.diagnostics["/emotion"]
+        return [int(values["received voice"]), int(values["received skeleton"])]
+
+    def is_heard_and_seen(self) -> bool:
+        """Whether the emotion node has got more of both; else a little more is given, after each of its reports."""
+        report = self._world.diagnostics["/emotion"]
+        if report is self._report:
+            return False
+        self._report = report
+        if all(now > before for now, before in zip(self._received(), self._before, strict=True)):
+            return True
+        self._at_s += 0.1
+        self._look(self._at_s)
+        self._speak(self._at_s)
+        return False
+
+
+@pytest.mark.parametrize("repetition", range(KILLS))
+@pytest.mark.parametrize("victim", ["speech", "mocap", "emotion"])
+def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
+    talk: Talk, tmp_path, monkeypatch, victim, repetition
+):
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
+    hasty = ["-p", "emotion:text_timeout_s:=1.0", "-p", "emotion:evidence_timeout_s:=0.5"]
+    commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "mocap", "emotion")}
+    world, survivors = talk.world, {"speech", "mocap", "emotion"} - {victim}
+    eye, skeletons = world.publisher(Skeleton, "skeleton_in", linked=False), demo_values()[1]
+
+    def look(until_s: float) -> None:
+        while skeletons and skeletons[0].stamp_ns < T0 + to_ns(until_s):
+            eye.publish(skeleton_message(skeletons.pop(0)))
+
+    with running(tmp_path, **commands) as processes:
+        world.wait(lambda: eye.get_subscription_count() > 0, "the mocap node")
+        talk.link()
+        look(3.0)
+        name = talk.begin()
+        processes[victim].kill()
+        processes[victim].wait()
+        look(5.0)
+        talk.speak(5.0)
+        if victim != "emotion":
+            assert talk.last(name).state == Emotion.FINAL, "a survivor's utterance has its end"
+        with (tmp_path / "again").open("wb") as log:
+            processes["again"] = subprocess.Popen(commands[victim], stdout=log, stderr=log, start_new_session=True)
+        for node in survivors:
+            assert processes[node].poll() is None, "the others go on"
+        for node in ("speech", "mocap", "emotion"):
+            world.diagnostics.pop(f"/{node}", None)
+        world.wait(lambda: all(f"/{node}" in world.diagnostics for node in ("speech", "mocap", "emotion")), "all nodes")
+        trickle = Trickle(world, look, talk.speak)
+        world.wait(trickle.is_heard_and_seen, "links to and from the new node")
+        look(15.0)
+        talk.speak(15.0)
+
+        def ended() -> list[str]:
+            return [
+                item.utterance_id
+                for item in talk.utterances
+                if item.state == Utterance.ENDED and item.start.sec >= LATER
+            ]
+
+        world.wait(lambda: bool(ended()), "an utterance after that")
+        later = ended()[-1]
+        final = talk.last(later)
+        assert final.state == Emotion.FINAL
+        heard = {item.modality: item.available for item in final.evidence}
+        assert (heard["speech"], heard["mocap"]) == (True, True), "the new node is used"
+        names = survivors | {"again"}
+        assert stop({node: processes[node] for node in names}) == dict.fromkeys(names, 0)
 
 
 def replay(session: ReplaySession) -> None:

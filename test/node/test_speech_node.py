@@ -185,6 +185,22 @@ def test_a_malformed_block_is_one_sentence_and_changes_nothing(ear, audio, refer
     assert_same(ear.finish(), reference(audio))
 
 
+def test_hundreds_of_malformed_blocks_are_counted_told_once_of_each_kind_and_change_nothing(
+    ear, audio, reference, capfd, monkeypatch
+):
+    monkeypatch.setattr("mser_ros.nodes.diagnostics.THROTTLE_S", 3600.0)
+    middle = len(audio) // 3
+    bad = [make(audio[middle]) for _ in range(100) for make in (no_channels, no_rate)]
+    for part in (audio[:middle], bad, audio[middle:]):  # no more at a time than wait in the queue
+        ear.give(*part)
+    ear.node.wait_for(rejected=len(bad), dropped=0, bugs=0)
+    assert ear.node.state == "active"
+    assert_same(ear.finish(), reference(audio))
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    for words in ("0 channels", "sample_rate 0"):
+        assert sum(words in line for line in warnings) == 1, words
+
+
 def test_an_empty_block_is_counted_and_changes_nothing(ear, audio, reference):
     middle = len(audio) // 3
     empty = replace(audio[middle], samples=np.zeros((0, 1), np.int16))

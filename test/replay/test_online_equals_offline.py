@@ -152,6 +152,14 @@ def test_a_bag_whose_audio_has_no_stamps_gives_the_same_emotions_live_and_offlin
         assert speech[counter] == "0"
 
 
+def test_a_bag_at_ten_times_its_speed_gives_the_same_emotions(ros, tiny_bundle, part_of_demo):
+    expected, _ = offline(part_of_demo, bundle=tiny_bundle)
+    assert len(expected) >= 3
+    (run,) = live(part_of_demo, bundle=tiny_bundle, rate=10.0)
+    assert_same(run, expected)
+    run.assert_one_last_emotion_each()
+
+
 def write_changing_bag(path: Path) -> Path:
     """Three utterances of the demo bag, from a source that goes over to 48 kHz in two channels, one of them turned
     round, and is overdriven from then on; in two files, and nobody wrote its metadata.yaml."""

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from mser_ros.errors import AudioError, MserError, SkeletonError
+from mser_ros.errors import AudioError, MserError, RequestError, SkeletonError
 from mser_ros.labels import LABELS
 from mser_ros.messages import conversions
 from mser_ros.messages.bag_writer import build_message
@@ -24,10 +24,16 @@ from mser_ros.resources import interfaces_dir
 from mser_ros.types import (
     AbstainReason,
     AudioChunk,
+    Condition,
     EmotionEstimate,
     EstimateState,
+    Goal,
     ModalityEvidence,
+    Outcome,
+    PersonState,
+    Progress,
     SkeletonFrame,
+    StateEvent,
     Transcript,
     UtteranceEvent,
     UtteranceState,
@@ -174,7 +180,7 @@ def test_emotions_become_messages_with_every_field(build: Build, estimate: Emoti
         assert item["probabilities"] == ([] if entry.probabilities is None else list(entry.probabilities))
 
 
-@pytest.mark.parametrize("name", ["AudioFrame", "Skeleton", "Utterance", "Emotion"])
+@pytest.mark.parametrize("name", ["AudioFrame", "Skeleton", "Utterance", "Emotion", "EmotionState", "EmotionEvent"])
 def test_what_is_written_are_the_fields_of_the_message_in_its_order(name: str) -> None:
     example: dict[str, Callable[[], dict[str, Any]]] = {
         "AudioFrame": lambda: conversions.audio_to_fields(AudioChunk(np.zeros((2, 1), np.int16), 16000, 0)),
@@ -188,6 +194,12 @@ def test_what_is_written_are_the_fields_of_the_message_in_its_order(name: str) -
             EmotionEstimate(0, EstimateState.FINAL, (), np.zeros(0), "", 0, evidence=(ModalityEvidence("", False),))
         ),
     }
+    even = np.full(4, 0.25, np.float32)
+    state = PersonState(0, "", LABELS, even, "sad", 0.5, 0.0, 0.0, 0, even, even, "", 0.0)
+    example["EmotionState"] = lambda: conversions.state_to_fields(state)
+    example["EmotionEvent"] = lambda: conversions.event_to_fields(
+        StateEvent(0, "", Condition("sad", 0.5, 1.0), True, 0)
+    )
     types = message_types().fielddefs
     fields = example[name]()
     assert list(fields) == [field for field, _ in types[f"mser_msgs/msg/{name}"][1]]
@@ -197,11 +209,15 @@ def test_what_is_written_are_the_fields_of_the_message_in_its_order(name: str) -
 
 @pytest.mark.parametrize(
     ("message", "enumerations"),
-    [("Utterance", [UtteranceState]), ("Emotion", [EstimateState, AbstainReason])],
+    [
+        ("msg/Utterance.msg", [UtteranceState]),
+        ("msg/Emotion.msg", [EstimateState, AbstainReason]),
+        ("action/WaitForEmotion.action", [Outcome]),
+    ],
 )
 def test_the_constants_of_the_messages_are_the_enumerations(message: str, enumerations: list[type[IntEnum]]) -> None:
     constants = {}
-    for line in (interfaces_dir() / f"{message}.msg").read_text().splitlines():
+    for line in (interfaces_dir().parent / message).read_text().splitlines():
         kind, _, rest = line.partition("#")[0].partition(" ")
         name, equals, value = rest.partition("=")
         if equals:
@@ -211,10 +227,37 @@ def test_the_constants_of_the_messages_are_the_enumerations(message: str, enumer
 
 
 def test_every_field_of_every_message_is_documented() -> None:
-    for path in interfaces_dir().glob("*.msg"):
+    paths = [path for kind in ("msg", "srv", "action") for path in interfaces_dir().parent.glob(f"{kind}/*.{kind}")]
+    assert len(paths) == 11
+    for path in paths:
         for line in path.read_text().splitlines():
-            if line and not line.startswith("#"):
+            if line and line != "---" and not line.startswith("#"):
                 assert line.partition("#")[2].strip(), f"{path.name}: {line}"
+
+
+def test_goals_come_as_they_were_written_and_results_have_every_field() -> None:
+    action = pytest.importorskip(
+        "mser_msgs.action", reason="mser_msgs is missing: call 'make setup-dev'"
+    ).WaitForEmotion
+    goal = Goal(("sad", "angry"), 0.6, 2.5, 20.0, "ann")
+    message = action.Goal(labels=["sad", "angry"], confidence=0.6, duration_s=2.5, timeout_s=20.0, person_id="ann")
+    assert conversions.goal_from_msg(message) == goal
+    nothing = Progress(outcome=Outcome.TIMED_OUT)
+    for kind, fields in (
+        (action.Feedback, conversions.progress_to_fields(nothing)),
+        (action.Result, conversions.outcome_to_fields(nothing)),
+    ):
+        filled = conversions.fill(kind(), fields)
+        assert conversions.to_fields(filled) == fields
+        assert list(fields) == list(filled.get_fields_and_field_types())
+
+
+@pytest.mark.parametrize("field", ["labels", "person_id"])
+def test_a_goal_that_would_fill_the_memory_is_refused(field: str) -> None:
+    sizes = {"labels": ["sad"] * 300, "person_id": "x" * 300}
+    message = SimpleNamespace(**{"labels": ["sad"], "person_id": "", field: sizes[field]})
+    with pytest.raises(RequestError, match=f"a goal whose {field} has 300 .* send at most 256"):
+        conversions.goal_from_msg(message)
 
 
 def test_arrays_of_another_type_are_converted_not_reinterpreted() -> None:

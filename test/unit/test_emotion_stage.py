@@ -157,17 +157,26 @@ U = Life("u", 1.0, 3.0)
 
 
 def check_lives(said: Sequence[EmotionEstimate], names: Iterable[str]) -> None:
-    """Exactly one FINAL or RETRACTED for each name, and nothing after it."""
+    """Exactly one FINAL or RETRACTED for each name, and nothing after it; stamps do not go back. CONTINUOUS ones name
+    none."""
     last: Counter[str] = Counter()
+    stamps: dict[str, int] = {}
     for estimate in said:
+        assert (estimate.state is CONTINUOUS) == (estimate.utterance_id == "")
+        if estimate.state is CONTINUOUS:
+            assert estimate.label != UNKNOWN
+            continue
+        assert estimate.stamp_ns >= max(estimate.speech_end_ns, stamps.get(estimate.utterance_id, 0))
+        stamps[estimate.utterance_id] = estimate.stamp_ns
         assert last[estimate.utterance_id] == 0, f"{estimate.state.name} after the last word"
         last[estimate.utterance_id] += estimate.state in (FINAL, RETRACTED)
     assert last == Counter(dict.fromkeys(names, 1))
 
 
 def agree(one: EmotionEstimate, other: EmotionEstimate) -> bool:
-    """The same estimate, down to every field but the latency."""
-    plain = [replace(item, probabilities=np.zeros(0), evidence=()) for item in (one, other)]
+    """The same estimate, down to every field but the latency and the stamp, which is that of its last provisional one
+    where that is later."""
+    plain = [replace(item, probabilities=np.zeros(0), evidence=(), stamp_ns=0) for item in (one, other)]
     fields = [
         [getattr(item, name) for name in type(item).__dataclass_fields__ if name != "probabilities"] for item in plain
     ]
@@ -178,6 +187,81 @@ def agree(one: EmotionEstimate, other: EmotionEstimate) -> bool:
     return (
         fields[0] == fields[1] and evidence[0] == evidence[1] and np.array_equal(one.probabilities, other.probabilities)
     )
+
+
+# -- without an utterance, and in the midst of a long one
+
+
+def continuous(robot: Robot) -> list[EmotionEstimate]:
+    return [estimate for estimate in robot.said if estimate.state is CONTINUOUS]
+
+
+def test_a_body_of_whom_nothing_is_said_is_judged_now_and_then(robot: Robot) -> None:
+    robot.give(*body(0, 16))
+    assert [estimate.stamp_ns for estimate in continuous(robot)] == [T0 + to_ns(at_s) for at_s in (5, 10, 15)]
+    assert robot.stage.counters.continuous == 3
+    first = continuous(robot)[0]
+    assert [(item.modality, item.available) for item in first.evidence] == [
+        ("speech", False),
+        ("text", False),
+        ("mocap", True),
+    ]
+    assert (first.body_id, first.voice_id, first.transcript, first.utterance_id) == ("b", "", "", "")
+    assert first.label != UNKNOWN
+    assert (first.speech_start_ns, first.speech_end_ns) == (T0 + to_ns(1), T0 + to_ns(5)), "what was looked at"
+
+
+def test_who_speaks_is_judged_with_what_is_said_and_not_for_the_body_alone(robot: Robot) -> None:
+    life = Life("long", 4.0, 9.5)
+    robot.give(*body(0, 4.5), life.started, *voice(0, 9.6), *body(4.5, 12), life.ended, life.final)
+    robot.give(*body(12, 17))
+    alone = [estimate for estimate in continuous(robot) if not estimate.voice_id]
+    assert [estimate.stamp_ns for estimate in alone] == [T0 + to_ns(15)], "not during the speech, nor soon after it"
+
+
+def test_a_speech_that_goes_on_is_judged_by_its_last_seconds(robot: Robot) -> None:
+    life = Life("long", 0.5, 14.5)
+    robot.give(life.started)
+    for begin_s in range(14):
+        robot.give(*body(begin_s, begin_s + 1), *voice(begin_s, begin_s + 1))
+    news = [estimate for estimate in continuous(robot) if estimate.voice_id]
+    assert [estimate.stamp_ns for estimate in news] == [T0 + to_ns(at_s) for at_s in (5.5, 10.5)]
+    assert [(item.modality, item.available) for item in news[0].evidence] == [
+        ("speech", True),
+        ("text", False),
+        ("mocap", True),
+    ]
+    assert (news[1].speech_start_ns, news[1].voice_id) == (T0 + to_ns(5.5), "anna")
+    robot.give(*voice(14, 16), *body(14, 16), life.ended, life.final)
+    check_lives(robot.said, ["long"])
+
+
+def test_what_is_seen_before_the_clock_is_set_back_does_not_keep_from_judging_it_again(robot: Robot) -> None:
+    robot.give(*body(0, 11), *body(-200, -189))
+    assert len(continuous(robot)) == 4
+
+
+@pytest.mark.parametrize("settings_", [EmotionSettings(continuous_period_s=0.0)])
+def test_nothing_is_told_now_and_then_where_that_is_not_wanted(
+    recognizer: EmotionRecognizer, settings_: EmotionSettings
+) -> None:
+    robot = Robot(recognizer, settings_)
+    robot.give(*body(0, 16), Life("long", 16, 30).started, *voice(16, 30))
+    assert continuous(robot) == []
+
+
+def test_a_body_that_tells_nothing_is_no_news(robot: Robot) -> None:
+    robot.give(*[replace(frame, confidence=np.zeros_like(frame.confidence)) for frame in body(0, 16)])
+    assert robot.said == []
+
+
+def test_no_stamp_goes_back_although_a_provisional_estimate_reached_into_the_silence(robot: Robot) -> None:
+    robot.give(*body(0, 4), U.started, *voice(0, 3.6))
+    (*_, provisional) = robot.said
+    (*_, final) = robot.give(U.ended, U.final)
+    assert (provisional.state, final.state) == (PROVISIONAL, FINAL)
+    assert provisional.stamp_ns > final.speech_end_ns
+    assert final.stamp_ns == provisional.stamp_ns
 
 
 # -- one utterance, and what can be late

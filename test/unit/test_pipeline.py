@@ -21,7 +21,7 @@ from mser_ros.messages.conversions import audio_from_msg, skeleton_from_msg
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import AsrSettings, SegmenterSettings, SpeechSettings
+from mser_ros.settings import AsrSettings, EmotionSettings, SegmenterSettings, SpeechSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.stages.speech import SpeechStage
@@ -211,9 +211,13 @@ def test_without_a_body_voice_and_words_remain(recognizer: EmotionRecognizer) ->
     assert all([item.available for item in estimate.evidence] == [True, True, False] for estimate in said)
 
 
-def test_a_body_alone_says_nothing_yet(recognizer: EmotionRecognizer) -> None:
-    given = [item for item in recorded() if isinstance(item, SkeletonFrame)][:80]
-    assert run(with_real_vad(recognizer), given) == []
+def test_a_body_alone_is_judged_now_and_then(recognizer: EmotionRecognizer) -> None:
+    given = [item for item in recorded() if isinstance(item, SkeletonFrame)]
+    said = run(with_real_vad(recognizer), given)
+    assert {estimate.state for estimate in said} == {EstimateState.CONTINUOUS}
+    times_s = np.diff([estimate.stamp_ns / NS_PER_S for estimate in said])
+    assert len(said) >= 3
+    np.testing.assert_allclose(times_s, EmotionSettings().continuous_period_s)
 
 
 def test_an_empty_input_gives_nothing(recognizer: EmotionRecognizer) -> None:

@@ -44,9 +44,56 @@ def test_a_sure_estimate_becomes_the_state_and_is_let_go_with_time() -> None:
     assert (first.since_ns, first.evidence_age_s) == (T0, 0.5)
     later = [state_at(states, at_s).probabilities[LABELS.index("sad")] for at_s in (5, 15, 30, 60)]
     assert later == sorted(later, reverse=True)
-    assert later[-1] == pytest.approx(0.25 + (first.confidence - 0.25) * np.exp(-59.5 / 30), abs=1e-3)
+    usual = first.usual[LABELS.index("sad")]
+    assert 0.25 < usual < 0.3
+    assert later[-1] == pytest.approx(usual + (first.confidence - usual) * np.exp(-59.5 / 30), abs=1e-3)
     assert state_at(states, 120).label == UNKNOWN
     assert state_at(states, 120).confidence == 0
+
+
+def test_who_is_mostly_cheerful_falls_back_to_that_and_not_to_nothing() -> None:
+    states = EmotionStates(StateSettings(decay_s=30.0, usual_gain=0.05))
+    for number in range(100):
+        states.push(said("happy" if number % 10 else "sad", 10.0 * number))
+    states.push(said("angry", 1000))
+    assert state_at(states, 1000).label == "angry"
+    later = state_at(states, 1200)
+    assert later.label == "happy"
+    np.testing.assert_allclose(later.probabilities, later.usual, atol=0.01)
+    assert later.usual[LABELS.index("happy")] > 0.6
+    states.push(said("sad", 1200, person_id="bob"))
+    bob = next(state for state in states.at(T0 + to_ns(1300))[0] if state.person_id == "bob")
+    assert bob.usual[LABELS.index("happy")] <= 0.25, "each person has their own"
+
+
+def test_what_is_usual_outlives_the_state_and_a_clock_that_is_set_back_until_it_is_unlearned() -> None:
+    states = EmotionStates(StateSettings(forget_s=100, usual_gain=0.5))
+    states.push(said("happy", 0))
+    usual = states.usual("ann")
+    assert states.at(T0 + to_ns(101)) == ([], [])
+    states.at(T0 - to_ns(1000))
+    np.testing.assert_array_equal(states.usual("ann"), usual)
+    other = EmotionStates()
+    other.learn(states.learned())
+    np.testing.assert_array_equal(other.usual("ann"), usual)
+    states.unlearn()
+    assert states.learned() == {}
+    np.testing.assert_array_equal(states.usual("ann"), np.full(4, 0.25))
+
+
+def test_without_learning_what_is_usual_everybody_falls_back_to_even_classes() -> None:
+    states = EmotionStates(StateSettings(decay_s=10.0, usual_gain=0.0))
+    states.push(said("sad", 0))
+    np.testing.assert_allclose(state_at(states, 200).probabilities, 0.25, atol=1e-3)
+
+
+def test_of_many_people_those_who_were_not_heard_for_longest_are_forgotten() -> None:
+    states = EmotionStates()
+    for number in range(1000):
+        states.push(said("happy", number, person_id=f"p{number}"))
+    assert len(states.learned()) == 64
+    assert len(states.at(T0 + to_ns(1000))[0]) == 32
+    assert "p999" in states.learned()
 
 
 def test_what_is_not_sure_hardly_counts() -> None:

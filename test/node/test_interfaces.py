@@ -1,0 +1,167 @@
+"""What the four nodes open is what the README's tables and the policy for SROS2 say: asked of the nodes themselves."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import soundfile
+from rclpy.action.graph import get_action_server_names_and_types_by_node
+from rclpy.lifecycle import LifecycleNode
+from ros_world import Domain, World
+
+ROOT = Path(__file__).parents[2]
+NODES = ("microphone", "speech", "mocap", "emotion")
+#: Of ROS itself, at every node: their diagnostics, life cycle, parameters and log.
+_ROS = {"/clock", "/diagnostics", "/parameter_events", "/rosout"}
+#: Only where another package is installed.
+_OPTIONAL = {"/audio_info"}
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a node has opened: full names with their types."""
+
+    subscribed: dict[str, str]
+    published: dict[str, str]
+    services: dict[str, str]
+    actions: dict[str, str]
+    diagnostics: frozenset[str]
+
+
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Iterator[dict[str, Opened]]:
+    silence = tmp_path_factory.mktemp("sound") / "silence.wav"
+    soundfile.write(silence, np.zeros(160_000, np.int16), 16000)
+    given = {
+        "microphone": {"file": str(silence), "loop": True},
+        "speech": {"asr__backend": "none"},
+        "emotion": {"bundle": str(tiny_bundle)},
+    }
+    with pytest.MonkeyPatch.context() as patch, Domain() as number:
+        patch.setenv("ROS_DOMAIN_ID", str(number))
+        world = World()
+        nodes = {name: world.node(name, use_sim_time=True, **given.get(name, {})) for name in NODES}
+        world.wait(lambda: all(node.value("state") == "active" for node in nodes.values()), "four active nodes")
+        yield {name: _opened(world, name) for name in NODES}
+        world.close()
+
+
+def _opened(world: World, name: str) -> Opened:
+    def plain(entries: list[tuple[str, list[str]]]) -> dict[str, str]:
+        return {entry: types[0] for entry, types in entries if "/_action/" not in entry}
+
+    peer = world.peer
+    actions = get_action_server_names_and_types_by_node(peer, name, "/")
+    values = set(world.diagnostics[f"/{name}"]) - {"message", "level"}  # which `World` adds
+    return Opened(
+        plain(peer.get_subscriber_names_and_types_by_node(name, "/")),
+        plain(peer.get_publisher_names_and_types_by_node(name, "/")),
+        plain(peer.get_service_names_and_types_by_node(name, "/")),
+        plain(actions),
+        frozenset(values),
+    )
+
+
+_LIFECYCLE = {
+    "change_state", "get_state", "get_available_states", "get_available_transitions", "get_transition_graph",
+    "describe_parameters", "get_parameter_types", "get_parameters", "list_parameters", "set_parameters",
+    "set_parameters_atomically", "get_type_description",
+}  # fmt: skip
+
+
+def table(marker: str) -> list[list[str]]:
+    """The cells of a table of the README, without its head."""
+    found = re.search(rf"<!-- {marker} -->\n(.*?)<!-- /{marker} -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert found, marker
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].strip().splitlines()[2:]]
+
+
+def names(cell: str) -> list[str]:
+    return re.findall("`(.*?)`", cell)
+
+
+def test_the_table_of_types_is_what_the_topics_carry(opened: dict[str, Opened]) -> None:
+    stated = {names(topic)[0]: names(kind)[0] for topic, kind, _ in table("types")}
+    carried = {
+        (name if name in _ROS else name[1:]): kind.replace("/msg/", "/")
+        for node in opened.values()
+        for topics in (node.subscribed, node.published)
+        for name, kind in topics.items()
+        if name not in _ROS - {"/diagnostics"} and not name.endswith("/transition_event")
+    }
+    assert {name: kind for name, kind in stated.items() if f"/{name}" not in _OPTIONAL} == carried
+
+
+def test_the_table_of_services_and_actions_is_what_the_nodes_serve(opened: dict[str, Opened]) -> None:
+    stated = {names(name)[0]: names(kind)[0] for name, kind, _ in table("services")}
+    served = {
+        name: kind.replace("/srv/", "/")
+        for node in opened.values()
+        for name, kind in node.services.items()
+        if name.rpartition("/")[2] not in _LIFECYCLE
+    }
+    served |= {
+        name[1:]: kind.replace("/action/", "/") for node in opened.values() for name, kind in node.actions.items()
+    }
+    assert stated == served
+
+
+def test_the_table_of_diagnostics_is_what_the_nodes_tell(opened: dict[str, Opened]) -> None:
+    stated = {names(node)[0] if names(node) else "every": set(names(values)) for node, values in table("diagnostics")}
+    every = stated.pop("every")
+    for name, node in opened.items():
+        told = {re.sub("^(received|subscribers) .*", r"\1 TOPIC", value) for value in node.diagnostics}
+        assert told - every == stated.get(name, set()), name
+        assert every - {"received TOPIC", "subscribers TOPIC"} <= told
+
+
+# -- SROS2
+
+
+def policy() -> dict[str, dict[tuple[str, str], set[str]]]:
+    """By node: the full names that may be used, by kind and right."""
+    found: dict[str, dict[tuple[str, str], set[str]]] = {}
+    for profile in ElementTree.parse(ROOT / "config" / "sros2" / "policy.xml").getroot().iter("profile"):
+        node, rights = profile.attrib["node"], {}
+        assert profile.attrib["ns"] == "/"
+        for group in profile:
+            for right, answer in group.attrib.items():
+                assert answer == "ALLOW"
+                rights[group.tag, right] = {_full(str(item.text), node) for item in group}
+        found[node] = rights
+    return found
+
+
+def _full(name: str, node: str) -> str:
+    return f"/{node}/{name[2:]}" if name.startswith("~/") else f"/{name.lstrip('/')}"
+
+
+@pytest.mark.parametrize("node", NODES)
+def test_the_policy_allows_what_a_node_does_and_no_more(opened: dict[str, Opened], node: str) -> None:
+    rights, does = policy()[node], opened[node]
+    assert set(rights) <= {
+        ("topics", "publish"),
+        ("topics", "subscribe"),
+        ("services", "reply"),
+        ("actions", "execute"),
+    }
+    assert rights["topics", "publish"] == set(does.published)
+    assert rights["topics", "subscribe"] - _OPTIONAL == set(does.subscribed)
+    assert rights["services", "reply"] == set(does.services)
+    assert rights.get(("actions", "execute"), set()) == set(does.actions)
+
+
+def test_a_plain_lifecycle_node_has_the_services_that_are_no_ones_own(ros: None) -> None:
+    world = World()
+    bare = LifecycleNode("bare", context=world.context)
+    world.wait(lambda: "bare" in world.peer.get_node_names(), "the node")
+    offered = {name.rpartition("/")[2] for name, _ in bare.get_service_names_and_types_by_node("bare", "/")}
+    assert offered <= _LIFECYCLE
+    bare.destroy_node()
+    world.close()
