@@ -29,6 +29,7 @@ from ros_world import (
     skeleton_message,
 )
 
+from mser_ros.messages.conversions import time_to_ns
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.types import to_ns
 
@@ -330,15 +331,18 @@ class Trickle:
     it: so what counts as a listener may hear nothing yet.
     """
 
-    def __init__(self, world: World, look: Callable[[float], None], speak: Callable[[float], None]) -> None:
-        self._world, self._look, self._speak = world, look, speak
+    def __init__(
+        self, world: World, look: Callable[[float], None], speak: Callable[[float], None], passed_on: list[Skeleton]
+    ) -> None:
+        """`passed_on`: what this test itself gets of the mocap node."""
+        self._world, self._look, self._speak, self._passed_on = world, look, speak, passed_on
         self._at_s = 5.0
         self._before = self._received()
         self._report: dict[str, str] = {}
 
     def _received(self) -> list[int]:
         values = self._world.diagnostics["/emotion"]
-        return [int(values["received voice"]), int(values["received skeleton"])]
+        return [int(values["received voice"]), int(values["received skeleton"]), len(self._passed_on)]
 
     def is_heard_and_seen(self) -> bool:
         """Whether the emotion node has got more of both; else a little more is given, after each of its reports."""
@@ -360,13 +364,17 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
     talk: Talk, tmp_path, monkeypatch, victim, repetition
 ):
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
-    hasty = ["-p", "emotion:text_timeout_s:=1.0", "-p", "emotion:evidence_timeout_s:=0.5"]
+    hasty = ["-p", "emotion:text_timeout_s:=1.0", "-p", "emotion:evidence_timeout_s:=2.0"]
     commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "mocap", "emotion")}
     world, survivors = talk.world, {"speech", "mocap", "emotion"} - {victim}
     eye, skeletons = world.publisher(Skeleton, "skeleton_in", linked=False), demo_values()[1]
 
+    passed_on: list[Skeleton] = world.listen(Skeleton, "skeleton")
+    newest_ns = [0]
+
     def look(until_s: float) -> None:
         while skeletons and skeletons[0].stamp_ns < T0 + to_ns(until_s):
+            newest_ns[0] = skeletons[0].stamp_ns
             eye.publish(skeleton_message(skeletons.pop(0)))
 
     with running(tmp_path, **commands) as processes:
@@ -387,10 +395,12 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
         for node in ("speech", "mocap", "emotion"):
             world.diagnostics.pop(f"/{node}", None)
         world.wait(lambda: all(f"/{node}" in world.diagnostics for node in ("speech", "mocap", "emotion")), "all nodes")
-        trickle = Trickle(world, look, talk.speak)
+        trickle = Trickle(world, look, talk.speak, passed_on)
         world.wait(trickle.is_heard_and_seen, "links to and from the new node")
-        look(15.0)
-        talk.speak(15.0)
+        for at_s in range(6, 16):  # no more at a time than waits in a queue
+            look(at_s)
+            world.wait(lambda: time_to_ns(passed_on[-1].header.stamp) == newest_ns[0], "the skeletons")
+            talk.speak(at_s)
 
         def ended() -> list[str]:
             return [
