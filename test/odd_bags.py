@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
+from mocap_poses import pose_of
 
 from mser_ros.audio.waveform import to_int16
 from mser_ros.messages.bag_writer import BagWriter
@@ -118,11 +119,11 @@ class Oddities:
 
     def _bodies(self) -> list[Message]:
         rng = np.random.default_rng(self.seed + 1)
-        still = rng.normal(size=(16, 3))
+        still = pose_of("egait16")
         found: list[Message] = []
         for at_s in np.arange(0, sum(self.turns), 1 / 15):
             stamp_ns = T0 + to_ns(at_s) + self._moved_ns(at_s)
-            positions = (still + 0.1 * np.sin(3 * at_s + still)).astype(np.float32)
+            positions = (still + 0.03 * np.sin(3 * at_s + still)).astype(np.float32)
             frame = SkeletonFrame(stamp_ns, "body", "egait16", positions, np.ones(16, np.float32), "camera")
             fields, log_ns = skeleton_to_fields(frame), T0 + to_ns(at_s + self._late_s(at_s) + 0.01)
             is_odd, kind = rng.random() < self.odd_skeletons, rng.integers(5)

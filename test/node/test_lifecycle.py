@@ -74,7 +74,9 @@ def test_a_node_that_goes_round_and_round_leaves_no_thread_and_no_file_open(worl
         assert tested.activate()
         tested.wait_to_receive()
         held.append((process.num_threads(), process.num_fds()))
-    assert len(set(held[2:])) == 1, held
+    threads, files = zip(*held, strict=True)  # that what others left is closed meanwhile does no harm
+    assert threads[-1] <= threads[2], held
+    assert files[-1] <= files[2], held
 
 
 def test_a_transition_that_is_not_possible_now_is_refused_and_the_node_lives(world):

@@ -22,7 +22,7 @@ from mser_ros.messages import conversions
 from mser_ros.messages.audio_topics import AudioDecoder
 from mser_ros.messages.bag_writer import build_message
 from mser_ros.messages.bags import Bag, BagMessage
-from mser_ros.mocap.buffer import check_frame
+from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import MocapSettings, SpeechSettings
@@ -75,6 +75,7 @@ class Nodes:
         recognizer.forget()
         self.now_ns = 0
         self.speech, self.decoder = speech_stage(), AudioDecoder()
+        self.skeletons = SkeletonStream(MocapSettings())
         self.emotion = EmotionStage(recognizer, MocapSettings(min_confidence=0.0), clock=lambda: self.now_ns)
         self.estimates: list[EmotionEstimate] = []
         self._stalled_ns: int | None = None
@@ -83,7 +84,7 @@ class Nodes:
         self._wait_until(message.log_ns)
         try:
             if message.type_name.endswith("/Skeleton"):
-                frame = check_frame(conversions.skeleton_from_msg(message.decode()), MocapSettings())
+                frame = self.skeletons.push(conversions.skeleton_from_msg(message.decode()))
                 sent = build_message("mser_msgs/msg/Skeleton", conversions.skeleton_to_fields(frame))
                 self.estimates += self.emotion.push_skeleton(conversions.skeleton_from_msg(sent))
             else:

@@ -72,7 +72,10 @@ def test_eyes_and_ears_of_detectors_are_on_the_side_that_their_documents_say(nam
     named = [
         row if row != "-" else joint for row, joint in zip(ROWS[name].split(), get_layout(name).joints, strict=True)
     ]
-    assert tuple(named) == get_layout(name).joints
+    both = zip(named, get_layout(name).joints, strict=True)
+    pairs = [(ours, theirs) for ours, theirs in both if {"eye", "ear"} & {*theirs.split("_")}]
+    assert len(pairs) >= 4
+    assert all(ours == theirs for ours, theirs in pairs)
 
 
 def test_an_unknown_layout_is_refused_with_the_known_ones() -> None:
