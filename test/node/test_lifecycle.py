@@ -12,6 +12,7 @@ import psutil
 import pytest
 from emotion_robot import scene
 from ros_world import (
+    PATIENCE_S,
     AudioFrame,
     Emotion,
     ReliabilityPolicy,
@@ -446,8 +447,14 @@ def test_a_topic_that_cannot_be_opened_anew_is_listened_to_as_before(world, monk
 def test_a_worker_that_is_too_slow_drops_the_oldest_work_and_counts_it(world):
     tested = world.node("speech", asr__backend="none")
     done: list[int] = []
-    go_on = threading.Event()
-    tested.node.submit(go_on.wait)
+    is_held, go_on = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        is_held.set()
+        go_on.wait()
+
+    tested.node.submit(hold)
+    assert is_held.wait(PATIENCE_S)
     for number in range(5000):
         tested.node.submit(lambda number=number: done.append(number))
     tested.wait_for_problem("too slow", "oldest input is dropped")

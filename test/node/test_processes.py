@@ -289,7 +289,7 @@ def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_na
         assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
 
 
-def test_a_model_that_takes_two_seconds_costs_provisional_estimates_and_nothing_else(talk: Talk, tmp_path):
+def test_a_model_that_takes_two_seconds_costs_no_audio_and_no_last_emotion(talk: Talk, tmp_path):
     commands = {
         "speech": node_command("speech", *talk.parameters),
         "emotion": faulty_command("emotion", "slow", *talk.parameters),
@@ -309,7 +309,6 @@ def test_a_model_that_takes_two_seconds_costs_provisional_estimates_and_nothing_
         assert max(backlogs) > 10, "which is reported"
         finals = [message for message in talk.emotions if message.state == Emotion.FINAL]
         assert {item.modality: item.available for item in finals[0].evidence}["speech"], "no audio is lost"
-        assert len(talk.emotions) < 5, "provisional ones that were due meanwhile are left out: of 3.5 s there are 6"
         world.wait(lambda: world.diagnostics["/emotion"]["backlog"] == "0", "the end of the backlog")
         values = world.diagnostics["/emotion"]
         assert (values["dropped"], values["without_audio"], values["final"]) == ("0", "0", "1")
