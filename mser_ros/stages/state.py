@@ -89,7 +89,8 @@ class EmotionStates:
         if person is None:
             person = self._people[name] = _Person(self.usual(name), at_ns, at_ns, "")
             if len(self._people) > _PEOPLE:
-                self._people.popitem(last=False)
+                other, gone = self._people.popitem(last=False)
+                self._ended += self._end(other, gone, list(gone.held), gone.updated_ns)
         self._people.move_to_end(name)
         now_ns = max(at_ns, person.updated_ns)
         self._let_go(name, person, now_ns)
@@ -149,6 +150,8 @@ class EmotionStates:
 
     def forget(self) -> Iterator[StateEvent]:
         """Forget how everybody is, not what they mostly show; what held of them does not any more."""
+        ended, self._ended = self._ended, []
+        yield from ended
         for name, person in self._people.items():
             yield from self._end(name, person, list(person.held), person.updated_ns)
         self._people.clear()
@@ -156,7 +159,7 @@ class EmotionStates:
     def _restart_if_set_back(self, now_ns: int) -> None:
         """A bag that is played in a loop: what was yesterday is not today."""
         if now_ns < self._now_ns - to_ns(self.settings.forget_s):
-            self._ended += self.forget()
+            self._ended = list(self.forget())
             self._now_ns = now_ns
 
     def _let_go(self, name: str, person: _Person, now_ns: int) -> None:

@@ -255,3 +255,22 @@ def test_who_turns_out_to_be_somebody_goes_on_under_that_name() -> None:
     states.push(said("happy", 2, person_id="bob"))
     states.rename(lambda name: "ann")
     assert [(state.person_id, state.label) for state in states.at(T0 + to_ns(2))[0]] == [("ann", "sad")]
+
+
+def test_what_holds_of_somebody_who_is_forgotten_for_others_ends_too() -> None:
+    states = EmotionStates(StateSettings(events="sad 0.5 0"))
+    states.push(said("sad", 0, person_id="first"))
+    _, (begun,) = states.at(T0)
+    for number in range(32):
+        states.push(said("happy", 1 + number / 100, person_id=f"p{number}"))
+    _, (ended,) = states.at(T0 + to_ns(2))
+    assert (begun.person_id, begun.begins, ended.person_id, ended.begins) == ("first", True, "first", False)
+
+
+def test_what_a_renaming_has_ended_is_told_although_nobody_asks_before_all_are_forgotten() -> None:
+    states = EmotionStates(StateSettings(events="sad 0.5 0"))
+    states.push(said("sad", 0))
+    states.at(T0)
+    states.rename(lambda name: "bob")
+    assert [(event.person_id, event.begins) for event in states.forget()] == [("ann", False)]
+    assert states.at(T0 + to_ns(1)) == ([], [])
