@@ -35,8 +35,8 @@ _NEWEST = 0.1
 
 class PoseNode(PerceptionNode):
     """Subscribes `image` (Image or CompressedImage) and, for the field of view, `camera_info`, unless it opens a camera
-    itself; publishes `skeleton_in` (Skeleton
-    of layout mediapipe33, a message for each person, with the image's stamp and frame)."""
+    itself; publishes `skeleton_in` (Skeleton of layout mediapipe33, a message for each person, with the image's stamp
+    and frame)."""
 
     settings: PoseSettings
 
@@ -181,6 +181,9 @@ class PoseNode(PerceptionNode):
             except ImageError:
                 continue
             self._camera = found
+            if self._ended.is_set():  # while it was opened: `disconnect` may have closed the one before it
+                found.close()
+                return found
             self._reconnects += 1
             self.health.clear()
             self.get_logger().info(f"{found.device} is back")

@@ -244,6 +244,39 @@ def test_a_camera_that_is_unplugged_is_looked_for_until_it_is_back(world, outsid
     assert eye.node.deactivate()
 
 
+class SlowToOpen:
+    """A camera that is gone at once, and takes its time to be opened again."""
+
+    opening, may_open = threading.Event(), threading.Event()
+
+    def __init__(self, device, now_ns, *, rate_hz):
+        self.device, self._closed = device, threading.Event()
+        self._is_first = not SlowToOpen.may_open.is_set() and not hasattr(SlowToOpen, "first")
+        if self._is_first:
+            SlowToOpen.first = self
+        else:
+            SlowToOpen.opening.set()
+            SlowToOpen.may_open.wait(30)
+
+    def __iter__(self):
+        if self._is_first:
+            raise ImageError("gone")
+        self._closed.wait()
+        yield from ()
+
+    def close(self):
+        self._closed.set()
+        if self._is_first:  # the node stops while the next one is being opened
+            SlowToOpen.may_open.set()
+
+
+def test_a_node_stops_although_its_camera_is_just_found_again(world, pose_model, monkeypatch):
+    monkeypatch.setattr("mser_ros.nodes.pose_node.Camera", SlowToOpen)
+    tested = world.node("pose", model_path=str(pose_model), device="0")
+    assert SlowToOpen.opening.wait(30)
+    assert tested.deactivate()
+
+
 def test_no_image_leaves_the_node(world, pose_model):
     node = world.node("pose", model_path=str(pose_model)).node
     types = {kind for _, kinds in node.get_publisher_names_and_types_by_node("pose", "/") for kind in kinds}
