@@ -41,7 +41,12 @@ class EmotionNode(PerceptionNode):
         self._closed: dict[str, int] = {}
         self._clockwork: Any = None
         self._persons: hri.Persons | None = None
-        self._waits = WaitServer(self, self._look, lambda: self._stage.recognizer.bundle.labels)
+        self._waits = WaitServer(
+            self,
+            self._look,
+            labels=lambda: self._stage.recognizer.bundle.labels,
+            settled=lambda name: self._identities.settled(name),
+        )
         self._voices = VoiceServices(self)
 
     def setup(self) -> None:

@@ -41,11 +41,19 @@ class WaitServer:
     with clients. A goal is not executed before it is decided: a coroutine that waits would keep rclpy's executor busy.
     """
 
-    def __init__(self, node: PerceptionNode, look: Callable[[int], Sequence[PersonState]], labels: Callable[[], Any]):
-        """`labels`: the classes that may be waited for, once the node is configured."""
+    def __init__(
+        self,
+        node: PerceptionNode,
+        look: Callable[[int], Sequence[PersonState]],
+        labels: Callable[[], Any],
+        settled: Callable[[str], str],
+    ) -> None:
+        """`labels`: the classes that may be waited for, once the node is configured. `settled`: how who went by a name
+        is called now; the worker asks it."""
         self._node = node
         self._look = look
         self._labels = labels
+        self._settled = settled
         self._open: dict[bytes, _Open] = {}
         self._news: deque[tuple[_Open, Progress]] = deque()
         self._ended: dict[bytes, Progress] = {}
@@ -120,7 +128,7 @@ class WaitServer:
         """In the worker, to which the states belong."""
         now_ns = self._now_ns()
         states = self._look(now_ns)
-        self._news += [(item, item.wait.look(states, now_ns)) for item in waits]
+        self._news += [(item, item.wait.look(states, now_ns, self._settled)) for item in waits]
         self._alarm.trigger()
 
     def _answer(self) -> None:

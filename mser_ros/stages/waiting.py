@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import RequestError
 from ..types import NS_PER_S, Goal, Outcome, PersonState, Progress, to_ns
@@ -34,15 +34,20 @@ class Wait:
     def __init__(self, goal: Goal, start_ns: int) -> None:
         self.goal = goal
         self._start_ns = start_ns
+        self._person_id = goal.person_id  # by the name of now
         self._since: dict[str, int] = {}  # by person: from when on it has held
 
-    def look(self, states: Sequence[PersonState], now_ns: int) -> Progress:
-        """How things stand, by everybody's state of now."""
+    def look(
+        self, states: Sequence[PersonState], now_ns: int, settled: Callable[[str], str] = lambda name: name
+    ) -> Progress:
+        """How things stand, by everybody's state of now. `settled`: how who went by a name is called now."""
         # A bag that starts again sets the clock back; a simulation that has not begun yet shows 0.
         self._start_ns = min(self._start_ns or now_ns, now_ns)
-        about = [state for state in states if self.goal.person_id in ("", state.person_id)]
+        self._person_id = settled(self._person_id)
+        before = {settled(name): since_ns for name, since_ns in self._since.items()}
+        about = [state for state in states if self._person_id in ("", state.person_id)]
         self._since = {
-            state.person_id: min(self._since.get(state.person_id) or now_ns, now_ns)
+            state.person_id: min(before.get(state.person_id) or now_ns, now_ns)
             for state in about
             if state.label in self.goal.labels and state.confidence >= self.goal.confidence
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -24,8 +25,8 @@ def person(label: str, confidence: float = 0.8, *, name: str = "ann", age_s: flo
     return PersonState(T0, name, LABELS, even, label, confidence, 0.0, 0.0, T0, even, even, "u", age_s)
 
 
-def look(wait: Wait, at_s: float, *states: PersonState) -> Progress:
-    return wait.look(states, T0 + to_ns(at_s))
+def look(wait: Wait, at_s: float, *states: PersonState, names: Mapping[str, str] | None = None) -> Progress:
+    return wait.look(states, T0 + to_ns(at_s), lambda name: (names or {}).get(name, name))
 
 
 def test_what_holds_for_long_enough_is_reached() -> None:
@@ -143,3 +144,14 @@ def test_whatever_is_said_a_wait_ends_only_by_what_it_was_asked_for(
             assert progress.held_s >= duration_s - 1e-6
         if progress.outcome is Outcome.TIMED_OUT:
             assert progress.waited_s >= timeout_s > 0
+
+
+def test_who_goes_by_another_name_meanwhile_is_waited_for_on() -> None:
+    names = {"voice": "ann"}
+    wait = Wait(Goal(("sad",), 0.6, 2.0, 0.0, "voice"), T0)
+    anybody = Wait(Goal(("sad",), 0.6, 2.0), T0)
+    for one in (wait, anybody):
+        look(one, 0.0, person("sad", name="voice"))
+        look(one, 1.0, person("happy", name="bob"), person("sad"), names=names)
+        done = look(one, 2.0, person("sad"))
+        assert (done.outcome, done.since_ns) == (Outcome.REACHED, T0), "also after the link is gone again"
