@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -459,6 +460,26 @@ def test_what_was_learned_is_kept_where_that_is_asked_for_and_nothing_is_left_of
     world.wait(lambda: voices_of(world, "show").message == "nobody is known", "the erasing")
     assert robot.node.deactivate()
     assert list(folder.iterdir()) == []
+
+
+def test_what_is_to_be_erased_is_erased_although_the_node_ends_before_its_worker_comes_to_it(
+    world, knowing_bundle, tmp_path
+):
+    folder = tmp_path / "voices"
+    robot = Robot(world, knowing_bundle, voices_folder=str(folder))
+    robot.give(scene(1))
+    robot.last("ann-1")
+    worker = robot.node.node._worker
+
+    def is_busy() -> None:
+        while not worker._left:  # until the node has given up what waits
+            time.sleep(0.01)
+
+    assert robot.node.node.submit(is_busy)
+    assert voices_of(world, "forget").success
+    robot.node.node.stop(within_s=0.0)
+    assert list(folder.glob("*")) == []
+    assert voices_of(world, "show").message == "nobody is known"
 
 
 def test_an_unconfigured_node_erases_what_earlier_runs_have_kept(world, knowing_bundle, tmp_path):
