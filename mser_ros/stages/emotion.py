@@ -307,10 +307,10 @@ class EmotionStage:
 
     def _continuous(self, span: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """An estimate of this span that names no utterance, unless it would abstain: no news is none."""
-        estimate = self._recognize(replace(span, utterance_id=""), EstimateState.CONTINUOUS)
+        estimate = self._recognize(span, EstimateState.CONTINUOUS)
         if estimate is not None and estimate.abstain_reason is AbstainReason.NONE:
             self.counters.continuous += 1
-            yield estimate
+            yield replace(estimate, utterance_id="")
 
     def _close(self, event: UtteranceEvent, state: EstimateState, *, is_skipped: bool = False) -> EmotionEstimate:
         told_ns = max(event.end_ns, self._pending.pop(event.utterance_id).told_ns)
@@ -333,7 +333,7 @@ class EmotionStage:
 
         def recognize() -> EmotionEstimate:
             utterance = self._gather(event)
-            self.counters.without_audio += utterance.audio is None and bool(event.utterance_id)
+            self.counters.without_audio += utterance.audio is None and state is not EstimateState.CONTINUOUS
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
             return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)

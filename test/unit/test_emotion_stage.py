@@ -888,3 +888,14 @@ def test_a_person_who_vanishes_in_mid_utterance_has_spoken_it(recognizer: Emotio
     assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "p1"
     later = Life("u2", 0.5, 3.0)
     assert robot.give(later.started, later.cancelled)[-1].person_id == ""
+
+
+def test_a_person_who_vanishes_in_mid_speech_is_the_one_of_whom_is_told_on(recognizer: EmotionRecognizer) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p1", Kind.VOICE, "anna")
+    life = Life("long", 0.5, 14.5)
+    robot.give(*voice(0, 4.0), life.started)
+    identities.vanish("p1")
+    robot.give(*voice(4.0, 11.0))
+    told = [(estimate.person_id, estimate.utterance_id) for estimate in continuous(robot)]
+    assert told == [("p1", ""), ("p1", "")]
