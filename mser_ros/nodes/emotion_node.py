@@ -149,6 +149,7 @@ class EmotionNode(PerceptionNode):
         def take() -> None:
             news(self._identities)
             self._states.rename(self._identities.settled)
+            self._stage.recognizer.rename(self._identities.settled)
 
         self.submit(take)
 

@@ -10,7 +10,7 @@ each explains the utterance with the offset so far, so that a voice that is angr
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -111,6 +111,12 @@ class VoiceBaselines:
             self._voices[voice].restore(learned)
             if len(self._voices) > _VOICES:
                 self._voices.popitem(last=False)
+
+    def rename(self, settled: Callable[[str], str]) -> None:
+        """What is known of a voice goes over to the name that `settled` gives, unless something is known of that."""
+        for voice in list(self._voices):
+            if (after := settled(voice)) != voice:
+                self._voices.setdefault(after, self._voices.pop(voice))
 
     def forget(self, voice: str | None = None) -> None:
         """Forget one voice, or all."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -96,6 +96,11 @@ class EmotionRecognizer:
         """Know the voices that `learned` gave, and no others."""
         if self._baselines is not None:
             self._baselines.restore(learned)
+
+    def rename(self, settled: Callable[[str], str]) -> None:
+        """Whoever goes by another name now, as `settled` tells, is judged by what was learned under the one before."""
+        if self._baselines is not None:
+            self._baselines.rename(settled)
 
     def forget(self, voice: str | None = None) -> None:
         """Forget how one voice sounds, or all of them."""

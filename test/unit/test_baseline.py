@@ -104,3 +104,17 @@ def test_it_can_be_switched_off(tmp_path) -> None:
 def test_a_baseline_of_other_labels_is_refused(tmp_path) -> None:
     with pytest.raises(BundleError, match="the baseline's matrices are not those of the labels"):
         load_bundle(write_tiny_bundle(tmp_path / "bundle", speech={"baseline": {**entry(), "means": [[1.0]]}}))
+
+
+def test_a_voice_that_turns_out_to_be_a_person_s_is_known_by_that_name_unless_the_person_was_known() -> None:
+    voices = VoiceBaselines(SPEC)
+    logits = np.array([2.0, 0.0, 0.0, 0.0])
+    voices.learn("voice", logits)
+    corrected = voices.correct("voice", logits)
+    voices.rename(lambda name: "ann" if name == "voice" else name)
+    np.testing.assert_array_equal(voices.correct("ann", logits), corrected)
+    assert set(voices.state()) == {"ann"}
+    voices.learn("other", -logits)
+    voices.rename(lambda name: "ann")
+    np.testing.assert_array_equal(voices.correct("ann", logits), corrected)
+    assert set(voices.state()) == {"ann"}
