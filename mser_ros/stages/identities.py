@@ -121,7 +121,8 @@ class Identities:
     def settled(self, name: str) -> str:
         """What somebody who was called by an id of any kind, a voice's say, is called now."""
         present = self.present(name)
-        return present if present != name else self.of_voice(name).person_id or self.of_body(name).person_id or name
+        is_person = present != name or name in self._links.values() or name in self._alias.values()
+        return present if is_person else self.of_voice(name).person_id or self.of_body(name).person_id or name
 
     def _someone(self, start: Name) -> Someone:
         """The surest id of each kind that can be reached from one (Dijkstra's search, by products of confidences)."""

@@ -150,3 +150,10 @@ def test_whatever_is_said_everybody_is_somebody_and_each_body_has_one_owner(orde
         assert someone.voice_id == voice_id
         assert someone.body_id not in identities.strangers_to(someone)
         assert identities.present(someone.person_id) == someone.person_id
+
+
+def test_a_person_is_not_taken_for_the_owner_of_a_voice_of_the_same_name(identities: Identities) -> None:
+    identities.link("1", Kind.VOICE, "2")
+    identities.link("2", Kind.VOICE, "3")
+    assert identities.settled("2") == "2"
+    assert identities.settled("3") == "2"
