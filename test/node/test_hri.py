@@ -273,7 +273,7 @@ def test_the_words_of_another_recogniser_are_those_of_the_utterance(world: World
         peer.publish("hri_msgs/LiveSpeech", f"{VOICES}/ann/speech", {"final": "so do i", "confidence": 0.5})
         world.wait(lambda: utterances[-1].is_text_final, "ann's words")
         assert (utterances[-1].voice_id, utterances[-1].text, utterances[-1].language) == ("ann", "so do i", "en")
-        assert world.peer.count_publishers(f"{VOICES}/ann/speech") == 1, "it is the other node's to tell"
+        world.wait(lambda: world.peer.count_publishers(f"{VOICES}/ann/speech") == 1, "the other node alone to tell it")
 
 
 def test_plain_texts_are_taken_as_well_and_not_waited_for_too_long(world: World):
