@@ -269,15 +269,17 @@ class PerceptionNode(LifecycleNode):
         while self._inputs:
             self._inputs.pop().close()
 
-    def submit(self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None) -> bool:
+    def submit(
+        self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None, is_order: bool = False
+    ) -> bool:
         """Have the worker do it; whether there is one. `otherwise` is done before `finish` in place of work that was
-        not done until then."""
+        not done until then. `is_order`: it is done however far behind the worker is."""
         if self._worker is None:
             return False
         if self._worker.has_died:
             self._worker.skip(otherwise)
             self.health.drop(1)
-        elif not self._worker.submit(lambda: self.guard(work), otherwise):
+        elif not self._worker.submit(lambda: self.guard(work), otherwise, is_order=is_order):
             self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
         return True
 

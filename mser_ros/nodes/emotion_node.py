@@ -137,7 +137,7 @@ class EmotionNode(PerceptionNode):
 
     def _on_listening(self, message: Bool) -> None:
         if not message.data:
-            self.submit(self._stage.forget_audio)
+            self.submit(self._stage.forget_audio, is_order=True)
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)

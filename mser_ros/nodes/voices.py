@@ -105,7 +105,7 @@ class VoiceServices:
         return response
 
     def _do(self, work: Any) -> None:
-        if not self._node.submit(work, otherwise=work):  # also where the node stops or fails before
+        if not self._node.submit(work, otherwise=work, is_order=True):  # also where the node stops or fails before
             self._node.guard(work)  # inactive: nobody else touches it
 
 

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Callable
 
 Work = Callable[[], None]
-#: Work, and what is to be done in its place if it stays undone.
-_Item = tuple[Work, Work | None]
+#: Work, what is to be done in its place if it stays undone, and whether it must never be dropped.
+_Item = tuple[Work, Work | None, bool]
 
 #: How long the queue may grow before the oldest item is dropped: four minutes of audio.
 _LONGEST = 4096
@@ -43,16 +43,15 @@ class Worker:
         """How much work is not done yet."""
         return self._queue.unfinished_tasks
 
-    def submit(self, work: Work, otherwise: Work | None = None) -> bool:
+    def submit(self, work: Work, otherwise: Work | None = None, *, is_order: bool = False) -> bool:
         """Have it done. False where the worker is so far behind that the oldest work was dropped.
 
-        `otherwise`: for `undone`, if the worker stops or dies before this work is done.
+        `otherwise`: for `undone`, if the worker stops or dies before this work is done. `is_order`: what somebody asked
+        for, which is never dropped; data are.
         """
-        is_full = self._queue.qsize() >= _LONGEST
-        if is_full:
-            self._take()
-        self._queue.put((work, otherwise))
-        return not is_full
+        is_dropped = self._queue.qsize() >= _LONGEST and self._drop_oldest()
+        self._queue.put((work, otherwise, is_order))
+        return not is_dropped
 
     def stop(self, *, within_s: float | None = None) -> int:
         """Return when all is done that was submitted, or `within_s` seconds have passed and the present work is done.
@@ -77,6 +76,16 @@ class Worker:
             if item is not None:
                 self._left += 1
                 self.skip(item[1])
+
+    def _drop_oldest(self) -> bool:
+        with self._queue.mutex:
+            waiting = self._queue.queue
+            for place, item in enumerate(waiting):
+                if item is not None and not item[2]:
+                    del waiting[place]
+                    self._queue.unfinished_tasks -= 1
+                    return True
+        return False
 
     def _take(self) -> _Item | None:
         with contextlib.suppress(queue.Empty):

@@ -444,9 +444,10 @@ def test_a_topic_that_cannot_be_opened_anew_is_listened_to_as_before(world, monk
     world.wait(is_heard, "a skeleton at best effort")
 
 
-def test_a_worker_that_is_too_slow_drops_the_oldest_work_and_counts_it(world):
+def test_a_worker_that_is_too_slow_drops_the_oldest_data_and_no_order_and_counts_it(world):
     tested = world.node("speech", asr__backend="none")
     done: list[int] = []
+    orders: list[str] = []
     is_held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -455,10 +456,12 @@ def test_a_worker_that_is_too_slow_drops_the_oldest_work_and_counts_it(world):
 
     tested.node.submit(hold)
     assert is_held.wait(PATIENCE_S)
+    tested.node.submit(lambda: orders.append("stop"), is_order=True)
     for number in range(5000):
         tested.node.submit(lambda number=number: done.append(number))
     tested.wait_for_problem("too slow", "oldest input is dropped")
     go_on.set()
     tested.wait_to_receive(audio=0)
+    assert orders == ["stop"]
     assert done == list(range(5000 - len(done), 5000))
     tested.wait_for(dropped=5000 - len(done), backlog=0)
