@@ -44,4 +44,4 @@ wait_for_the_next()
 try:
     rclpy.spin(node)
 except (KeyboardInterrupt, ExternalShutdownException):
-    rclpy.try_shutdown()
+    pass  # rclpy's own handler of Ctrl-C shuts down

@@ -57,4 +57,4 @@ if __name__ == "__main__":
     try:
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
-        rclpy.try_shutdown()
+        pass  # rclpy's own handler of Ctrl-C shuts down
