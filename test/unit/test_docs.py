@@ -1,4 +1,4 @@
-"""What the pages of docs/ and the README say of the code is true."""
+"""What the pages of docs/ and the README say of the code is true, and they become a site that needs no network."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from mser_ros.mocap.layouts import OWN_LAYOUTS, known_layouts
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SKELETONS = (ROOT / "docs" / "skeletons.md").read_text(encoding="utf-8")
 
 
 def test_the_floors_on_the_page_are_those_that_hold() -> None:
@@ -43,13 +44,13 @@ def test_every_name_of_the_recipes_is_in_the_code(name: str) -> None:
     assert not member or re.search(rf"class {owner}\b(.|\n)*?\b{member}\b", code), name
 
 
-def test_the_readme_tells_of_every_type_that_carries_skeletons_and_of_layouts_that_exist() -> None:
-    table = README.split("<!-- adapters -->")[1].split("<!-- /adapters -->")[0]
+def test_the_page_tells_of_every_type_that_carries_skeletons_and_of_layouts_that_exist() -> None:
+    table = SKELETONS.split("<!-- adapters -->")[1].split("<!-- /adapters -->")[0]
     rows = [row.split("|") for row in table.strip().splitlines()[2:]]
     assert sorted(row[2].strip().strip("`") for row in rows) == sorted(SKELETON_TYPES)
     named = {name for row in rows for name in re.findall(r"`(\w+)`", row[3])} - {"layout"}
     assert named <= set(known_layouts())
-    (lines,) = re.findall(r"in five lines:\n\n```bash\n(.*?)```", README, flags=re.DOTALL)
+    (lines,) = re.findall(r"in five lines:\n\n```bash\n(.*?)```", SKELETONS, flags=re.DOTALL)
     assert lines.count("\n") == 5
     assert OWN_LAYOUTS in lines
 
