@@ -1,7 +1,7 @@
 """Hooks of mkdocs: the pages of the site that are made from the code, so that they cannot say anything else.
 
-These are the README as the home page, a page for each node, the messages, the commands and the model card. Links to files
-outside of docs/ lead to the page that shows them, or to a copy of the file.
+These are the README as the home page, a page for each node, the messages, the commands and the model card. Links to
+files outside of docs/ lead to the page that shows them, or to a copy of the file.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def _copy_of(name: str) -> str:
 
 
 def node_page(node: str) -> str:
-    """Topics, services, parameters and diagnostics of a node, from its code and the tables that tests compare with it."""
+    """Topics, services, parameters and diagnostics of a node, from its code and tables that tests compare with it."""
     docstring = ast.get_docstring(ast.parse((ROOT / f"mser_ros/nodes/{node}_node.py").read_text(encoding="utf-8")))
     summary = " ".join((docstring or "").split("\n\n")[0].split()).partition(": ")[2]
     types = {_names(topic)[0]: (kind, what) for topic, kind, what in table("docs/topics.md", "types")}
@@ -113,7 +113,7 @@ def node_page(node: str) -> str:
         "",
         "## Parameters",
         parameters,
-        "`mser params " + node + "` prints them as a file.",
+        f"`mser params {node}` prints them as a file.",
         "",
         "## Diagnostics",
     ]
