@@ -1,4 +1,4 @@
-"""What the pages of docs/ and the README say of the code is true, and they become a site that needs no network."""
+"""What the pages of docs/ and the README say of the code is true."""
 
 from __future__ import annotations
 
@@ -17,6 +17,13 @@ from mser_ros.mocap.layouts import OWN_LAYOUTS, known_layouts
 
 ROOT = Path(__file__).parents[2]
 ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+#: Every page that people read.
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "models" / "default" / "MODEL_CARD.md",
+    ROOT / "demo" / "README.md",
+)
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SKELETONS = (ROOT / "docs" / "skeletons.md").read_text(encoding="utf-8")
 
