@@ -35,6 +35,7 @@ def figures_section(manifest: Mapping[str, Any]) -> list[str]:
     lines += _people(modalities)
     lines += _transfer(modalities)
     lines += _robustness(modalities)
+    lines += _households(modalities)
     lines += _judges(modalities)
     lines += _baselines(modalities)
     lines += _checklists(modalities)
@@ -123,6 +124,27 @@ def _robustness(modalities: Mapping[str, Any]) -> list[str]:
         "",
         "| modality | corpus | input | items | UA | of the unchanged one's |",
         "|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _households(modalities: Mapping[str, Any]) -> list[str]:
+    """What a few labelled clips of somebody are worth."""
+    rows = [
+        f"| {name} | {source} | {row['people']} | {row['clips']:.0f} | {row['before']:.3f} | {row['after']:.3f} "
+        f"| {_with_interval(row['gain'][0], row['gain'][1:])} | {row['better']}, {row['worse']} |"
+        for name, entry in modalities.items()
+        for source, row in entry.get("household", {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "A household (`mser household`): UA, the mean over people, where a few labelled clips of somebody are learned "
+        "from beside everybody else (`mser train --add`), judged on other clips of that person.",
+        "",
+        "| modality | corpus | people | clips of each | without | with | gain | people better, worse |",
+        "|---|---|---|---|---|---|---|---|",
         *rows,
     ]
 
