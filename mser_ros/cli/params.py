@@ -23,7 +23,7 @@ Values = Mapping[str, Mapping[str, Any]]
     "--params-file", "--params", type=click.Path(path_type=Path), help="Parameter file to merge and to check."
 )
 @click.option("--namespace", default="/", show_default=True, help="Namespace of the nodes that the file is for.")
-@click.option("--markdown", is_flag=True, help="Tables for a README instead of YAML.")
+@click.option("--markdown", is_flag=True, help="Tables in Markdown instead of YAML.")
 def params(nodes: Sequence[str], params_file: Path | None, namespace: str, markdown: bool) -> None:
     """Print the parameters of all or some nodes with value, range and meaning, as a file that the nodes can be given.
 
@@ -70,7 +70,7 @@ def as_yaml(nodes: Sequence[str] = tuple(NODES), given: Values | None = None, so
 
 
 def as_markdown(nodes: Sequence[str] = tuple(NODES), given: Values | None = None) -> str:
-    """The parameter tables of README.md, with one more column where a file has given values."""
+    """The parameters as tables, as the documentation has them; one more column where a file has given values."""
     lines: list[str] = []
     for node in nodes:
         values = (given or {}).get(node, {})

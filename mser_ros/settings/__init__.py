@@ -1,7 +1,7 @@
 """Every setting of the robot path: its default, meaning, unit and range. Nothing else in the package repeats a default.
 
-The nodes declare their parameters from these classes, `config/emotion.yaml` lists them for users, README prints them as
-tables; tests compare the three. A node's parameter name is the path of field names joined by dots: `asr.backend`.
+The nodes declare their parameters from these classes, `config/emotion.yaml` lists them (a test compares both), and
+the documentation is made from them. A node's parameter name is the path of field names joined by dots: `asr.backend`.
 """
 
 from __future__ import annotations

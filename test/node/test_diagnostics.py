@@ -65,10 +65,11 @@ def caught(error: Exception) -> Exception:
         return raised
 
 
-def test_the_readme_tells_how_long_a_problem_is_shown_and_what_silence_is():
-    readme = " ".join((Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8").split())
-    assert f"shows it as WARN for {LASTS_S:.0f} s" in readme
-    assert f"An input that is silent for {subscriptions.SILENCE_S:.0f} s" in readme
+def test_the_page_tells_how_long_a_problem_is_shown_and_what_silence_is():
+    page = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
+    text = " ".join(page.read_text(encoding="utf-8").split())
+    assert f"shows it as WARN for {LASTS_S:.0f} s" in text
+    assert f"An input that is silent for {subscriptions.SILENCE_S:.0f} s" in text
 
 
 # -- the health of a node

@@ -34,7 +34,7 @@ from mser_ros.messages.conversions import ns_to_time
 from mser_ros.nodes.hri import Publishers
 from mser_ros.types import AudioChunk, to_ns
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "ros4hri.md"
 BLOCK = 1600
 VOICES, PERSONS = "/humans/voices", "/humans/persons"
 
@@ -83,8 +83,8 @@ def frames(samples: np.ndarray, *, at_s: float = 0.0) -> list[AudioFrame]:
 
 
 def assert_documented(world: World, name: str) -> None:
-    """What a node does below /humans is what README says."""
-    rows = set(re.findall(r"^\| `(/humans\S*)` \|", README.read_text(encoding="utf-8"), re.MULTILINE))
+    """What a node does below /humans is what the page says."""
+    rows = set(re.findall(r"^\| `(/humans\S*)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     of_speech = {row for row in rows if row.startswith(VOICES) and not row.endswith("expression")}
     listed = world.peer.get_publisher_names_and_types_by_node(name, "/")
     listed += world.peer.get_subscriber_names_and_types_by_node(name, "/")

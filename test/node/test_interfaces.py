@@ -1,4 +1,4 @@
-"""What the four nodes open is what the README's tables and the policy for SROS2 say: asked of the nodes themselves."""
+"""What the four nodes open is what docs/topics.md and the policy for SROS2 say: asked of the nodes themselves."""
 
 from __future__ import annotations
 
@@ -78,8 +78,9 @@ _LIFECYCLE = {
 
 
 def table(marker: str) -> list[list[str]]:
-    """The cells of a table of the README, without its head."""
-    found = re.search(rf"<!-- {marker} -->\n(.*?)<!-- /{marker} -->", (ROOT / "README.md").read_text(), re.DOTALL)
+    """The cells of a table of docs/topics.md, without its head."""
+    text = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8")
+    found = re.search(rf"<!-- {marker} -->\n(.*?)<!-- /{marker} -->", text, re.DOTALL)
     assert found, marker
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in found[1].strip().splitlines()[2:]]
 
@@ -97,19 +98,21 @@ def test_the_table_of_types_is_what_the_topics_carry(opened: dict[str, Opened]) 
         for name, kind in topics.items()
         if name not in _ROS - {"/diagnostics"} and not name.endswith("/transition_event")
     }
-    assert {name: kind for name, kind in stated.items() if f"/{name}" not in _OPTIONAL | _SEEN} == carried
+    assert {name: kind for name, kind in stated.items() if f"/{name.lstrip('/')}" not in _OPTIONAL | _SEEN} == carried
 
 
 def test_the_table_of_services_and_actions_is_what_the_nodes_serve(opened: dict[str, Opened]) -> None:
-    stated = {names(name)[0]: names(kind)[0] for name, kind, _ in table("services")}
+    stated = {(names(node)[0], names(name)[0]): names(kind)[0] for node, name, kind, _ in table("services")}
     served = {
-        name: kind.replace("/srv/", "/")
-        for node in opened.values()
+        (owner, name): kind.replace("/srv/", "/")
+        for owner, node in opened.items()
         for name, kind in node.services.items()
         if name.rpartition("/")[2] not in _LIFECYCLE
     }
     served |= {
-        name[1:]: kind.replace("/action/", "/") for node in opened.values() for name, kind in node.actions.items()
+        (owner, name[1:]): kind.replace("/action/", "/")
+        for owner, node in opened.items()
+        for name, kind in node.actions.items()
     }
     assert stated == served
 

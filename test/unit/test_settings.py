@@ -1,4 +1,4 @@
-"""Settings are checked in one place; the YAML file, the README and the code say the same of them."""
+"""Settings are checked in one place; the YAML file, the README's topics and the code say the same of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mser_ros.cli.params import as_markdown, as_yaml
+from mser_ros.cli.params import as_yaml
 from mser_ros.errors import SettingsError
 from mser_ros.resources import config_file
 from mser_ros.settings import (
@@ -75,10 +75,6 @@ def readme() -> str:
     if not path.is_file():
         pytest.skip("README.md is missing: this is not a source checkout")
     return path.read_text()
-
-
-def test_the_tables_of_the_readme_are_what_mser_params_prints(readme: str) -> None:
-    assert between(readme, "parameters").strip() == as_markdown().strip(), "paste what 'mser params --markdown' prints"
 
 
 def topics_in_code(node: str) -> tuple[list[str], list[str]]:
