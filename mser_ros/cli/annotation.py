@@ -7,7 +7,7 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from ..asr.registry import choose, create_transcriber
 from ..audio.sound_files import FILMS
 from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError
+from ..evaluation.recording_page import Findings, check_packages, write_page
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_files import is_bag
@@ -25,7 +26,7 @@ from ..messages.records import Record, emotion_fields, emotion_record, write_csv
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings, build
+from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings, build
 from ..stages.emotion import EmotionStage
 from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
@@ -34,6 +35,7 @@ from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, Utter
 from ..vision.networks import PoseNetworks
 from ..vision.sources import has_picture
 from .inputs import Item, open_files, read_bag
+from .recording_report import REPORT, Clips, making, tracks
 
 EMOTION = "mser_msgs/msg/Emotion"
 LINES = "emotions.jsonl"
@@ -66,14 +68,33 @@ class Choices:
     audio_topic: str = ""
     skeleton_topic: str = ""
     bodies: bool = True  # of films
+    transcripts: bool = True  # estimates tell what was said
+    html: bool = False  # a report is written as well
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
+    command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
+
+    def differing(self) -> dict[str, object]:
+        """What is chosen other than it is by default, of what changes results."""
+        usual = _flat(asdict(Choices()))
+        return {
+            name: value
+            for name, value in _flat(asdict(self)).items()
+            if value != usual[name] and name not in ("bundle", "html", "command")
+        }
 
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
         backend = {"asr.backend": self.backend} if self.backend else {}
         return build(SpeechSettings, backend | {"asr.model_path": self.asr_model})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 @dataclass(frozen=True)
@@ -102,10 +123,14 @@ class Annotator:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.bundle = load_bundle(choices.bundle)
-        self._recognizer = EmotionRecognizer(self.bundle)
+        self._recognizer = EmotionRecognizer(self.bundle, EmotionSettings(transcripts=choices.transcripts))
         self._networks: PoseNetworks | None = None
         self._speech = choices.speech
-        self._transcriber = create_transcriber(self._speech.asr, choose(self._speech.asr))
+        recogniser = choose(self._speech.asr)
+        self._transcriber = create_transcriber(self._speech.asr, recogniser)
+        if choices.html:
+            check_packages()
+        self.making = making(self.bundle, choices.differing(), recogniser.backend, choices.command)
 
     def annotate(
         self, source: Path, out: Path, *, skeleton: Path | None = None, resume: bool = False, track: Track | None = None
@@ -136,6 +161,7 @@ class Annotator:
                 work.run(track(items, count, source.name) if track else items)
             except KeyboardInterrupt:
                 work.finish()
+                work.report((*blind, *notes), is_whole=False)
                 raise Interrupted(work.done_s) from None
             if not work.finals:
                 work.discard()
@@ -143,10 +169,9 @@ class Annotator:
             work.finish(is_whole=True)
             if bag:
                 self._copy(bag, copy, work)
+            work.report((*blind, *notes))
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
-        return Annotated(
-            work.finals, (*blind, *notes, *work.notes, *oddities(work.counters)), work.dropped, work.seconds, begin_s
-        )
+        return Annotated(work.finals, (*blind, *notes, *work.oddities), work.dropped, work.seconds, begin_s)
 
     def _eyes(self, source: Path) -> tuple[PoseNetworks | None, tuple[str, ...]]:
         """What finds the people of a film, loaded once; a note where that is missing. Nothing for sound alone."""
@@ -195,10 +220,13 @@ class _Work:
         self._noted_s = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         self._is_quiet, self._done_lines, self._utterances = False, 0, 0
+        self._clips = Clips(out, words=annotator.choices.transcripts) if annotator.choices.html else None
         learned = self._recall() if resume else {}
+        if self._clips and not self._done_ns:
+            self._clips.discard()  # those of an earlier call
         self._lines = (out / PART).open("a" if self._done_ns else "w", encoding="utf-8")
-        self.notes: dict[str, None] = {}
-        self._pipeline = annotator.pipeline(lambda sentence: self.notes.setdefault(sentence))
+        self._notes: dict[str, None] = {}
+        self._pipeline = annotator.pipeline(lambda sentence: self._notes.setdefault(sentence))
         self._pipeline.on_audio = self.recording.add
         self._pipeline.on_event = self._note_event
         self._pipeline.emotion.recognizer.restore(learned)
@@ -214,6 +242,11 @@ class _Work:
         """What befell the data, as far as it was read in this call."""
         emotion = self._pipeline.emotion
         return {**self._pipeline.speech.counters, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
+
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """Sentences about the data, as far as it was read in this call."""
+        return *self._notes, *oddities(self.counters)
 
     @property
     def done_s(self) -> float:
@@ -263,11 +296,35 @@ class _Work:
             write_csv(self._out / "emotions.csv", self.finals)
             draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._source.name)
 
+    def report(self, notes: Sequence[str], *, is_whole: bool = True) -> None:
+        """Write the report of what was found, if one is wanted. `notes`: what the caller knows to be odd."""
+        if self._clips is None or not self.finals:
+            return
+        choices = self._annotator.choices
+        found = Findings(
+            title=self._source.name,
+            seconds=self.seconds,
+            records=self.shown,
+            recording=self.recording,
+            making=self._annotator.making,
+            clips=self._clips.found,
+            tracks=tracks(self.shown, self.finals[0]["labels"]),
+            notes=(*notes, *self.oddities),
+            dropped=self.dropped,
+            silent="" if choices.transcripts else "What was said is not told, so there is neither text nor sound.",
+            is_whole=is_whole,
+        )
+        is_embedded = write_page(self._out / REPORT, found)
+        if is_embedded and is_whole:
+            self._clips.discard()
+
     def discard(self) -> None:
         """Nothing was found: leave nothing that looks like a result."""
         self._lines.close()
         for name in (PART, PROGRESS):
             (self._out / name).unlink(missing_ok=True)
+        if self._clips:
+            self._clips.discard()
         if not any(self._out.iterdir()):
             self._out.rmdir()
 
@@ -282,6 +339,8 @@ class _Work:
             record = emotion_record(conversions.emotion_to_fields(estimate))
             self._lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             self._keep(record, self._log_ns)
+            if self._clips and record["state"] == "FINAL":
+                self._clips.keep(record, self._pipeline.emotion)
 
     def _keep(self, record: Record, log_ns: int) -> None:
         self._times.append(log_ns)
@@ -293,6 +352,8 @@ class _Work:
             self.shown = list(self.finals)
 
     def _note_event(self, event: UtteranceEvent) -> None:
+        if self._clips:
+            self._clips.note(event)
         self._open.add(event.utterance_id)
         if event.state is UtteranceState.CANCELLED or (
             event.state is UtteranceState.ENDED and event.transcript.is_final
@@ -303,7 +364,7 @@ class _Work:
 
     def _identity(self) -> dict[str, Any]:
         found = self._source.stat()
-        choices = asdict(replace(self._annotator.choices, bundle=self._annotator.bundle.model_id))
+        choices = asdict(replace(self._annotator.choices, bundle=self._annotator.bundle.model_id, command=""))
         return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "choices": choices}
 
     def _note_progress(self, *, at_once: bool = False) -> None:
@@ -327,6 +388,7 @@ class _Work:
             "learned": self._pipeline.emotion.recognizer.learned(),
             "utterances": self._utterances,
             "dropped": self.dropped,
+            "clips": self._clips.as_json() if self._clips else {},
         }
         new = self._out / f"{PROGRESS}.new"
         new.write_text(json.dumps(note), encoding="utf-8")
@@ -343,6 +405,8 @@ class _Work:
                 file.truncate(len("".join(lines).encode()))
             self._done_ns, self._done_lines = int(note["done_ns"]), len(lines)
             self.dropped, self._utterances = dict(note["dropped"]), int(note["utterances"])
+            if self._clips:
+                self._clips.recall(note["clips"])
             for line, log_ns in zip(lines, note["times"], strict=True):
                 self._keep(json.loads(line), log_ns)
             return dict(note["learned"])

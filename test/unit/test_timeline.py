@@ -42,10 +42,10 @@ def record(
     return emotion_record(emotion_to_fields(EmotionEstimate(**fields | changes)))
 
 
-def abstaining(**changes: Any) -> dict[str, Any]:
+def abstaining(end_s: float = 2.0, **changes: Any) -> dict[str, Any]:
     evidence = (ModalityEvidence("speech", False), ModalityEvidence("mocap", False))
     return record(
-        2.0, probabilities=np.full(4, 0.25), label=UNKNOWN, confidence=0.0, evidence=evidence, transcript="",
+        end_s, probabilities=np.full(4, 0.25), label=UNKNOWN, confidence=0.0, evidence=evidence, transcript="",
         abstain_reason=AbstainReason.TOO_SHORT, **changes,
     )  # fmt: skip
 
