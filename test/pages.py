@@ -43,7 +43,11 @@ def text_of(element: Element) -> str:
         yield item.text or ""
         for child in item:
             yield from parts(child)
-            yield f" {child.tail or ''}" if child.tag in ("td", "th", "li", "option", "br") else child.tail or ""
+            yield (
+                f" {child.tail or ''}"
+                if child.tag in ("td", "th", "li", "option", "br", "dt", "dd")
+                else child.tail or ""
+            )
 
     return " ".join("".join(parts(element)).split())
 

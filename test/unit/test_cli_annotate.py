@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -18,6 +20,7 @@ import pytest
 import soundfile
 import soxr
 from mocap_poses import pose_of
+from pages import by_class, parse, text_of
 
 from mser_ros.cli import archive, inputs
 from mser_ros.cli.annotation import Choices
@@ -100,7 +103,7 @@ def of_the_demo(
     """What the command writes for the bag with everything real but the models."""
     out = tmp_path_factory.mktemp("demo") / "deep" / "out"
     with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(printed):
-        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(bundle)]) == 0
+        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(bundle), "--html"]) == 0
     terminal += printed.getvalue().splitlines()
     return out
 
@@ -136,6 +139,70 @@ def test_a_bag_becomes_a_table_of_final_estimates(of_the_demo: Path) -> None:
 
 def test_a_bag_becomes_a_picture(of_the_demo: Path) -> None:
     assert (of_the_demo / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def sounds_of(page: Path) -> list[bytes]:
+    """The sound of each utterance in a page."""
+    given = [item.get("data-sound") or "" for item in by_class(parse(page), "play")]
+    assert all(item.startswith("data:audio/ogg;base64,") for item in given)
+    return [base64.b64decode(item.partition(",")[2]) for item in given]
+
+
+def test_a_bag_becomes_a_page_with_the_words_and_the_sound_of_each_utterance(
+    of_the_demo: Path, two_sentences: Path, bundle: Path
+) -> None:
+    finals = finals_of(of_the_demo)
+    tree = parse(of_the_demo / "report.html")
+    said = [text_of(item) for item in by_class(tree, "utterance")]
+    for text, record in zip(said, finals, strict=True):
+        assert text.startswith(record["label"])
+        assert record["transcript"] in text
+    words = [text_of(item) for item in by_class(tree, "w") if (item.get("title") or "").endswith("%")]
+    assert set(words) >= set(finals[0]["transcript"].split()), "pocketsphinx tells how sure it is of each"
+    for content, record in zip(sounds_of(of_the_demo / "report.html"), finals, strict=True):
+        samples, rate = soundfile.read(io.BytesIO(content))
+        length_s = seconds(record["speech_end"]) - seconds(record["speech_start"])
+        assert len(samples) / rate == pytest.approx(length_s, abs=0.03)
+        assert np.abs(samples).max() > 0.05
+        assert len(content) / length_s < 3200, "compressed to some 16 kbit/s"
+    whole = text_of(tree)
+    assert f"mser annotate '{two_sentences}' -o" in whole
+    assert hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest() in whole
+    assert "Recogniser of words pocketsphinx" in whole
+    assert "Nothing is odd about this recording." in whole
+    assert not (of_the_demo / "sound").exists()
+
+
+def test_the_sound_in_a_page_is_what_was_said(of_the_demo: Path, speech: np.ndarray) -> None:
+    record = finals_of(of_the_demo)[0]
+    with Bag(DEMO) as bag:
+        begin_s = next(bag.messages(["/audio"])).decode().header.stamp
+    first = round((seconds(record["speech_start"]) - (begin_s.sec + begin_s.nanosec / 1e9)) * 16000)
+    heard, rate = soundfile.read(io.BytesIO(sounds_of(of_the_demo / "report.html")[0]))
+    meant = soxr.resample(speech[first : first + 16000 * len(heard) // rate] / 32768, 16000, rate)
+    loud, meant = (soxr.resample(np.abs(samples), rate, 100) for samples in (heard, meant))
+    count = min(len(loud), len(meant))
+    assert np.corrcoef(loud[:count], meant[:count])[0, 1] > 0.9
+
+
+def test_without_transcripts_nothing_tells_what_was_said(
+    bundle: Path, two_sentences: Path, of_the_demo: Path, tmp_path: Path
+) -> None:
+    command = ["annotate", str(two_sentences), "-o", str(tmp_path), "--bundle", str(bundle), "--html", "--quiet"]
+    assert main([*command, "--no-transcripts"]) == 0
+    spoken = {word for record in finals_of(of_the_demo) for word in record["transcript"].split()}
+    tree = parse(tmp_path / "report.html")
+    told = {"report.html": " ".join(text_of(item) for item in by_class(tree, "utterance"))}
+    told |= {name: (tmp_path / name).read_text() for name in ("emotions.jsonl", "emotions.csv")}
+    for name, text in told.items():
+        found = {word for word in spoken if re.search(rf"\b{word}\b", text)}
+        assert found <= {"happy", "is", "in", "a", "of", "on", "to", "the"}, f"{name} tells of emotions alone"
+    assert not list(tree.iter("blockquote"))
+    assert not by_class(tree, "play")
+    assert "What was said is not told" in text_of(tree)
+    assert not (tmp_path / "sound").exists()
+    whole, without = finals_of(of_the_demo), finals_of(tmp_path)
+    assert [item["probabilities"] for item in whole] == [item["probabilities"] for item in without]
 
 
 def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(
@@ -587,6 +654,27 @@ def test_what_was_interrupted_is_kept_and_gone_on_with_to_the_same_end(
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
 
 
+def test_a_report_is_gone_on_with_and_the_users_own_sounds_are_left_alone(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "long.wav", conversation(speech, 2), 16000)
+    own = empty_folder(tmp_path / "out" / "sound") / "mine.ogg"
+    own.write_text("music")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 100)
+        assert annotate(tmp_path / "long.wav", "--html", out=tmp_path / "out") == 130
+    report = tmp_path / "out" / "report.html"
+    assert "--resume goes on" in text_of(parse(report))
+    (first,) = sounds_of(report)
+    assert len(list((tmp_path / "out" / "sound").iterdir())) == 2
+    assert annotate(tmp_path / "long.wav", "--html", "--resume", out=tmp_path / "out") == 0
+    both = sounds_of(report)
+    assert len(both) == 2
+    assert both[0] == first
+    assert "--resume goes on" not in text_of(parse(report))
+    assert [path.name for path in (tmp_path / "out" / "sound").iterdir()] == ["mine.ogg"]
+
+
 def test_another_recording_is_not_gone_on_with(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -610,7 +698,7 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     (archive / "notes.txt").write_text("no recording")
     write_bag(archive / "bag", speech)
     command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
-    assert main([*command, "--workers", "2"]) == 0
+    assert main([*command, "--html", "--workers", "2"]) == 0
     assert "4 recordings, 1 of them without a result, 4 utterances" in capsys.readouterr().out
 
     def rows() -> dict[str, dict[str, str]]:
@@ -624,10 +712,13 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     assert sum(int(first["deep/two.flac"][label]) for label in (*LABELS, "unknown")) == 2
     assert len(finals_of(archive / "out" / "deep" / "two.flac")) == 2
     assert (archive / "out" / "bag" / "annotated" / "metadata.yaml").is_file()
+    links = [link.get("href") or "" for link in parse(archive / "out" / "index.html").iter("a")][1:]
+    assert links == [f"{name}/report.html" for name in ("bag", "deep/two.flac", "one.wav")]
+    assert all(len(sounds_of(archive / "out" / link)) >= 1 for link in links)
 
     # What is done is not done again; what has changed is.
     soundfile.write(archive / "one.wav", conversation(speech, 3), 16000)
-    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--html", "--resume"]) == 0
     again = rows()
     assert again["one.wav"]["utterances"] == "3"
     assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"
