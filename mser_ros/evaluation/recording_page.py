@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 
 from ..errors import DependencyError
-from ..labels import UNKNOWN
+from ..labels import COLOURS, UNKNOWN
 from ..messages.records import Record
 from . import bands
-from .timeline import COLOURS, Recording, limits, span
+from .timeline import Recording, limits, span
 
 #: A page is no larger than this [bytes]: sound that has no room lies beside it.
 LARGEST = 10_000_000

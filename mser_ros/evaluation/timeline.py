@@ -11,18 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from ..labels import UNKNOWN
+from ..labels import COLOURS, UNKNOWN
 from ..messages.records import seconds
 from ..types import NS_PER_S, AudioChunk, SkeletonFrame
 
-#: One colour per class, distinguishable with the common kinds of colour blindness (after Okabe & Ito 2008).
-COLOURS: Mapping[str, str] = {
-    "angry": "#D55E00",
-    "happy": "#E6B800",
-    "sad": "#0072B2",
-    "neutral": "#8C8C8C",
-    UNKNOWN: "#FFFFFF",
-}
 #: Resolution of the drawn voice [s] at first, and so many bins make it coarser.
 _BIN_S, _BINS = 0.02, 30_000
 #: Width of a final estimate's bar [s].

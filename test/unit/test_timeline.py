@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from mser_ros.evaluation.timeline import COLOURS, Recording, draw_timeline
-from mser_ros.labels import LABELS, UNKNOWN
+from mser_ros.evaluation.timeline import Recording, draw_timeline
+from mser_ros.labels import COLOURS, LABELS, UNKNOWN
 from mser_ros.messages.conversions import emotion_to_fields
 from mser_ros.messages.records import emotion_record
 from mser_ros.types import (
