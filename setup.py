@@ -54,8 +54,7 @@ def data_files():
         "models/default": "models/default/*",
         "demo": "demo/*.mcap",
         "examples": "examples/*.py",
-        **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},
-        "config/sros2": "config/sros2/*.xml",
+        **{folder: join(folder, "*.*") for folder, _, _ in walk("config")},
     }
     found = {folder: sorted(glob(pattern)) for folder, pattern in patterns.items()}
     return [

@@ -177,6 +177,7 @@ def test_an_hour_stays_below_ten_megabytes_and_sound_beyond_that_is_linked(
     assert path.stat().st_size <= 10_000_000
     text = path.read_text()
     assert text.count("data:audio/ogg;base64,") == (900 if is_inside else 0)
+    assert 'class="canvas far"' in text, "of so many utterances no edges are drawn"
     assert text.count('data-sound="sound/') == (0 if is_inside else 900)
     assert ("The sounds are not in this file" in text) is not is_inside
 
@@ -318,6 +319,7 @@ def test_the_page_works_in_a_browser_and_asks_nobody_for_anything(tmp_path: Path
         page.locator(".spans a").first.click()
         until(lambda: page.evaluate("document.activeElement.id") == "u1", "the way to an utterance that was hidden")
         page.get_by_label("Zoom").fill("100")
+        assert "far" not in (page.locator("#canvas").get_attribute("class") or "")
         wide = page.locator("#canvas").bounding_box()["width"]
         assert wide >= page.locator(".scroll").bounding_box()["width"]
         assert page.locator("#ticks span").count() >= 4

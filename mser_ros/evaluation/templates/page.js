@@ -59,6 +59,8 @@
     const draw = () => {
       const most = Math.max(1, length / 8);
       canvas.style.width = `${100 * most ** (one("zoom").value / 100)}%`;
+      // From afar, edges would cover what lies between them.
+      canvas.classList.toggle("far", canvas.clientWidth < 12 * rows.length);
       const steps = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 1800, 3600, 7200, 21600, 86400];
       const room = Math.max(1, canvas.clientWidth / 80);
       const step = steps.find((value) => length / value <= room) ?? length / room;
