@@ -34,6 +34,7 @@ from .lines import emotion_line
 @skeleton_options
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
 @click.option("--html", is_flag=True, help="Also write a report for people: one page with timeline, words and sound.")
+@click.option("--mcap", is_flag=True, help="Also write a bag of sound files and films; with sound that Foxglove plays.")
 @click.option("--transcripts/--no-transcripts", default=True, help="Whether results tell what was said.  [they do]")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
 @click.option("--workers", type=click.IntRange(1), help="Recordings at a time.  [1; with --ray every core]")
@@ -59,6 +60,7 @@ def annotate(
     mocap: MocapSettings,
     bodies: bool,
     html: bool,
+    mcap: bool,
     transcripts: bool,
     resume: bool,
     workers: int | None,
@@ -68,10 +70,10 @@ def annotate(
     """Estimate the emotions in bags, sound files and films, one or a whole archive.
 
     Of one recording it writes emotions.jsonl (a message a line), emotions.csv (a final estimate a line), timeline.png,
-    and for a bag a copy of it with the topic /emotion added. Of several, or of a folder of them, it does so in a folder
-    for each and writes results.csv, a line for each recording; one that is broken is a line with its reason. With
-    --html there is a report.html beside the others, and an index.html of several. Ctrl-C leaves what is done, and
-    --resume goes on from there.
+    and for a bag a copy of it with the topics /emotion and /state added; with --mcap a bag of any recording, for
+    Foxglove. Of several, or of a folder of them, it does so in a folder for each and writes results.csv, a line for
+    each recording; one that is broken is a line with its reason. With --html there is a report.html beside the others,
+    and an index.html of several. Ctrl-C leaves what is done, and --resume goes on from there.
     """
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
@@ -85,6 +87,7 @@ def annotate(
         bodies=bodies,
         transcripts=transcripts,
         html=html,
+        mcap=mcap,
         audio=audio,
         mocap=mocap,
         command=shlex.join(["mser", *(click.get_current_context().find_root().obj or ())]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import os
@@ -20,24 +21,27 @@ from ..evaluation.recording_page import Findings, check_packages, write_page
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_files import is_bag
-from ..messages.bag_writer import copy_with_topic
-from ..messages.bags import Bag
-from ..messages.records import Record, emotion_fields, emotion_record, write_csv
+from ..messages.bag_writer import copy_with_topics
+from ..messages.bags import RAW_AUDIO, Bag
+from ..messages.records import Record, emotion_fields, emotion_record, estimate_of, write_csv
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings, build
+from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings, StateSettings, build
 from ..stages.emotion import EmotionStage
 from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
 from ..stages.speech import SpeechStage
+from ..stages.state import states_over_time
 from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
 from ..vision.networks import PoseNetworks
 from ..vision.sources import has_picture
 from .inputs import Item, open_files, read_bag
 from .recording_report import REPORT, Clips, making, tracks
 
-EMOTION = "mser_msgs/msg/Emotion"
+#: What a bag of results holds beside what was recorded: estimates, states, and with `Choices.mcap` the sound.
+EMOTION, STATE, SOUND = "/emotion", "/state", "/sound"
+TYPES = {EMOTION: "mser_msgs/msg/Emotion", STATE: "mser_msgs/msg/EmotionState", SOUND: RAW_AUDIO}
 LINES = "emotions.jsonl"
 #: What was found so far, and from where to go on.
 PART, PROGRESS = ".emotions.part", ".progress.json"
@@ -54,6 +58,8 @@ _SHORT_S = 600.0
 #: Motion before the place where a recording is gone on with, that belongs to what is said there [s].
 _MOTION_S = 10.0
 
+#: Topic, fields and log time.
+Message = tuple[str, Mapping[str, Any], int]
 #: Called with the items of a recording and their number; yields them while it shows how far they are worked off.
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 
@@ -70,6 +76,7 @@ class Choices:
     bodies: bool = True  # of films
     transcripts: bool = True  # estimates tell what was said
     html: bool = False  # a report is written as well
+    mcap: bool = False  # a bag is written of any recording, with sound that Foxglove plays
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
     command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
@@ -80,7 +87,7 @@ class Choices:
         return {
             name: value
             for name, value in _flat(asdict(self)).items()
-            if value != usual[name] and name not in ("bundle", "html", "command")
+            if value != usual[name] and name not in ("bundle", "html", "mcap", "command")
         }
 
     @property
@@ -167,8 +174,8 @@ class Annotator:
                 work.discard()
                 raise MserError(_why_nobody(source, work))
             work.finish(is_whole=True)
-            if bag:
-                self._copy(bag, copy, work)
+            if bag or chosen.mcap:
+                self._write_bag(bag, source, copy, work)
             work.report((*blind, *notes))
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
         return Annotated(work.finals, (*blind, *notes, *work.oddities), work.dropped, work.seconds, begin_s)
@@ -193,14 +200,38 @@ class Annotator:
         mocap = self.choices.mocap
         return EmotionPipeline(speech, EmotionStage(self._recognizer, mocap), SkeletonStream(mocap, on_note=on_note))
 
-    def _copy(self, bag: Bag, copy: Path, work: _Work) -> None:
-        if (copy / "metadata.yaml").is_file():
-            shutil.rmtree(copy)  # of an earlier run
+    def _write_bag(self, bag: Bag | None, source: Path, target: Path, work: _Work) -> None:
+        """A copy of the bag, or a new one, with what was found out."""
+        if (target / "metadata.yaml").is_file():
+            shutil.rmtree(target)  # of an earlier run
+        recorded = bag.topics if bag else {}
+        with_sound = self.choices.mcap and self.choices.transcripts
+        wanted = {name: TYPES[name] for name in (EMOTION, STATE, *((SOUND,) if with_sound else ()))}
+        topics = {name: kind for name, kind in wanted.items() if recorded.get(name, kind) == kind}
+        for name in wanted.keys() - topics.keys():
+            work.dropped[f"{name} is not in the copy: the bag has another topic of that name"] = 1
+        sound = self._sound(source) if SOUND in topics else iter(())
+        found = heapq.merge(work.messages(), sound, key=lambda message: message[2])
+        messages = (message for message in found if message[0] in topics)
         try:
-            skipped = copy_with_topic(bag, copy, topic="/emotion", type_name=EMOTION, messages=work.messages())
+            skipped = copy_with_topics(bag, target, topics=topics, messages=messages)
             work.dropped |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
         except DamagedBagError as error:  # what is whole was annotated all the same
             work.dropped |= {f"there is no copy of the bag with the emotions: {error}": 1}
+
+    def _sound(self, source: Path) -> Iterator[Message]:
+        """The sound of a recording, which is read once more."""
+        chosen = self.choices
+        with Bag(source) if is_bag(source) else nullcontext() as bag:
+            if bag:
+                items, _, _ = read_bag(bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap)
+            else:
+                items, _, _ = open_files(source, None)
+            for item in items:
+                with suppress(MserError):  # which was told of when it was heard
+                    data = item.load()
+                    if isinstance(data, AudioChunk):
+                        yield SOUND, conversions.audio_to_raw_fields(data), item.log_ns
 
 
 class _Work:
@@ -328,11 +359,22 @@ class _Work:
         if not any(self._out.iterdir()):
             self._out.rmdir()
 
-    def messages(self) -> Iterator[tuple[Mapping[str, Any], int]]:
-        """The fields of each estimate and its time, read from the file."""
+    def messages(self) -> Iterator[Message]:
+        """Each estimate and, at a steady rate, the state of each person, in the order of their times."""
+        estimates = ((EMOTION, emotion_fields(record), log_ns) for record, log_ns in self._records())
+        return heapq.merge(estimates, self._states(), key=lambda message: message[2])
+
+    def _states(self) -> Iterator[Message]:
+        labels = self._annotator.bundle.labels
+        found = ((estimate_of(record), log_ns) for record, log_ns in self._records())
+        for state in states_over_time(found, StateSettings(), labels, self._log_ns):
+            yield STATE, conversions.state_to_fields(state), state.stamp_ns
+
+    def _records(self) -> Iterator[tuple[Record, int]]:
+        """Each estimate and its time, read from the file."""
         with (self._out / LINES).open(encoding="utf-8") as lines:
             for line, log_ns in zip(lines, self._times, strict=True):
-                yield emotion_fields(json.loads(line)), log_ns
+                yield json.loads(line), log_ns
 
     def _take(self, estimates: Iterator[EmotionEstimate]) -> None:
         for estimate in estimates:

@@ -29,6 +29,8 @@ from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, to_fields
+from mser_ros.messages.records import emotion_record, estimate_of
+from mser_ros.stages.state import EmotionStates
 from mser_ros.types import AudioChunk
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
@@ -210,8 +212,10 @@ def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(
 ) -> None:
     records = records_of(of_the_demo)
     with Bag(two_sentences) as original, Bag(of_the_demo / "annotated") as copy:
-        assert copy.topics == original.topics | {"/emotion": "mser_msgs/msg/Emotion"}
-        assert copy.message_count == original.message_count + len(records)
+        added = {"/emotion": "mser_msgs/msg/Emotion", "/state": "mser_msgs/msg/EmotionState"}
+        assert copy.topics == original.topics | added
+        states = [(message.log_ns, message.decode()) for message in copy.messages(["/state"])]
+        assert copy.message_count == original.message_count + len(records) + len(states)
         emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
     assert [message.utterance_id for _, message in emotions] == [record["utterance_id"] for record in records]
     for (log_ns, message), record in zip(emotions, records, strict=True):
@@ -219,6 +223,77 @@ def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(
             record["probabilities"], abs=1e-5
         )
         assert log_ns / 1e9 >= seconds(record["header"]["stamp"]), "nobody can know it before it was said"
+
+
+def test_states_are_those_that_the_node_would_have_told(of_the_demo: Path) -> None:
+    with Bag(of_the_demo / "annotated") as copy:
+        emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
+        states = [(message.log_ns, message.decode()) for message in copy.messages(["/state"])]
+        end_ns = copy.end_ns
+    first_ns = next(log_ns for log_ns, message in emotions if message.state == 1 and message.label != "unknown")
+    assert [log_ns for log_ns, _ in states] == list(range(first_ns, end_ns + 1, 500_000_000)), "at 2 Hz to the end"
+    known = EmotionStates()
+    for log_ns, state in states:
+        while emotions and emotions[0][0] <= log_ns:
+            at_ns, emotion = emotions.pop(0)
+            known.push(estimate_of(emotion_record(to_fields(emotion))), at_ns)
+        (expected,), _ = known.at(log_ns)
+        assert (state.label, state.person_id, state.last_utterance_id) == (
+            expected.label, expected.person_id, expected.last_utterance_id,
+        )  # fmt: skip
+        np.testing.assert_allclose(state.probabilities, expected.probabilities, atol=1e-4)
+        assert seconds(to_fields(state.header.stamp)) == pytest.approx(log_ns / 1e9, abs=1e-6)
+
+
+def test_a_bag_for_foxglove_is_read_by_its_own_library(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
+    reader = pytest.importorskip("mcap_ros2.reader", reason="mcap-ros2-support is missing: call 'make setup-dev'")
+    soundfile.write(tmp_path / "talk.wav", conversation(speech, 2), 16000)
+    assert annotate(tmp_path / "talk.wav", "--mcap", out=tmp_path / "out") == 0
+    found = list(reader.read_ros2_messages(tmp_path / "out" / "annotated" / "annotated.mcap"))
+    times = [message.log_time_ns for message in found]
+    assert times == sorted(times)
+    by_topic: dict[str, list[Any]] = {}
+    for message in found:
+        assert message.schema.encoding == "ros2msg"
+        by_topic.setdefault(f"{message.channel.topic} {message.schema.name}", []).append(message.ros_msg)
+    sound = by_topic.pop("/sound foxglove_msgs/msg/RawAudio")
+    emotions, states = by_topic.pop("/emotion mser_msgs/msg/Emotion"), by_topic.pop("/state mser_msgs/msg/EmotionState")
+    assert not by_topic
+    assert {(item.format, item.sample_rate, item.number_of_channels) for item in sound} == {("pcm-s16", 16000, 1)}
+    heard = np.frombuffer(b"".join(bytes(item.data) for item in sound), "<i2")
+    np.testing.assert_array_equal(heard, conversation(speech, 2))
+    assert [item.timestamp.sec for item in sound[:2]] == [0, 0]
+    assert sound[1].timestamp.nanosec == len(sound[0].data) // 2 * 10**9 // 16000
+    records = records_of(tmp_path / "out")
+    for emotion, record in zip(emotions, records, strict=True):
+        assert dict(zip(emotion.labels, emotion.probabilities, strict=True)) == pytest.approx(
+            record["probabilities"], abs=1e-5
+        )
+        assert [item.modality for item in emotion.evidence] == ["speech", "text", "mocap"]
+    assert all(list(item.labels) == list(LABELS) and len(item.probabilities) == 4 for item in states)
+    assert len(states) > 5
+
+
+def test_what_is_not_told_is_not_heard_in_a_bag_either(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
+    soundfile.write(tmp_path / "talk.wav", speech, 16000)
+    assert annotate(tmp_path / "talk.wav", "--mcap", "--no-transcripts", out=tmp_path / "out") == 0
+    with Bag(tmp_path / "out" / "annotated") as made:
+        assert set(made.topics) == {"/emotion", "/state"}
+
+
+def test_a_topic_of_the_robot_that_has_the_name_of_ours_stays_in_the_copy(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "first", speech)
+    with Bag(bag) as source, BagWriter(tmp_path / "bag") as writer:
+        for message in source.messages():
+            writer.write(message.topic, message.type_name, to_fields(message.decode()), message.log_ns)
+        writer.write("/state", "std_msgs/msg/String", {"data": "charging"}, message.log_ns)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 0
+    assert "/state is not in the copy: the bag has another topic of that name" in capsys.readouterr().out
+    with Bag(tmp_path / "out" / "annotated") as copy:
+        assert [message.decode().data for message in copy.messages(["/state"])] == ["charging"]
+        assert copy.topics["/emotion"] == "mser_msgs/msg/Emotion"
 
 
 def test_it_can_be_done_again_and_over_what_it_wrote_itself(
