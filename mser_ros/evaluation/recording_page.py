@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -106,18 +107,14 @@ class Findings:
 
 
 def check_packages() -> None:
-    """Raises `DependencyError` where what pages are made with is missing."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError:
-        raise DependencyError("reports need Jinja2: pip install 'mser_ros[report]' (or jinja2)") from None
+    """Raises `DependencyError` where what pages and their sounds are made with is missing."""
+    missing = [name for name in ("jinja2", "av") if find_spec(name) is None]
+    if missing:
+        raise DependencyError(f"reports need more packages: pip install 'mser_ros[report]' (or {' '.join(missing)})")
 
 
 def write_page(path: Path, found: Findings, *, largest: int = LARGEST) -> bool:
-    """Write the page. Returns whether its sounds are in it; where they have no room in `largest` bytes, they are links.
-
-    Raises `DependencyError` without Jinja2.
-    """
+    """Write the page. Returns whether its sounds are in it; those that have no room in `largest` bytes are links."""
     sounds = {key: path.parent / clip.sound for key, clip in found.clips.items() if clip.sound}
     view = _view(found)
     linked = _render("recording.html", view | {"embedded": False})
@@ -433,7 +430,6 @@ def _date(seconds: float) -> str:
 
 @cache
 def _environment() -> Any:
-    check_packages()
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(

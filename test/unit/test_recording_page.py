@@ -18,6 +18,7 @@ from pages import SVG, browser, by_class, parse, text_of
 from test_timeline import abstaining, record, recording
 
 from mser_ros.audio.sound_files import write_opus
+from mser_ros.cli.main import main
 from mser_ros.evaluation import recording_page
 from mser_ros.evaluation.recording_page import Clip, Findings, Making, Track, clock, shaded, write_index, write_page
 from mser_ros.evaluation.timeline import Recording
@@ -124,6 +125,7 @@ def test_the_timeline_draws_voice_each_modality_all_together_and_who_is_how(tmp_
     assert [path.get("class") for path in drawn["voice"]] == ["missing", "c0", "c1", "c2", "c3"]
     spans = list(by_class(tree, "spans")[0])
     assert [item.get("href") for item in spans] == ["#u1", "#u2", "#u3"], "what was retracted is not there"
+    assert {item.get("tabindex") for item in spans} == {"-1"}, "nobody tabs through an hour of them"
     left, width = (float(value) for value in re.findall(r"(?:left|width):([0-9.]+)%", spans[1].get("style") or ""))
     assert (left, width) == (pytest.approx(55, abs=1), pytest.approx(20, abs=1)), "from 2.2 to 3.0 s of 4"
 
@@ -228,6 +230,16 @@ def test_shading_changes_no_letter_of_a_transcript(transcript: str, words: list[
 def test_words_are_found_in_languages_without_spaces() -> None:
     words = [("你", 0.9), ("好", 0.4)]
     assert shaded("你好。", words) == [*words, ("。", -1.0)]
+
+
+def test_what_is_not_installed_is_told_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(recording_page, "find_spec", lambda name: None if name == "av" else name)
+    demo = Path(__file__).parents[2] / "demo" / "demo.mcap"
+    assert main(["annotate", str(demo), "-o", str(tmp_path / "out"), "--asr", "none", "--html"]) == 1
+    assert "pip install 'mser_ros[report]' (or av)" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 # -- colours
