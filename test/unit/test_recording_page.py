@@ -344,6 +344,10 @@ def test_the_page_works_in_a_browser_and_asks_nobody_for_anything(tmp_path: Path
         before = page.evaluate("getComputedStyle(document.body).backgroundColor")
         dark.click()
         assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
+        page.emulate_media(media="print", color_scheme="dark")
+        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)", "paper"
+        assert not page.locator("#filters").is_visible()
+        page.emulate_media(media="screen")
 
         page.set_viewport_size({"width": 360, "height": 700})
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, "a phone need not scroll sideways"
