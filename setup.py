@@ -54,8 +54,7 @@ def data_files():
         "models/default": "models/default/*",
         "demo": "demo/*.mcap",
         "examples": "examples/*.py",
-        **{folder: join(folder, "*.yaml") for folder, _, _ in walk("config")},
-        "config/sros2": "config/sros2/*.xml",
+        **{folder: join(folder, "*.*") for folder, _, _ in walk("config")},
     }
     found = {folder: sorted(glob(pattern)) for folder, pattern in patterns.items()}
     return [
@@ -69,17 +68,19 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(include=[package_name, f"{package_name}.*"]),
+    package_data={f"{package_name}.evaluation": ["templates/*"]},
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
     # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera; ray:
-    # archives of recordings on a cluster; docs: the documentation as a site
+    # archives of recordings on a cluster; report: pages about recordings; docs: the documentation as a site
     extras_require={
         "train": TRAIN,
         "media": ["av>=14"],
         "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=10.1"],
         "ray": ["ray>=2.40"],
         "docs": ["mkdocs-material>=9.6"],
+        "report": ["av>=14", "jinja2>=3.0"],
     },
     zip_safe=False,
     maintainer="mser_ros maintainers",

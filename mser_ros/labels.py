@@ -13,6 +13,11 @@ LABELS: tuple[str, ...] = ("angry", "happy", "sad", "neutral")
 #: What the label field says when the estimate abstains.
 UNKNOWN = "unknown"
 
+#: One colour per class, distinguishable with the common kinds of colour blindness (after Okabe & Ito 2008).
+COLOURS: Mapping[str, str] = MappingProxyType(
+    {"angry": "#D55E00", "happy": "#E6B800", "sad": "#0072B2", "neutral": "#8C8C8C", UNKNOWN: "#FFFFFF"}
+)
+
 #: Valence and arousal (-1..1) of each class: set by hand in the quadrants that Russell's circumplex of affect (1980)
 #: gives them, not fitted to data.
 VALENCE_AROUSAL: Mapping[str, tuple[float, float]] = MappingProxyType(

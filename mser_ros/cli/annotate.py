@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,6 +34,9 @@ from .lines import emotion_line
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
 @skeleton_options
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
+@click.option("--html", is_flag=True, help="Also write a report for people: one page with timeline, words and sound.")
+@click.option("--mcap", is_flag=True, help="Also write a bag of sound files and films; with sound that Foxglove plays.")
+@click.option("--transcripts/--no-transcripts", default=True, help="Whether results tell what was said.  [they do]")
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
 @click.option("--workers", type=click.IntRange(1), help="Recordings at a time.  [1; with --ray every core]")
 @click.option(
@@ -56,6 +60,9 @@ def annotate(
     skeleton_topic: str,
     mocap: MocapSettings,
     bodies: bool,
+    html: bool,
+    mcap: bool,
+    transcripts: bool,
     resume: bool,
     workers: int | None,
     cluster: str | None,
@@ -64,14 +71,28 @@ def annotate(
     """Estimate the emotions in bags, sound files and films, one or a whole archive.
 
     Of one recording it writes emotions.jsonl (a message a line), emotions.csv (a final estimate a line), timeline.png,
-    and for a bag a copy of it with the topic /emotion added. Of several, or of a folder of them, it does so in a folder
-    for each and writes results.csv, a line for each recording; one that is broken is a line with its reason. Ctrl-C
-    leaves what is done, and --resume goes on from there.
+    and for a bag a copy of it with the topics /emotion and /state added; with --mcap a bag of any recording, for
+    Foxglove. Of several, or of a folder of them, it does so in a folder for each and writes results.csv, a line for
+    each recording; one that is broken is a line with its reason. With --html there is a report.html beside the others,
+    and an index.html of several. Ctrl-C leaves what is done, and --resume goes on from there.
     """
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     audio = _audio_format(audio_format)
-    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, bodies, audio, mocap)
+    choices = Choices(
+        bundle=bundle,
+        backend=backend or "",
+        asr_model=asr_model,
+        audio_topic=audio_topic,
+        skeleton_topic=skeleton_topic,
+        bodies=bodies,
+        transcripts=transcripts,
+        html=html,
+        mcap=mcap,
+        audio=audio,
+        mocap=mocap,
+        command=shlex.join(["mser", *(click.get_current_context().find_root().obj or ())]),
+    )
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import heapq
 import json
 import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -16,27 +17,32 @@ from typing import Any
 from ..asr.registry import choose, create_transcriber
 from ..audio.sound_files import FILMS
 from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError
+from ..evaluation.recording_page import Findings, check_packages, write_page
 from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.bag_files import is_bag
-from ..messages.bag_writer import copy_with_topic
-from ..messages.bags import Bag
-from ..messages.records import Record, emotion_fields, emotion_record, write_csv
+from ..messages.bag_writer import copy_with_topics
+from ..messages.bags import RAW_AUDIO, Bag
+from ..messages.records import Record, emotion_fields, emotion_record, estimate_of, write_csv
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings
+from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings, StateSettings
 from ..settings.schema import build
 from ..stages.emotion import EmotionStage
 from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
 from ..stages.speech import SpeechStage
+from ..stages.state import states_over_time
 from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
 from ..vision.networks import PoseNetworks
 from ..vision.sources import has_picture
 from .inputs import Item, open_files, read_bag
+from .recording_report import REPORT, Clips, making, tracks
 
-EMOTION = "mser_msgs/msg/Emotion"
+#: What a bag of results holds beside what was recorded: estimates, states, and with `Choices.mcap` the sound.
+EMOTION, STATE, SOUND = "/emotion", "/state", "/sound"
+TYPES = {EMOTION: "mser_msgs/msg/Emotion", STATE: "mser_msgs/msg/EmotionState", SOUND: RAW_AUDIO}
 LINES = "emotions.jsonl"
 #: What was found so far, and from where to go on.
 PART, PROGRESS = ".emotions.part", ".progress.json"
@@ -53,6 +59,8 @@ _SHORT_S = 600.0
 #: Motion before the place where a recording is gone on with, that belongs to what is said there [s].
 _MOTION_S = 10.0
 
+#: Topic, fields and log time.
+Message = tuple[str, Mapping[str, Any], int]
 #: Called with the items of a recording and their number; yields them while it shows how far they are worked off.
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 
@@ -67,14 +75,34 @@ class Choices:
     audio_topic: str = ""
     skeleton_topic: str = ""
     bodies: bool = True  # of films
+    transcripts: bool = True  # estimates tell what was said
+    html: bool = False  # a report is written as well
+    mcap: bool = False  # a bag is written of any recording, with sound that Foxglove plays
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
+    command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
+
+    def differing(self) -> dict[str, object]:
+        """What is chosen other than it is by default, of what changes results."""
+        usual = _flat(asdict(Choices()))
+        return {
+            name: value
+            for name, value in _flat(asdict(self)).items()
+            if value != usual[name] and name not in ("bundle", "html", "mcap", "command")
+        }
 
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
         backend = {"asr.backend": self.backend} if self.backend else {}
         return build(SpeechSettings, backend | {"asr.model_path": self.asr_model})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
 
 
 @dataclass(frozen=True)
@@ -103,10 +131,14 @@ class Annotator:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.bundle = load_bundle(choices.bundle)
-        self._recognizer = EmotionRecognizer(self.bundle)
+        self._recognizer = EmotionRecognizer(self.bundle, EmotionSettings(transcripts=choices.transcripts))
         self._networks: PoseNetworks | None = None
         self._speech = choices.speech
-        self._transcriber = create_transcriber(self._speech.asr, choose(self._speech.asr))
+        recogniser = choose(self._speech.asr)
+        self._transcriber = create_transcriber(self._speech.asr, recogniser)
+        if choices.html:
+            check_packages()
+        self.making = making(self.bundle, choices.differing(), recogniser.backend, choices.command)
 
     def annotate(
         self, source: Path, out: Path, *, skeleton: Path | None = None, resume: bool = False, track: Track | None = None
@@ -137,17 +169,17 @@ class Annotator:
                 work.run(track(items, count, source.name) if track else items)
             except KeyboardInterrupt:
                 work.finish()
+                work.report((*blind, *notes), is_whole=False)
                 raise Interrupted(work.done_s) from None
             if not work.finals:
                 work.discard()
                 raise MserError(_why_nobody(source, work))
             work.finish(is_whole=True)
-            if bag:
-                self._copy(bag, copy, work)
+            if bag or chosen.mcap:
+                self._write_bag(bag, source, copy, work)
+            work.report((*blind, *notes))
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
-        return Annotated(
-            work.finals, (*blind, *notes, *work.notes, *oddities(work.counters)), work.dropped, work.seconds, begin_s
-        )
+        return Annotated(work.finals, (*blind, *notes, *work.oddities), work.dropped, work.seconds, begin_s)
 
     def _eyes(self, source: Path) -> tuple[PoseNetworks | None, tuple[str, ...]]:
         """What finds the people of a film, loaded once; a note where that is missing. Nothing for sound alone."""
@@ -169,14 +201,38 @@ class Annotator:
         mocap = self.choices.mocap
         return EmotionPipeline(speech, EmotionStage(self._recognizer, mocap), SkeletonStream(mocap, on_note=on_note))
 
-    def _copy(self, bag: Bag, copy: Path, work: _Work) -> None:
-        if (copy / "metadata.yaml").is_file():
-            shutil.rmtree(copy)  # of an earlier run
+    def _write_bag(self, bag: Bag | None, source: Path, target: Path, work: _Work) -> None:
+        """A copy of the bag, or a new one, with what was found out."""
+        if (target / "metadata.yaml").is_file():
+            shutil.rmtree(target)  # of an earlier run
+        recorded = bag.topics if bag else {}
+        with_sound = self.choices.mcap and self.choices.transcripts
+        wanted = {name: TYPES[name] for name in (EMOTION, STATE, *((SOUND,) if with_sound else ()))}
+        topics = {name: kind for name, kind in wanted.items() if recorded.get(name, kind) == kind}
+        for name in wanted.keys() - topics.keys():
+            work.dropped[f"{name} is not in the copy: the bag has another topic of that name"] = 1
+        sound = self._sound(source) if SOUND in topics else iter(())
+        found = heapq.merge(work.messages(), sound, key=lambda message: message[2])
+        messages = (message for message in found if message[0] in topics)
         try:
-            skipped = copy_with_topic(bag, copy, topic="/emotion", type_name=EMOTION, messages=work.messages())
+            skipped = copy_with_topics(bag, target, topics=topics, messages=messages)
             work.dropped |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
         except DamagedBagError as error:  # what is whole was annotated all the same
             work.dropped |= {f"there is no copy of the bag with the emotions: {error}": 1}
+
+    def _sound(self, source: Path) -> Iterator[Message]:
+        """The sound of a recording, which is read once more."""
+        chosen = self.choices
+        with Bag(source) if is_bag(source) else nullcontext() as bag:
+            if bag:
+                items, _, _ = read_bag(bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap)
+            else:
+                items, _, _ = open_files(source, None)
+            for item in items:
+                with suppress(MserError):  # which was told of when it was heard
+                    data = item.load()
+                    if isinstance(data, AudioChunk):
+                        yield SOUND, conversions.audio_to_raw_fields(data), item.log_ns
 
 
 class _Work:
@@ -196,10 +252,13 @@ class _Work:
         self._noted_s = time.monotonic()
         out.mkdir(parents=True, exist_ok=True)
         self._is_quiet, self._done_lines, self._utterances = False, 0, 0
+        self._clips = Clips(out, words=annotator.choices.transcripts) if annotator.choices.html else None
         learned = self._recall() if resume else {}
+        if self._clips and not self._done_ns:
+            self._clips.discard()  # those of an earlier call
         self._lines = (out / PART).open("a" if self._done_ns else "w", encoding="utf-8")
-        self.notes: dict[str, None] = {}
-        self._pipeline = annotator.pipeline(lambda sentence: self.notes.setdefault(sentence))
+        self._notes: dict[str, None] = {}
+        self._pipeline = annotator.pipeline(lambda sentence: self._notes.setdefault(sentence))
         self._pipeline.on_audio = self.recording.add
         self._pipeline.on_event = self._note_event
         self._pipeline.emotion.recognizer.restore(learned)
@@ -215,6 +274,11 @@ class _Work:
         """What befell the data, as far as it was read in this call."""
         emotion = self._pipeline.emotion
         return {**self._pipeline.speech.counters, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
+
+    @property
+    def oddities(self) -> tuple[str, ...]:
+        """Sentences about the data, as far as it was read in this call."""
+        return *self._notes, *oddities(self.counters)
 
     @property
     def done_s(self) -> float:
@@ -264,25 +328,62 @@ class _Work:
             write_csv(self._out / "emotions.csv", self.finals)
             draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._source.name)
 
+    def report(self, notes: Sequence[str], *, is_whole: bool = True) -> None:
+        """Write the report of what was found, if one is wanted. `notes`: what the caller knows to be odd."""
+        if self._clips is None or not self.finals:
+            return
+        choices = self._annotator.choices
+        found = Findings(
+            title=self._source.name,
+            seconds=self.seconds,
+            records=self.shown,
+            recording=self.recording,
+            making=self._annotator.making,
+            clips=self._clips.found,
+            tracks=tracks(self.shown, self.finals[0]["labels"]),
+            notes=(*notes, *self.oddities),
+            dropped=self.dropped,
+            silent="" if choices.transcripts else "What was said is not told, so there is neither text nor sound.",
+            is_whole=is_whole,
+        )
+        is_embedded = write_page(self._out / REPORT, found)
+        if is_embedded and is_whole:
+            self._clips.discard()
+
     def discard(self) -> None:
         """Nothing was found: leave nothing that looks like a result."""
         self._lines.close()
         for name in (PART, PROGRESS):
             (self._out / name).unlink(missing_ok=True)
+        if self._clips:
+            self._clips.discard()
         if not any(self._out.iterdir()):
             self._out.rmdir()
 
-    def messages(self) -> Iterator[tuple[Mapping[str, Any], int]]:
-        """The fields of each estimate and its time, read from the file."""
+    def messages(self) -> Iterator[Message]:
+        """Each estimate and, at a steady rate, the state of each person, in the order of their times."""
+        estimates = ((EMOTION, emotion_fields(record), log_ns) for record, log_ns in self._records())
+        return heapq.merge(estimates, self._states(), key=lambda message: message[2])
+
+    def _states(self) -> Iterator[Message]:
+        labels = self._annotator.bundle.labels
+        found = ((estimate_of(record), log_ns) for record, log_ns in self._records())
+        for state in states_over_time(found, StateSettings(), labels, self._log_ns):
+            yield STATE, conversions.state_to_fields(state), state.stamp_ns
+
+    def _records(self) -> Iterator[tuple[Record, int]]:
+        """Each estimate and its time, read from the file."""
         with (self._out / LINES).open(encoding="utf-8") as lines:
             for line, log_ns in zip(lines, self._times, strict=True):
-                yield emotion_fields(json.loads(line)), log_ns
+                yield json.loads(line), log_ns
 
     def _take(self, estimates: Iterator[EmotionEstimate]) -> None:
         for estimate in estimates:
             record = emotion_record(conversions.emotion_to_fields(estimate))
             self._lines.write(json.dumps(record, ensure_ascii=False) + "\n")
             self._keep(record, self._log_ns)
+            if self._clips and record["state"] == "FINAL":
+                self._clips.keep(record, self._pipeline.emotion)
 
     def _keep(self, record: Record, log_ns: int) -> None:
         self._times.append(log_ns)
@@ -294,6 +395,8 @@ class _Work:
             self.shown = list(self.finals)
 
     def _note_event(self, event: UtteranceEvent) -> None:
+        if self._clips:
+            self._clips.note(event)
         self._open.add(event.utterance_id)
         if event.state is UtteranceState.CANCELLED or (
             event.state is UtteranceState.ENDED and event.transcript.is_final
@@ -304,7 +407,7 @@ class _Work:
 
     def _identity(self) -> dict[str, Any]:
         found = self._source.stat()
-        choices = asdict(replace(self._annotator.choices, bundle=self._annotator.bundle.model_id))
+        choices = asdict(replace(self._annotator.choices, bundle=self._annotator.bundle.model_id, command=""))
         return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "choices": choices}
 
     def _note_progress(self, *, at_once: bool = False) -> None:
@@ -328,6 +431,7 @@ class _Work:
             "learned": self._pipeline.emotion.recognizer.learned(),
             "utterances": self._utterances,
             "dropped": self.dropped,
+            "clips": self._clips.as_json() if self._clips else {},
         }
         new = self._out / f"{PROGRESS}.new"
         new.write_text(json.dumps(note), encoding="utf-8")
@@ -344,6 +448,8 @@ class _Work:
                 file.truncate(len("".join(lines).encode()))
             self._done_ns, self._done_lines = int(note["done_ns"]), len(lines)
             self.dropped, self._utterances = dict(note["dropped"]), int(note["utterances"])
+            if self._clips:
+                self._clips.recall(note["clips"])
             for line, log_ns in zip(lines, note["times"], strict=True):
                 self._keep(json.loads(line), log_ns)
             return dict(note["learned"])

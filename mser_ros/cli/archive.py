@@ -9,20 +9,23 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
+from urllib.parse import quote
 
 from ..audio.sound_files import FILMS
 from ..errors import MserError
+from ..evaluation.recording_page import Making, write_index
 from ..labels import LABELS, UNKNOWN
 from ..messages.bag_files import is_bag
 from .annotation import Annotator, Choices, Interrupted
 from .cluster import share_on_ray
+from .recording_report import REPORT
 
-TABLE = "results.csv"
+TABLE, INDEX = "results.csv", "index.html"
 #: The reason of a recording that is gone on with next time.
 _INTERRUPTED = "interrupted"
 #: Endings of the files of bags.
@@ -93,26 +96,30 @@ def annotate_all(
     """The row of each recording, as it is done; the table is written after each. What `results.csv` tells of already
     comes first if `resume`. `workers`: processes of this machine; `ray`: address of a Ray cluster instead, '' for one
     that is started here. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
-    Annotator(choices)  # what is wrong with it is better told once than of each recording
+    making = Annotator(choices).making  # what is wrong with it is better told once than of each recording
     out.mkdir(parents=True, exist_ok=True)
     base = Path(os.path.commonpath([path.resolve().parent for path in recordings]))
     places = {str(path): out / path.resolve().relative_to(base) for path in recordings}
     done = _read_table(out / TABLE) if resume else {}
     rows = [row for path in recordings if (row := done.get(str(path))) and row.version == _version(path, choices)]
-    yield from rows
-    known = {row.recording for row in rows}
-    left = [path for path in recordings if str(path) not in known]
-    if ray is None:
-        shared = _share(left, places, choices, workers or 1)
-    else:
-        shared = _on_cluster(left, places, choices, ray, workers) if left else iter(())
-    for row in shared:
-        if row.reason != _INTERRUPTED:
-            row = replace(row, version=_version(Path(row.recording), choices))
-        rows.append(row)
+    try:
+        yield from rows
+        known = {row.recording for row in rows}
+        left = [path for path in recordings if str(path) not in known]
+        if ray is None:
+            shared = _share(left, places, choices, workers or 1)
+        else:
+            shared = _on_cluster(left, places, choices, ray, workers) if left else iter(())
+        for row in shared:
+            if row.reason != _INTERRUPTED:
+                row = replace(row, version=_version(Path(row.recording), choices))
+            rows.append(row)
+            _write_table(out / TABLE, rows)
+            yield row
+    finally:
         _write_table(out / TABLE, rows)
-        yield row
-    _write_table(out / TABLE, rows)
+        if choices.html:
+            _write_index(out, rows, places, making)
 
 
 def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices, workers: int) -> Iterator[Row]:
@@ -234,6 +241,16 @@ def _write_table(path: Path, rows: Sequence[Row]) -> None:
         writer.writeheader()
         writer.writerows(row.cells() for row in sorted(rows, key=lambda row: row.recording))
     os.replace(part, path)
+
+
+def _write_index(out: Path, rows: Sequence[Row], places: Mapping[str, Path], making: Making) -> None:
+    """A page with the table, and a link to the report of each recording that has one."""
+    found = []
+    for row in sorted(rows, key=lambda row: row.recording):
+        name = places[row.recording].relative_to(out)
+        link = "" if row.reason else quote((name / REPORT).as_posix())
+        found.append({**asdict(row), "name": str(name), "link": link})
+    write_index(out / INDEX, found, labels=(*LABELS, UNKNOWN), making=making)
 
 
 def _read_table(path: Path) -> dict[str, Row]:

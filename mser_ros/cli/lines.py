@@ -7,8 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from ..evaluation.timeline import COLOURS
-from ..labels import UNKNOWN
+from ..labels import COLOURS, UNKNOWN
 from ..messages.records import seconds
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

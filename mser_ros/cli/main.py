@@ -71,7 +71,9 @@ def cli() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; its exit code. A user's mistake is one sentence and code 1, Ctrl-C is code 130."""
     try:
-        result = cli.main(args=arguments, prog_name="mser", standalone_mode=False)
+        # The call itself travels as the context's object, for who tells how a result was made.
+        said = sys.argv[1:] if arguments is None else list(arguments)
+        result = cli.main(args=said, prog_name="mser", standalone_mode=False, obj=said)
     except click.ClickException as error:
         error.show()
         return error.exit_code

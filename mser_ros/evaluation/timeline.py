@@ -4,25 +4,17 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..labels import UNKNOWN
+from ..labels import COLOURS, UNKNOWN
 from ..messages.records import seconds
 from ..types import NS_PER_S, AudioChunk, SkeletonFrame
 
-#: One colour per class, distinguishable with the common kinds of colour blindness (after Okabe & Ito 2008).
-COLOURS: Mapping[str, str] = {
-    "angry": "#D55E00",
-    "happy": "#E6B800",
-    "sad": "#0072B2",
-    "neutral": "#8C8C8C",
-    UNKNOWN: "#FFFFFF",
-}
 #: Resolution of the drawn voice [s] at first, and so many bins make it coarser.
 _BIN_S, _BINS = 0.02, 30_000
 #: Width of a final estimate's bar [s].
@@ -67,17 +59,20 @@ class Recording:
                 self.level[index // 2] = max(self.level.get(index // 2, 0.0), peak)
 
 
+def limits(records: Sequence[Mapping[str, Any]], recording: Recording) -> tuple[float, float]:
+    """When the first of what is known was heard or seen, and the last [s]."""
+    times = [seconds(record["speech_start"]) for record in records] + recording.skeleton_s[:1]
+    if recording.level:
+        times += [index * recording.bin_s for index in (min(recording.level), max(recording.level))]
+    ends = [*times, *(seconds(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]]
+    return min(times, default=0.0), max(ends, default=1.0)
+
+
 def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, path: Path, *, title: str = "") -> None:
     """Write a PNG or SVG. `records`: emotion records (see `records.emotion_record`) in order."""
     from matplotlib.figure import Figure
 
-    times = [seconds(record["speech_start"]) for record in records] + recording.skeleton_s[:1]
-    if recording.level:
-        times += [index * recording.bin_s for index in (min(recording.level), max(recording.level))]
-    begin_s = min(times, default=0.0)
-    end_s = max(
-        [*times, *(seconds(record["speech_end"]) for record in records), *recording.skeleton_s[-1:]], default=1.0
-    )
+    begin_s, end_s = limits(records, recording)
     width = float(np.clip((end_s - begin_s) * _INCH_PER_S, 9, 60))
     letters_per_s = (width - _MARGIN) / max(end_s - begin_s, 1.0) / _LETTER
     figure = Figure(figsize=(width, 6.8), layout="constrained")
@@ -101,7 +96,8 @@ def _plain(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def _span(record: Mapping[str, Any], begin_s: float) -> tuple[float, float]:
+def span(record: Mapping[str, Any], begin_s: float) -> tuple[float, float]:
+    """When its utterance was said [s after `begin_s`]."""
     return seconds(record["speech_start"]) - begin_s, seconds(record["speech_end"]) - begin_s
 
 
@@ -117,7 +113,7 @@ def _draw_voice(
         peaks = peaks / max(float(peaks.max()), 1e-6)
         axes.fill_between(bins * recording.bin_s - begin_s, -peaks, peaks, color="#444444", linewidth=0, zorder=2)
     for record in finals:
-        start, end = _span(record, begin_s)
+        start, end = span(record, begin_s)
         label = record["label"]
         axes.axvspan(start, end, color=COLOURS.get(label, "#CCCCCC"), alpha=0.35, zorder=1, linewidth=0)
         heading = label if label == UNKNOWN else f"{label}\n{record['confidence']:.0%}"
@@ -131,38 +127,45 @@ def _draw_voice(
     axes.set_ylabel("voice, words")
 
 
-def _draw_classes(axes: Any, records: Sequence[Mapping[str, Any]], labels: Sequence[str], begin_s: float) -> None:
+def over_time(records: Iterable[Mapping[str, Any]], begin_s: float) -> Iterator[tuple[Mapping[str, Any], float, float]]:
+    """Provisional and final estimates with the stretch in which each was the newest [s after `begin_s`]; a final one
+    has the end of its utterance."""
     by_utterance: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         if record["state"] in ("PROVISIONAL", "FINAL"):
             by_utterance.setdefault(record["utterance_id"], []).append(record)
     for estimates in by_utterance.values():
-        previous = start = _span(estimates[0], begin_s)[0]
+        previous = start = span(estimates[0], begin_s)[0]
         # The silence that ends an utterance is not part of it, although provisional estimates reach into it.
-        limit = _span(estimates[-1], begin_s)[1] - _FINAL_S * (estimates[-1]["state"] == "FINAL")
+        limit = span(estimates[-1], begin_s)[1] - _FINAL_S * (estimates[-1]["state"] == "FINAL")
         for record in estimates:
-            final = record["state"] == "FINAL"
-            _, end = _span(record, begin_s)
-            if final:
+            _, end = span(record, begin_s)
+            if record["state"] == "FINAL":
                 previous = max(start, end - _FINAL_S)
             elif (end := min(end, limit)) <= previous:
                 continue
-            bottom = 0.0
-            for label in labels:
-                share = record["probabilities"].get(label, 0.0)
-                axes.bar(
-                    previous,
-                    share,
-                    width=end - previous,
-                    bottom=bottom,
-                    align="edge",
-                    color=COLOURS.get(label, "#CCCCCC"),
-                    alpha=1.0 if final else 0.55,
-                    edgecolor="black" if final else "white",
-                    linewidth=0.8 if final else 0.4,
-                )
-                bottom += share
+            yield record, previous, end
             previous = end
+
+
+def _draw_classes(axes: Any, records: Sequence[Mapping[str, Any]], labels: Sequence[str], begin_s: float) -> None:
+    for record, start, end in over_time(records, begin_s):
+        final = record["state"] == "FINAL"
+        bottom = 0.0
+        for label in labels:
+            share = record["probabilities"].get(label, 0.0)
+            axes.bar(
+                start,
+                share,
+                width=end - start,
+                bottom=bottom,
+                align="edge",
+                color=COLOURS.get(label, "#CCCCCC"),
+                alpha=1.0 if final else 0.55,
+                edgecolor="black" if final else "white",
+                linewidth=0.8 if final else 0.4,
+            )
+            bottom += share
     from matplotlib.patches import Patch
 
     axes.legend(
@@ -180,7 +183,7 @@ def _draw_modalities(
 ) -> None:
     names = [item["modality"] for item in finals[0]["evidence"]] if finals else ["speech", "text", "mocap"]
     for record in finals:
-        start, end = _span(record, begin_s)
+        start, end = span(record, begin_s)
         for item in record["evidence"]:
             row = names.index(item["modality"])
             best = max(item["probabilities"], key=item["probabilities"].get, default="") if item["available"] else ""

@@ -86,30 +86,29 @@ class BagWriter:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
-def copy_with_topic(
-    source: Bag | Path | str,
+def copy_with_topics(
+    source: Bag | Path | str | None,
     target: Path | str,
     *,
-    topic: str,
-    type_name: str,
-    messages: Iterable[tuple[Mapping[str, Any], int]],
+    topics: Mapping[str, str],
+    messages: Iterable[tuple[str, Mapping[str, Any], int]],
     storage: Storage = "mcap",
 ) -> tuple[str, ...]:
-    """Copy a bag and add one topic: `messages` yields its fields and log times, ascending.
+    """Copy a bag, or begin an empty one, and add topics: `topics` tells their types, `messages` yields topic, fields
+    and log time, ascending.
 
-    A topic of that name in the source is left out. Returns the topics that could not be copied because their type is
+    Topics of those names in the source are left out. Returns the topics that could not be copied because their type is
     not known. Raises `BagError`.
     """
-    with (
-        nullcontext(source) if isinstance(source, Bag) else Bag(source) as bag,
-        BagWriter(target, storage=storage) as writer,
-    ):
-        kept, skipped = writer.copy(bag, without=[topic])
+    opened = nullcontext(source) if source is None or isinstance(source, Bag) else Bag(source)
+    with opened as bag, BagWriter(target, storage=storage) as writer:
+        kept, skipped = writer.copy(bag, without=topics) if bag else (iter(()), ())
         copied: Iterator[tuple[int, Any]] = ((message.log_ns, message) for message in kept)
-        added: Iterator[tuple[int, Any]] = ((log_ns, fields) for fields, log_ns in messages)
+        added: Iterator[tuple[int, Any]] = ((log_ns, (topic, fields)) for topic, fields, log_ns in messages)
         for log_ns, item in heapq.merge(copied, added, key=lambda pair: pair[0]):
             if isinstance(item, BagMessage):
                 writer.write_raw(item)
             else:
-                writer.write(topic, type_name, item, log_ns)
+                topic, fields = item
+                writer.write(topic, topics[topic], fields, log_ns)
     return skipped

@@ -50,11 +50,22 @@ _DAMAGE = (
 )
 
 
+#: Sound that Foxglove plays, of foxglove_msgs: interleaved samples.
+RAW_AUDIO = "foxglove_msgs/msg/RawAudio"
+_RAW_AUDIO = """
+builtin_interfaces/Time timestamp
+uint8[] data
+string format
+uint32 sample_rate
+uint32 number_of_channels
+"""
+
+
 @cache
 def message_types() -> Typestore:
-    """The message types of ROS 2 Jazzy and of mser_msgs. Shared: do not register types in it."""
+    """The message types of ROS 2 Jazzy, of mser_msgs, and `RAW_AUDIO`. Shared: do not register types in it."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    own: dict[str, Any] = {}
+    own: dict[str, Any] = get_types_from_msg(_RAW_AUDIO, RAW_AUDIO)
     for path in sorted(interfaces_dir().glob("*.msg")):
         own.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"mser_msgs/msg/{path.stem}"))
     store.register(own)

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..types import NS_PER_S, AbstainReason, EstimateState
+import numpy as np
+
+from ..types import NS_PER_S, AbstainReason, EmotionEstimate, EstimateState
 
 Record = dict[str, Any]
 
@@ -55,6 +57,27 @@ def emotion_fields(record: Record) -> Record:
             for item in record["evidence"]
         ],
     }
+
+
+def estimate_of(record: Mapping[str, Any]) -> EmotionEstimate:
+    """The estimate of a record as far as a person's state rests on it: of whom, when, what, and of which utterance."""
+    return EmotionEstimate(
+        stamp_ns=nanoseconds(record["header"]["stamp"]),
+        state=EstimateState[record["state"]],
+        labels=tuple(record["labels"]),
+        probabilities=np.array(list(record["probabilities"].values()), np.float32),
+        label=record["label"],
+        confidence=record["confidence"],
+        utterance_id=record["utterance_id"],
+        person_id=record["person_id"],
+        voice_id=record["voice_id"],
+        body_id=record["body_id"],
+    )
+
+
+def nanoseconds(time: Mapping[str, int]) -> int:
+    """A time of a record."""
+    return time["sec"] * NS_PER_S + time["nanosec"]
 
 
 def seconds(time: Mapping[str, int]) -> float:

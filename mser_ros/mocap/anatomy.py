@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from .layouts import JOINTS, UNITS, Layout
+from ..types import SkeletonFrame
+from .layouts import JOINTS, UNITS, Layout, get_layout
 
 #: Height of the body that canonical ones are scaled to [m].
 STANDARD_M = 1.7
@@ -70,6 +71,23 @@ def body_height(joints: np.ndarray, mask: np.ndarray, *, quantile: float = 0.5) 
             if height := float(heights[int(quantile * (len(heights) - 1) + 0.5)]):
                 return height
     return None
+
+
+def over_head(frame: SkeletonFrame, above_m: float) -> np.ndarray | None:
+    """A place so far above the head, (3,) [m], in the frame and on the axes of the skeleton's source; above the neck or
+    all that is seen where there is no head. None in an image. Raises `SkeletonError` for an unknown layout."""
+    layout = get_layout(frame.layout)
+    seen = np.flatnonzero(frame.confidence > 0)
+    if layout.dimensions == 2 or not len(seen):
+        return None
+    for joint in ("head", "neck"):
+        rows = list(layout.canonical[JOINTS.index(joint)])
+        if rows and set(rows) <= set(seen):
+            break
+    else:
+        rows = list(seen)
+    up = layout.to_world[2] / layout.unit_m
+    return np.asarray(frame.positions[rows].mean(axis=0) * layout.unit_m + above_m * up, np.float64)
 
 
 def unit_factor(height_m: float, layout: Layout) -> float | None:

@@ -206,6 +206,14 @@ class SkeletonBuffer:
             return None
         return SkeletonSequence.of(chosen.frames, layout=chosen.layout, body_id=chosen.body_id)
 
+    def newest(self, body_id: str) -> SkeletonFrame | None:
+        """The newest frame of a body, unless it was lost since."""
+        tracks = [track for (name, _), track in self._tracks.items() if name == body_id]
+        frame = max((track.frames[-1] for track in tracks), key=lambda frame: frame.stamp_ns, default=None)
+        if frame is None or self.newest_ns is None or self.newest_ns - frame.stamp_ns > to_ns(_LOST_S):
+            return None
+        return frame
+
     def _chosen(self, bodies: list[_Part]) -> _Part | None:
         """The body that is meant, of some that stand in the order of how much is seen of them."""
         # What a tracker sees for a moment is nobody.

@@ -9,8 +9,10 @@ from typing import Any
 
 from mser_msgs.msg import AudioFrame, Emotion, EmotionEvent, EmotionState, ModalityEvidence, Skeleton, Utterance
 from std_msgs.msg import Bool
+from visualization_msgs.msg import Marker, MarkerArray
 
 from ..messages import conversions
+from ..messages.markers import EmotionLabels
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
@@ -30,9 +32,9 @@ from .wait_for_emotion import WaitServer
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
     speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
-    each person at a steady rate, and `event` (EmotionEvent). Where `ros4hri.enabled` is set, it follows who is who
-    below /humans, and publishes expressions there (`hri.Persons`). Serves the action `wait_for_emotion` (`WaitServer`)
-    and services about what was learned of people (`VoiceServices`)."""
+    each person at a steady rate, `event` (EmotionEvent), and labels for viewers (`markers`). Where `ros4hri.enabled` is
+    set, it follows who is who below /humans, and publishes expressions there (`hri.Persons`). Serves the action
+    `wait_for_emotion` (`WaitServer`) and services about what was learned of people (`VoiceServices`)."""
 
     settings: EmotionSettings
 
@@ -67,6 +69,8 @@ class EmotionNode(PerceptionNode):
         self._voices.open(People(recognizer, self._states, self.settings.voices_folder))
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self._state = self.advertise(EmotionState, "state", depth=16)
+        self._labels = EmotionLabels(self.settings.markers, 1 / max(self.settings.state.rate_hz, 0.1))
+        self._markers = self.advertise(MarkerArray, "markers", depth=4)
         self._event = self.advertise(EmotionEvent, "event", depth=64, kept=True)
         models = ", ".join(f"{name} ({spec.model})" if spec.model else name for name, spec in bundle.modalities.items())
         self.get_logger().info(f"bundle {bundle.model_id}: {models}")
@@ -163,6 +167,7 @@ class EmotionNode(PerceptionNode):
                 self._persons.publish(estimate, voice if estimate.voice_id else body)
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
+            self._labels.note(estimate)
             if estimate.state is EstimateState.FINAL:
                 self._voices.note()
 
@@ -171,8 +176,12 @@ class EmotionNode(PerceptionNode):
             self.submit(self._publish_states)
 
     def _publish_states(self) -> None:
-        for state in self._look(self._now_ns()):
+        states = self._look(self._now_ns())
+        for state in states:
             self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
+        if self._markers.get_subscription_count():
+            labels = {"markers": self._labels.fields(states, self._stage.skeletons)}
+            self._markers.publish(conversions.fill(MarkerArray(), labels, {"markers": Marker}))
 
     def _look(self, now_ns: int) -> Sequence[PersonState]:
         """How everybody is now; what has begun or ended by that is published."""

@@ -245,6 +245,20 @@ class Ros4HriPeopleSettings:
 
 
 @dataclass(frozen=True)
+class MarkerSettings:
+    """Labels for rviz and Foxglove (topic `markers`), made only while somebody looks."""
+
+    above: float = setting(0.3, "How far over the head a label stands", unit="m", low=0, high=2)
+    height: float = setting(0.12, "Height of a label's letters", unit="m", low=0.01, high=2)
+    frame_id: str = setting(
+        "", "TF frame of the label of whom no body is seen in space; empty: the microphone's, else the camera's"
+    )
+    x: float = setting(0.0, "Its place there", unit="m", low=-1000, high=1000)
+    y: float = setting(0.0, "Its place there", unit="m", low=-1000, high=1000)
+    z: float = setting(0.3, "Its place there", unit="m", low=-1000, high=1000)
+
+
+@dataclass(frozen=True)
 class EmotionSettings:
     """The emotion node: fuses and decides."""
 
@@ -300,6 +314,7 @@ class EmotionSettings:
         0.5, "Where voice, words and body contradict each other, estimates less sure than this abstain", low=0, high=1
     )
     state: StateSettings = group(StateSettings)
+    markers: MarkerSettings = group(MarkerSettings)
     ros4hri: Ros4HriPeopleSettings = group(Ros4HriPeopleSettings)
 
 

@@ -22,6 +22,7 @@ from ..types import (
     Utterance,
     UtteranceEvent,
     UtteranceState,
+    Waveform,
     to_ns,
 )
 from .identities import Identities, Someone
@@ -133,6 +134,10 @@ class EmotionStage:
     def is_waiting(self) -> bool:
         """True while an utterance has no final estimate yet, and `tick` must be called now and then."""
         return bool(self._pending)
+
+    def heard(self, voice_id: str, start_ns: int, end_ns: int) -> Waveform | None:
+        """What a voice said, as far as it is remembered: every utterance is when its last estimate comes."""
+        return self._voices.cut(voice_id, start_ns, end_ns)
 
     def forget_audio(self) -> None:
         """Forget what was heard, as where people do not want to be listened to any more."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -229,6 +229,34 @@ class EmotionStates:
             last_utterance_id=person.utterance_id,
             evidence_age_s=max(0, now_ns - person.heard_ns) / NS_PER_S,
         )
+
+
+def states_over_time(
+    estimates: Iterable[tuple[EmotionEstimate, int]], settings: StateSettings, labels: Sequence[str], until_ns: int
+) -> Iterator[PersonState]:
+    """What the emotion node would have published at its steady rate, from the first estimate to `until_ns`.
+
+    `estimates`: in the order in which they came, with the time at which they did. A rate of 0 gives nothing.
+    """
+    if not settings.rate_hz:
+        return
+    states, period_ns = EmotionStates(settings, labels), to_ns(1 / settings.rate_hz)
+    due_ns: int | None = None
+
+    def up_to(end_ns: int) -> Iterator[PersonState]:
+        nonlocal due_ns
+        while due_ns is not None and due_ns <= end_ns:
+            told, _ = states.at(due_ns)
+            yield from told
+            # While nobody is known of, which may be for years where a clock was set, there is nothing to ask.
+            due_ns = due_ns + period_ns if told else None
+
+    for estimate, at_ns in estimates:
+        yield from up_to(at_ns - 1)
+        states.push(estimate, at_ns)
+        if due_ns is None or at_ns < due_ns - period_ns:
+            due_ns = at_ns
+    yield from up_to(until_ns)
 
 
 def _moved(probabilities: np.ndarray, posterior: np.ndarray, share: float) -> np.ndarray:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Collection
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 
@@ -125,6 +126,7 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
         - modules_of(setup["extras_require"]["media"])
         - modules_of(setup["extras_require"]["ray"])
         - modules_of(setup["extras_require"]["camera"])
+        - modules_of(setup["extras_require"]["report"])
     )
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
@@ -166,6 +168,19 @@ def test_the_ament_index_and_every_data_file_are_installed(setup):
     assert all((ROOT / file).is_file() for files in installed.values() for file in files)
     packages = {path.parent.relative_to(ROOT).as_posix().replace("/", ".") for path in ROOT.glob("mser_ros/**/*.py")}
     assert set(setup["packages"]) == packages
+
+
+def test_what_lies_beside_the_modules_is_installed(setup):
+    beside = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "mser_ros").rglob("*.*")
+        if path.is_file() and path.suffix not in (".py", ".pyc")
+    }
+    patterns = [
+        f"{package.replace('.', '/')}/{name}" for package, names in setup["package_data"].items() for name in names
+    ]
+    assert beside
+    assert {path for path in beside if not any(fnmatch(path, pattern) for pattern in patterns)} == set()
 
 
 def test_the_entry_points_can_be_called():

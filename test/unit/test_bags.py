@@ -20,7 +20,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from mser_ros.errors import BagError
 from mser_ros.messages.bag_files import is_bag, zstd
-from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topic
+from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import (
     audio_from_msg,
@@ -142,8 +142,8 @@ def test_a_wrong_type_or_field_is_named() -> None:
 
 
 def test_a_copy_holds_everything_and_the_added_topic_in_time_order(bag: Path, tmp_path: Path) -> None:
-    added = [(emotion_to_fields(estimate()), T0 + at) for at in (3, 3, 99)]
-    skipped = copy_with_topic(bag, tmp_path / "out", topic="/emotion", type_name=EMOTION, messages=added)
+    added = [("/emotion", emotion_to_fields(estimate()), T0 + at) for at in (3, 3, 99)]
+    skipped = copy_with_topics(bag, tmp_path / "out", topics={"/emotion": EMOTION}, messages=added)
     assert skipped == ()
     with Bag(bag) as source, Bag(tmp_path / "out") as copy:
         assert copy.topics == {**source.topics, "/emotion": EMOTION}
@@ -156,9 +156,9 @@ def test_a_copy_holds_everything_and_the_added_topic_in_time_order(bag: Path, tm
 
 
 def test_annotating_a_copy_again_replaces_the_topic(bag: Path, tmp_path: Path) -> None:
-    one = [(emotion_to_fields(estimate()), T0)]
-    copy_with_topic(bag, tmp_path / "first", topic="/emotion", type_name=EMOTION, messages=one * 3)
-    copy_with_topic(tmp_path / "first", tmp_path / "second", topic="/emotion", type_name=EMOTION, messages=one)
+    one = [("/emotion", emotion_to_fields(estimate()), T0)]
+    copy_with_topics(bag, tmp_path / "first", topics={"/emotion": EMOTION}, messages=one * 3)
+    copy_with_topics(tmp_path / "first", tmp_path / "second", topics={"/emotion": EMOTION}, messages=one)
     with Bag(tmp_path / "second") as copy:
         assert len(list(copy.messages(["/emotion"]))) == 1
         assert copy.message_count == 21
@@ -189,7 +189,7 @@ def test_the_quality_of_service_of_a_topic_is_copied(tmp_path: Path) -> None:
         )
         text = build_message("std_msgs/msg/String", {"data": "x"})
         writer.write(connection, T0, store.serialize_cdr(text, "std_msgs/msg/String"))
-    copy_with_topic(tmp_path / "bag", tmp_path / "out", topic="/e", type_name=EMOTION, messages=[])
+    copy_with_topics(tmp_path / "bag", tmp_path / "out", topics={"/e": EMOTION}, messages=[])
     with Bag(tmp_path / "out") as copy:
         assert copy.connections()[0].ext.offered_qos_profiles == [latched]
 
@@ -204,7 +204,7 @@ def test_a_topic_of_a_type_nobody_knows_is_left_out_and_named(tmp_path: Path) ->
         database.execute("DELETE FROM message_definitions")
     text = (source / "metadata.yaml").read_text()
     (source / "metadata.yaml").write_text(text.replace("mser_msgs/msg/Skeleton", "acme_msgs/msg/Secret"))
-    skipped = copy_with_topic(source, tmp_path / "out", topic="/e", type_name=EMOTION, messages=[])
+    skipped = copy_with_topics(source, tmp_path / "out", topics={"/e": EMOTION}, messages=[])
     assert skipped == ("/body",)
     with Bag(tmp_path / "out") as copy:
         assert copy.topics == {"/audio": AUDIO}
@@ -538,12 +538,12 @@ def test_a_bag_that_exists_is_never_overwritten(bag: Path) -> None:
 
 def test_an_exception_leaves_no_half_written_bag(tmp_path: Path) -> None:
     def failing():
-        yield emotion_to_fields(estimate()), T0
+        yield "/e", emotion_to_fields(estimate()), T0
         raise BagError("no more")
 
     make_bag(tmp_path / "bag")
     with pytest.raises(BagError, match="no more"):
-        copy_with_topic(tmp_path / "bag", tmp_path / "out", topic="/e", type_name=EMOTION, messages=failing())
+        copy_with_topics(tmp_path / "bag", tmp_path / "out", topics={"/e": EMOTION}, messages=failing())
     assert not (tmp_path / "out").exists()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
@@ -18,6 +20,7 @@ import pytest
 import soundfile
 import soxr
 from mocap_poses import pose_of
+from pages import by_class, parse, text_of
 
 from mser_ros.cli import archive, inputs
 from mser_ros.cli.annotation import Choices
@@ -26,6 +29,8 @@ from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, to_fields
+from mser_ros.messages.records import emotion_record, estimate_of
+from mser_ros.stages.state import EmotionStates
 from mser_ros.types import AudioChunk
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
@@ -100,7 +105,7 @@ def of_the_demo(
     """What the command writes for the bag with everything real but the models."""
     out = tmp_path_factory.mktemp("demo") / "deep" / "out"
     with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(printed):
-        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(bundle)]) == 0
+        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(bundle), "--html"]) == 0
     terminal += printed.getvalue().splitlines()
     return out
 
@@ -138,13 +143,79 @@ def test_a_bag_becomes_a_picture(of_the_demo: Path) -> None:
     assert (of_the_demo / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
 
 
+def sounds_of(page: Path) -> list[bytes]:
+    """The sound of each utterance in a page."""
+    given = [item.get("data-sound") or "" for item in by_class(parse(page), "play")]
+    assert all(item.startswith("data:audio/ogg;base64,") for item in given)
+    return [base64.b64decode(item.partition(",")[2]) for item in given]
+
+
+def test_a_bag_becomes_a_page_with_the_words_and_the_sound_of_each_utterance(
+    of_the_demo: Path, two_sentences: Path, bundle: Path
+) -> None:
+    finals = finals_of(of_the_demo)
+    tree = parse(of_the_demo / "report.html")
+    said = [text_of(item) for item in by_class(tree, "utterance")]
+    for text, record in zip(said, finals, strict=True):
+        assert text.startswith(record["label"])
+        assert record["transcript"] in text
+    words = [text_of(item) for item in by_class(tree, "w") if (item.get("title") or "").endswith("%")]
+    assert set(words) >= set(finals[0]["transcript"].split()), "pocketsphinx tells how sure it is of each"
+    for content, record in zip(sounds_of(of_the_demo / "report.html"), finals, strict=True):
+        samples, rate = soundfile.read(io.BytesIO(content))
+        length_s = seconds(record["speech_end"]) - seconds(record["speech_start"])
+        assert len(samples) / rate == pytest.approx(length_s, abs=0.03)
+        assert np.abs(samples).max() > 0.05
+        assert len(content) / length_s < 3200, "compressed to some 16 kbit/s"
+    whole = text_of(tree)
+    assert f"mser annotate '{two_sentences}' -o" in whole
+    assert hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest() in whole
+    assert "Recogniser of words pocketsphinx" in whole
+    assert "Nothing is odd about this recording." in whole
+    assert not (of_the_demo / "sound").exists()
+
+
+def test_the_sound_in_a_page_is_what_was_said(of_the_demo: Path, speech: np.ndarray) -> None:
+    record = finals_of(of_the_demo)[0]
+    with Bag(DEMO) as bag:
+        begin_s = next(bag.messages(["/audio"])).decode().header.stamp
+    first = round((seconds(record["speech_start"]) - (begin_s.sec + begin_s.nanosec / 1e9)) * 16000)
+    heard, rate = soundfile.read(io.BytesIO(sounds_of(of_the_demo / "report.html")[0]))
+    meant = soxr.resample(speech[first : first + 16000 * len(heard) // rate] / 32768, 16000, rate)
+    loud, meant = (soxr.resample(np.abs(samples), rate, 100) for samples in (heard, meant))
+    count = min(len(loud), len(meant))
+    assert np.corrcoef(loud[:count], meant[:count])[0, 1] > 0.9
+
+
+def test_without_transcripts_nothing_tells_what_was_said(
+    bundle: Path, two_sentences: Path, of_the_demo: Path, tmp_path: Path
+) -> None:
+    command = ["annotate", str(two_sentences), "-o", str(tmp_path), "--bundle", str(bundle), "--html", "--quiet"]
+    assert main([*command, "--no-transcripts"]) == 0
+    spoken = {word for record in finals_of(of_the_demo) for word in record["transcript"].split()}
+    tree = parse(tmp_path / "report.html")
+    told = {"report.html": " ".join(text_of(item) for item in by_class(tree, "utterance"))}
+    told |= {name: (tmp_path / name).read_text() for name in ("emotions.jsonl", "emotions.csv")}
+    for name, text in told.items():
+        found = {word for word in spoken if re.search(rf"\b{word}\b", text)}
+        assert found <= {"happy", "is", "in", "a", "of", "on", "to", "the"}, f"{name} tells of emotions alone"
+    assert not list(tree.iter("blockquote"))
+    assert not by_class(tree, "play")
+    assert "What was said is not told" in text_of(tree)
+    assert not (tmp_path / "sound").exists()
+    whole, without = finals_of(of_the_demo), finals_of(tmp_path)
+    assert [item["probabilities"] for item in whole] == [item["probabilities"] for item in without]
+
+
 def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(
     of_the_demo: Path, two_sentences: Path
 ) -> None:
     records = records_of(of_the_demo)
     with Bag(two_sentences) as original, Bag(of_the_demo / "annotated") as copy:
-        assert copy.topics == original.topics | {"/emotion": "mser_msgs/msg/Emotion"}
-        assert copy.message_count == original.message_count + len(records)
+        added = {"/emotion": "mser_msgs/msg/Emotion", "/state": "mser_msgs/msg/EmotionState"}
+        assert copy.topics == original.topics | added
+        states = [(message.log_ns, message.decode()) for message in copy.messages(["/state"])]
+        assert copy.message_count == original.message_count + len(records) + len(states)
         emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
     assert [message.utterance_id for _, message in emotions] == [record["utterance_id"] for record in records]
     for (log_ns, message), record in zip(emotions, records, strict=True):
@@ -152,6 +223,77 @@ def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(
             record["probabilities"], abs=1e-5
         )
         assert log_ns / 1e9 >= seconds(record["header"]["stamp"]), "nobody can know it before it was said"
+
+
+def test_states_are_those_that_the_node_would_have_told(of_the_demo: Path) -> None:
+    with Bag(of_the_demo / "annotated") as copy:
+        emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
+        states = [(message.log_ns, message.decode()) for message in copy.messages(["/state"])]
+        end_ns = copy.end_ns
+    first_ns = next(log_ns for log_ns, message in emotions if message.state == 1 and message.label != "unknown")
+    assert [log_ns for log_ns, _ in states] == list(range(first_ns, end_ns + 1, 500_000_000)), "at 2 Hz to the end"
+    known = EmotionStates()
+    for log_ns, state in states:
+        while emotions and emotions[0][0] <= log_ns:
+            at_ns, emotion = emotions.pop(0)
+            known.push(estimate_of(emotion_record(to_fields(emotion))), at_ns)
+        (expected,), _ = known.at(log_ns)
+        assert (state.label, state.person_id, state.last_utterance_id) == (
+            expected.label, expected.person_id, expected.last_utterance_id,
+        )  # fmt: skip
+        np.testing.assert_allclose(state.probabilities, expected.probabilities, atol=1e-4)
+        assert seconds(to_fields(state.header.stamp)) == pytest.approx(log_ns / 1e9, abs=1e-6)
+
+
+def test_a_bag_for_foxglove_is_read_by_its_own_library(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
+    reader = pytest.importorskip("mcap_ros2.reader", reason="mcap-ros2-support is missing: call 'make setup-dev'")
+    soundfile.write(tmp_path / "talk.wav", conversation(speech, 2), 16000)
+    assert annotate(tmp_path / "talk.wav", "--mcap", out=tmp_path / "out") == 0
+    found = list(reader.read_ros2_messages(tmp_path / "out" / "annotated" / "annotated.mcap"))
+    times = [message.log_time_ns for message in found]
+    assert times == sorted(times)
+    by_topic: dict[str, list[Any]] = {}
+    for message in found:
+        assert message.schema.encoding == "ros2msg"
+        by_topic.setdefault(f"{message.channel.topic} {message.schema.name}", []).append(message.ros_msg)
+    sound = by_topic.pop("/sound foxglove_msgs/msg/RawAudio")
+    emotions, states = by_topic.pop("/emotion mser_msgs/msg/Emotion"), by_topic.pop("/state mser_msgs/msg/EmotionState")
+    assert not by_topic
+    assert {(item.format, item.sample_rate, item.number_of_channels) for item in sound} == {("pcm-s16", 16000, 1)}
+    heard = np.frombuffer(b"".join(bytes(item.data) for item in sound), "<i2")
+    np.testing.assert_array_equal(heard, conversation(speech, 2))
+    assert [item.timestamp.sec for item in sound[:2]] == [0, 0]
+    assert sound[1].timestamp.nanosec == len(sound[0].data) // 2 * 10**9 // 16000
+    records = records_of(tmp_path / "out")
+    for emotion, record in zip(emotions, records, strict=True):
+        assert dict(zip(emotion.labels, emotion.probabilities, strict=True)) == pytest.approx(
+            record["probabilities"], abs=1e-5
+        )
+        assert [item.modality for item in emotion.evidence] == ["speech", "text", "mocap"]
+    assert all(list(item.labels) == list(LABELS) and len(item.probabilities) == 4 for item in states)
+    assert len(states) > 5
+
+
+def test_what_is_not_told_is_not_heard_in_a_bag_either(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
+    soundfile.write(tmp_path / "talk.wav", speech, 16000)
+    assert annotate(tmp_path / "talk.wav", "--mcap", "--no-transcripts", out=tmp_path / "out") == 0
+    with Bag(tmp_path / "out" / "annotated") as made:
+        assert set(made.topics) == {"/emotion", "/state"}
+
+
+def test_a_topic_of_the_robot_that_has_the_name_of_ours_stays_in_the_copy(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "first", speech)
+    with Bag(bag) as source, BagWriter(tmp_path / "bag") as writer:
+        for message in source.messages():
+            writer.write(message.topic, message.type_name, to_fields(message.decode()), message.log_ns)
+        writer.write("/state", "std_msgs/msg/String", {"data": "charging"}, message.log_ns)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 0
+    assert "/state is not in the copy: the bag has another topic of that name" in capsys.readouterr().out
+    with Bag(tmp_path / "out" / "annotated") as copy:
+        assert [message.decode().data for message in copy.messages(["/state"])] == ["charging"]
+        assert copy.topics["/emotion"] == "mser_msgs/msg/Emotion"
 
 
 def test_it_can_be_done_again_and_over_what_it_wrote_itself(
@@ -587,6 +729,27 @@ def test_what_was_interrupted_is_kept_and_gone_on_with_to_the_same_end(
     assert {path.name for path in (tmp_path / "parts").iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
 
 
+def test_a_report_is_gone_on_with_and_the_users_own_sounds_are_left_alone(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "long.wav", conversation(speech, 2), 16000)
+    own = empty_folder(tmp_path / "out" / "sound") / "mine.ogg"
+    own.write_text("music")
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 100)
+        assert annotate(tmp_path / "long.wav", "--html", out=tmp_path / "out") == 130
+    report = tmp_path / "out" / "report.html"
+    assert "--resume goes on" in text_of(parse(report))
+    (first,) = sounds_of(report)
+    assert len(list((tmp_path / "out" / "sound").iterdir())) == 2
+    assert annotate(tmp_path / "long.wav", "--html", "--resume", out=tmp_path / "out") == 0
+    both = sounds_of(report)
+    assert len(both) == 2
+    assert both[0] == first
+    assert "--resume goes on" not in text_of(parse(report))
+    assert [path.name for path in (tmp_path / "out" / "sound").iterdir()] == ["mine.ogg"]
+
+
 def test_another_recording_is_not_gone_on_with(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -610,7 +773,7 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     (archive / "notes.txt").write_text("no recording")
     write_bag(archive / "bag", speech)
     command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
-    assert main([*command, "--workers", "2"]) == 0
+    assert main([*command, "--html", "--workers", "2"]) == 0
     assert "4 recordings, 1 of them without a result, 4 utterances" in capsys.readouterr().out
 
     def rows() -> dict[str, dict[str, str]]:
@@ -624,10 +787,13 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     assert sum(int(first["deep/two.flac"][label]) for label in (*LABELS, "unknown")) == 2
     assert len(finals_of(archive / "out" / "deep" / "two.flac")) == 2
     assert (archive / "out" / "bag" / "annotated" / "metadata.yaml").is_file()
+    links = [link.get("href") or "" for link in parse(archive / "out" / "index.html").iter("a")][1:]
+    assert links == [f"{name}/report.html" for name in ("bag", "deep/two.flac", "one.wav")]
+    assert all(len(sounds_of(archive / "out" / link)) >= 1 for link in links)
 
     # What is done is not done again; what has changed is.
     soundfile.write(archive / "one.wav", conversation(speech, 3), 16000)
-    assert main([*command, "--resume"]) == 0
+    assert main([*command, "--html", "--resume"]) == 0
     again = rows()
     assert again["one.wav"]["utterances"] == "3"
     assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"

@@ -16,6 +16,7 @@ import pytest
 import soundfile
 from clips import demo_sentences
 from fakes_bundle import write_tiny_bundle
+from pages import by_class, parse
 
 from mser_ros.cli.main import main
 
@@ -57,7 +58,7 @@ def table(out: Path, archive: Path) -> dict[str, dict[str, str]]:
 
 
 def annotate(archive: Path, bundle: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:
-    command = [str(archive), "-o", str(out), "--bundle", str(bundle), "--asr", "none", *more]
+    command = [str(archive), "-o", str(out), "--bundle", str(bundle), "--asr", "none", "--html", *more]
     call = [sys.executable, "-m", "mser_ros.cli.main", "annotate", *command]
     return subprocess.run(call, capture_output=True, text=True, timeout=300, env=dict(os.environ), check=False)
 
@@ -68,7 +69,8 @@ def test_a_cluster_gives_the_table_that_processes_give_and_goes_on_where_it_was(
     done = annotate(archive, bundle, tmp_path / "ray", "--ray", cluster)
     assert done.returncode == 0, done.stderr
     assert "3 recordings, 1 of them without a result, 3 utterances" in done.stdout
-    assert main(["annotate", str(archive), "-o", str(tmp_path / "own"), "--bundle", str(bundle), "--asr", "none"]) == 0
+    own = ["annotate", str(archive), "-o", str(tmp_path / "own"), "--bundle", str(bundle), "--asr", "none", "--html"]
+    assert main(own) == 0
     found, expected = table(tmp_path / "ray", archive), table(tmp_path / "own", archive)
     assert list(found) == list(expected) == ["broken.wav", "deep/two.flac", "one.wav"]
     for name, row in found.items():
@@ -77,6 +79,9 @@ def test_a_cluster_gives_the_table_that_processes_give_and_goes_on_where_it_was(
     lines = (tmp_path / folder / "deep" / "two.flac" / "emotions.jsonl" for folder in ("ray", "own"))
     first, second = (path.read_text() for path in lines)
     assert first == second
+    links = [link.get("href") or "" for link in parse(tmp_path / "ray" / "index.html").iter("a")][1:]
+    assert links == ["deep/two.flac/report.html", "one.wav/report.html"]
+    assert all(by_class(parse(tmp_path / "ray" / link), "play") for link in links), "sound and all"
 
     # What an interrupted call has done stays; what is new, or had not been begun, is done.
     rows = (tmp_path / "ray" / "results.csv").read_text().splitlines(keepends=True)

@@ -44,6 +44,7 @@ TRAINING_ONLY = {"torch", "torchaudio", "transformers", "lightning", "onnx", "on
 ROS = {
     "rclpy", "mser_msgs", "std_msgs", "diagnostic_msgs", "rcl_interfaces", "lifecycle_msgs", "rosgraph_msgs",
     "sensor_msgs", "std_srvs", "builtin_interfaces", "launch", "launch_ros", "ament_index_python",
+    "visualization_msgs",
 }  # fmt: skip
 
 

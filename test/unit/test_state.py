@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from mser_ros.errors import SettingsError
 from mser_ros.labels import LABELS, UNKNOWN
 from mser_ros.settings import StateSettings
-from mser_ros.stages.state import EmotionStates, parse_conditions
+from mser_ros.stages.state import EmotionStates, parse_conditions, states_over_time
 from mser_ros.testing import make_estimate
 from mser_ros.types import Condition, EmotionEstimate, EstimateState, PersonState, to_ns
 
@@ -274,3 +274,39 @@ def test_what_a_renaming_has_ended_is_told_although_nobody_asks_before_all_are_f
     states.rename(lambda name: "bob")
     assert [(event.person_id, event.begins) for event in states.forget()] == [("ann", False)]
     assert states.at(T0 + to_ns(1)) == ([], [])
+
+
+# -- over the whole of a recording
+
+
+def test_over_time_everybody_is_told_of_at_a_steady_rate_as_the_node_does() -> None:
+    settings = StateSettings(rate_hz=4.0)
+    said_so = [said("sad", 0), said("happy", 3.1, person_id="bob"), said("angry", 5.0)]
+    told = list(states_over_time(((item, item.stamp_ns) for item in said_so), settings, LABELS, T0 + to_ns(8)))
+    states = EmotionStates(settings)
+    expected = []
+    for step in range(33):
+        now_ns = T0 + to_ns(step / 4)
+        while said_so and said_so[0].stamp_ns <= now_ns:
+            states.push(said_so.pop(0))
+        expected += states.at(now_ns)[0]
+    assert [(item.stamp_ns, item.person_id, item.label, item.confidence) for item in told] == [
+        (item.stamp_ns, item.person_id, item.label, item.confidence) for item in expected
+    ]
+    assert {item.person_id for item in told} == {"ann", "bob"}
+
+
+def test_over_time_nothing_is_told_of_years_in_which_nobody_is_known_nor_at_no_rate() -> None:
+    years_s = 3e8
+    pair = [(item, item.stamp_ns) for item in (said("sad", 0), said("happy", years_s))]
+    told = list(states_over_time(pair, StateSettings(), LABELS, T0 + to_ns(years_s + 1)))
+    assert 600 < len(told) < 610, "five minutes of the first, a second of the other"
+    assert told[-1].label == "happy"
+    assert list(states_over_time(pair, StateSettings(rate_hz=0), LABELS, T0 + to_ns(years_s))) == []
+
+
+def test_over_time_a_clock_that_is_set_back_begins_anew() -> None:
+    pair = [(item, item.stamp_ns) for item in (said("sad", 1000), said("happy", 0))]
+    told = list(states_over_time(pair, StateSettings(), LABELS, T0 + to_ns(2)))
+    assert [item.stamp_ns for item in told] == [T0 + to_ns(step / 2) for step in range(5)]
+    assert {item.label for item in told} == {"happy"}

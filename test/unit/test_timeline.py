@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from mser_ros.evaluation.timeline import COLOURS, Recording, draw_timeline
-from mser_ros.labels import LABELS, UNKNOWN
+from mser_ros.evaluation.timeline import Recording, draw_timeline
+from mser_ros.labels import COLOURS, LABELS, UNKNOWN
 from mser_ros.messages.conversions import emotion_to_fields
 from mser_ros.messages.records import emotion_record
 from mser_ros.types import (
@@ -42,10 +42,10 @@ def record(
     return emotion_record(emotion_to_fields(EmotionEstimate(**fields | changes)))
 
 
-def abstaining(**changes: Any) -> dict[str, Any]:
+def abstaining(end_s: float = 2.0, **changes: Any) -> dict[str, Any]:
     evidence = (ModalityEvidence("speech", False), ModalityEvidence("mocap", False))
     return record(
-        2.0, probabilities=np.full(4, 0.25), label=UNKNOWN, confidence=0.0, evidence=evidence, transcript="",
+        end_s, probabilities=np.full(4, 0.25), label=UNKNOWN, confidence=0.0, evidence=evidence, transcript="",
         abstain_reason=AbstainReason.TOO_SHORT, **changes,
     )  # fmt: skip
 
