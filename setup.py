@@ -69,16 +69,18 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(include=[package_name, f"{package_name}.*"]),
+    package_data={f"{package_name}.page": ["static/*"]},
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
     # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera; ray:
-    # archives of recordings on a cluster
+    # archives of recordings on a cluster; view: the page of `mser view` and `mser live --browser`
     extras_require={
         "train": TRAIN,
         "media": ["av>=14"],
         "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=10.1"],
         "ray": ["ray>=2.40"],
+        "view": ["plotly>=5.20", "starlette>=0.37", "uvicorn>=0.30", "websockets>=12"],
     },
     zip_safe=False,
     maintainer="mser_ros maintainers",

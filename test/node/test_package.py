@@ -125,6 +125,7 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
         - modules_of(setup["extras_require"]["media"])
         - modules_of(setup["extras_require"]["ray"])
         - modules_of(setup["extras_require"]["camera"])
+        - modules_of(setup["extras_require"]["view"])
     )
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
