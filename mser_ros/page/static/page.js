@@ -98,13 +98,16 @@ function showFacts() {
 
 function showWords() {
   if (facts.words !== true) {
+    setText("before", "");
+    $("said").dataset.shown = "";
     setText("said", facts.words === false ? "Words are not shown: transcripts are off." : "Words are shown when the emotion node says that they may be.");
     return;
   }
-  const newest = inOrder(kinds.utterances).at(-1);
-  const key = JSON.stringify(newest ?? null);
+  const [before, newest] = [undefined, ...inOrder(kinds.utterances)].slice(-2);
+  const key = JSON.stringify([before, newest]);
   if ($("said").dataset.shown === key) return;
   $("said").dataset.shown = key;
+  setText("before", before?.text ?? "");
   if (!newest) { $("said").replaceChildren("Nothing yet."); return; }
   const words = newest.words?.length ? newest.words : [{ text: newest.text ?? "", sure: newest.sure }];
   const shown = words.filter((word) => word.text).flatMap((word) => {
@@ -145,7 +148,7 @@ function showWhy() {
     return [
       element("p", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` ${item.state.toLowerCase()}${item.who ? `, ${item.who}` : ""}`),
       element("p", { class: "muted" }, doubts || " "),
-      element("table", {}, element("thead", {}, element("tr", {}, ...["", "says", "share"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
+      element("table", {}, element("thead", {}, element("tr", {}, ...["modality", "says", "share"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
     ];
   }, () => [element("p", {}, "None yet.")]);
   if (newest?.state === "FINAL" && newest.id !== toldId) {
