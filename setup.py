@@ -80,7 +80,7 @@ setup(
         "media": ["av>=14"],
         "camera": ["ai-edge-litert>=2.0", "av>=14", "pillow>=10.1"],
         "ray": ["ray>=2.40"],
-        "view": ["plotly>=5.20", "starlette>=0.37", "uvicorn>=0.30", "websockets>=12"],
+        "view": ["plotly>=5.20", "starlette>=0.37", "uvicorn>=0.30", "websockets>=15"],
     },
     zip_safe=False,
     maintainer="mser_ros maintainers",
