@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from mser_msgs.msg import AudioFrame, Emotion, EmotionState, Skeleton, Utterance
+from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
@@ -25,7 +26,7 @@ from ..errors import MserError, RequestError
 from ..messages import conversions
 from ..messages.records import Record, emotion_record
 from ..types import SkeletonFrame, UtteranceEvent
-from .diagnostics import as_sentence
+from .diagnostics import Health
 from .spinner import Spinner, on_signals
 
 #: Bodies are looked at so often, for so long that those of one image are seen; what comes between is not even read [s].
@@ -49,14 +50,15 @@ class Shown(Protocol):
 
 class Watcher(Node):
     """Subscribes `utterance`, `emotion`, `state`, `skeleton`, `voice`, `listening` and `/diagnostics`; calls the
-    services `speech/stop_listening` and `emotion/forget_voices`. What cannot be used is counted in `rejected`.
+    services `speech/stop_listening` and `emotion/forget_voices`. What cannot be used
+    is counted and told, as of a node among the others.
 
     Whether words may be shown is the emotion node's parameter `transcripts`, as its diagnostics tell.
     """
 
     def __init__(self, shown: Shown, name: str = "page", **arguments: Any) -> None:
         super().__init__(name, **arguments)
-        self.rejected = 0
+        self.health = Health(self.get_logger())
         self._shown = shown
         self._looked_s = 0.0
         self._hear(Utterance, "utterance", self._on_utterance)
@@ -67,6 +69,7 @@ class Watcher(Node):
         # Sound and bodies come often, and one that is lost is no loss.
         self._hear(AudioFrame, "voice", self._on_voice, depth=4, reliable=False)
         self._hear(Skeleton, "skeleton", self._on_skeleton, depth=4, reliable=False, raw=True)
+        self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._stop = self.create_client(SetBool, "speech/stop_listening")
         self._forget = self.create_client(Trigger, "emotion/forget_voices")
 
@@ -96,8 +99,7 @@ class Watcher(Node):
             try:
                 callback(message)
             except MserError as error:
-                self.rejected += 1
-                self._shown.notice(problem=as_sentence(error))
+                self.health.reject(error)
 
         qos = QoSProfile(
             depth=depth,
@@ -142,6 +144,12 @@ class Watcher(Node):
             self._shown.node(status.name, level=level, message=status.message, values=values)
             if name == "emotion" and space == self.get_namespace().rstrip("/") and "transcripts" in values:
                 self._shown.allow_words(values["transcripts"] == "True")
+
+    def _report(self) -> None:
+        problem = self.health.current()
+        level, message = (problem.level, problem.sentence) if problem else (0, "active")
+        values = {"rejected": str(self.health.rejected)}
+        self._shown.node(self.get_fully_qualified_name(), level=int(level), message=message, values=values)
 
     def _ask(self, client: Any, request: Any, node: str) -> str:
         if not client.wait_for_service(_PATIENCE_S):

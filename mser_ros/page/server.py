@@ -99,7 +99,7 @@ class PageServer:
         self._inputs = inputs or Inputs()
         self._board = board
         board.notice(takes_browser=self._inputs.are_taken)
-        self._plotly = _plotly()
+        self._plotly = plotly_file()
         self._socket = _listen(host, port)
         self._host = host
         config = uvicorn.Config(
@@ -274,8 +274,8 @@ def _own_name() -> str:
     return socket.gethostname()
 
 
-def _plotly() -> Path:
-    """The charts' code, as its package brings it."""
+def plotly_file() -> Path:
+    """The charts' code, as its package brings it. Raises `DependencyError`."""
     spec = find_spec("plotly")
     if spec is None or spec.origin is None:
         raise not_installed("plotly")

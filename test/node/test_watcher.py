@@ -55,8 +55,8 @@ def test_words_are_shown_only_where_the_emotion_node_allows_transcripts(
 
 def test_what_cannot_be_used_costs_that_message_and_is_told(world: World, board: Board, watching: Watcher) -> None:
     world.publisher(Emotion, "emotion").publish(Emotion(state=77))
-    world.wait(lambda: watching.rejected == 1, "the refusal")
-    assert "another version" in board.everything()["problem"]
+    world.wait(lambda: "another version" in json.dumps(board.everything()["nodes"]), "the refusal")
+    assert board.everything()["nodes"][0]["values"] == {"rejected": "1"}
     world.publisher(EmotionState, "state").publish(EmotionState(person_id="ann", labels=["sad"], probabilities=[1.0]))
     world.wait(lambda: bool(board.everything()["people"]), "what comes after it")
 

@@ -83,8 +83,8 @@ function showFacts() {
   const level = facts.level_db;
   if (level != null) $("level").value = Math.max(-60, level);
   setText("level-text", level != null && level > -60 ? `${Math.round(level)} dB` : "quiet");
-  const quiet = facts.quiet_s > 3 ? ` · nothing came for ${Math.round(facts.quiet_s)} s` : "";
-  setText("source", [facts.source, facts.listening === false ? "not listening" : "", quiet && quiet.slice(3), facts.problem].filter(Boolean).join(" · "));
+  const quiet = facts.quiet_s > 3 ? `nothing came for ${Math.round(facts.quiet_s)} s` : "";
+  setText("source", [facts.source, facts.listening === false ? "not listening" : "", quiet].filter(Boolean).join(" · "));
   setText("watchers", `${facts.watchers ?? 0} watching · ${facts.lost ?? 0} updates lost by slow readers`);
   setText("listen", facts.listening === false ? "Listen again" : "Stop listening");
   for (const [id, what] of [["microphone", "microphone"], ["camera", "camera"]]) {
