@@ -22,6 +22,8 @@ _MOST = 400
 _BACK_S = 2.0
 #: Of whom nothing was told for so long is not there any more; a node that has not reported for so long is stale [s].
 _GONE_S, _STALE_S = 6.0, 3.5
+#: An utterance of which nothing came for so long is of a node that was killed: see Emotion.msg [s].
+_LEFT_S = 10.0
 
 #: What of an estimate and of its evidence is shown.
 _OF_ESTIMATES = (
@@ -212,6 +214,11 @@ class Board:
         for items in (self._utterances, self._estimates):
             for name in [name for name, item in items.items() if item["end_s"] < (now_s or 0.0) - WINDOW_S]:
                 del items[name]
+        for items, last in ((self._utterances, ("ENDED", "CANCELLED")), (self._estimates, ("FINAL", "RETRACTED"))):
+            for name in [name for name, item in items.items() if steady_s - item["at_s"] > _LEFT_S]:
+                if items[name]["state"] not in (*last, "CONTINUOUS"):
+                    del items[name]
+                    self._is_new = True
         for name in [name for name, item in self._people.items() if steady_s - item["at_s"] > _GONE_S]:
             del self._people[name]
             self._is_new = True

@@ -152,12 +152,12 @@ class LiveSession:
     def _values(self) -> dict[str, str]:
         worker = self._worker
         values = {
+            **self._pipeline.speech.counters,
             "backlog": worker.backlog if worker else 0,
             "dropped": self._dropped,
             "rejected": self._rejected,
             "recogniser": self._pipeline.speech.recogniser,
             "bundle": self._pipeline.emotion.recognizer.bundle.model_id,
-            **self._pipeline.speech.counters,
         }
         return {key: str(value) for key, value in values.items()}
 

@@ -145,6 +145,14 @@ def test_data_files_of_new_folders_are_installed(tmp_path):
     assert everything <= {file for files in installed.values() for file in files}
 
 
+def test_the_files_of_the_page_are_installed(setup):
+    folder = ROOT / "mser_ros" / "page"
+    (patterns,) = setup["package_data"].values()
+    assert list(setup["package_data"]) == ["mser_ros.page"]
+    installed = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert installed == {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+
+
 def test_every_executable_exists_and_scripts_lie_where_ros2_run_looks(setup):
     scripts = dict(entry.split(" = ") for entry in setup["entry_points"]["console_scripts"])
     nodes = {path.stem for path in (ROOT / "mser_ros" / "nodes").glob("*_node.py")}

@@ -8,6 +8,7 @@ import math
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -161,6 +162,21 @@ def test_who_is_not_told_of_any_more_is_gone_and_a_silent_node_is_stale() -> Non
     assert board.news()["people"] == []
     board.node("/speech", level=0, message="active", values={})
     assert board.news()["nodes"][0]["is_stale"] is False
+
+
+def test_an_utterance_that_nobody_finishes_is_forgotten() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.utterance(replace(said("unfinished"), state=UtteranceState.PARTIAL))
+    board.estimate(judged() | {"state": "PROVISIONAL"})
+    board.utterance(said("finished", name="voice-2"))
+    board.estimate(judged(name="voice-2"))
+    now_s = 9.0
+    assert len(board.news()["utterances"]) == 2
+    now_s = 11.0
+    news = board.news()
+    assert news["all"]
+    assert [item["id"] for item in news["utterances"] + news["estimates"]] == ["voice-2", "voice-2"]
 
 
 def test_numbers_that_are_none_become_null() -> None:
@@ -340,3 +356,19 @@ def test_a_place_where_nothing_can_be_served_is_named_with_the_cure() -> None:
             PageServer(Board(), Controls(bool, str), port=taken)
     with pytest.raises(SettingsError, match="another --host"):
         PageServer(Board(), Controls(bool, str), host="192.0.2.7", port=0)  # type: ignore[arg-type]
+
+
+def test_a_browser_that_does_not_read_slows_nobody() -> None:
+    """Over real sockets: one reads, the other one does not."""
+    board = Board()
+    with served(board) as (server, _):
+        url = place(server)
+        own = url.replace("ws", "http").removesuffix("/live")
+        options: dict[str, Any] = {"origin": own, "max_size": None, "max_queue": 1, "close_timeout": 0.1}
+        with connect(url, **options) as quick, connect(url, **options):
+            number = 0
+            while server.hub.lost == 0:
+                number += 1
+                board.notice(number=number, filler=f"{number}" * 2_000_000)
+                while json.loads(quick.recv(60)).get("number") != number:
+                    pass
