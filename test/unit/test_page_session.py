@@ -13,7 +13,7 @@ import soundfile
 from clips import RATE, silence, spoken
 from test_imports import MSER, ROS, TRAINING_ONLY, run_without
 
-from mser_ros.errors import RequestError
+from mser_ros.errors import DependencyError, ModelError, RequestError
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
