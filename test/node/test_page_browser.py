@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,14 @@ from mser_ros.messages import conversions
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
+from mser_ros.page.board import Board
 from mser_ros.types import SAMPLE_NS, AudioChunk
 
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
+from shown import judged, said
+
+from mser_ros.page.server import Controls, PageServer
+
 #: What is said.
 LONELY = re.compile("sad and lonely", re.IGNORECASE)
 
@@ -117,3 +123,31 @@ def test_words_appear_while_a_bag_plays_to_everybody_and_come_again_after_a_rest
             has(page, "#listen", "Listen again")
             has(page, "#list", "None yet.")
             shown.close()
+
+
+def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: Any) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    board = Board()
+    board.utterance(replace(said(evil), voice_id=evil))
+    board.estimate(judged() | {"voice_id": evil, "label": evil, "probabilities": {evil: 1.0}})
+    board.node(evil, level=1, message=evil, values={evil: evil})
+    with PageServer(board, Controls(bool, str), port=0, token="open sesame") as server:  # type: ignore[arg-type]
+        with opened(browser, server.url.split("#")[0]) as page:
+            has(page, "#connection", "A token is needed")
+            page.fill("#token", "please")
+            page.keyboard.press("Enter")
+            has(page, "#connection", "not the right one")
+            has(page, "#list", "None yet.")
+            page.fill("#token", "open sesame")
+            page.keyboard.press("Enter")
+            has(page, "#said", evil)
+            for place in ("#list", "#why", "#nodes"):
+                has(page, place, evil)
+            page.wait_for_selector("#timeline .bars path", state="attached")
+            assert page.locator("img").count() == 0
+        with opened(browser, server.url) as page:
+            has(page, "#said", evil)
+            assert "sesame" not in page.url
+            board.allow_words(False)
+            has(page, "#said", "transcripts are off")
+            assert page.locator("#list tr td:last-child").inner_text() == ""

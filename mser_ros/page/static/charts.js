@@ -26,6 +26,14 @@ function part(estimate, row) {
     : { probabilities: {}, weight: 0, why: REASONS[found.reason] ?? found.reason };
 }
 
+// Black or white, whichever can be read on a colour that shines through to the ground behind it.
+function readable(colour, opacity, ground) {
+  const parts = (hex) => [1, 3, 5].map((at) => parseInt((hex.length === 4 ? hex.replace(/\w/g, "$&$&") : hex).slice(at, at + 2), 16) / 255);
+  const [front, behind] = [parts(colour), parts(ground)];
+  const linear = front.map((value, at) => opacity * value + (1 - opacity) * behind[at]).map((value) => (value <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4));
+  return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.179 ? "#000" : "#fff";
+}
+
 // Lines of at most so many letters, as many as have room; nothing where a word would not fit.
 function wrapped(text, letters, most) {
   const lines = [""];
@@ -41,7 +49,7 @@ function wrapped(text, letters, most) {
 function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, words }) {
   if (!window.Plotly) return;
   const style = getComputedStyle(document.documentElement);
-  const [fg, muted, grid, line] = ["--fg", "--muted", "--grid", "--line"].map((name) => style.getPropertyValue(name).trim());
+  const [fg, muted, grid, line, ground] = ["--fg", "--muted", "--grid", "--line", "--card"].map((name) => style.getPropertyValue(name).trim());
   const traces = [];
   const layout = {
     barmode: "stack", bargap: 0, showlegend: false, dragmode: false, margin: { l: 40, r: 16, t: 4, b: 36 },
@@ -57,11 +65,11 @@ function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, word
     };
     return number === 1 ? "y" : `y${number}`;
   };
-  const add = (name, yaxis, bars, marker, textColour) => {
+  const add = (name, yaxis, bars, marker, colour) => {
     if (bars.length) traces.push({
       type: "bar", name, yaxis, x: bars.map((b) => b.x), width: bars.map((b) => b.width), y: bars.map((b) => b.y),
       text: bars.map((b) => b.text), hovertext: bars.map((b) => b.hover), hoverinfo: "text", textposition: "inside", constraintext: "none",
-      insidetextanchor: "middle", textangle: 0, insidetextfont: { color: textColour, size: 10 }, cliponaxis: true,
+      insidetextanchor: "middle", textangle: 0, insidetextfont: { color: bars.map((b) => (colour ? readable(colour, b.opacity, ground) : fg)), size: 10 }, cliponaxis: true,
       marker: { opacity: bars.map((b) => b.opacity), line: { color: fg, width: bars.map((b) => b.edge) }, ...marker },
     });
   };
@@ -75,7 +83,7 @@ function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, word
   add("speech", speech, utterances.map((item) => ({
     ...span(item), y: 1, text: words ? fit(item.text ?? "", span(item), 4) : "", opacity: item.is_final ? 1 : 0.6, edge: 1,
     hover: `${item.who || "somebody"} speaks${item.text ? `: ${item.text}` : ""}`.replace(/</g, "&lt;"),
-  })), { color: "rgba(128,128,128,0.25)" }, fg);
+  })), { color: "rgba(128,128,128,0.25)" });
   ROWS.forEach(([row, title], index) => {
     const top = 0.84 - index * 0.214;
     const yaxis = axis(index + 2, top - 0.198, top, title);
@@ -94,14 +102,15 @@ function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, word
         (bars[label] ??= []).push({
           ...place, y: share, text: label === first ? fit(label, place, 1) || label[0].toUpperCase() : "", edge,
           opacity: (row === "fused" ? 1 : 0.35 + 0.65 * said.weight) * (estimate.state === "PROVISIONAL" ? 0.6 : 1),
-          hover: `${title}: ${label} ${percent(share)}${counted}`,
+          hover: `${title}: ${label} ${percent(share)}${counted}`.replace(/</g, "&lt;"),
         });
       }
     }
     for (const [label, found] of Object.entries(bars)) {
-      add(label, yaxis, found, { color: colours[label] ?? "#CCCCCC", pattern: { shape: PATTERNS[label] ?? "+", fgcolor: label === "sad" ? "#fff" : "#000", fgopacity: 0.45, size: 6, solidity: 0.2, fillmode: "overlay" } }, label === "sad" ? "#fff" : "#000");
+      const colour = colours[label] ?? "#CCCCCC";
+      add(label, yaxis, found, { color: colour, pattern: { shape: PATTERNS[label] ?? "+", fgcolor: label === "sad" ? "#fff" : "#000", fgopacity: 0.45, size: 6, solidity: 0.2, fillmode: "overlay" } }, colour);
     }
-    add("missing", yaxis, missing, { color: "rgba(128,128,128,0.1)", pattern: { shape: "x", fgcolor: muted, fgopacity: 0.35, size: 8, solidity: 0.1, fillmode: "overlay" } }, fg);
+    add("missing", yaxis, missing, { color: "rgba(128,128,128,0.1)", pattern: { shape: "x", fgcolor: muted, fgopacity: 0.35, size: 8, solidity: 0.1, fillmode: "overlay" } });
   });
   if (!traces.length) traces.push({ type: "bar", x: [], y: [] });
   Plotly.react(div, traces, layout, { displayModeBar: false, responsive: true });
