@@ -43,6 +43,9 @@ def test_words_are_shown_only_where_the_emotion_node_allows_transcripts(
     world.publisher(Utterance, "utterance").publish(said("a secret"))
     world.wait(lambda: bool(board.everything()["utterances"]), "the utterance")
     assert "secret" not in json.dumps(board.everything())
+    other = world.node("emotion", bundle=str(tiny_bundle), arguments=["-r", "__ns:=/another_robot"])
+    world.wait(lambda: other.name in json.dumps(board.everything()["nodes"]), "another robot's emotion node")
+    assert board.everything()["words"] is None
     emotion = world.node("emotion", bundle=str(tiny_bundle), transcripts=True)
     world.wait(lambda: "a secret" in json.dumps(board.everything()), "its words")
     emotion.deactivate()
