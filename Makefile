@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev foreign models test-models demo test check lint docs docs-serve bundle papers fuzz soak bench clean
+.PHONY: help setup setup-dev foreign models test-models demo page-picture test check lint docs docs-serve bundle papers fuzz soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -136,6 +136,9 @@ fuzz: setup-dev ## give files that are damaged at random to every reader, for te
 
 soak: setup-dev ## half an hour of people who come and go, in half a minute: does memory grow, is anything left open?
 	$(BIN)/python test/soak.py
+
+page-picture: setup-dev ## make docs/page.png, the page over the demo's bag (needs Chromium)
+	$(BIN)/python demo/take_page_picture.py
 
 bench: setup ## measure latency, idle load and memory of the live nodes
 	$(BIN)/mser bench

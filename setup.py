@@ -68,12 +68,13 @@ setup(
     name=package_name,
     version="0.1.0",
     packages=find_packages(include=[package_name, f"{package_name}.*"]),
-    package_data={f"{package_name}.evaluation": ["templates/*"]},
+    package_data={f"{package_name}.evaluation": ["templates/*"], f"{package_name}.page": ["static/*"]},
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
     # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera; ray:
-    # archives of recordings on a cluster; report: pages about recordings; docs: the documentation as a site
+    # archives of recordings on a cluster; report: pages about recordings; view: the page of `mser view` and
+    # `mser live --browser`; docs: the documentation as a site
     extras_require={
         "train": TRAIN,
         "media": ["av>=14"],
@@ -81,6 +82,7 @@ setup(
         "ray": ["ray>=2.40"],
         "docs": ["mkdocs-material>=9.6"],
         "report": ["av>=14", "jinja2>=3.0"],
+        "view": ["plotly>=5.20", "starlette>=0.37", "uvicorn>=0.30", "websockets>=15"],
     },
     zip_safe=False,
     maintainer="mser_ros maintainers",

@@ -19,6 +19,7 @@ from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
 from .demo import NODES, isolate, wait_for_nodes
+from .page_load import PageLoad, page_load
 
 
 @click.command()
@@ -26,9 +27,11 @@ from .demo import NODES, isolate, wait_for_nodes
 @click.option("--idle", "idle_s", type=click.FloatRange(1, 600), default=20.0, show_default=True, help="Quiet [s].")
 @click.option("--bag", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
+@click.option("--watchers", type=click.IntRange(1, 100), default=10, show_default=True, help="Who look at the page.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: Path | None) -> int:
-    """Measure the live nodes: end of speech to final emotion, load while listening, memory; and ten people in view.
+def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: int, json_path: Path | None) -> int:
+    """Measure the live nodes: end of speech to final emotion, load while listening, memory; ten people in view; and
+    people who look at the page of `mser view`.
 
     Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
     the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top.
@@ -39,7 +42,7 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: 
     parameters = {"emotion:bundle": bundle} if bundle else {}
     found: list[float] = []
     with NodeProcesses(NODES, parameters=parameters) as nodes, Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("listening to silence", total=rounds + 1)
+        task = progress.add_task("listening to silence", total=rounds + 3)
         with ReplaySession() as session:
             wait_for_nodes(session, nodes)
             idle = idle_load(session, nodes, idle_s)
@@ -53,6 +56,12 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: 
                 found += latencies(session)
                 progress.advance(task)
             held = usages(nodes)
+            watched: dict[int, PageLoad] = {}
+            for count in (0, watchers):
+                progress.update(task, description=f"a page that {count or 'nobody'} look at")
+                watched[count] = page_load(count, lambda: session.play(path, topics=("/audio", "/skeleton_in")))
+                session.finish()
+                progress.advance(task)
     if not found:
         raise DependencyError(f"no utterance of {path} got a final emotion: see 'mser doctor'")
     numbers = {
@@ -61,6 +70,10 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, json_path: 
         "final_p50_ms": round(float(np.percentile(found, 50)) * 1000, 1),
         "final_p95_ms": round(float(np.percentile(found, 95)) * 1000, 1),
         "bodies_share_of_core": round(bodies_load(), 4),
+        "watchers": watchers,
+        "page_share_of_core": {str(count): round(item.share, 4) for count, item in watched.items()},
+        "page_updates_hz": round(watched[watchers].updates_hz, 2),
+        "page_rss_mb": round(watched[watchers].rss / 1e6, 1),
         "idle_share_of_core": {name: round(share, 4) for name, share in idle.items()},
         "idle_share_of_core_sum": round(sum(idle.values()), 4),
         "rss_mb": {name: round(item.rss / 1e6, 1) for name, item in held.items()},
@@ -81,6 +94,12 @@ def _print(console: Console, numbers: dict) -> None:
     console.print(
         f"{BODIES} bodies at 30 Hz, checked, mended and made canonical twice a second: "
         f"[bold]{numbers['bodies_share_of_core']:.1%}[/] of a core"
+    )
+    shares = numbers["page_share_of_core"]
+    console.print(
+        f"mser view while somebody speaks and is seen: [bold]{shares['0']:.1%}[/] of a core that nobody looks at, "
+        f"[bold]{shares[str(numbers['watchers'])]:.1%}[/] with {numbers['watchers']} watchers at "
+        f"{numbers['page_updates_hz']:.1f} updates a second, {numbers['page_rss_mb']:.0f} MB"
     )
     table = Table(show_edge=False, pad_edge=False)
     for column in ("node", "CPU while listening", "RSS", "peak RSS"):

@@ -113,6 +113,7 @@ def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
     yield from _recognisers(asr_model)
     yield _try("microphone", _microphone, "", needed=False)
     yield _try("bodies in images", _pose, "", needed=False)
+    yield _try("page for browsers", _page, "pip install plotly starlette uvicorn websockets", needed=False)
     yield _try("training", _training, "pip install 'mser_ros[train]' (on a computer, not on the robot)", needed=False)
 
 
@@ -252,6 +253,13 @@ def _pose() -> str:
     PoseNetworks()
     cameras = ", ".join(map(str, sorted(Path("/dev").glob("video*")))) or "no camera on this machine"
     return f"ai-edge-litert {_version('ai-edge-litert')}, the model pose, {cameras}"
+
+
+def _page() -> str:
+    from ..page import server
+
+    server.plotly_file()
+    return f"starlette {_version('starlette')}, uvicorn {_version('uvicorn')}, plotly {_version('plotly')}"
 
 
 def _training() -> str:

@@ -1,21 +1,22 @@
-"""`mser live`: the nodes as processes of their own, this machine's microphone, and every emotion as a line."""
+"""`mser live`: this machine's microphone into the nodes, and every emotion as a line; or without ROS, onto a page."""
 
 from __future__ import annotations
 
+import signal
+import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 from rich.console import Console
 
-from ..audio.capture import find_device, list_devices
+from ..audio.capture import Device, MicrophoneCapture, find_device, list_devices
+from ..audio.file_capture import FileCapture
 from ..errors import SettingsError
-from ..messages import conversions
 from ..messages.records import Record, emotion_record, seconds
-from ..nodes.processes import NodeProcesses
-from ..nodes.replay import ReplaySession
-from ..settings import BACKENDS
-from .demo import NODES, isolate, wait_for_nodes
-from .lines import LEGEND, emotion_line
+from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings, build
+from .page_options import page_options, tell
 
 
 @click.command()
@@ -25,13 +26,111 @@ from .lines import LEGEND, emotion_line
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--seconds", "length_s", type=click.FloatRange(min=0), help="Stop after this time.  [at Ctrl-C]")
-def live(device: str, file: str, camera: str, bundle: str, backend: str | None, length_s: float | None) -> int:
-    """Listen to a microphone and print every emotion that the nodes publish, until Ctrl-C."""
+@click.option(
+    "--browser", is_flag=True, help="Show it on a page, without ROS; the browser's own microphone and camera will do."
+)
+@page_options
+def live(
+    device: str,
+    file: str,
+    camera: str,
+    bundle: str,
+    backend: str | None,
+    length_s: float | None,
+    browser: bool,
+    host: str,
+    port: int,
+    token: str,
+    words: bool,
+) -> int:
+    """Listen to a microphone and show every emotion until Ctrl-C.
+
+    The nodes run as processes of their own, and what they publish is printed. With --browser no ROS is needed: the same
+    pipeline shows a page, which also takes the microphone and the camera of the browser that looks at it. The options
+    from --host on belong to that page.
+    """
     console = Console(highlight=False, soft_wrap=True)
     if camera == "film" and not file:
         raise SettingsError("--camera film looks at the film of --file: name that as well")
-    chosen = None if file else find_device(device, list_devices())
-    source = f"file '{file}'" if chosen is None else str(chosen)
+    wants_device = bool(device) or not browser
+    chosen = find_device(device, list_devices()) if wants_device and not file else None
+    if browser:
+        where = {"host": host, "port": port, "token": token}
+        return _on_page(console, chosen, file, camera, bundle, backend or "auto", length_s, words, where)
+    return _through_nodes(console, chosen, file, camera, bundle, backend, length_s)
+
+
+def _on_page(
+    console: Console,
+    device: Device | None,
+    file: str,
+    camera: str,
+    bundle: str,
+    backend: str,
+    length_s: float | None,
+    words: bool,
+    where: dict,
+) -> int:
+    from ..page.board import Board
+    from ..page.server import Controls, PageServer
+    from ..page.session import BrowserInputs, LiveSession, look, play
+    from ..recognition.bundle import load_bundle
+    from ..recognition.recognizer import EmotionRecognizer
+    from ..stages.pipeline import EmotionPipeline
+
+    # Told to end, it ends as at Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    console.print("Loading ...", style="dim")
+    recognizer = EmotionRecognizer(load_bundle(bundle), EmotionSettings(transcripts=words))
+    speech = SpeechSettings(asr=build(AsrSettings, {"backend": backend}))
+    board = Board(words=words)
+    sound = f"file '{Path(file).name}'" if file else f"microphone {device}" if device else ""
+    with ExitStack() as stack:
+        session = stack.enter_context(LiveSession(EmotionPipeline.create(recognizer, speech=speech), board))
+        inputs = BrowserInputs(session, sound=sound, sight=camera)
+        stack.callback(inputs.stop)
+        server = stack.enter_context(PageServer(board, Controls(session.listen, session.erase), inputs=inputs, **where))
+        if sound:
+            settings = build(MicrophoneSettings, {"device": str(device.number) if device else "", "file": file})
+            capture = (FileCapture if file else MicrophoneCapture)(settings, time.time_ns)
+            stack.callback(capture.close)
+            play(session, capture, sound)
+            board.notice(source=sound)
+        if camera:
+            from ..vision.sources import Camera, FilmPlayer
+
+            rate_hz = PoseSettings().rate_hz
+            pictures = (
+                FilmPlayer(file, time.time_ns, rate_hz=rate_hz, loop=False)
+                if camera == "film"
+                else Camera(camera, time.time_ns, rate_hz=rate_hz)
+            )
+            stack.callback(pictures.close)
+            look(session, pictures)
+        tell(console, server)
+        try:
+            threading.Event().wait(length_s)
+        except KeyboardInterrupt:
+            console.print("")
+    return 0
+
+
+def _through_nodes(
+    console: Console,
+    device: Device | None,
+    file: str,
+    camera: str,
+    bundle: str,
+    backend: str | None,
+    length_s: float | None,
+) -> int:
+    from ..messages import conversions
+    from ..nodes.processes import NodeProcesses
+    from ..nodes.replay import ReplaySession
+    from .demo import NODES, isolate, wait_for_nodes
+    from .lines import LEGEND, emotion_line
+
+    source = f"file '{file}'" if device is None else str(device)
     isolate()
     shown: list[Record] = []
 
@@ -43,7 +142,7 @@ def live(device: str, file: str, camera: str, bundle: str, backend: str | None, 
         console.print(emotion_line(record, begin_s=seconds(shown[0]["speech_start"])))
 
     parameters: dict[str, object] = {"microphone:file": str(Path(file).absolute())} if file else {}
-    parameters |= {"microphone:device": str(chosen.number)} if chosen else {}
+    parameters |= {"microphone:device": str(device.number)} if device else {}
     parameters |= ({"emotion:bundle": bundle} if bundle else {}) | ({"speech:asr.backend": backend} if backend else {})
     if camera:
         parameters |= {"pose:file": str(Path(file).absolute())} if camera == "film" else {"pose:device": camera}

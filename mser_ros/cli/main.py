@@ -15,6 +15,7 @@ from ..errors import MserError, not_installed
 COMMANDS = {
     "demo": ("demo", "Replay a recorded person through the live nodes and watch the emotions."),
     "live": ("live", "Listen to this machine's microphone and watch the emotions."),
+    "view": ("view", "Show on a page what the running nodes hear, see and believe."),
     "mic": ("mic", "Show the microphones, a level meter, and the words that are read."),
     "run": ("run", "Run all nodes in one process, for machines without ros2 launch."),
     "pose": ("pose", "Find bodies in a film, in pictures or before a camera, as skeletons."),

@@ -12,7 +12,7 @@ from ..nodes.run import NODES, run_nodes
 from ..resources import config_file
 
 
-class _RosCommand(click.Command):
+class RosCommand(click.Command):
     """Hands on what follows --ros-args as it is; before that it takes only what it knows."""
 
     def parse_args(self, context: click.Context, arguments: list[str]) -> list[str]:
@@ -21,7 +21,7 @@ class _RosCommand(click.Command):
         return super().parse_args(context, arguments[:end])
 
 
-@click.command(cls=_RosCommand, options_metavar="[OPTIONS] [--ros-args ...]")
+@click.command(cls=RosCommand, options_metavar="[OPTIONS] [--ros-args ...]")
 @click.option(
     "--params-file", "--params", type=click.Path(path_type=Path), help="Parameter file.  [config/emotion.yaml]"
 )

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _COLOURS = {"left": "tab:red", "right": "tab:blue", "": "0.35"}
 #: Axes of the plane that each view shows, of x ahead, y left, z up: from the front a person's left is on the right.
-_FRONT, _SIDE = (1, 2), (0, 2)
+FRONT, _SIDE = (1, 2), (0, 2)
 _RATE_HZ = 15.0
 
 
@@ -137,27 +137,28 @@ def _panels(shown: View) -> list[_Panel]:
     reach = 1.3 * float(np.nanquantile(np.abs(shown.raw), 0.95)) or 1.0
 
     def raw(name: str, plane: tuple[int, int]) -> _Panel:
-        return _Panel(f"as sent,\n{name}", shown.raw, layout.parents, _sides(layout), plane, reach, shown.times_s)
+        return _Panel(f"as sent,\n{name}", shown.raw, layout.parents, sides_of(layout), plane, reach, shown.times_s)
 
-    panels = [raw("as in the image", _FRONT)] if flat else [raw("left and up", _FRONT), raw("ahead and up", _SIDE)]
+    panels = [raw("as in the image", FRONT)] if flat else [raw("left and up", FRONT), raw("ahead and up", _SIDE)]
     if motion is not None:
         joints = np.where(motion.mask[..., None], motion.positions, np.nan)
-        parents, sides = get_layout("canonical15").parents, [_side(joint) for joint in JOINTS]
-        for name, plane in (("from the front", _FRONT), ("from the right", _SIDE))[: 1 if flat else 2]:
+        parents, sides = get_layout("canonical15").parents, [side_of(joint) for joint in JOINTS]
+        for name, plane in (("from the front", FRONT), ("from the right", _SIDE))[: 1 if flat else 2]:
             panels.append(_Panel(f"canonical,\n{name}", joints, parents, sides, plane, 1.15, shown.times_s))
     return panels
 
 
-def _side(joint: str) -> str:
+def side_of(joint: str) -> str:
+    """'left', 'right' or '' of a canonical joint."""
     return joint.split("_")[0] if joint.startswith(("left", "right")) else ""
 
 
-def _sides(layout: Layout) -> list[str]:
+def sides_of(layout: Layout) -> list[str]:
     """Which side each joint is on: that of the canonical joint that it is, else that of its parent."""
     known = {
-        source: _side(joint)
+        source: side_of(joint)
         for joint, sources in zip(JOINTS, layout.canonical, strict=True)
-        if _side(joint) or len(sources) == 1
+        if side_of(joint) or len(sources) == 1
         for source in sources
     }
 

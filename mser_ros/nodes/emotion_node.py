@@ -127,6 +127,7 @@ class EmotionNode(PerceptionNode):
             **asdict(self._stage.counters),
             **asdict(self._stage.skeletons.counters),
             "goals waiting": self._waits.waiting,
+            "transcripts": self.settings.transcripts,
         }
 
     def _on_voice(self, message: AudioFrame) -> None:

@@ -52,23 +52,18 @@ class EmotionPipeline:
 
     def push_audio(self, chunk: AudioChunk, arrival_ns: int | None = None) -> Iterator[EmotionEstimate]:
         """Take a chunk of any source. `arrival_ns`: when it was received, which stands for a stamp that is 0."""
-        yield from self._come_to(arrival_ns)
+        yield from self.tick(arrival_ns)
         self._heard_ns = arrival_ns
         yield from self._fuse(self.speech.push(chunk, arrival_ns))
 
     def push_skeleton(self, frame: SkeletonFrame, arrival_ns: int | None = None) -> Iterator[EmotionEstimate]:
         """Take a frame of any source. `arrival_ns`: when it was received. Raises `SkeletonError` for one that cannot be
         used."""
-        yield from self._come_to(arrival_ns)
+        yield from self.tick(arrival_ns)
         yield from self.emotion.push_skeleton(self.skeletons.push(frame))
 
-    def flush(self) -> Iterator[EmotionEstimate]:
-        """The input is over: finish what is open."""
-        yield from self._fuse(self.speech.flush())
-        yield from self.emotion.flush()
-
-    def _come_to(self, now_ns: int | None) -> Iterator[EmotionEstimate]:
-        """What is due before this time without new data."""
+    def tick(self, now_ns: int | None) -> Iterator[EmotionEstimate]:
+        """Do what is due by the clock, up to this time of it, without new data; nothing without a clock."""
         if now_ns is None:
             return
         stalled_ns = None if self._heard_ns is None else self._heard_ns + to_ns(self.speech.settings.stall_s)
@@ -77,6 +72,17 @@ class EmotionPipeline:
             yield from self._fuse(self.speech.flush())
         self._now_ns = now_ns
         yield from self.emotion.tick()
+
+    def listen(self, listening: bool) -> Iterator[EmotionEstimate]:
+        """Listen or do not: then what is said is cancelled, and what was heard is forgotten."""
+        yield from self._fuse(self.speech.listen(listening))
+        if not listening:
+            self.emotion.forget_audio()
+
+    def flush(self) -> Iterator[EmotionEstimate]:
+        """The input is over: finish what is open."""
+        yield from self._fuse(self.speech.flush())
+        yield from self.emotion.flush()
 
     def _fuse(self, items: Iterable[AudioChunk | UtteranceEvent]) -> Iterator[EmotionEstimate]:
         for item in items:

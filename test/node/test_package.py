@@ -127,6 +127,7 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
         - modules_of(setup["extras_require"]["ray"])
         - modules_of(setup["extras_require"]["camera"])
         - modules_of(setup["extras_require"]["report"])
+        - modules_of(setup["extras_require"]["view"])
     )
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
@@ -144,6 +145,14 @@ def test_data_files_of_new_folders_are_installed(tmp_path):
     assert all(files for files in installed.values())
     everything = {path.relative_to(ROOT).as_posix() for path in (ROOT / "config").rglob("*") if path.is_file()}
     assert everything <= {file for files in installed.values() for file in files}
+
+
+def test_the_files_of_the_page_are_installed(setup):
+    folder = ROOT / "mser_ros" / "page"
+    (patterns,) = setup["package_data"].values()
+    assert list(setup["package_data"]) == ["mser_ros.page"]
+    installed = {path for pattern in patterns for path in folder.glob(pattern)}
+    assert installed == {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
 
 
 def test_every_executable_exists_and_scripts_lie_where_ros2_run_looks(setup):

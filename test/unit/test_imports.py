@@ -29,6 +29,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("stages",),
     ("evaluation",),
     ("nodes", "training", "testing"),
+    ("page",),
     ("cli",),
 )
 #: What must not know each other although one lies below the other: the package for robots works without the rest.
@@ -206,7 +207,7 @@ print(list(pipeline.push_audio(mser.AudioChunk(np.zeros((16000, 1), np.int16), 1
 MSER = "from mser_ros.cli.main import main\nsys.exit(main(sys.argv[1:]))"
 #: The help of each command that is named, one after the other; then their exit codes.
 HELP = "from mser_ros.cli.main import main\nprint([main([*name.split(), '--help']) for name in sys.argv[1:]])"
-NEED_ROS = ("demo", "live", "run", "bench")
+NEED_ROS = ("demo", "view", "run", "bench")
 
 
 def test_the_help_of_a_command_needs_neither_torch_nor_ros() -> None:

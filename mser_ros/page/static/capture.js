@@ -1,0 +1,70 @@
+// This browser's own microphone and camera, sent to the pipeline as they are.
+"use strict";
+
+const SOUND = 1, PICTURE = 2;
+const PICTURE_WIDTH = 480, PICTURE_PERIOD_MS = 100, MOST_WAITING = 1 << 20;
+
+class Microphone {
+  // `send` takes an ArrayBuffer and tells whether it was taken; what was not is a gap that the samples' count shows.
+  async start(send) {
+    this.stream = await navigator.mediaDevices.getUserMedia({
+      audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
+    });
+    this.context = new AudioContext();
+    await this.context.audioWorklet.addModule("static/worklet.js");
+    const source = this.context.createMediaStreamSource(this.stream);
+    const worklet = new AudioWorkletNode(this.context, "blocks", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    worklet.port.onmessage = ({ data }) => {
+      const message = new ArrayBuffer(16 + data.samples.byteLength), head = new DataView(message);
+      head.setUint8(0, SOUND);
+      head.setUint32(4, this.context.sampleRate, true);
+      head.setFloat64(8, data.first, true);
+      new Int16Array(message, 16).set(data.samples);
+      send(message);
+    };
+    source.connect(worklet);
+    await this.context.resume();
+  }
+
+  stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.context?.close();
+    this.stream = this.context = undefined;
+  }
+}
+
+class Camera {
+  constructor(preview) { this.preview = preview; }
+
+  async start(send) {
+    this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, facingMode: "user" } });
+    this.preview.srcObject = this.stream;
+    this.preview.hidden = false;
+    await this.preview.play();
+    const canvas = document.createElement("canvas");
+    this.timer = setInterval(() => {
+      const { videoWidth: width, videoHeight: height } = this.preview;
+      if (!width || this.isBusy) return;
+      this.isBusy = true;
+      canvas.width = Math.min(width, PICTURE_WIDTH);
+      canvas.height = Math.round(height * canvas.width / width);
+      canvas.getContext("2d").drawImage(this.preview, 0, 0, canvas.width, canvas.height);
+      canvas.toBlob(async (blob) => {
+        this.isBusy = false;
+        if (!blob || !this.stream) return;
+        const picture = new Uint8Array(await blob.arrayBuffer()), message = new Uint8Array(4 + picture.length);
+        message[0] = PICTURE;
+        message.set(picture, 4);
+        send(message.buffer);
+      }, "image/jpeg", 0.8);
+    }, PICTURE_PERIOD_MS);
+  }
+
+  stop() {
+    clearInterval(this.timer);
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = undefined;
+    this.preview.srcObject = null;
+    this.preview.hidden = true;
+  }
+}

@@ -1,0 +1,321 @@
+// Takes the news of the robot and shows them. Everything on the page is told by the one WebSocket.
+"use strict";
+
+const $ = (id) => document.getElementById(id);
+const MODALITIES = { speech: "voice", text: "words", mocap: "body" };
+const LEVELS = { 0: "well", 1: "warning", 2: "error", 3: "stale" };
+const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, CHART_PERIOD_MS = 1000;
+
+const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
+const facts = {};
+let socket, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldId = "";
+
+// -- helpers: text goes in as text, never as HTML
+
+function element(name, attributes = {}, ...children) {
+  const made = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "style") Object.assign(made.style, value); else made.setAttribute(key, value);
+  }
+  made.append(...children);
+  return made;
+}
+
+function setText(id, text) {
+  if ($(id).textContent !== text) $(id).textContent = text;
+}
+
+const swatch = (label) => element("span", { class: `swatch ${label}`, "aria-hidden": "true", style: { backgroundColor: facts.colours?.[label] ?? "#CCCCCC" } });
+
+function bar(probabilities, opacity = 1) {
+  const parts = Object.entries(probabilities).map(([label, share]) => element("span", { class: `swatch-less ${label}`, title: `${label} ${percent(share)}`, style: { width: `${100 * share}%`, backgroundColor: facts.colours?.[label] ?? "#CCCCCC", opacity } }));
+  return element("span", { class: "bar", role: "img", "aria-label": Object.entries(probabilities).map(([label, share]) => `${label} ${percent(share)}`).join(", ") }, ...parts);
+}
+
+const felt = (item) => (item.label === "unknown" ? "unknown" : `${item.label} ${percent(item.confidence)}`);
+const inOrder = (map) => [...map.values()].sort((a, b) => a.start_s - b.start_s);
+
+// -- what the robot tells
+
+function take(told) {
+  if ("answer" in told) {
+    setText("answer", told.answer);
+    $("answer").classList.toggle("problem", !told.good);
+    return;
+  }
+  if (told.all) Object.values(kinds).forEach((map) => map.clear());
+  for (const [kind, map] of Object.entries(kinds)) {
+    for (const item of told[kind] ?? []) map.set(item.id, item);
+    delete told[kind];
+  }
+  Object.assign(facts, told);
+  for (const kind of ["utterances", "estimates"]) {
+    for (const [id, item] of kinds[kind]) {
+      const isOver = item.state === "CANCELLED" || item.state === "RETRACTED" || item.end_s < (facts.now_s ?? 0) - facts.window_s;
+      if (isOver) kinds[kind].delete(id);
+    }
+  }
+  isChartDue = true;
+  show();
+}
+
+function show() {
+  showFacts();
+  showWords();
+  showPeople();
+  showWhy();
+  showBodies();
+  showNodes();
+  showList();
+  if (isChartDue && !document.hidden && performance.now() - drawnMs > CHART_PERIOD_MS) showChart();
+}
+
+function showChart() {
+  drawnMs = performance.now();
+  isChartDue = false;
+  drawTimeline($("timeline"), {
+    estimates: inOrder(kinds.estimates), utterances: inOrder(kinds.utterances), colours: facts.colours ?? {},
+    nowS: facts.now_s ?? 0, windowS: facts.window_s ?? 120, words: facts.words,
+  });
+}
+
+function showFacts() {
+  const level = facts.level_db;
+  if (level != null) $("level").value = Math.max(-60, level);
+  setText("level-text", level != null && level > -60 ? `${Math.round(level)} dB` : "quiet");
+  const quiet = facts.quiet_s > 3 ? `nothing came for ${Math.round(facts.quiet_s)} s` : "";
+  setText("source", [facts.source, facts.listening === false ? "not listening" : "", quiet].filter(Boolean).join(" · "));
+  setText("watchers", `${facts.watchers ?? 0} watching · ${facts.lost ?? 0} updates lost by slow readers`);
+  setText("listen", facts.listening === false ? "Listen again" : "Stop listening");
+  for (const [id, what] of [["microphone", "microphone"], ["camera", "camera"]]) {
+    $(id).hidden = !facts.takes_browser;
+    $(id).setAttribute("aria-pressed", String(Boolean(inputs[id].stream)));
+    setText(id, inputs[id].stream ? `Stop this ${what}` : `Use this ${what}`);
+  }
+  const legend = Object.keys(facts.colours ?? {});
+  if ($("legend").children.length !== legend.length) $("legend").replaceChildren(...legend.map((label) => element("li", {}, swatch(label), label)));
+}
+
+function showWords() {
+  if (facts.words !== true) {
+    setText("before", "");
+    $("said").dataset.shown = "";
+    setText("said", facts.words === false ? "Words are not shown: transcripts are off." : "Words are shown when the emotion node says that they may be.");
+    return;
+  }
+  const [before, newest] = [undefined, ...inOrder(kinds.utterances)].slice(-2);
+  const key = JSON.stringify([before, newest]);
+  if ($("said").dataset.shown === key) return;
+  $("said").dataset.shown = key;
+  setText("before", before?.text ?? "");
+  if (!newest) { $("said").replaceChildren("Nothing yet."); return; }
+  const words = newest.words?.length ? newest.words : [{ text: newest.text ?? "", sure: newest.sure }];
+  const shown = words.filter((word) => word.text).flatMap((word) => {
+    const sure = word.sure ?? newest.sure ?? 1;
+    return [element("span", { class: sure < 0.5 ? "unsure" : "", title: `${percent(sure)} sure`, style: { backgroundColor: `rgba(var(--unsure), ${(0.5 * (1 - sure)).toFixed(2)})` } }, word.text.trim()), " "];
+  });
+  if (!newest.is_final) shown.push(element("span", { class: "open" }, shown.length ? "…" : "somebody speaks …"));
+  else if (!shown.length) shown.push(element("span", { class: "open" }, "(no words)"));
+  if (newest.translation) shown.push(element("span", { class: "open" }, ` (${newest.translation})`));
+  $("said").replaceChildren(...shown);
+  if (newest.language) $("said").lang = newest.language;
+}
+
+function showPeople() {
+  const people = [...kinds.people.values()];
+  replace("people", people, (item) => element("li", {},
+    element("div", {}, element("span", { class: "big" }, swatch(item.label), item.label), ` ${item.label === "unknown" ? "" : percent(item.confidence)} – ${item.id || "somebody"}`),
+    bar(item.probabilities),
+    element("div", { class: "muted" }, `for ${Math.round(item.for_s)} s · newest evidence ${Math.round(item.evidence_age_s)} s old · mostly ${item.usual}`)),
+  "Nobody is known yet.");
+}
+
+function showWhy() {
+  const newest = inOrder(kinds.estimates).at(-1);
+  replaceOne("why", newest, (item) => {
+    const rows = item.evidence.map((part) => element("tr", {},
+      element("th", { scope: "row" }, MODALITIES[part.modality] ?? part.modality),
+      part.available
+        ? element("td", {}, bar(part.probabilities, 0.35 + 0.65 * part.weight), `${best(part.probabilities)[0]} ${percent(best(part.probabilities)[1])}`)
+        : element("td", {}, `not counted: ${REASONS[part.reason] ?? part.reason}`),
+      element("td", {}, part.available ? `counted ${percent(part.weight)}` : "0 %"),
+    ));
+    const doubts = [
+      item.label === "unknown" ? REASONS[item.reason] ?? item.reason : "",
+      item.label_set.length > 1 ? `one of ${item.label_set.join(", ")} with ${percent(item.coverage)}` : "",
+      item.incongruent ? "voice, words and body contradict each other" : "",
+    ].filter(Boolean).join(" · ");
+    return [
+      element("p", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` ${item.state.toLowerCase()}${item.who ? `, ${item.who}` : ""}`),
+      element("p", { class: "muted" }, doubts || " "),
+      element("table", {}, element("thead", {}, element("tr", {}, ...["modality", "says", "share"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
+    ];
+  }, () => [element("p", {}, "None yet.")]);
+  if (newest?.state === "FINAL" && newest.id !== toldId) {
+    toldId = newest.id;
+    const said = facts.words ? kinds.utterances.get(newest.id)?.text : "";
+    setText("news", `${newest.who || "Somebody"}: ${felt(newest)}${said ? `, “${said}”` : ""}`);
+  }
+}
+
+function showBodies() {
+  const body = facts.body;
+  const key = JSON.stringify(body ?? null);
+  if ($("sent").dataset.shown === key) return;
+  $("sent").dataset.shown = key;
+  for (const id of ["sent", "canonical"]) draw($(id), body?.[id]);
+  setText("body-note", body ? body.problem ?? `${body.id || "A body"}, layout ${body.layout}.` : "No body is seen.");
+}
+
+function draw(svg, figure) {
+  const make = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    return made;
+  };
+  const shapes = [];
+  for (const [one, other] of figure?.bones ?? []) {
+    const [from, to] = [figure.points[one], figure.points[other]];
+    if (from && to) shapes.push(make("line", { x1: from[0], y1: -from[1], x2: to[0], y2: -to[1], class: figure.sides[one] }));
+  }
+  (figure?.points ?? []).forEach((point, joint) => point && shapes.push(make("circle", { cx: point[0], cy: -point[1], r: 0.035, class: figure.sides[joint] })));
+  svg.replaceChildren(...shapes);
+  svg.setAttribute("aria-label", figure ? `Stick figure, ${figure.seen} of ${figure.points.length} joints seen` : "No body is seen");
+}
+
+function showNodes() {
+  replace("nodes", [...kinds.nodes.values()].sort((a, b) => a.id.localeCompare(b.id)), (item) => {
+    const level = item.is_stale ? 3 : item.level;
+    const losses = ["dropped", "rejected", "bugs"].filter((key) => Number(item.values[key])).map((key) => `${item.values[key]} ${key}`);
+    return element("li", { class: level ? "problem" : "" },
+      `${item.id}: ${LEVELS[level] ?? level}, ${item.message}${losses.length ? ` (${losses.join(", ")})` : ""}`,
+      element("details", { class: "muted", "data-key": item.id }, element("summary", {}, `All of ${item.id}`),
+        element("pre", {}, Object.entries(item.values).map(([key, value]) => `${key}: ${value}`).join("\n"))));
+  }, "No node has reported yet.");
+}
+
+function showList() {
+  const finals = inOrder(kinds.estimates).reverse().filter((item) => item.state !== "PROVISIONAL").slice(0, 50);
+  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s - item.end_s) / 5) * 5, text: kinds.utterances.get(item.id)?.text ?? "" }));
+  replace("list", shown, (item) => element("tr", {},
+    element("td", {}, `${item.ago} s`), element("td", {}, item.who || "somebody"),
+    element("td", {}, swatch(item.label), felt(item), item.label === "unknown" ? `: ${REASONS[item.reason] ?? item.reason}` : ""),
+    ...Object.keys(MODALITIES).map((name) => {
+      const said = item.evidence.find((part) => part.modality === name);
+      return element("td", {}, !said ? "–" : said.available ? `${best(said.probabilities)[0]}, ${percent(said.weight)}` : REASONS[said.reason] ?? said.reason);
+    }),
+    element("td", {}, facts.words ? item.text : "")), element("tr", {}, element("td", { colspan: 7 }, "None yet.")));
+}
+
+// Put items into a list, if they have changed; what was unfolded stays so.
+function replace(id, items, make, nothing) {
+  const key = JSON.stringify(items);
+  if ($(id).dataset.shown === key) return;
+  $(id).dataset.shown = key;
+  const open = new Set([...$(id).querySelectorAll("details[open]")].map((item) => item.dataset.key));
+  const held = $(id).contains(document.activeElement) ? document.activeElement.closest("details")?.dataset.key : undefined;
+  const none = typeof nothing === "string" ? element("li", {}, nothing) : nothing;
+  $(id).replaceChildren(...(items.length ? items.map(make) : [none]));
+  for (const item of $(id).querySelectorAll("details")) {
+    item.open = open.has(item.dataset.key);
+    if (held !== undefined && item.dataset.key === held) item.querySelector("summary").focus();
+  }
+}
+
+function replaceOne(id, item, make, nothing) {
+  const key = JSON.stringify(item ?? null);
+  if ($(id).dataset.shown === key) return;
+  $(id).dataset.shown = key;
+  $(id).replaceChildren(...(item ? make(item) : nothing()));
+}
+
+// -- the connection
+
+function connect() {
+  const token = sessionStorage.getItem("token") ?? "";
+  const place = new URL("live", location.href);
+  place.protocol = place.protocol.replace("http", "ws");
+  place.hash = "";
+  if (token) place.searchParams.set("token", token);
+  socket = new WebSocket(place);
+  socket.binaryType = "arraybuffer";
+  socket.onmessage = ({ data }) => {
+    if (retryMs || !facts.isConnected) {
+      retryMs = RETRY_FIRST_MS;
+      facts.isConnected = true;
+      $("gate").hidden = true;
+      connection("Connected", false);
+    }
+    take(JSON.parse(data));
+  };
+  socket.onclose = ({ code }) => {
+    facts.isConnected = false;
+    Object.entries(inputs).forEach(([id, input]) => input.stream && turnOff(id));
+    if (code === 4401) {
+      sessionStorage.removeItem("token");
+      $("gate").hidden = false;
+      connection(token ? "This token is not the right one" : "A token is needed", true);
+    } else if (code === 4403) {
+      connection("Refused: open the page under the address that was printed where it was started", true);
+    } else {
+      connection("Connection lost, trying again …", true);
+      setTimeout(connect, retryMs);
+      retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
+    }
+  };
+}
+
+function connection(text, isLost) {
+  setText("connection", text);
+  $("connection").classList.toggle("lost", isLost);
+}
+
+const ask = (wish) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.stringify(wish));
+
+// -- what people ask for
+
+const inputs = { microphone: new Microphone(), camera: new Camera($("preview")) };
+
+function send(message) {
+  if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > MOST_WAITING) return;
+  socket.send(message);
+}
+
+async function turnOn(id) {
+  if (!navigator.mediaDevices) {
+    setText("answer", "Browsers give microphone and camera to pages of this machine or of https only: open it as http://127.0.0.1");
+    return;
+  }
+  try {
+    ask({ do: id, on: true });
+    await inputs[id].start(send);
+    setText("answer", `This ${id} is used.`);
+  } catch (error) {
+    turnOff(id);
+    setText("answer", `The ${id} cannot be used: ${error.message}`);
+  }
+  showFacts();
+}
+
+function turnOff(id) {
+  inputs[id].stop();
+  ask({ do: id, on: false });
+  showFacts();
+}
+
+$("listen").onclick = () => ask({ do: "listen", on: facts.listening === false });
+$("erase").onclick = () => $("sure").showModal();
+$("sure").onclose = () => $("sure").returnValue === "yes" && ask({ do: "erase" });
+for (const id of Object.keys(inputs)) $(id).onclick = () => (inputs[id].stream ? turnOff(id) : turnOn(id));
+$("gate").onsubmit = (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("token", $("token").value);
+  connect();
+};
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showChart);
+document.addEventListener("visibilitychange", () => document.hidden || show());
+if (location.hash.startsWith("#token=")) {
+  sessionStorage.setItem("token", decodeURIComponent(location.hash.slice(7)));
+  history.replaceState(null, "", location.pathname);
+}
+connect();

@@ -1,0 +1,153 @@
+"""The page in a real browser: what people see, what they can do, and whether everybody can."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from browser import PATIENCE_MS, chromium, command, free_port, opened
+from clips import RATE, silence, spoken
+from ros_world import T0
+
+from mser_ros.cli.demo import AUDIO
+from mser_ros.messages import conversions
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.nodes.processes import NodeProcesses
+from mser_ros.nodes.replay import ReplaySession
+from mser_ros.page.board import Board
+from mser_ros.types import SAMPLE_NS, AudioChunk
+
+pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
+from shown import judged, said
+
+from mser_ros.page.server import Controls, PageServer
+
+#: What is said.
+LONELY = re.compile("sad and lonely", re.IGNORECASE)
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    with chromium(tmp_path_factory.mktemp("browser")) as found:
+        yield found
+
+
+@pytest.fixture
+def models(whisper_base: Path) -> dict[str, str]:
+    """The environment of processes that read words."""
+    return {"MSER_MODELS": os.environ["MSER_TEST_MODELS"]}
+
+
+def has(page: Any, place: str, text: str | re.Pattern[str]) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator(place)).to_contain_text(text, timeout=PATIENCE_MS)
+
+
+def keeps_nobody_out(page: Any, scheme: str, width: int) -> None:
+    """By axe's rules (names, roles, contrast, ...), and nothing is wider than the screen."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is missing: call 'make setup-dev'")
+    page.set_viewport_size({"width": width, "height": 800})
+    page.emulate_media(color_scheme=scheme)
+    found = axe.Axe().run(page)
+    assert found.violations_count == 0, found.generate_report()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_a_browsers_own_microphone_and_camera_are_heard_and_seen_without_ros(
+    browser: Any, models: dict[str, str], pose_model: Path, tiny_bundle: Path
+) -> None:
+    start = command("live", "--browser", "--port", "0", "--bundle", str(tiny_bundle), environment=models)
+    with start as link, opened(browser, link) as page, opened(browser, link) as other:
+        has(page, "#said", "Nothing yet.")
+        page.click("#microphone")
+        has(page, "#source", "a browser's microphone")
+        has(other, "#list", LONELY)
+        has(page, "#why", "final")
+        assert page.get_attribute("#microphone", "aria-pressed") == "true"
+        other.click("#microphone")
+        has(other, "#answer", "another browser's microphone is used")
+        page.click("#microphone")
+        page.click("#camera")
+        has(page, "#body-note", "layout mediapipe33")
+        page.wait_for_selector("#canonical line", state="attached")
+        page.click("#camera")
+        page.click("#listen")
+        has(other, "#listen", "Listen again")
+        page.click("#erase")
+        page.keyboard.press("Escape")
+        has(page, "#list", LONELY)
+        page.click("#erase")
+        page.click("text=Erase it")
+        has(page, "#answer", "forgotten")
+        has(other, "#list", "None yet.")
+
+
+def test_words_appear_while_a_bag_plays_to_everybody_and_come_again_after_a_restart(
+    browser: Any, ros: None, models: dict[str, str], tiny_bundle: Path, tmp_path: Path
+) -> None:
+    """A sentence of the demo's bag through the real nodes."""
+    with BagWriter(tmp_path / "bag") as writer:
+        samples = np.concatenate([silence(0.5), spoken(), silence(1.5)])
+        for first in range(0, len(samples) - 1023, 1024):
+            chunk = AudioChunk(samples[first : first + 1024, None], RATE, T0 + first * SAMPLE_NS, first)
+            writer.write("/audio", AUDIO, conversions.audio_to_fields(chunk), chunk.end_ns)
+    parameters = {"use_sim_time": True, "emotion:bundle": str(tiny_bundle)}
+    nodes = NodeProcesses(("speech", "emotion"), parameters=parameters, environment=models)
+    arguments = ("view", "--port", str(free_port()))
+    with nodes, ReplaySession() as session, ExitStack() as shown:
+        with command(*arguments) as link:
+            assert session.wait_for_links(("speech", "emotion"), 60)
+            page = shown.enter_context(opened(browser, link))
+            has(page, "#nodes", "/emotion: well, active")
+            session.play(tmp_path / "bag", topics=("/audio",))
+            has(page, "#said", LONELY)
+            assert session.finish()
+            has(page, "#list", LONELY)
+            has(page, "#news", LONELY)  # what a screen reader says
+            page.wait_for_selector("#timeline .bars path", state="attached")
+            keeps_nobody_out(page, "light", 1200)
+            keeps_nobody_out(page, "dark", 360)
+            page.click("#listen")
+            has(page, "#answer", "not listening")
+        has(page, "#connection", "Connection lost")
+        with command(*arguments):
+            has(page, "#connection", "Connected")
+            has(page, "#listen", "Listen again")
+            has(page, "#list", "None yet.")
+            shown.close()
+
+
+def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: Any) -> None:
+    evil = "<img src=x onerror=alert(1)>"
+    board = Board()
+    board.utterance(replace(said(evil), voice_id=evil))
+    board.estimate(judged() | {"voice_id": evil, "label": evil, "probabilities": {evil: 1.0}})
+    board.node(evil, level=1, message=evil, values={evil: evil})
+    with PageServer(board, Controls(bool, str), port=0, token="open sesame") as server:  # type: ignore[arg-type]
+        with opened(browser, server.url.split("#")[0]) as page:
+            has(page, "#connection", "A token is needed")
+            page.fill("#token", "please")
+            page.keyboard.press("Enter")
+            has(page, "#connection", "not the right one")
+            has(page, "#list", "None yet.")
+            page.fill("#token", "open sesame")
+            page.keyboard.press("Enter")
+            has(page, "#said", evil)
+            for place in ("#list", "#why", "#nodes"):
+                has(page, place, evil)
+            page.wait_for_selector("#timeline .bars path", state="attached")
+            assert page.locator("img").count() == 0
+        with opened(browser, server.url) as page:
+            has(page, "#said", evil)
+            assert "sesame" not in page.url
+            board.allow_words(False)
+            has(page, "#said", "transcripts are off")
+            assert page.locator("#list tr td:last-child").inner_text() == ""

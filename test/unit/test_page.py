@@ -1,0 +1,333 @@
+"""The page without a browser: what is shown and what is not, who gets in, and who is too slow for the news."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from shown import T0, judged, person, said
+
+from mser_ros.errors import RequestError, SettingsError
+from mser_ros.evaluation.timeline import COLOURS
+from mser_ros.mocap.layouts import get_layout
+from mser_ros.page.board import WINDOW_S, Board
+from mser_ros.types import (
+    NS_PER_S,
+    SkeletonFrame,
+    UtteranceState,
+)
+
+pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+from mser_ros.page.hub import Hub
+from mser_ros.page.server import Controls, PageServer
+
+
+def test_news_are_what_has_changed_and_everything_is_all_there_is() -> None:
+    board = Board()
+    assert board.news()["all"]
+    assert board.news() == {}
+    board.utterance(said("hello there"))
+    board.estimate(judged())
+    board.person(person())
+    news = board.news()
+    assert "all" not in news
+    assert [item["text"] for item in news["utterances"]] == ["hello there"]
+    (estimate,) = news["estimates"]
+    assert (estimate["label"], estimate["confidence"], estimate["who"]) == ("happy", 0.7, "voice")
+    assert estimate["evidence"][1] == {
+        "modality": "mocap", "available": False, "probabilities": {}, "weight": 0.0, "in_domain": -1.0,
+        "reason": "OUT_OF_DISTRIBUTION",
+    }  # fmt: skip
+    (one,) = news["people"]
+    assert (one["id"], one["label"], one["for_s"], one["usual"]) == ("voice", "happy", 9.0, "happy")
+    assert board.news() == {}
+    everything = board.everything()
+    assert everything["all"]
+    assert everything["colours"] == dict(COLOURS)
+    assert everything["utterances"] == news["utterances"]
+    assert everything["estimates"] == news["estimates"]
+
+
+def test_no_word_is_given_away_before_somebody_has_allowed_it_or_where_it_is_forbidden() -> None:
+    def told(board: Board) -> str:
+        return json.dumps([board.news(), board.everything()])
+
+    waiting, mute = Board(words=None), Board(words=False)
+    for board in (waiting, mute):
+        board.utterance(said("a secret"))
+        board.estimate(judged())
+        assert "secret" not in told(board)
+    waiting.allow_words(True)
+    assert "a secret" in told(waiting)
+    waiting.allow_words(False)
+    assert "secret" not in told(waiting)
+    waiting.allow_words(True)  # it is gone, not only hidden
+    assert "secret" not in told(waiting)
+    mute.allow_words(True)
+    mute.utterance(said("a secret"))
+    assert "secret" not in told(mute)
+
+
+def test_the_past_falls_out_and_a_bag_that_begins_anew_empties_the_page() -> None:
+    board = Board()
+    board.utterance(said("first"))
+    board.estimate(judged())
+    board.level(-20.0, T0 + round((WINDOW_S + 0.9) * NS_PER_S))
+    board.news()
+    assert len(board.everything()["utterances"]) == 1
+    board.level(-20.0, T0 + round((WINDOW_S + 1.1) * NS_PER_S))
+    board.news()
+    assert (board.everything()["utterances"], board.everything()["estimates"]) == ([], [])
+    board.utterance(said("second", WINDOW_S))
+    board.level(-20.0, T0)
+    news = board.news()
+    assert news["all"]
+    assert news["utterances"] == []
+    assert news["now_s"] == T0 / NS_PER_S
+
+
+def test_a_board_stays_small_whatever_comes() -> None:
+    board = Board()
+    for number in range(2000):
+        board.utterance(said("many", name=f"voice-{number}"))
+        board.estimate(judged(name=f"voice-{number}"))
+        board.person(person(f"person {number}"))
+        board.node(f"/node_{number}", level=0, message="active", values={})
+    told = board.everything()
+    assert {len(told[kind]) for kind in ("utterances", "estimates", "people", "nodes")} == {400}
+
+
+def test_who_is_not_told_of_any_more_is_gone_and_a_silent_node_is_stale() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.person(person())
+    board.node("/speech", level=1, message="slow", values={"backlog": "3"})
+    board.news()
+    now_s = 4.0
+    (node,) = board.news()["nodes"]
+    assert node == {"id": "/speech", "level": 1, "message": "slow", "values": {"backlog": "3"}, "is_stale": True}
+    now_s = 7.0
+    assert board.news()["people"] == []
+    board.node("/speech", level=0, message="active", values={})
+    assert board.news()["nodes"][0]["is_stale"] is False
+
+
+def test_an_utterance_that_nobody_finishes_is_forgotten() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.utterance(replace(said("unfinished"), state=UtteranceState.PARTIAL))
+    board.estimate(judged() | {"state": "PROVISIONAL"})
+    board.utterance(said("finished", name="voice-2"))
+    board.estimate(judged(name="voice-2"))
+    now_s = 9.0
+    assert len(board.news()["utterances"]) == 2
+    now_s = 11.0
+    news = board.news()
+    assert news["all"]
+    assert [item["id"] for item in news["utterances"] + news["estimates"]] == ["voice-2", "voice-2"]
+
+
+def test_numbers_that_are_none_become_null() -> None:
+    board = Board()
+    record = judged() | {"valence": math.nan, "latency_s": np.float32(math.inf)}
+    board.estimate(record)
+    (estimate,) = json.loads(json.dumps(board.news(), allow_nan=False))["estimates"]
+    assert (estimate["valence"], estimate["latency_s"]) == (None, None)
+
+
+def test_a_body_is_drawn_as_sent_and_as_the_model_sees_it() -> None:
+    board = Board()
+    layout = get_layout("canonical15")
+    sides = [[0, y, z] for y in (0.2, -0.2) for z in (1.5, 1.2, 0.9)]
+    legs = [[0, y, z] for y in (0.1, -0.1) for z in (0.95, 0.5, 0.1)]
+    standing = np.array([[0, 0, 1], [0, 0, 1.5], [0, 0, 1.7], *sides, *legs], np.float32)
+    sure = np.ones(15, np.float32)
+    sure[5] = 0  # the left wrist is not seen
+    for number in range(15):
+        board.skeleton(SkeletonFrame(T0 + number * NS_PER_S // 15, "body", layout.name, standing, sure))
+    body = board.news()["body"]
+    for figure in (body["sent"], body["canonical"]):
+        points = figure["points"]
+        assert points[5] is None
+        assert figure["seen"] == 14
+        assert points[2][1] > points[0][1] > points[11][1]  # head, pelvis, ankle: up is up
+        assert points[3][0] > points[6][0]  # from the front, the left is on the right
+        assert figure["sides"][3:9] == ["left"] * 3 + ["right"] * 3
+        assert all(abs(value) <= 1 for point in points if point for value in point)
+    board.skeleton(SkeletonFrame(T0 + 9 * NS_PER_S, "body", "no such layout", standing, sure))
+    assert "no such layout" in board.news()["body"]["problem"]
+
+
+def test_news_are_made_once_for_all_and_who_is_too_slow_loses_them_and_is_told_all_anew() -> None:
+    class Reader:
+        def __init__(self, *, is_slow: bool) -> None:
+            self.got: list[str] = []
+            self.free = asyncio.Event()
+            if not is_slow:
+                self.free.set()
+
+        async def send_text(self, data: str) -> None:
+            self.got.append(data)
+            await self.free.wait()
+
+    async def watch() -> tuple[Reader, Reader, Hub]:
+        board = Board()
+        hub = Hub(board, rate_hz=200)
+        quick, slow = Reader(is_slow=False), Reader(is_slow=True)
+        tasks = [asyncio.create_task(work) for work in (hub.run(), hub.watch(quick), hub.watch(slow))]
+        for number in range(40):
+            seen = len(quick.got)
+            board.notice(number=number)
+            while len(quick.got) == seen:
+                await asyncio.sleep(0.001)
+        assert len(slow.got) == 1
+        slow.free.set()
+        while len(slow.got) < 2:
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return quick, slow, hub
+
+    quick, slow, hub = asyncio.run(watch())
+    told = [json.loads(text) for text in quick.got]
+    assert [item["number"] for item in told if "number" in item][-1] == 39
+    last = json.loads(slow.got[1])
+    assert last["all"]
+    assert last["number"] == 39
+    assert last["lost"] == hub.lost >= 30
+    assert hub.watchers == 0
+
+
+@contextmanager
+def served(board: Board | None = None, **options: Any) -> Iterator[tuple[PageServer, list[Any]]]:
+    asked: list[Any] = []
+
+    def listen(on: bool) -> str:
+        asked.append(on)
+        if not on:
+            raise RequestError("no node answers")
+        return "listening"
+
+    def erase() -> str:
+        asked.append("erase")
+        return "forgotten"
+
+    with PageServer(board or Board(), Controls(listen, erase), port=0, **options) as server:
+        yield server, asked
+
+
+def place(server: PageServer, scheme: str = "ws", path: str = "live") -> str:
+    return server.url.split("#")[0].replace("http", scheme).replace("0.0.0.0", "127.0.0.1") + path
+
+
+def first(url: str, origin: str | None, **options: Any) -> Any:
+    """What a page of `origin` is told first, or the code at which it is turned away."""
+    with connect(url, origin=origin, **options) as socket:  # type: ignore[arg-type]
+        try:
+            return json.loads(socket.recv(10))
+        except ConnectionClosed as closed:
+            return closed.rcvd and closed.rcvd.code
+
+
+def test_the_page_and_all_that_it_needs_come_from_the_server_itself() -> None:
+    with served() as (server, _):
+        for path, holds in (
+            ("", b"What the robot believes"),
+            ("static/page.js", b"connect"),
+            ("plotly.min.js", b"plotly"),
+        ):
+            with urllib.request.urlopen(place(server, "http", path)) as answer:
+                assert holds in answer.read()
+                assert "default-src 'none'" in answer.headers["Content-Security-Policy"]
+        for path in ("static/../server.py", "static/%2e%2e/server.py", "nothing"):
+            with pytest.raises(urllib.error.HTTPError, match="404"):
+                urllib.request.urlopen(place(server, "http", path))
+
+
+def test_on_this_machine_no_token_is_needed_but_the_page_must_be_its_own() -> None:
+    with served() as (server, _):
+        url = place(server)
+        own = url.replace("ws", "http").removesuffix("/live")
+        assert "#" not in server.url
+        assert first(url, own)["all"]
+        assert first(url, "http://evil.example") == 4403
+        assert first(url, None) == 4403
+        # A name of somebody else's that was made to mean this machine.
+        port = int(url.split(":")[2].split("/")[0])
+        far = f"evil.example:{port}"
+        assert first(f"ws://{far}/live", f"http://{far}", address=("127.0.0.1", port)) == 4403
+
+
+def test_from_elsewhere_a_token_is_needed_that_is_made_or_given() -> None:
+    with served(host="0.0.0.0") as (server, _):
+        url, token = place(server), server.url.split("#token=")[1]
+        own = url.replace("ws", "http").removesuffix("/live")
+        assert len(token) >= 16
+        assert first(url, own) == 4401
+        assert first(f"{url}?token=guess", own) == 4401
+        assert first(f"{url}?token={token}", "http://evil.example") == 4403
+        assert first(f"{url}?token={token}", own)["all"]
+    with served(token="a word") as (server, _):
+        assert first(f"{place(server)}?token=a%20word", place(server, "http", "").rstrip("/"))["all"]
+
+
+def test_what_is_asked_for_is_done_and_answered_and_nonsense_is_refused() -> None:
+    board = Board()
+    board.utterance(said("to be erased"))
+    with served(board) as (server, asked):
+        url = place(server)
+        with connect(url, origin=url.replace("ws", "http").removesuffix("/live")) as socket:  # type: ignore[arg-type]
+
+            def answer(wish: str) -> tuple[str, bool]:
+                socket.send(wish)
+                told = next(told for told in iter(lambda: json.loads(socket.recv(10)), None) if "answer" in told)
+                return told["answer"], told["good"]
+
+            assert answer('{"do": "listen", "on": true}') == ("listening", True)
+            assert answer('{"do": "listen", "on": false}') == ("no node answers", False)
+            assert answer('{"do": "erase"}') == ("forgotten", True)
+            assert asked == [True, False, "erase"]
+            assert board.everything()["utterances"] == []
+            for nonsense in ("", "[]", "{", '{"do": "fly"}', '{"do": ["listen"]}', '{"on": 1}', "null", "[" * 9999):
+                assert answer(nonsense) == ("that was not understood: load the page again", False)
+            said_so, good = answer('{"do": "microphone", "on": true}')
+            assert (good, "mser live --browser" in said_so) == (False, True)
+            socket.send(b"\x01 sound that nobody takes")
+            assert answer('{"do": "listen", "on": true}')[1]
+
+
+def test_a_place_where_nothing_can_be_served_is_named_with_the_cure() -> None:
+    with served() as (server, _):
+        taken = int(place(server).split(":")[2].split("/")[0])
+        with pytest.raises(SettingsError, match=f"port {taken} .*choose another --port"):
+            PageServer(Board(), Controls(bool, str), port=taken)
+    with pytest.raises(SettingsError, match="another --host"):
+        PageServer(Board(), Controls(bool, str), host="192.0.2.7", port=0)  # type: ignore[arg-type]
+
+
+def test_a_browser_that_does_not_read_slows_nobody() -> None:
+    """Over real sockets: one reads, the other one does not."""
+    board = Board()
+    with served(board) as (server, _):
+        url = place(server)
+        own = url.replace("ws", "http").removesuffix("/live")
+        options: dict[str, Any] = {"origin": own, "max_size": None, "max_queue": 1, "close_timeout": 0.1}
+        with connect(url, **options) as quick, connect(url, **options):
+            number = 0
+            while server.hub.lost == 0:
+                number += 1
+                board.notice(number=number, filler=f"{number}" * 2_000_000)
+                while json.loads(quick.recv(60)).get("number") != number:
+                    pass
