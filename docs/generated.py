@@ -26,7 +26,7 @@ INTERFACES = "interfaces/mser_msgs"
 #: Pages that show a file or folder of the repository outside of docs/.
 PAGES = {"README.md": "index.md", "models/default/MODEL_CARD.md": "model_card.md", INTERFACES: "messages.md"}
 #: Files that links may lead to and that are shown as they are.
-COPIES = ("examples/*.py", "config/emotion.yaml", "config/sros2/policy.xml")
+COPIES = ("examples/*.py", "config/emotion.yaml", "config/foxglove_layout.json", "config/sros2/policy.xml")
 
 
 def on_files(files: Files, config: Any) -> Files:

@@ -98,7 +98,8 @@ class FusionSpec:
 
     `log_linear`: log p = log prior + sum over modalities of weight x (log p_m - log prior), a product of experts whose
     exponents are fitted. `graph`: an ONNX graph over the modalities' features, with an output `logits` and, if it
-    estimates valence and arousal, `affect`. `temperature` divides the fused logits.
+    estimates valence and arousal, `affect`. `temperature` divides the fused logits. `plain_words`: share of what is
+    said with a feeling in plain words that `log_linear` allows for (see `posteriors.despite_plain_words`).
     """
 
     kind: str = "log_linear"
@@ -106,6 +107,7 @@ class FusionSpec:
     temperature: float = 1.0
     graph: str = ""
     modalities: tuple[str, ...] = ()
+    plain_words: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -346,6 +348,8 @@ def _check(bundle: Bundle) -> None:
         raise refuse(f"fusion '{fusion.kind}' is unknown to this version")
     if not _is_positive(fusion.temperature):
         raise refuse("the fusion's temperature is out of range")
+    if not 0 <= fusion.plain_words < 1:
+        raise refuse("the fusion's share of plain words is out of range")
     if fusion.kind == "log_linear" and not (
         len(fusion.prior) == len(bundle.labels) and all(map(_is_positive, fusion.prior))
     ):

@@ -29,3 +29,16 @@ def log_linear(
         weights[name] * (np.log(np.maximum(posterior, FLOOR)) - log_prior) for name, posterior in posteriors.items()
     )
     return softmax(scores / temperature)
+
+
+def despite_plain_words(posterior: np.ndarray, prior: np.ndarray, neutral: int, share: float) -> np.ndarray:
+    """What words tell of a feeling where this share of what is said with a feeling is worded as if there were none.
+
+    `posterior`: what the words themselves show, (..., C); its result too. A feeling is then as likely behind them as
+    1 - share of its own words and share of those of class `neutral` make it, so that plain words say little against a
+    voice, while words that show a feeling say nearly what they said.
+    """
+    likelihood = np.asarray(posterior, np.float64) / prior
+    mixed = (1 - share) * likelihood + share * likelihood[..., [neutral]]
+    weighed = mixed * prior
+    return weighed / weighed.sum(axis=-1, keepdims=True)

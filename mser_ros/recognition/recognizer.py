@@ -14,10 +14,10 @@ from ..settings import EmotionSettings
 from ..types import AbstainReason, EmotionEstimate, EstimateState, ModalityEvidence, Utterance
 from .baseline import BaselineSpec, VoiceBaselines
 from .bundle import Bundle
-from .decision import contradiction, label_set, subset_name, with_neutral_share
+from .decision import NEUTRAL, contradiction, label_set, subset_name, with_neutral_share
 from .fusion import FusionGraph
 from .graph import Graph
-from .posteriors import log_linear, softmax
+from .posteriors import despite_plain_words, log_linear, softmax
 from .readers import Reading, create_reader
 
 
@@ -168,7 +168,11 @@ class EmotionRecognizer:
             for name, reading in present.items()
         }
         temperature = 1.0 if alone else fusion.temperature
-        fused = log_linear(posteriors, weights, np.asarray(fusion.prior), temperature=temperature)
+        evidence, prior = dict(posteriors), np.asarray(fusion.prior)
+        if not alone and "text" in evidence and NEUTRAL in self.bundle.labels:
+            neutral = self.bundle.labels.index(NEUTRAL)
+            evidence["text"] = despite_plain_words(evidence["text"], prior, neutral, fusion.plain_words)
+        fused = log_linear(evidence, weights, prior, temperature=temperature)
         total = sum(weights.values())
         shares = {name: weight / total if total else 1 / len(weights) for name, weight in weights.items()}
         return _Decision(posteriors, self._believed(present, posteriors), shares, fused)

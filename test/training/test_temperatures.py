@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mser_ros.errors import SettingsError
+from mser_ros.labels import LABELS
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.training.export.decision_fit import fit_decision, largest_miss, measure_decision
 from mser_ros.training.export.fusion_fit import combine, fuse, measure, try_out
@@ -98,6 +99,27 @@ def test_noise_gets_no_weight_in_the_fusion() -> None:
     rows = {"speech": rows_of("speech"), "text": rows_of("text", skill=0.0), "mocap": rows_of("mocap", skill=1)}
     fit = fuse(combine(rows, dict.fromkeys(rows, 1.0)), PRIOR)
     assert fit.weights["text"] < 0.3 < fit.weights["speech"]
+
+
+def test_plain_words_are_those_of_something_neutral_and_of_their_people() -> None:
+    rows = {"speech": rows_of("speech"), "text": rows_of("text")}
+    combined = combine(rows, dict.fromkeys(rows, 1.0))
+    neutral = LABELS.index("neutral")
+    plain = combined.in_plain_words(1.0)
+    known = {tuple(row) for row in combined.posteriors["text"][combined.truth == neutral].tolist()}
+    assert {tuple(row) for row in plain.posteriors["text"].tolist()} == known
+    np.testing.assert_array_equal(plain.posteriors["speech"], combined.posteriors["speech"])
+    assert all(
+        cluster.split(" + ") == [speaker, writer]
+        for cluster, speaker, writer in zip(plain.clusters, plain.people["speech"], plain.people["text"], strict=True)
+    )
+    some = combined.in_plain_words(0.3)
+    moved = (some.posteriors["text"] != combined.posteriors["text"]).any(1)
+    assert not moved[combined.truth == neutral].any()
+    assert moved[combined.truth != neutral].mean() == pytest.approx(0.3, abs=0.05)
+    found = measure(try_out(rows, PRIOR), PRIOR)
+    assert set(found["plain_words"]) == {"speech+text"}
+    assert found["plain_words"]["speech+text"]["ua"] < found["subsets"]["speech+text"]["ua"]
 
 
 def test_fused_figures_are_of_people_who_fitted_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

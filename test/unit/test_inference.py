@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from mser_ros.errors import BundleError
 from mser_ros.recognition.graph import Graph
-from mser_ros.recognition.posteriors import FLOOR, log_linear, softmax
+from mser_ros.recognition.posteriors import FLOOR, despite_plain_words, log_linear, softmax
 
 PRIOR = np.array([0.4, 0.3, 0.2, 0.1])
 logits = arrays(np.float64, 4, elements=st.floats(-50, 50))
@@ -29,6 +29,22 @@ def test_softmax_is_a_posterior_that_does_not_depend_on_an_offset(scores: np.nda
 
 def test_softmax_of_huge_scores_does_not_overflow() -> None:
     np.testing.assert_allclose(softmax(np.array([1e30, 0, -1e30], np.float32)), [1, 0, 0])
+
+
+def test_plain_words_say_little_and_words_of_feeling_what_they_said() -> None:
+    """Against the same by Bayes' rule over two ways of speaking."""
+    shown = softmax(np.random.default_rng(0).normal(size=(50, 4)) * 3)
+    share, neutral = 0.4, 3
+    found = despite_plain_words(shown, PRIOR, neutral, share)
+    for row, told in zip(shown, found, strict=True):
+        likelihood = row / PRIOR
+        joint = [PRIOR[k] * ((1 - share) * likelihood[k] + share * likelihood[neutral]) for k in range(3)]
+        joint.append(PRIOR[neutral] * likelihood[neutral])
+        np.testing.assert_allclose(told, np.array(joint) / sum(joint))
+    np.testing.assert_allclose(despite_plain_words(shown, PRIOR, neutral, 0.0), shown)
+    plain, angry = np.array([0.01, 0.01, 0.01, 0.97]), np.array([0.97, 0.01, 0.01, 0.01])
+    assert despite_plain_words(plain, PRIOR, neutral, share)[neutral] < 0.5
+    assert despite_plain_words(angry, PRIOR, neutral, share)[0] > 0.9
 
 
 def test_log_linear_fusion_of_independent_evidence_is_bayes_rule() -> None:

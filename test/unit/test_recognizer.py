@@ -408,6 +408,28 @@ def test_words_against_the_voice_are_told_and_abstain_where_nothing_is_sure(tmp_
     assert sure.label != UNKNOWN
 
 
+def test_words_count_less_where_a_feeling_may_have_plain_ones_and_another_modality_knows(tmp_path: Path) -> None:
+    bundle = write_tiny_bundle(tmp_path / "bundle", fusion=LOG_LINEAR, **CALIBRATION)
+    manifest = json.loads((bundle / MANIFEST).read_text())
+    write_manifest(bundle, {**manifest, "fusion": {**manifest["fusion"], "plain_words": 0.3}})
+    recognizer, item = EmotionRecognizer(load_bundle(bundle)), only("speech", "text")
+    posteriors = posteriors_by_hand(item)
+    prior = np.array(PRIOR)
+    words = posteriors["text"] / prior
+    words = prior * (0.7 * words + 0.3 * words[LABELS.index("neutral")])
+    posteriors["text"] = words / words.sum()
+    estimate = recognizer.recognize(item)
+    expected = product_of_experts(posteriors, {name: CALIBRATION[name]["weight"] for name in ("speech", "text")})
+    np.testing.assert_allclose(estimate.probabilities, expected, atol=1e-5)
+    told = evidence(estimate, "text").probabilities
+    np.testing.assert_allclose(told, posteriors_by_hand(item)["text"], atol=1e-5)
+    alone = recognizer.recognize(only("text"))
+    np.testing.assert_allclose(alone.probabilities, posteriors_by_hand(only("text"))["text"], atol=1e-5)
+    write_manifest(bundle, {**manifest, "fusion": {**manifest["fusion"], "plain_words": 1.0}})
+    with pytest.raises(BundleError, match="share of plain words is out of range"):
+        load_bundle(bundle)
+
+
 def test_in_a_neutral_life_an_estimate_is_neutral_more_often(tmp_path: Path, recognizer: EmotionRecognizer) -> None:
     even = recognizer.recognize(only("speech"))
     calm = EmotionRecognizer(recognizer.bundle, EmotionSettings(neutral_share=0.9)).recognize(only("speech"))

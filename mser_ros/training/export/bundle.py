@@ -29,7 +29,7 @@ from .agreement import CHECKED, Comparison
 from .card import model_card
 from .decision_fit import fit_decision, measure_decision
 from .delta import fold_low_rank, leave_weights
-from .fusion_fit import combine, fuse, measure, try_out
+from .fusion_fit import PLAIN_WORDS, combine, fuse, measure, try_out
 from .graphs import write_graph
 from .licences import licence_notices
 from .manifest import modality_entry
@@ -168,5 +168,7 @@ def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) ->
     if len(rows) > 1:
         for name, weight in fit.weights.items():
             modalities[name]["weight"] = round(weight, 4)
+        if "text" in rows:
+            fusion["plain_words"] = PLAIN_WORDS
         fusion["metrics"] = measure(trial, prior)
     return fusion, decision

@@ -48,6 +48,10 @@ def figures_section(manifest: Mapping[str, Any]) -> list[str]:
             "|---|---|---|---|---|---|---|",
         ]
         lines += [f"| {subset} | {_row(figures)} |" for subset, figures in fused["subsets"].items()]
+        lines += [
+            f"| {subset}, every feeling in plain words | {_row(figures)} |"
+            for subset, figures in fused.get("plain_words", {}).items()
+        ]
         poorer = manifest.get("fallback", {"fusion": {}})["fusion"].get("metrics", {"subsets": {}})
         lines += [f"| {subset}, with the fallback | {_row(figures)} |" for subset, figures in poorer["subsets"].items()]
     if fused and "ccc" in fused:
