@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -143,13 +143,13 @@ class EmotionNode(PerceptionNode):
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 
-    def _tell(self, news: Callable[[Identities], None]) -> None:
+    def _tell(self, news: Callable[[Identities], Collection[str]]) -> None:
         """Somebody is somebody else than was known."""
 
         def take() -> None:
-            news(self._identities)
-            self._states.rename(self._identities.settled)
-            self._stage.recognizer.rename(self._identities.settled)
+            names = news(self._identities)
+            self._states.rename(self._identities.settled, names)
+            self._stage.recognizer.rename(self._identities.settled, names)
 
         self.submit(take)
 

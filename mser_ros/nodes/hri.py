@@ -5,7 +5,7 @@ Needs `hri_msgs`; where that is not installed, `messages` says so, and nothing e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -184,7 +184,12 @@ class Persons:
     """
 
     def __init__(
-        self, node: PerceptionNode, hri: Any, *, tell: Callable[[Callable[[Identities], None]], None], faces: bool
+        self,
+        node: PerceptionNode,
+        hri: Any,
+        *,
+        tell: Callable[[Callable[[Identities], Collection[str]]], None],
+        faces: bool,
     ) -> None:
         self._node, self._tell = node, tell
         self._inputs: dict[str, list[InputTopic]] = {}

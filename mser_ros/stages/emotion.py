@@ -351,7 +351,7 @@ class EmotionStage:
     def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
         speaker = self._speaker(event)
-        others = self._identities.strangers_to(speaker)
+        others = self._identities.strangers_to(speaker, self.skeletons.bodies)
         skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=speaker.body_id, others=others)
         bare = self._bare(event)
         if skeleton and not event.voice_id:  # nobody is told apart by the voice: it is who is seen
@@ -380,6 +380,7 @@ class EmotionStage:
         """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
         someone = self._identities.of_voice(event.voice_id)
         before = self._speakers.get(event.utterance_id, someone)
+        before = replace(before, person_id=self._identities.present(before.person_id))
         speaker = someone if someone.person_id else before
         if event.utterance_id in self._pending:
             self._speakers[event.utterance_id] = speaker

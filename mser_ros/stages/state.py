@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -116,17 +116,19 @@ class EmotionStates:
                 del self._people[name]
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
 
-    def rename(self, settled: Callable[[str], str]) -> None:
-        """Somebody goes by another name now, as `settled` tells: a voice turned out to be a person's, say. What was
-        known goes over to the new name, unless something is known of that already; what holds ends under the old one.
+    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
+        """Some of those that were called by `names` go by another one now, as `settled` tells: a voice turned out to be
+        a person's, say. What was known goes over to the new name, unless something is known of that already; what holds
+        ends under the old one. Also what those mostly show of whom nothing was heard for long.
         """
-        for name, person in list(self._people.items()):
+        for name in [name for name in self._people if name in names]:
             if (after := settled(name)) != name:
+                person = self._people.pop(name)
                 self._ended += self._end(name, person, list(person.held), person.updated_ns)
-                del self._people[name]
                 self._people.setdefault(after, person)
-                if name in self._usual:
-                    self._usual.setdefault(after, self._usual.pop(name))
+        for name in [name for name in self._usual if name in names]:
+            if (after := settled(name)) != name:
+                self._usual.setdefault(after, self._usual.pop(name))
 
     def usual(self, name: str) -> np.ndarray:
         """What a person mostly shows, (C,): a slow average; even classes where nothing was learned."""

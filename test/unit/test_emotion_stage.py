@@ -899,3 +899,14 @@ def test_a_person_who_vanishes_in_mid_speech_is_the_one_of_whom_is_told_on(recog
     robot.give(*voice(4.0, 11.0))
     told = [(estimate.person_id, estimate.utterance_id) for estimate in continuous(robot)]
     assert told == [("p1", ""), ("p1", "")]
+
+
+def test_a_person_who_turns_out_to_be_another_one_and_vanishes_is_told_of_by_the_last_name(
+    recognizer: EmotionRecognizer,
+) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p1", Kind.VOICE, "anna")
+    robot.give(*voice(0, 2.0), U.started)
+    identities.alias("p1", "anna_smith")
+    identities.vanish("p1")
+    assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "anna_smith"
