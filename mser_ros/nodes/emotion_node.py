@@ -26,13 +26,17 @@ from .subscriptions import Flow
 from .voices import VoiceServices
 from .wait_for_emotion import WaitServer
 
+#: The modalities that an input gives.
+_GIVES = {"voice": ("speech", "text"), "utterance": ("speech", "text"), "skeleton": ("mocap",)}
+
 
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
-    speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
-    each person at a steady rate, and `event` (EmotionEvent). Where `ros4hri.enabled` is set, it follows who is who
-    below /humans, and publishes expressions there (`hri.Persons`). Serves the action `wait_for_emotion` (`WaitServer`)
-    and services about what was learned of people (`VoiceServices`)."""
+    speech and the mocap node publish them, and `robot_speaking` (Bool), during which no voice comes; publishes
+    `emotion` (Emotion) of each utterance, `state` (EmotionState) of each person at a steady rate, and `event`
+    (EmotionEvent). Where `ros4hri.enabled` is set, it follows who is who below /humans, and publishes expressions there
+    (`hri.Persons`). Serves the action `wait_for_emotion` (`WaitServer`) and services about what was learned of people
+    (`VoiceServices`)."""
 
     settings: EmotionSettings
 
@@ -76,9 +80,11 @@ class EmotionNode(PerceptionNode):
     def connect(self) -> None:
         speech, mocap = "the speech node", "the mocap node"
         self._voices.connect()
-        self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
+        self._is_listening, self._robot_speaks = True, False
+        self._voice = self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
-        self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
+        self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech, kept=True)
+        self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
         if self.settings.state.rate_hz:
             self._clockwork = self.create_timer(1 / self.settings.state.rate_hz, self._tell_states)
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
@@ -118,6 +124,9 @@ class EmotionNode(PerceptionNode):
         self._waits.destroy()
         super().destroy_node()
 
+    def lack(self, topics: frozenset[str]) -> None:
+        self._stage.lost = frozenset(modality for topic in topics for modality in _GIVES.get(topic, ()))
+
     def counters(self) -> Mapping[str, Any]:
         return {
             **asdict(self._stage.counters),
@@ -136,8 +145,18 @@ class EmotionNode(PerceptionNode):
         )
 
     def _on_listening(self, message: Bool) -> None:
-        if not message.data:
+        self._is_listening = bool(message.data)
+        self._expect_voice()
+        if not self._is_listening:
             self.submit(self._stage.forget_audio, is_order=True)
+
+    def _on_robot(self, message: Bool) -> None:
+        self._robot_speaks = bool(message.data)
+        self._expect_voice()
+
+    def _expect_voice(self) -> None:
+        """The speech node gives no sound while it is told not to listen, or the robot itself speaks."""
+        self._voice.rest(not self._is_listening or self._robot_speaks)
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)

@@ -24,8 +24,9 @@ from .subscriptions import Flow, InputTopic, type_name
 
 _HUMANS = "/humans"
 _SOURCE = "the ROS4HRI nodes"
-#: How a list of ids, and what is kept of a person, is asked for.
+#: How a list of ids is asked for; and what is told of one of them, which may end before the list says that it is gone.
 _KEPT: Any = {"depth": 16, "flow": Flow.OPTIONAL, "source": _SOURCE, "kept": True}
+_PASSING: Any = {"flow": Flow.PASSING, "source": _SOURCE}
 #: How often publishers of ids that are gone are put away [s].
 _TIDY_S = 1.0
 #: What a person's topics tell of which kind of id.
@@ -146,17 +147,16 @@ class Voices:
     def _came(self, voice_id: str) -> None:
         self._has_come(voice_id)
         self._is_speaking.open(voice_id)
-        expected: Any = {"flow": Flow.OPTIONAL, "source": _SOURCE}
         first = type_name(self._audio)
         others = tuple(name for name in AUDIO_TYPES if name != first)
         heard = partial(self._with_id, self._heard, voice_id)
         place = f"{_HUMANS}/voices/{voice_id}"
-        inputs = [self._node.subscribe(self._audio, f"{place}/audio", heard, depth=256, others=others, **expected)]
+        inputs = [self._node.subscribe(self._audio, f"{place}/audio", heard, depth=256, others=others, **_PASSING)]
         if self._read is None:
             self._speech.open(voice_id)
         else:
             read = partial(self._with_id, self._read, voice_id)
-            inputs.append(self._node.subscribe(self._hri.LiveSpeech, f"{place}/speech", read, depth=64, **expected))
+            inputs.append(self._node.subscribe(self._hri.LiveSpeech, f"{place}/speech", read, depth=64, **_PASSING))
         for item in inputs:
             self._node.adapt(item)
         self._inputs[voice_id] = inputs
@@ -219,7 +219,8 @@ class Persons:
             **{name: partial(self._on_link, person_id, kind) for name, kind in _LINKS.items()},
         }
         self._inputs[person_id] = [
-            self._node.subscribe(String, f"{place}/{name}", callback, **_KEPT) for name, callback in topics.items()
+            self._node.subscribe(String, f"{place}/{name}", callback, depth=16, kept=True, **_PASSING)
+            for name, callback in topics.items()
         ]
         for item in self._inputs[person_id]:
             self._node.adapt(item)

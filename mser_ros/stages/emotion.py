@@ -17,6 +17,7 @@ from ..types import (
     AudioChunk,
     EmotionEstimate,
     EstimateState,
+    ModalityEvidence,
     SkeletonFrame,
     Transcript,
     Utterance,
@@ -36,6 +37,8 @@ _VOICES = 16
 _PENDING = 64
 #: Utterances whose end is remembered, so that a late message cannot open them again.
 _CLOSED = 256
+#: Evidence that ends so long before the utterance's end lacks what its source would have given since.
+_STALE_S = 0.3
 #: The least time without audio and events after which an open utterance is given up: the speech node is gone.
 _GONE_S = 3.0
 
@@ -88,6 +91,7 @@ class EmotionStage:
     a FINAL is the end of its utterance, or that of its last provisional estimate, which may reach into the silence.
     Now and then there is a CONTINUOUS estimate that names no utterance, unless it would abstain: of a body while nobody
     speaks, at multiples of its period on the clock of the stamps, and of the last seconds of a long utterance.
+    `lost`: modalities whose source is gone, which any thread may set; their evidence says so.
     Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
     """
 
@@ -115,6 +119,7 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S, choice=self.settings.body)
         self.counters = EmotionCounters()
+        self.lost: frozenset[str] = frozenset()
         self._identities = identities or Identities()
         self._speakers: dict[str, Someone] = {}  # of utterances without a last estimate, as far as was ever known
         self.clock = clock
@@ -336,9 +341,15 @@ class EmotionStage:
             self.counters.without_audio += utterance.audio is None and state is not EstimateState.CONTINUOUS
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
-            return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
+            estimate = self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
+            return replace(estimate, evidence=tuple(map(self._with_lost, estimate.evidence)))
 
         return self._contained(recognize)
+
+    def _with_lost(self, evidence: ModalityEvidence) -> ModalityEvidence:
+        lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason is AbstainReason.NO_EVIDENCE
+        is_lost = evidence.modality in self.lost and lacks
+        return replace(evidence, reason=AbstainReason.SOURCE_LOST) if is_lost else evidence
 
     def _contained(self, work: Callable[[], T]) -> T | None:
         try:

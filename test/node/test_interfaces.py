@@ -20,7 +20,7 @@ NODES = ("microphone", "speech", "mocap", "emotion")
 #: Of ROS itself, at every node: their diagnostics, life cycle, parameters and log.
 _ROS = {"/clock", "/diagnostics", "/parameter_events", "/rosout"}
 #: Only where another package is installed, or a setting asks for it.
-_OPTIONAL = {"/audio_info", "/text", "/tf_static", "/humans/bodies/tracked"}
+_OPTIONAL = {"/audio_info", "/text", "/tf_static", "/humans/bodies/tracked", "/pose/alive"}
 #: Of the node that sees, which is not one of the four.
 _SEEN = {"/image"}
 
@@ -50,6 +50,8 @@ def opened(tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path) -> Itera
         world = World()
         nodes = {name: world.node(name, use_sim_time=True, **given.get(name, {})) for name in NODES}
         world.wait(lambda: all(node.value("state") == "active" for node in nodes.values()), "four active nodes")
+        watched = ["/microphone/alive", "/speech/alive", "/mocap/alive"]
+        world.wait(lambda: all(map(world.peer.count_subscribers, watched)), "who watches them")
         yield {name: _opened(world, name) for name in NODES}
         world.close()
 
@@ -91,7 +93,7 @@ def names(cell: str) -> list[str]:
 def test_the_table_of_types_is_what_the_topics_carry(opened: dict[str, Opened]) -> None:
     stated = {names(topic)[0]: names(kind)[0] for topic, kind, _ in table("types")}
     carried = {
-        (name if name in _ROS else name[1:]): kind.replace("/msg/", "/")
+        ("~/alive" if name.endswith("/alive") else name if name in _ROS else name[1:]): kind.replace("/msg/", "/")
         for node in opened.values()
         for topics in (node.subscribed, node.published)
         for name, kind in topics.items()

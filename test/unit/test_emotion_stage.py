@@ -910,3 +910,27 @@ def test_a_person_who_turns_out_to_be_another_one_and_vanishes_is_told_of_by_the
     identities.alias("p1", "anna_smith")
     identities.vanish("p1")
     assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "anna_smith"
+
+
+def test_evidence_tells_that_its_source_was_lost_and_what_came_before_is_used_all_the_same(
+    recognizer: EmotionRecognizer,
+) -> None:
+    robot = Robot(recognizer)
+
+    def reasons(estimate: EmotionEstimate) -> dict[str, tuple[bool, str]]:
+        return {item.modality: (item.available, item.reason.name) for item in estimate.evidence}
+
+    robot.give(*body(0, 2.0, body_id="b"), *voice(0, 2.0), U.started)
+    robot.stage.lost = frozenset({"mocap"})
+    told = robot.give(*voice(2.0, 2.7))[-1]
+    assert told.state is EstimateState.PROVISIONAL
+    assert reasons(told) == {"speech": (True, "NONE"), "text": (False, "NO_EVIDENCE"), "mocap": (True, "SOURCE_LOST")}
+    robot.give(*voice(2.6, 3.2), U.final)
+    robot.stage.lost = frozenset()
+    later = Life("u2", 10.5, 13.0)
+    robot.give(*voice(10.0, 13.2), later.started, later.final)
+    assert reasons(robot.said[-1])["mocap"] == (False, "NO_EVIDENCE")
+    robot.stage.lost = frozenset({"mocap"})
+    later = Life("u3", 20.5, 23.0)
+    robot.give(*voice(20.0, 23.2), later.started, later.final)
+    assert reasons(robot.said[-1])["mocap"] == (False, "SOURCE_LOST")
