@@ -52,6 +52,7 @@ class PerceptionNode(LifecycleNode):
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
         self._beats, self._beat_s = 0, time.monotonic()
+        self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
@@ -153,6 +154,7 @@ class PerceptionNode(LifecycleNode):
         self.setup()
 
     def _activate(self) -> None:
+        self._due, self._skipped = set[str](), 0
         self._worker = Worker(
             f"{self.get_name()}-worker",
             tick=lambda: self.guard(self.tick),
@@ -295,6 +297,24 @@ class PerceptionNode(LifecycleNode):
             self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
         return True
 
+    def submit_due(self, what: str, work: Callable[[], None]) -> None:
+        """Have the worker do what is due again and again, unless it has not done the last such work yet: then this is
+        counted. In the executor."""
+        if not self.is_working:  # else it would be one more thing that was not done
+            return
+        if what in self._due:
+            self._skipped += 1
+            return
+
+        def do() -> None:
+            try:
+                work()
+            finally:
+                self._due.discard(what)
+
+        self._due.add(what)
+        self.submit(do, is_order=True)
+
     @property
     def is_working(self) -> bool:
         """Whether there is a worker that is alive."""
@@ -354,6 +374,7 @@ class PerceptionNode(LifecycleNode):
             **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,
             "dropped": self.health.dropped,
+            "skipped": self._skipped,
             "rejected": self.health.rejected,
             "bugs": self.health.bugs,
             "missing": ", ".join(sorted(missing)),

@@ -111,6 +111,7 @@ class EmotionNode(PerceptionNode):
         self._publish_events(self._states.forget())
         self._voices.finish()
         self._waits.preempt()
+        self._identities.clear()  # who is who then is told anew
 
     def teardown(self) -> None:
         self._voices.close()
@@ -140,8 +141,11 @@ class EmotionNode(PerceptionNode):
 
     def _on_utterance(self, message: Utterance) -> None:
         event = conversions.utterance_from_msg(message)
+        # An order: without its end, an utterance would last until it is given up.
         self.submit(
-            lambda: self._publish(self._stage.push_event(event)), otherwise=lambda: self._stage.skip_event(event)
+            lambda: self._publish(self._stage.push_event(event)),
+            otherwise=lambda: self._stage.skip_event(event),
+            is_order=True,
         )
 
     def _on_listening(self, message: Bool) -> None:
@@ -162,7 +166,7 @@ class EmotionNode(PerceptionNode):
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 
-    def _tell(self, news: Callable[[Identities], Collection[str]]) -> None:
+    def _tell(self, news: Callable[[Identities], Collection[str]], is_order: bool) -> None:
         """Somebody is somebody else than was known."""
 
         def take() -> None:
@@ -170,7 +174,7 @@ class EmotionNode(PerceptionNode):
             self._states.rename(self._identities.settled, names)
             self._stage.recognizer.rename(self._identities.settled, names)
 
-        self.submit(take)
+        self.submit(take, is_order=is_order)
 
     def _publish(self, estimates: Iterable[EmotionEstimate]) -> None:
         for estimate in estimates:
@@ -186,8 +190,7 @@ class EmotionNode(PerceptionNode):
                 self._voices.note()
 
     def _tell_states(self) -> None:
-        if self.is_working:  # else it would be one more thing that was not done
-            self.submit(self._publish_states)
+        self.submit_due("states", self._publish_states)
 
     def _publish_states(self) -> None:
         for state in self._look(self._now_ns()):

@@ -90,7 +90,7 @@ class Publishers:
                 del self._open[its_id]
                 self._past.append(its_id)
 
-        self._node.submit(leave)
+        self._node.submit(leave, is_order=True)
 
     def tidy(self) -> None:
         """Put away what the worker has done with. To be called in the executor."""
@@ -180,7 +180,8 @@ class Voices:
 class Persons:
     """Follows /humans/persons and /humans/candidate_matches, and publishes the expression of voices and faces.
 
-    `tell` has the worker do something with the `Identities`. `faces`: also for the face of who speaks.
+    `tell` has the worker do something with the `Identities`, whether or not it `is_order` (as of `submit`): what a
+    person manager says is, what recognisers say all the time is not. `faces`: also for the face of who speaks.
     """
 
     def __init__(
@@ -188,11 +189,12 @@ class Persons:
         node: PerceptionNode,
         hri: Any,
         *,
-        tell: Callable[[Callable[[Identities], Collection[str]]], None],
+        tell: Callable[[Callable[[Identities], Collection[str]], bool], None],
         faces: bool,
     ) -> None:
         self._node, self._tell = node, tell
         self._inputs: dict[str, list[InputTopic]] = {}
+        self._told: dict[tuple[str, str], str] = {}  # by person and topic
         self._faces: dict[str, str] = {}  # of a person, where its expression is published
         self._of_voice = Publishers(node, hri.Expression, f"{_HUMANS}/voices/{{}}/expression")
         self._of_face = Publishers(node, hri.Expression, f"{_HUMANS}/faces/{{}}/expression")
@@ -229,22 +231,36 @@ class Persons:
         for item in self._inputs.pop(person_id, []):
             self._node.unsubscribe(item)
         self._show_face(person_id, "")
-        self._tell(lambda identities: identities.vanish(person_id))
+        self._told = {key: its_id for key, its_id in self._told.items() if key[0] != person_id}
+        self._tell(lambda identities: identities.vanish(person_id), True)
 
     def _on_alias(self, person_id: str, message: String) -> None:
         other_id = id_from_msg(message)
-        self._tell(lambda identities: identities.alias(person_id, other_id))
+        self._tell(
+            lambda identities: identities.alias(person_id, other_id), self._is_news(person_id, "alias", other_id)
+        )
 
     def _on_link(self, person_id: str, kind: Kind, message: String) -> None:
         its_id = id_from_msg(message)
-        self._tell(lambda identities: identities.link(person_id, kind, its_id))
+        is_news = self._is_news(person_id, kind.name, its_id)
+        self._tell(lambda identities: identities.link(person_id, kind, its_id), is_news)
         if kind is Kind.FACE:
             self._show_face(person_id, its_id)
 
     def _on_match(self, message: Any) -> None:
         (kind, its_id), (other_kind, other_id), confidence = match_from_msg(message)
         match = Match((Kind(kind), its_id), (Kind(other_kind), other_id), confidence)
-        self._tell(lambda identities: identities.match(match))
+        self._tell(lambda identities: identities.match(match), False)
+
+    def _is_news(self, person_id: str, what: str, its_id: str) -> bool:
+        """Whether something else was told of a person before, or another one has taken it meanwhile: what is told again
+        and again must not fill the queue."""
+        if self._told.get((person_id, what)) == its_id:
+            return False
+        for key in [key for key, other in self._told.items() if key[1] == what and other == its_id]:
+            del self._told[key]
+        self._told[person_id, what] = its_id
+        return True
 
     def _show_face(self, person_id: str, face_id: str) -> None:
         before = self._faces.pop(person_id, "")

@@ -142,6 +142,11 @@ class Identities:
             self._unmatch(frozenset((name, other)))
         return touched
 
+    def clear(self) -> None:
+        """Nothing is known of anybody."""
+        for entries in (self._links, self._owned, self._alias, self._aliases, self._matches, self._matched):
+            entries.clear()
+
     def present(self, person_id: str) -> str:
         """By which id a person goes now: the last of its aliases."""
         while (after := self._alias.get(person_id)) is not None:

@@ -309,7 +309,8 @@ class Desk:
     def withdraw(self, topic: str) -> None:
         self.withdrawn.append(topic)
 
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None], *, is_order: bool) -> None:
+        assert is_order
         self.work.append(work)
 
     def catch_up(self) -> None:
