@@ -68,7 +68,7 @@ class EmotionNode(PerceptionNode):
             identities=self._identities,
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
-        self._voices.open(People(recognizer, self._states, self.settings.voices_folder))
+        self._voices.open(People(recognizer, self._states, self.settings.voices_folder, self._identities))
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self._state = self.advertise(EmotionState, "state", depth=16)
         self._event = self.advertise(EmotionEvent, "event", depth=64, kept=True)
@@ -186,6 +186,7 @@ class EmotionNode(PerceptionNode):
                 self._persons.publish(estimate, voice if estimate.voice_id else body)
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
+            self._voices.meet(estimate)
             if estimate.state is EstimateState.FINAL:
                 self._voices.note()
 

@@ -200,7 +200,7 @@ class Persons:
         self._of_face = Publishers(node, hri.Expression, f"{_HUMANS}/faces/{{}}/expression")
         self._has_faces = faces
         self._clockwork = node.create_timer(_TIDY_S, self._tidy)
-        Tracked(node, hri, "voices", came=self._of_voice.open, left=self._of_voice.close)
+        Tracked(node, hri, "voices", came=self._on_voice, left=self._of_voice.close)
         Tracked(node, hri, "persons", came=self._came, left=self._left)
         matches: Any = {"depth": 64, "flow": Flow.OPTIONAL, "source": _SOURCE}
         node.adapt(node.subscribe(hri.IdsMatch, f"{_HUMANS}/candidate_matches", self._on_match, **matches))
@@ -214,6 +214,15 @@ class Persons:
     def close(self) -> None:
         self._node.destroy_timer(self._clockwork)
 
+    def _on_voice(self, voice_id: str) -> None:
+        self._of_voice.open(voice_id)
+        self._tell(lambda identities: identities.make_up((Kind.VOICE, voice_id)), True)
+
+    def _on_anonymous(self, person_id: str, message: Bool) -> None:
+        is_made_up = bool(message.data)
+        is_news = self._is_news(person_id, "anonymous", str(is_made_up))
+        self._tell(lambda identities: identities.make_up((Kind.PERSON, person_id), is_made_up), is_news)
+
     def _came(self, person_id: str) -> None:
         place = f"{_HUMANS}/persons/{person_id}"
         topics = {
@@ -224,6 +233,10 @@ class Persons:
             self._node.subscribe(String, f"{place}/{name}", callback, depth=16, kept=True, **_PASSING)
             for name, callback in topics.items()
         ]
+        anonymous = partial(self._on_anonymous, person_id)
+        self._inputs[person_id].append(
+            self._node.subscribe(Bool, f"{place}/anonymous", anonymous, depth=16, kept=True, **_PASSING)
+        )
         for item in self._inputs[person_id]:
             self._node.adapt(item)
 
@@ -257,7 +270,7 @@ class Persons:
         and again must not fill the queue."""
         if self._told.get((person_id, what)) == its_id:
             return False
-        for key in [key for key, other in self._told.items() if key[1] == what and other == its_id]:
+        for key in [key for key, other in self._told.items() if key[1] == what != "anonymous" and other == its_id]:
             del self._told[key]
         self._told[person_id, what] = its_id
         return True

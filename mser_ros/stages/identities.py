@@ -71,6 +71,7 @@ class Identities:
         self._aliases: dict[str, dict[str, None]] = {}  # the same, by who they are
         self._matches: dict[frozenset[Name], float] = {}
         self._matched: dict[Name, dict[Name, float]] = {}  # the same, by each of the two
+        self._made_up: dict[Name, None] = {}
 
     def link(self, person_id: str, kind: Kind, its_id: str) -> frozenset[str]:
         """This is the person's face, body or voice from now on, and nobody else's; '': it has none."""
@@ -132,6 +133,18 @@ class Identities:
             self._unmatch(oldest)
         return touched
 
+    def make_up(self, name: Name, is_made_up: bool = True) -> frozenset[str]:
+        """This id was made up for as long as it is tracked, as are those of voices and of anonymous persons."""
+        self._made_up.pop(name, None)
+        if is_made_up:
+            self._made_up[name] = None
+            _forget_oldest(self._made_up)
+        return _NOBODY
+
+    def is_made_up(self, name: Name) -> bool:
+        """Whether it was, as far as is known."""
+        return name in self._made_up
+
     def vanish(self, person_id: str) -> frozenset[str]:
         """The person is not tracked any more: what was his or hers may become somebody else's."""
         name = (Kind.PERSON, person_id)
@@ -145,7 +158,7 @@ class Identities:
     def clear(self) -> None:
         """Nothing is known of anybody."""
         for entries in (self._links, self._owned, self._alias, self._aliases, self._matches, self._matched):
-            entries.clear()
+            entries.clear()  # not whose names were made up, by which something may have been learned
 
     def present(self, person_id: str) -> str:
         """By which id a person goes now: the last of its aliases."""
@@ -247,6 +260,11 @@ class Identities:
 def _differ(one: Someone, other: Someone) -> bool:
     both = ((one.person_id, other.person_id), (one.voice_id, other.voice_id), (one.body_id, other.body_id))
     return any(a and b and a != b for a, b in both)
+
+
+def _forget_oldest(entries: dict[Name, None]) -> None:
+    if len(entries) > _REMEMBERED:
+        del entries[next(iter(entries))]
 
 
 def _remove(entries: dict[K, dict[V, E]], key: K, value: V) -> None:

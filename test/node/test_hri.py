@@ -21,6 +21,7 @@ from ros_world import (
     Bool,
     Emotion,
     EmotionState,
+    ExportVoices,
     Skeleton,
     String,
     Utterance,
@@ -109,6 +110,7 @@ def test_each_voice_is_heard_apart_and_told_of_until_it_is_gone(world: World, tm
         peer.publish("audio_common_msgs/AudioData", f"{VOICES}/ann/audio", *audio(said))
         peer.publish("audio_common_msgs/AudioData", f"{VOICES}/bob/audio", *audio(silence(1.0)))
         world.wait(lambda: any(item["final"] for item in speech["ann"]), "what ann says")
+        world.wait(lambda: utterances[-1].is_text_final, "the same as an utterance")
         final = speech["ann"][-1]
         assert final["final"] == final["incremental"] == utterances[-1].text != ""
         assert (final["language"], utterances[-1].voice_id) == ("en", "ann")
@@ -195,6 +197,15 @@ def test_persons_are_followed_and_their_expressions_published(world: World, tmp_
         for name in ("voices/ann", "faces/f1"):
             world.wait(lambda name=name: any(_is_of(item, known) for item in expressions[name]), f"what {name} shows")
         assert not expressions["voices/bob"]
+
+        def export() -> str:
+            request = ExportVoices.Request(person_id="p1")
+            return str(world.call(ExportVoices, "/emotion/export_voices", request).message)
+
+        assert "import it with the same bundle" in export()
+        for is_anonymous, answer in ((True, "'p1' is an id of this run"), (False, "import it with the same bundle")):
+            peer.publish("std_msgs/Bool", f"{PERSONS}/p1/anonymous", {"data": is_anonymous}, kept=True)
+            world.wait(lambda answer=answer: answer in export(), "whether the person is anonymous")
 
         tell("p1", alias="p3")
         world.wait(lambda: mind.states[-1].person_id == "p3", "two persons to be one")
