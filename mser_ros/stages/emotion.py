@@ -12,6 +12,7 @@ from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
 from ..types import (
+    NS_PER_S,
     SAMPLE_RATE,
     AbstainReason,
     AudioChunk,
@@ -154,7 +155,8 @@ class EmotionStage:
         now_ns = self._now(chunk.end_ns)
         for pending in self._pending.values():
             event = pending.event
-            believable = chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)  # no utterance is as long
+            # No utterance is as long, and sound of before it, as of a bag that starts again, says nothing of it.
+            believable = 0 <= chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)
             if event.voice_id == chunk.voice_id and not pending.has_ended and believable:
                 pending.since_clock_ns = now_ns
         yield from self.tick()
@@ -164,7 +166,7 @@ class EmotionStage:
         self.skeletons.push(frame)
         self._now(frame.stamp_ns)
         yield from self.tick()
-        yield from self._body_alone(frame.frame_id)
+        yield from self._body_alone(frame)
 
     def push_event(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """Take an utterance event."""
@@ -295,19 +297,23 @@ class EmotionStage:
         silent = Transcript("", is_final=False)
         yield from self._continuous(replace(event, start_ns=end_ns - self._period_ns, end_ns=end_ns, transcript=silent))
 
-    def _body_alone(self, frame_id: str) -> Iterator[EmotionEstimate]:
+    def _body_alone(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
         """Of a body of whom nothing is said."""
         newest_ns = self.skeletons.newest_ns
-        if not self._period_ns or not self._window_ns or newest_ns is None:
+        is_stray = newest_ns is None or newest_ns - frame.stamp_ns > to_ns(_HISTORY_S)
+        if not self._period_ns or not self._window_ns or is_stray:
             return
-        end_ns = newest_ns - newest_ns % self._period_ns
-        before_ns, self._seen_ns = self._seen_ns, end_ns  # which goes back where a bag starts again
+        end_ns = frame.stamp_ns - frame.stamp_ns % self._period_ns
+        before_ns = self._seen_ns
+        if before_ns - NS_PER_S <= frame.stamp_ns < before_ns:
+            return  # it only comes late; else a bag starts again
+        self._seen_ns = end_ns
         has_spoken = 0 <= end_ns - self._spoken_ns < self._period_ns
         if 0 < before_ns < end_ns and not (self._pending or has_spoken):
             start_ns = end_ns - self._window_ns
             nothing = Transcript("")
             yield from self._continuous(
-                UtteranceEvent("", UtteranceState.PARTIAL, end_ns, start_ns, end_ns, nothing, frame_id=frame_id)
+                UtteranceEvent("", UtteranceState.PARTIAL, end_ns, start_ns, end_ns, nothing, frame_id=frame.frame_id)
             )
 
     def _continuous(self, span: UtteranceEvent) -> Iterator[EmotionEstimate]:

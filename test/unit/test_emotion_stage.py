@@ -241,6 +241,17 @@ def test_what_is_seen_before_the_clock_is_set_back_does_not_keep_from_judging_it
     assert len(continuous(robot)) == 4
 
 
+def test_a_body_is_judged_in_each_round_of_a_short_bag_and_once_at_a_time(robot: Robot) -> None:
+    seen = body(0, 16)
+    robot.give(*seen, *seen)
+    stamps = [estimate.stamp_ns for estimate in continuous(robot)]
+    assert stamps == 2 * [T0 + to_ns(at_s) for at_s in (5, 10, 15)]
+    robot.said.clear()
+    late = [frame for pair in zip(body(20, 36), body(19.8, 35.8, body_id="late"), strict=True) for frame in pair]
+    robot.give(*late)
+    assert len(continuous(robot)) == 4, "what comes late begins no round"
+
+
 @pytest.mark.parametrize("settings_", [EmotionSettings(continuous_period_s=0.0)])
 def test_nothing_is_told_now_and_then_where_that_is_not_wanted(
     recognizer: EmotionRecognizer, settings_: EmotionSettings
@@ -555,6 +566,17 @@ def test_an_utterance_that_is_open_when_a_bag_starts_again_is_finished_once(robo
     robot.give(*voice(0, 3.2), again.started, again.final)
     robot.wait(60)
     check_lives(robot.said, ["late", "again"])
+
+
+def test_audio_of_before_an_utterance_does_not_keep_it_open(robot: Robot) -> None:
+    """As where a bag starts again and nobody has told the end of what was said in the round before."""
+    late = Life("late", 50, 53)
+    robot.now_ns = T0 + to_ns(52)
+    robot.give(*voice(49, 52), late.started)
+    for chunk in voice(0, 10):
+        robot.now_ns = chunk.end_ns
+        robot.give(chunk)
+    assert [estimate.state for estimate in robot.said if estimate.state is FINAL] == [FINAL]
 
 
 def test_a_clock_that_was_set_back_does_not_stretch_the_waiting(robot: Robot) -> None:

@@ -163,6 +163,31 @@ def test_who_is_not_heard_for_long_is_forgotten_and_so_is_everybody_when_the_clo
     assert states.at(T0) == ([], []), "a bag began again"
 
 
+def test_everybody_is_forgotten_although_the_bag_that_begins_again_is_short() -> None:
+    """The clock is set back, not the stamp of an estimate, which may be older than what is there."""
+    states = EmotionStates(StateSettings(events="sad 0.5 0"))
+    states.push(said("sad", 18), T0 + to_ns(18.2))
+    assert len(states.at(T0 + to_ns(20))[0]) == 1
+    states.push(said("sad", 12))
+    assert states.at(T0 + to_ns(20.5))[0][0].label == "sad"
+    found, events = states.at(T0 + to_ns(0.5))
+    assert (found, [event.begins for event in events]) == ([], [False])
+    states.push(said("happy", 1), T0 + to_ns(1.2))
+    states.at(T0 + to_ns(19))
+    states.push(said("happy", 1), T0 + to_ns(1.2))
+    (ann,) = states.at(T0 + to_ns(1.3))[0]
+    assert ann.evidence_age_s == pytest.approx(0.1), "and begins anew by an estimate that comes first"
+
+
+def test_a_clock_that_stands_still_fills_no_memory_however_often_somebody_asks() -> None:
+    states = EmotionStates()
+    states.push(said("sad", 0))
+    for _ in range(1000):
+        states.at(T0 + to_ns(1))
+    (person,) = states._people.values()
+    assert len(person.told) <= 3
+
+
 # -- events
 
 
