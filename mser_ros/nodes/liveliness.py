@@ -46,7 +46,8 @@ class Sources:
     def watch(self, names: Collection[str]) -> None:
         """From now on these nodes, by their full names, and no others."""
         for name in [name for name in self._watched if name not in names]:
-            self._node.destroy_subscription(self._watched.pop(name))
+            if (subscription := self._watched.pop(name)) is not None:
+                self._node.destroy_subscription(subscription)
             self._dead.discard(name)
         for name in names:
             if name not in self._watched and self._node.count_publishers(_topic(name)):
@@ -67,7 +68,10 @@ class Sources:
                 self._changed()
 
         events = SubscriptionEventCallbacks(liveliness=note)
-        return self._node.create_subscription(Empty, _topic(name), _ignore, _quality(), event_callbacks=events)
+        try:
+            return self._node.create_subscription(Empty, _topic(name), _ignore, _quality(), event_callbacks=events)
+        except RuntimeError:  # a middleware without such events: then it is as with the nodes of others
+            return None
 
 
 def _topic(name: str) -> str:

@@ -382,3 +382,20 @@ def test_texts_that_no_utterance_has_are_refused_and_kept_nowhere(world, tiny_bu
     utterance.publish(utterance_message(longest))
     tested.wait_to_receive(utterance=4)
     assert tested.node._stage.is_waiting
+
+
+def test_a_middleware_that_tells_nothing_of_liveliness_is_no_problem(world, tiny_bundle, monkeypatch):
+    class Refusing(liveliness.SubscriptionEventCallbacks):
+        def create_event_handlers(self, *arguments: object) -> None:
+            raise RuntimeError("no such event")
+
+    monkeypatch.setattr(liveliness, "SubscriptionEventCallbacks", Refusing)
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    with world.stranger() as stranger:
+        liveliness.show_life(stranger)
+        voice = stranger.create_publisher(AudioFrame, "voice", 10)
+        world.wait(lambda: "/stranger" in tested.node._sources._watched, "a source")
+        assert not tested.node._sources.has_died("/stranger")
+        stranger.destroy_publisher(voice)
+        world.wait(lambda: "/stranger" not in tested.node._sources._watched, "its end")
+    tested.wait_for(bugs=0)
