@@ -92,6 +92,7 @@ class AbstainReason(IntEnum):
     DISAGREEMENT = 7
     NO_EVIDENCE = 8
     FAILED = 9
+    SOURCE_LOST = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -258,7 +259,8 @@ class ModalityEvidence:
     """What one modality says by itself. `probabilities`: float32, shape (C,), or None where it was not available.
 
     `in_domain`: 0..1, how sure it is that this is like what the model has learned from; -1 where nobody judged that.
-    `reason`: why it was not available. `model`: which of the bundle's models it is (see `ModalitySpec`).
+    `reason`: why it was not available; SOURCE_LOST also where it was, but its newest part is missing. `model`: which of
+    the bundle's models it is (see `ModalitySpec`).
     """
 
     modality: str

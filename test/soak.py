@@ -1,8 +1,9 @@
 """Half an hour of a robot's life in accelerated time: does anything grow? `make soak`, or python test/soak.py --help.
 
-People come and go, each for ten seconds: they speak, a fan hums, it is silent, and bodies walk by. All of it goes
-through the pipeline, the states that rest on it, and waits for an emotion. The process's own memory (USS), its threads
-and its open files are noted each simulated minute.
+People come and go, each for ten seconds: they speak, a fan hums, it is silent, and bodies walk by; a person manager
+(ROS4HRI) tells who they are, by ids that never come again. All of it goes through the pipeline, the states that rest on
+it, and waits for an emotion. The process's own memory (USS), its threads and its open files are noted each simulated
+minute.
 """
 
 from __future__ import annotations
@@ -23,8 +24,11 @@ from mser_ros.messages.conversions import audio_from_msg, skeleton_from_msg
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import AsrSettings, EmotionSettings, SpeechSettings, StateSettings
+from mser_ros.stages.emotion import EmotionStage
+from mser_ros.stages.identities import Identities, Kind, Match
 from mser_ros.stages.people import People
 from mser_ros.stages.pipeline import EmotionPipeline
+from mser_ros.stages.speech import SpeechStage
 from mser_ros.stages.state import EmotionStates
 from mser_ros.stages.waiting import Wait
 from mser_ros.types import NS_PER_S, SAMPLE_RATE, AudioChunk, Goal, SkeletonFrame, to_ns
@@ -80,22 +84,38 @@ def lives(minutes: float) -> Iterator[AudioChunk | SkeletonFrame]:
         sample += round(STAY_S * SAMPLE_RATE)
 
 
+def introduce(identities: Identities, stay: int) -> Iterator[frozenset[str]]:
+    """What ROS4HRI's nodes tell of who is there now, and of who was there before; whom each of it is about."""
+    voice, person, face = (Kind.VOICE, f"person {stay % PEOPLE}"), (Kind.PERSON, f"anonymous {stay}"), f"face {stay}"
+    yield identities.vanish(f"known {stay - 1}")
+    yield identities.make_up(voice)
+    yield identities.make_up(person)
+    yield identities.match(Match(voice, (Kind.FACE, face), 0.9))
+    yield identities.match(Match((Kind.FACE, face), person, 0.8))
+    yield identities.alias(person[1], f"known {stay}")
+    yield identities.link(f"known {stay}", Kind.BODY, voice[1])
+
+
 def soak(
     minutes: float, *, bundle: str = "", asr: str = "none", tell: Callable[[Held], None] = lambda _: None
 ) -> list[Held]:
     """Live so long; what was held at each minute."""
     recognizer = EmotionRecognizer(load_bundle(bundle), EmotionSettings())
-    pipeline = EmotionPipeline.create(recognizer, speech=SpeechSettings(asr=AsrSettings(backend=asr)))
+    identities = Identities()
+    heard = SpeechStage(SpeechSettings(asr=AsrSettings(backend=asr)))
+    pipeline = EmotionPipeline(heard, EmotionStage(recognizer, identities=identities))
     states = EmotionStates(StateSettings(events="sad 0.5 1; happy 0.5 1; angry 0.5 1"), recognizer.bundle.labels)
-    people, process = People(recognizer, states), psutil.Process()
+    people, process = People(recognizer, states, identities=identities), psutil.Process()
     held: list[Held] = []
     begin_ns = next_ns = 0
     waits: list[Wait] = []
     finals = looked_ns = 0
+    stay = -1
     for item in lives(minutes):
         is_audio = isinstance(item, AudioChunk)
         for estimate in pipeline.push_audio(item) if is_audio else pipeline.push_skeleton(item):  # type: ignore[arg-type]
             states.push(estimate)
+            people.meet(estimate)
             finals += estimate.state.name == "FINAL"
         now_ns = item.stamp_ns
         if now_ns - looked_ns > to_ns(0.5):
@@ -107,6 +127,11 @@ def soak(
             ]
             people.note()
         begin_ns = begin_ns or now_ns
+        if (now_ns - begin_ns) // to_ns(STAY_S) > stay:
+            stay += 1
+            for names in introduce(identities, stay):
+                states.rename(identities.settled, names)
+                recognizer.rename(identities.settled, names)
         if now_ns >= (next_ns or begin_ns + 60 * NS_PER_S):
             next_ns = now_ns + 60 * NS_PER_S
             gc.collect()

@@ -158,6 +158,11 @@ class SkeletonBuffer:
         self._tracks: dict[tuple[str, str], _Track] = {}
         self._strays: list[SkeletonFrame] = []
 
+    @property
+    def bodies(self) -> frozenset[str]:
+        """The ids of the bodies that are remembered."""
+        return frozenset(body_id for body_id, _ in self._tracks)
+
     def push(self, frame: SkeletonFrame) -> None:
         """Take one frame in. Raises `SkeletonError` as `check_frame` does; the buffer is then as before."""
         frame = check_frame(frame, self._settings)

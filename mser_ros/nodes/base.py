@@ -15,10 +15,13 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
 from .diagnostics import UNTIL_CLEARED, Health, Problem, build_status
+from .liveliness import Sources, show_life
 from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic, opening
 from .worker import Worker
 
+#: How often it is looked whether an input has fallen silent [s]; what else there is to report is told each `_BEATS`.
+_BEAT_S, _BEATS = 0.2, 5
 #: How often the log repeats that an input is missing.
 _REMINDER_S = 60.0
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
@@ -47,10 +50,15 @@ class PerceptionNode(LifecycleNode):
         self._inputs: list[InputTopic] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
+        self._missing: frozenset[str] = frozenset()
+        self._beats, self._beat_s = 0, time.monotonic()
+        self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
-        self._heartbeat = self.create_timer(1.0, self._report, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._heartbeat = self.create_timer(_BEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._sources = Sources(self, self._report)
+        show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured)
         self._survive_impossible_transitions()
 
@@ -79,6 +87,9 @@ class PerceptionNode(LifecycleNode):
     def is_answering(self) -> bool:
         """Whether the executor has something to send yet after the node has stopped."""
         return False
+
+    def lack(self, topics: frozenset[str]) -> None:
+        """These inputs are missing, as of now; called in the executor when that has changed."""
 
     def counters(self) -> Mapping[str, Any]:
         """What the diagnostics show beside drops."""
@@ -143,6 +154,7 @@ class PerceptionNode(LifecycleNode):
         self.setup()
 
     def _activate(self) -> None:
+        self._due, self._skipped = set[str](), 0
         self._worker = Worker(
             f"{self.get_name()}-worker",
             tick=lambda: self.guard(self.tick),
@@ -234,7 +246,8 @@ class PerceptionNode(LifecycleNode):
                 self.fail(error)
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
-        self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
+        died = self._sources.has_died
+        self._inputs.append(InputTopic(self, message_class, topic, receive, has_died=died, **expected))
         return self._inputs[-1]
 
     def unsubscribe(self, item: InputTopic) -> None:
@@ -268,6 +281,7 @@ class PerceptionNode(LifecycleNode):
         """Drop every subscription."""
         while self._inputs:
             self._inputs.pop().close()
+        self._sources.close()
 
     def submit(
         self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None, is_order: bool = False
@@ -282,6 +296,24 @@ class PerceptionNode(LifecycleNode):
         elif not self._worker.submit(lambda: self.guard(work), otherwise, is_order=is_order):
             self.health.drop(1, "the worker is too slow, its oldest input is dropped: give the node a faster core")
         return True
+
+    def submit_due(self, what: str, work: Callable[[], None]) -> None:
+        """Have the worker do what is due again and again, unless it has not done the last such work yet: then this is
+        counted. In the executor."""
+        if not self.is_working:  # else it would be one more thing that was not done
+            return
+        if what in self._due:
+            self._skipped += 1
+            return
+
+        def do() -> None:
+            try:
+                work()
+            finally:
+                self._due.discard(what)
+
+        self._due.add(what)
+        self.submit(do, is_order=True)
 
     @property
     def is_working(self) -> bool:
@@ -311,6 +343,16 @@ class PerceptionNode(LifecycleNode):
 
     # -- diagnostics
 
+    def _beat(self) -> None:
+        """Report now and then, and at once where an input has fallen silent."""
+        now_s = time.monotonic()
+        late_s, self._beat_s = now_s - self._beat_s - _BEAT_S, now_s
+        for item in self._inputs if late_s > _BEAT_S else ():
+            item.excuse(late_s)
+        self._beats += 1
+        if self._beats % _BEATS == 0 or self._missing != {item.topic for item in self._inputs if item.missing()}:
+            self._report()
+
     def _report(self) -> None:
         try:
             self._publish_report()
@@ -319,7 +361,12 @@ class PerceptionNode(LifecycleNode):
                 self.health.bug(error)
 
     def _publish_report(self) -> None:
-        missing = [problem for item in list(self._inputs) if (problem := self._check(item))]
+        missing = {item.topic: problem for item in list(self._inputs) if (problem := self._check(item))}
+        self._sources.watch(frozenset().union(*(item.sources for item in self._inputs)))
+        if self._missing != missing.keys():
+            self._missing = frozenset(missing)
+            if self.is_configured:
+                self.lack(self._missing)
         problem = self.health.current()
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
@@ -327,12 +374,14 @@ class PerceptionNode(LifecycleNode):
             **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,
             "dropped": self.health.dropped,
+            "skipped": self._skipped,
             "rejected": self.health.rejected,
             "bugs": self.health.bugs,
+            "missing": ", ".join(sorted(missing)),
             "last problem": problem.sentence if problem else "",
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
-        worst = max([*filter(None, [problem]), *missing], key=lambda item: item.level, default=None)
+        worst = max([*filter(None, [problem]), *missing.values()], key=lambda item: item.level, default=None)
         report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), state, worst, values)])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -28,13 +28,17 @@ from .subscriptions import Flow
 from .voices import VoiceServices
 from .wait_for_emotion import WaitServer
 
+#: The modalities that an input gives.
+_GIVES = {"voice": ("speech", "text"), "utterance": ("speech", "text"), "skeleton": ("mocap",)}
+
 
 class EmotionNode(PerceptionNode):
     """Subscribes `voice` (AudioFrame), `utterance` (Utterance), `listening` (Bool) and `skeleton` (Skeleton), as the
-    speech and the mocap node publish them; publishes `emotion` (Emotion) of each utterance, `state` (EmotionState) of
-    each person at a steady rate, `event` (EmotionEvent), and labels for viewers (`markers`). Where `ros4hri.enabled` is
-    set, it follows who is who below /humans, and publishes expressions there (`hri.Persons`). Serves the action
-    `wait_for_emotion` (`WaitServer`) and services about what was learned of people (`VoiceServices`)."""
+    speech and the mocap node publish them, and `robot_speaking` (Bool), during which no voice comes; publishes
+    `emotion` (Emotion) of each utterance, `state` (EmotionState) of each person at a steady rate, `event`
+    (EmotionEvent), and labels for viewers (`markers`). Where `ros4hri.enabled` is set, it follows who is who below
+    /humans, and publishes expressions there (`hri.Persons`). Serves the action `wait_for_emotion` (`WaitServer`) and
+    services about what was learned of people (`VoiceServices`)."""
 
     settings: EmotionSettings
 
@@ -66,7 +70,7 @@ class EmotionNode(PerceptionNode):
             identities=self._identities,
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
-        self._voices.open(People(recognizer, self._states, self.settings.voices_folder))
+        self._voices.open(People(recognizer, self._states, self.settings.voices_folder, self._identities))
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self._state = self.advertise(EmotionState, "state", depth=16)
         self._labels = EmotionLabels(self.settings.markers, 1 / max(self.settings.state.rate_hz, 0.1))
@@ -80,9 +84,11 @@ class EmotionNode(PerceptionNode):
     def connect(self) -> None:
         speech, mocap = "the speech node", "the mocap node"
         self._voices.connect()
-        self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
+        self._is_listening, self._robot_speaks = True, False
+        self._voice = self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
-        self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech)
+        self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech, kept=True)
+        self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
         if self.settings.state.rate_hz:
             self._clockwork = self.create_timer(1 / self.settings.state.rate_hz, self._tell_states)
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
@@ -109,6 +115,7 @@ class EmotionNode(PerceptionNode):
         self._publish_events(self._states.forget())
         self._voices.finish()
         self._waits.preempt()
+        self._identities.clear()  # who is who then is told anew
 
     def teardown(self) -> None:
         self._voices.close()
@@ -121,6 +128,9 @@ class EmotionNode(PerceptionNode):
     def destroy_node(self) -> None:
         self._waits.destroy()
         super().destroy_node()
+
+    def lack(self, topics: frozenset[str]) -> None:
+        self._stage.lost = frozenset(modality for topic in topics for modality in _GIVES.get(topic, ()))
 
     def counters(self) -> Mapping[str, Any]:
         return {
@@ -136,27 +146,40 @@ class EmotionNode(PerceptionNode):
 
     def _on_utterance(self, message: Utterance) -> None:
         event = conversions.utterance_from_msg(message)
+        # An order: without its end, an utterance would last until it is given up.
         self.submit(
-            lambda: self._publish(self._stage.push_event(event)), otherwise=lambda: self._stage.skip_event(event)
+            lambda: self._publish(self._stage.push_event(event)),
+            otherwise=lambda: self._stage.skip_event(event),
+            is_order=True,
         )
 
     def _on_listening(self, message: Bool) -> None:
-        if not message.data:
+        self._is_listening = bool(message.data)
+        self._expect_voice()
+        if not self._is_listening:
             self.submit(self._stage.forget_audio, is_order=True)
+
+    def _on_robot(self, message: Bool) -> None:
+        self._robot_speaks = bool(message.data)
+        self._expect_voice()
+
+    def _expect_voice(self) -> None:
+        """The speech node gives no sound while it is told not to listen, or the robot itself speaks."""
+        self._voice.rest(not self._is_listening or self._robot_speaks)
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 
-    def _tell(self, news: Callable[[Identities], None]) -> None:
+    def _tell(self, news: Callable[[Identities], Collection[str]], is_order: bool) -> None:
         """Somebody is somebody else than was known."""
 
         def take() -> None:
-            news(self._identities)
-            self._states.rename(self._identities.settled)
-            self._stage.recognizer.rename(self._identities.settled)
+            names = news(self._identities)
+            self._states.rename(self._identities.settled, names)
+            self._stage.recognizer.rename(self._identities.settled, names)
 
-        self.submit(take)
+        self.submit(take, is_order=is_order)
 
     def _publish(self, estimates: Iterable[EmotionEstimate]) -> None:
         for estimate in estimates:
@@ -169,12 +192,12 @@ class EmotionNode(PerceptionNode):
             # By the node's own clock, which that of a bag need not be.
             self._states.push(estimate, self._now_ns())
             self._labels.note(estimate)
+            self._voices.meet(estimate)
             if estimate.state is EstimateState.FINAL:
                 self._voices.note()
 
     def _tell_states(self) -> None:
-        if self.is_working:  # else it would be one more thing that was not done
-            self.submit(self._publish_states)
+        self.submit_due("states", self._publish_states)
 
     def _publish_states(self) -> None:
         states = self._look(self._now_ns())

@@ -5,7 +5,7 @@ Needs `hri_msgs`; where that is not installed, `messages` says so, and nothing e
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -24,8 +24,9 @@ from .subscriptions import Flow, InputTopic, type_name
 
 _HUMANS = "/humans"
 _SOURCE = "the ROS4HRI nodes"
-#: How a list of ids, and what is kept of a person, is asked for.
+#: How a list of ids is asked for; and what is told of one of them, which may end before the list says that it is gone.
 _KEPT: Any = {"depth": 16, "flow": Flow.OPTIONAL, "source": _SOURCE, "kept": True}
+_PASSING: Any = {"flow": Flow.PASSING, "source": _SOURCE}
 #: How often publishers of ids that are gone are put away [s].
 _TIDY_S = 1.0
 #: What a person's topics tell of which kind of id.
@@ -89,7 +90,7 @@ class Publishers:
                 del self._open[its_id]
                 self._past.append(its_id)
 
-        self._node.submit(leave)
+        self._node.submit(leave, is_order=True)
 
     def tidy(self) -> None:
         """Put away what the worker has done with. To be called in the executor."""
@@ -146,17 +147,16 @@ class Voices:
     def _came(self, voice_id: str) -> None:
         self._has_come(voice_id)
         self._is_speaking.open(voice_id)
-        expected: Any = {"flow": Flow.OPTIONAL, "source": _SOURCE}
         first = type_name(self._audio)
         others = tuple(name for name in AUDIO_TYPES if name != first)
         heard = partial(self._with_id, self._heard, voice_id)
         place = f"{_HUMANS}/voices/{voice_id}"
-        inputs = [self._node.subscribe(self._audio, f"{place}/audio", heard, depth=256, others=others, **expected)]
+        inputs = [self._node.subscribe(self._audio, f"{place}/audio", heard, depth=256, others=others, **_PASSING)]
         if self._read is None:
             self._speech.open(voice_id)
         else:
             read = partial(self._with_id, self._read, voice_id)
-            inputs.append(self._node.subscribe(self._hri.LiveSpeech, f"{place}/speech", read, depth=64, **expected))
+            inputs.append(self._node.subscribe(self._hri.LiveSpeech, f"{place}/speech", read, depth=64, **_PASSING))
         for item in inputs:
             self._node.adapt(item)
         self._inputs[voice_id] = inputs
@@ -180,20 +180,27 @@ class Voices:
 class Persons:
     """Follows /humans/persons and /humans/candidate_matches, and publishes the expression of voices and faces.
 
-    `tell` has the worker do something with the `Identities`. `faces`: also for the face of who speaks.
+    `tell` has the worker do something with the `Identities`, whether or not it `is_order` (as of `submit`): what a
+    person manager says is, what recognisers say all the time is not. `faces`: also for the face of who speaks.
     """
 
     def __init__(
-        self, node: PerceptionNode, hri: Any, *, tell: Callable[[Callable[[Identities], None]], None], faces: bool
+        self,
+        node: PerceptionNode,
+        hri: Any,
+        *,
+        tell: Callable[[Callable[[Identities], Collection[str]], bool], None],
+        faces: bool,
     ) -> None:
         self._node, self._tell = node, tell
         self._inputs: dict[str, list[InputTopic]] = {}
+        self._told: dict[tuple[str, str], str] = {}  # by person and topic
         self._faces: dict[str, str] = {}  # of a person, where its expression is published
         self._of_voice = Publishers(node, hri.Expression, f"{_HUMANS}/voices/{{}}/expression")
         self._of_face = Publishers(node, hri.Expression, f"{_HUMANS}/faces/{{}}/expression")
         self._has_faces = faces
         self._clockwork = node.create_timer(_TIDY_S, self._tidy)
-        Tracked(node, hri, "voices", came=self._of_voice.open, left=self._of_voice.close)
+        Tracked(node, hri, "voices", came=self._on_voice, left=self._of_voice.close)
         Tracked(node, hri, "persons", came=self._came, left=self._left)
         matches: Any = {"depth": 64, "flow": Flow.OPTIONAL, "source": _SOURCE}
         node.adapt(node.subscribe(hri.IdsMatch, f"{_HUMANS}/candidate_matches", self._on_match, **matches))
@@ -207,6 +214,15 @@ class Persons:
     def close(self) -> None:
         self._node.destroy_timer(self._clockwork)
 
+    def _on_voice(self, voice_id: str) -> None:
+        self._of_voice.open(voice_id)
+        self._tell(lambda identities: identities.make_up((Kind.VOICE, voice_id)), True)
+
+    def _on_anonymous(self, person_id: str, message: Bool) -> None:
+        is_made_up = bool(message.data)
+        is_news = self._is_news(person_id, "anonymous", str(is_made_up))
+        self._tell(lambda identities: identities.make_up((Kind.PERSON, person_id), is_made_up), is_news)
+
     def _came(self, person_id: str) -> None:
         place = f"{_HUMANS}/persons/{person_id}"
         topics = {
@@ -214,8 +230,13 @@ class Persons:
             **{name: partial(self._on_link, person_id, kind) for name, kind in _LINKS.items()},
         }
         self._inputs[person_id] = [
-            self._node.subscribe(String, f"{place}/{name}", callback, **_KEPT) for name, callback in topics.items()
+            self._node.subscribe(String, f"{place}/{name}", callback, depth=16, kept=True, **_PASSING)
+            for name, callback in topics.items()
         ]
+        anonymous = partial(self._on_anonymous, person_id)
+        self._inputs[person_id].append(
+            self._node.subscribe(Bool, f"{place}/anonymous", anonymous, depth=16, kept=True, **_PASSING)
+        )
         for item in self._inputs[person_id]:
             self._node.adapt(item)
 
@@ -223,22 +244,36 @@ class Persons:
         for item in self._inputs.pop(person_id, []):
             self._node.unsubscribe(item)
         self._show_face(person_id, "")
-        self._tell(lambda identities: identities.vanish(person_id))
+        self._told = {key: its_id for key, its_id in self._told.items() if key[0] != person_id}
+        self._tell(lambda identities: identities.vanish(person_id), True)
 
     def _on_alias(self, person_id: str, message: String) -> None:
         other_id = id_from_msg(message)
-        self._tell(lambda identities: identities.alias(person_id, other_id))
+        self._tell(
+            lambda identities: identities.alias(person_id, other_id), self._is_news(person_id, "alias", other_id)
+        )
 
     def _on_link(self, person_id: str, kind: Kind, message: String) -> None:
         its_id = id_from_msg(message)
-        self._tell(lambda identities: identities.link(person_id, kind, its_id))
+        is_news = self._is_news(person_id, kind.name, its_id)
+        self._tell(lambda identities: identities.link(person_id, kind, its_id), is_news)
         if kind is Kind.FACE:
             self._show_face(person_id, its_id)
 
     def _on_match(self, message: Any) -> None:
         (kind, its_id), (other_kind, other_id), confidence = match_from_msg(message)
         match = Match((Kind(kind), its_id), (Kind(other_kind), other_id), confidence)
-        self._tell(lambda identities: identities.match(match))
+        self._tell(lambda identities: identities.match(match), False)
+
+    def _is_news(self, person_id: str, what: str, its_id: str) -> bool:
+        """Whether something else was told of a person before, or another one has taken it meanwhile: what is told again
+        and again must not fill the queue."""
+        if self._told.get((person_id, what)) == its_id:
+            return False
+        for key in [key for key, other in self._told.items() if key[1] == what != "anonymous" and other == its_id]:
+            del self._told[key]
+        self._told[person_id, what] = its_id
+        return True
 
     def _show_face(self, person_id: str, face_id: str) -> None:
         before = self._faces.pop(person_id, "")

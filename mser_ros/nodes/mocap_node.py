@@ -101,7 +101,7 @@ class MocapNode(PerceptionNode):
                 f"{folder}/{name}/skeleton2d",
                 partial(self._on_message, body_id=name),
                 depth=_DEPTH,
-                flow=Flow.OPTIONAL,
+                flow=Flow.PASSING,
                 source="the tracker",
             )
 

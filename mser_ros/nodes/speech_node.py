@@ -58,6 +58,7 @@ class SpeechNode(PerceptionNode):
         self._listening = self.advertise(Bool, "listening", depth=1, kept=True)
 
     def connect(self) -> None:
+        self._robot_speaks = False
         self._listening.publish(Bool(data=self._is_listening))
         has_voices = self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None
         source = "the microphone node or another source"
@@ -123,12 +124,12 @@ class SpeechNode(PerceptionNode):
 
     def _on_voice(self, voice_id: str) -> None:
         self._decoders[voice_id] = AudioDecoder(self.settings.audio)
-        self.submit(lambda: self._stage.open(voice_id))
+        self.submit(lambda: self._stage.open(voice_id), is_order=True)
 
     def _on_voice_lost(self, voice_id: str) -> None:
         self._decoders.pop(voice_id, None)
         self._silent_ticks.pop(voice_id, None)
-        self.submit(lambda: self._publish(self._stage.end(voice_id)))
+        self.submit(lambda: self._publish(self._stage.end(voice_id)), is_order=True)
 
     def _on_text(self, message: Any, voice_id: str = "") -> None:
         """What another recogniser says at the time of its stamp, or now."""
@@ -139,7 +140,9 @@ class SpeechNode(PerceptionNode):
 
     def _on_robot(self, message: Bool) -> None:
         speaks = bool(message.data)
-        self.submit(lambda: self._publish(self._stage.robot_speaks(speaks)))
+        if speaks != self._robot_speaks:  # what is said again and again must not fill the queue
+            self._robot_speaks = speaks
+            self.submit(lambda: self._publish(self._stage.robot_speaks(speaks)), is_order=True)
 
     def _stop_listening(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """From now on nothing that comes is heard; what is open is cancelled as soon as the worker comes to it."""
@@ -164,7 +167,7 @@ class SpeechNode(PerceptionNode):
         for voice_id in self._silent_ticks:
             self._silent_ticks[voice_id] += 1
             if self._silent_ticks[voice_id] == _STALL_TICKS + 1:
-                self.submit(partial(self._flush, voice_id))
+                self.submit(partial(self._flush, voice_id), is_order=True)
 
     def _flush(self, voice_id: str) -> None:
         self._publish(self._stage.flush(voice_id))

@@ -15,8 +15,12 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ..errors import SettingsError
 from .diagnostics import Level, Problem
 
-#: Silence of an input that is a problem: longer than any pause that a source makes at its start or between two bags.
+#: How long an input may be silent at its start; and how long its source may be gone before that is an error.
 SILENCE_S = 6.0
+#: A steady input pauses at most for so long, or for so many of the longest of its latest gaps.
+PAUSE_S, _GAPS = 0.7, 3
+#: How much less a gap counts with each message after it.
+_FADING = 0.9
 
 
 class Flow(Enum):
@@ -25,6 +29,7 @@ class Flow(Enum):
     STEADY = "messages come all the time"
     AT_TIMES = "somebody publishes; messages come when there is news"
     OPTIONAL = "nobody need publish, but who does must not vanish"
+    PASSING = "as OPTIONAL, of something that comes and goes: its source may be gone a little before it"
 
 
 @contextmanager
@@ -61,7 +66,10 @@ class InputTopic:
     `check` is to be called once a second: it adapts to publishers that came or went, and where nobody publishes its
     type takes the first of `others` (such as 'std_msgs/msg/Bool') that somebody does. `source` tells a user who should
     publish. `kept`: the last message before is wanted as well, unless one of the publishers keeps none. `clock`: steady
-    seconds, so that a paused or absent simulation clock hides no silence.
+    seconds, so that a paused or absent simulation clock hides no silence. `has_died`: of a node by its full name, what
+    the graph does not know yet.
+
+    `sources`: full names of the nodes that publish, as of the last `check`.
     """
 
     def __init__(
@@ -77,6 +85,7 @@ class InputTopic:
         others: Sequence[str] = (),
         kept: bool = False,
         clock: Callable[[], float] = time.monotonic,
+        has_died: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._node = node
         self._message_class = message_class
@@ -88,6 +97,8 @@ class InputTopic:
         self._is_kept = kept
         self._durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         self._clock = clock
+        self._has_died = has_died
+        self.sources: frozenset[str] = frozenset()
         self.topic = topic
         self.received = 0
         self._reliability = ReliabilityPolicy.RELIABLE
@@ -95,7 +106,9 @@ class InputTopic:
         self._type = type_name(message_class)
         self._types = (self._type, *others)
         self._received_s = self._published_s = clock()
-        self._was_published = False
+        self._is_published = self._was_published = False
+        self._is_flowing = self._is_resting = False
+        self._gap_s = 0.0  # the longest of late
 
     def close(self) -> None:
         self._node.destroy_subscription(self._subscription)
@@ -110,7 +123,9 @@ class InputTopic:
         if self._type not in offered_types and (other := next(filter(offered_types.__contains__, self._types), "")):
             self._take(other)
         fitting = [item for item in publishers if item.topic_type == self._type]
-        if fitting:
+        self.sources = frozenset(f"{item.node_namespace.rstrip('/')}/{item.node_name}" for item in fitting)
+        self._is_published = not all(map(self._has_died, self.sources))
+        if self._is_published:
             self._was_published, self._published_s = True, self._clock()
         offered = {item.qos_profile.reliability for item in fitting}
         reliability, durability = ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE
@@ -170,16 +185,28 @@ class InputTopic:
         """What is expected and does not come, as far as `check` has seen."""
         name, now_s = self._subscription.topic_name, self._clock()
         silent_s, unpublished_s = now_s - self._received_s, now_s - self._published_s
-        if unpublished_s >= SILENCE_S and self._was_published:
-            return Problem(f"nobody publishes {name} any more: restart {self._source}", Level.ERROR)
-        if unpublished_s >= SILENCE_S and self.flow is Flow.AT_TIMES:
+        is_long_ago = unpublished_s >= SILENCE_S
+        if self._was_published and not self._is_published and (is_long_ago or self.flow is not Flow.PASSING):
+            level = Level.ERROR if is_long_ago else Level.WARN
+            return Problem(f"nobody publishes {name} any more: restart {self._source}", level)
+        if is_long_ago and self.flow is Flow.AT_TIMES:
             return Problem(f"nobody publishes {name}: start {self._source}, or remap '{self.topic}' to its topic")
-        if silent_s >= SILENCE_S and self.flow is Flow.STEADY:
+        patience_s = min(SILENCE_S, max(PAUSE_S, _GAPS * self._gap_s)) if self._is_flowing else SILENCE_S
+        if silent_s >= patience_s and self.flow is Flow.STEADY and not self._is_resting:
             return Problem(
                 f"nothing received on {name} for {silent_s:.0f} s: start or activate {self._source}, or remap "
                 f"'{self.topic}' to its topic"
             )
         return None
+
+    def rest(self, is_resting: bool) -> None:
+        """Expect nothing for now, although it comes steadily else; or expect it again."""
+        if is_resting != self._is_resting:
+            self._is_resting, self._is_flowing, self._received_s = is_resting, False, self._clock()
+
+    def excuse(self, late_s: float) -> None:
+        """The executor was held up for so long: what has come since then may wait to be received."""
+        self._received_s = min(self._clock(), self._received_s + late_s)
 
     def _subscribe(self) -> Any:
         qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=self._durability)
@@ -187,6 +214,9 @@ class InputTopic:
             return self._node.create_subscription(self._message_class, self.topic, self._receive, qos)
 
     def _receive(self, message: Any) -> None:
+        now_s = self._clock()
+        gap_s = now_s - self._received_s if self._is_flowing else 0.0
+        self._gap_s = max(min(gap_s, SILENCE_S / _GAPS), _FADING * self._gap_s)
         self.received += 1
-        self._received_s = self._clock()
+        self._is_flowing, self._received_s = True, now_s
         self._callback(message)

@@ -10,6 +10,7 @@ from std_srvs.srv import Trigger
 
 from ..errors import RequestError
 from ..stages.people import People, erase_files
+from ..types import EmotionEstimate
 from .base import PerceptionNode
 from .diagnostics import UNTIL_CLEARED, as_sentence
 
@@ -47,6 +48,11 @@ class VoiceServices:
         """The node begins to work, which clears the problems of before: tell again what `open` has met."""
         if self._problem is not None:
             self._node.health.warn(self._problem, lasts_s=UNTIL_CLEARED)
+
+    def meet(self, estimate: EmotionEstimate) -> None:
+        """Something may be learned from an estimate. To be called by the worker."""
+        if self.people is not None:
+            self.people.meet(estimate)
 
     def note(self) -> None:
         """Something may have been learned. To be called by the worker."""

@@ -121,8 +121,8 @@ class WaitServer:
                 self._end(item, Outcome.CANCELLED)
         if not self._open:
             self._ticks.cancel()
-        elif self._node.is_working:
-            self._node.submit(lambda: self._decide(waits))
+        else:
+            self._node.submit_due("waits", lambda: self._decide(waits))
 
     def _decide(self, waits: Sequence[_Open]) -> None:
         """In the worker, to which the states belong."""

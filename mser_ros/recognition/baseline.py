@@ -10,7 +10,7 @@ each explains the utterance with the offset so far, so that a voice that is angr
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -112,9 +112,10 @@ class VoiceBaselines:
             if len(self._voices) > _VOICES:
                 self._voices.popitem(last=False)
 
-    def rename(self, settled: Callable[[str], str]) -> None:
-        """What is known of a voice goes over to the name that `settled` gives, unless something is known of that."""
-        for voice in list(self._voices):
+    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
+        """What is known of voices of these names goes over to the name that `settled` gives, unless something is known
+        of that."""
+        for voice in [voice for voice in self._voices if voice in names]:
             if (after := settled(voice)) != voice:
                 self._voices.setdefault(after, self._voices.pop(voice))
 

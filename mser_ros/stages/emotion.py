@@ -12,11 +12,13 @@ from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
 from ..types import (
+    NS_PER_S,
     SAMPLE_RATE,
     AbstainReason,
     AudioChunk,
     EmotionEstimate,
     EstimateState,
+    ModalityEvidence,
     SkeletonFrame,
     Transcript,
     Utterance,
@@ -37,6 +39,8 @@ _VOICES = 16
 _PENDING = 64
 #: Utterances whose end is remembered, so that a late message cannot open them again.
 _CLOSED = 256
+#: Evidence that ends so long before the utterance's end lacks what its source would have given since.
+_STALE_S = 0.3
 #: The least time without audio and events after which an open utterance is given up: the speech node is gone.
 _GONE_S = 3.0
 
@@ -89,6 +93,7 @@ class EmotionStage:
     a FINAL is the end of its utterance, or that of its last provisional estimate, which may reach into the silence.
     Now and then there is a CONTINUOUS estimate that names no utterance, unless it would abstain: of a body while nobody
     speaks, at multiples of its period on the clock of the stamps, and of the last seconds of a long utterance.
+    `lost`: modalities whose source is gone, which any thread may set; their evidence says so.
     Not thread-safe. Raises `BundleError` for a bundle whose audio is not what the speech stage gives.
     """
 
@@ -116,6 +121,7 @@ class EmotionStage:
         self.settings = recognizer.settings
         self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S, choice=self.settings.body)
         self.counters = EmotionCounters()
+        self.lost: frozenset[str] = frozenset()
         self._identities = identities or Identities()
         self._speakers: dict[str, Someone] = {}  # of utterances without a last estimate, as far as was ever known
         self.clock = clock
@@ -154,7 +160,8 @@ class EmotionStage:
         now_ns = self._now(chunk.end_ns)
         for pending in self._pending.values():
             event = pending.event
-            believable = chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)  # no utterance is as long
+            # No utterance is as long, and sound of before it, as of a bag that starts again, says nothing of it.
+            believable = 0 <= chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)
             if event.voice_id == chunk.voice_id and not pending.has_ended and believable:
                 pending.since_clock_ns = now_ns
         yield from self.tick()
@@ -164,7 +171,7 @@ class EmotionStage:
         self.skeletons.push(frame)
         self._now(frame.stamp_ns)
         yield from self.tick()
-        yield from self._body_alone(frame.frame_id)
+        yield from self._body_alone(frame)
 
     def push_event(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """Take an utterance event."""
@@ -295,19 +302,23 @@ class EmotionStage:
         silent = Transcript("", is_final=False)
         yield from self._continuous(replace(event, start_ns=end_ns - self._period_ns, end_ns=end_ns, transcript=silent))
 
-    def _body_alone(self, frame_id: str) -> Iterator[EmotionEstimate]:
+    def _body_alone(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
         """Of a body of whom nothing is said."""
         newest_ns = self.skeletons.newest_ns
-        if not self._period_ns or not self._window_ns or newest_ns is None:
+        is_stray = newest_ns is None or newest_ns - frame.stamp_ns > to_ns(_HISTORY_S)
+        if not self._period_ns or not self._window_ns or is_stray:
             return
-        end_ns = newest_ns - newest_ns % self._period_ns
-        before_ns, self._seen_ns = self._seen_ns, end_ns  # which goes back where a bag starts again
+        end_ns = frame.stamp_ns - frame.stamp_ns % self._period_ns
+        before_ns = self._seen_ns
+        if before_ns - NS_PER_S <= frame.stamp_ns < before_ns:
+            return  # it only comes late; else a bag starts again
+        self._seen_ns = end_ns
         has_spoken = 0 <= end_ns - self._spoken_ns < self._period_ns
         if 0 < before_ns < end_ns and not (self._pending or has_spoken):
             start_ns = end_ns - self._window_ns
             nothing = Transcript("")
             yield from self._continuous(
-                UtteranceEvent("", UtteranceState.PARTIAL, end_ns, start_ns, end_ns, nothing, frame_id=frame_id)
+                UtteranceEvent("", UtteranceState.PARTIAL, end_ns, start_ns, end_ns, nothing, frame_id=frame.frame_id)
             )
 
     def _continuous(self, span: UtteranceEvent) -> Iterator[EmotionEstimate]:
@@ -341,9 +352,15 @@ class EmotionStage:
             self.counters.without_audio += utterance.audio is None and state is not EstimateState.CONTINUOUS
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
-            return self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
+            estimate = self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
+            return replace(estimate, evidence=tuple(map(self._with_lost, estimate.evidence)))
 
         return self._contained(recognize)
+
+    def _with_lost(self, evidence: ModalityEvidence) -> ModalityEvidence:
+        lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason is AbstainReason.NO_EVIDENCE
+        is_lost = evidence.modality in self.lost and lacks
+        return replace(evidence, reason=AbstainReason.SOURCE_LOST) if is_lost else evidence
 
     def _contained(self, work: Callable[[], T]) -> T | None:
         try:
@@ -356,7 +373,7 @@ class EmotionStage:
     def _gather(self, event: UtteranceEvent) -> Utterance:
         start_ns = min(event.start_ns, event.end_ns - self._window_ns)
         speaker = self._speaker(event)
-        others = self._identities.strangers_to(speaker)
+        others = self._identities.strangers_to(speaker, self.skeletons.bodies)
         skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=speaker.body_id, others=others)
         bare = self._bare(event)
         if skeleton and not event.voice_id:  # nobody is told apart by the voice: it is who is seen
@@ -385,6 +402,7 @@ class EmotionStage:
         """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
         someone = self._identities.of_voice(event.voice_id)
         before = self._speakers.get(event.utterance_id, someone)
+        before = replace(before, person_id=self._identities.present(before.person_id))
         speaker = someone if someone.person_id else before
         if event.utterance_id in self._pending:
             self._speakers[event.utterance_id] = speaker

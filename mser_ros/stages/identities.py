@@ -7,12 +7,18 @@ with which confidence two ids match. Both are followed, the former first.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import TypeVar
+
+K = TypeVar("K")
+V = TypeVar("V")
+E = TypeVar("E")
 
 #: Links and matches that are remembered, of more the oldest are forgotten: ids that vanish are not used again.
 _REMEMBERED = 512
+_NOBODY: frozenset[str] = frozenset()
 #: The most that a match can say: what a person manager says counts more.
 _SURELY = 0.999
 
@@ -53,50 +59,106 @@ class Identities:
     """Follows links, aliases and matches, and answers whose a voice or a body is. Not thread-safe.
 
     `least`: the confidence that a match must have, or several on the way from one id to the other together (their
-    product).
+    product). Whatever changes who is who returns the ids, of any kind, that may be somebody else's by it: so what a
+    message costs depends on who is joined with whom, not on how many are known.
     """
 
     def __init__(self, least: float = 0.5) -> None:
         self._least = least
         self._links: dict[Name, str] = {}  # of a face, body or voice: whose it is, for certain
+        self._owned: dict[str, dict[Name, None]] = {}  # the same, by owner
         self._alias: dict[str, str] = {}
+        self._aliases: dict[str, dict[str, None]] = {}  # the same, by who they are
         self._matches: dict[frozenset[Name], float] = {}
+        self._matched: dict[Name, dict[Name, float]] = {}  # the same, by each of the two
+        self._made_up: dict[Name, None] = {}
 
-    def link(self, person_id: str, kind: Kind, its_id: str) -> None:
+    def link(self, person_id: str, kind: Kind, its_id: str) -> frozenset[str]:
         """This is the person's face, body or voice from now on, and nobody else's; '': it has none."""
-        for name in [name for name, owner in self._links.items() if name[0] is kind and owner == person_id]:
-            del self._links[name]
+        name = (kind, its_id)
+        before = [other for other in self._owned.get(person_id, ()) if other[0] is kind]
+        if its_id and before == [name]:
+            self._links[name] = self._links.pop(name)  # which makes it the newest
+            return _NOBODY
+        touched = self._around(*before, *([name] if its_id else []))
+        for other in before:
+            self._unlink(other)
         if its_id:
-            self._links.pop((kind, its_id), None)
-            self._links[kind, its_id] = person_id
-            _forget_oldest(self._links)
+            self._unlink(name)
+            self._links[name] = person_id
+            self._owned.setdefault(person_id, {})[name] = None
+            touched |= self._around(name)
+        if len(self._links) > _REMEMBERED:
+            oldest = next(iter(self._links))
+            touched |= self._around(oldest)
+            self._unlink(oldest)
+        return touched
 
-    def alias(self, person_id: str, other_id: str) -> None:
+    def alias(self, person_id: str, other_id: str) -> frozenset[str]:
         """The first person is the second one; '': is somebody else again."""
-        self._alias.pop(person_id, None)
-        if not other_id or other_id == person_id:
-            return
-        if self.present(other_id) == person_id:  # in a circle what was said last holds
-            del self._alias[other_id]
-        self._alias[person_id] = other_id
-        _forget_oldest(self._alias)
+        other_id = "" if other_id == person_id else other_id
+        if other_id == self._alias.get(person_id, ""):
+            return _NOBODY
+        touched = self._around((Kind.PERSON, person_id))
+        self._unalias(person_id)
+        if other_id:
+            if self.present(other_id) == person_id:  # in a circle what was said last holds
+                self._unalias(other_id)
+            self._alias[person_id] = other_id
+            self._aliases.setdefault(other_id, {})[person_id] = None
+        touched |= self._around((Kind.PERSON, person_id))
+        if len(self._alias) > _REMEMBERED:
+            oldest = next(iter(self._alias))
+            touched |= self._around((Kind.PERSON, oldest))
+            self._unalias(oldest)
+        return touched
 
-    def match(self, match: Match) -> None:
+    def match(self, match: Match) -> frozenset[str]:
         """What a recogniser says. Of two ids of one kind it says nothing here: persons are made one by `alias`."""
-        if match.one[0] is match.other[0]:
-            return
-        pair = frozenset((match.one, match.other))
-        self._matches.pop(pair, None)
-        if match.confidence > 0:
-            self._matches[pair] = min(match.confidence, _SURELY)
-            _forget_oldest(self._matches)
+        one, other = match.one, match.other
+        if one[0] is other[0]:
+            return _NOBODY
+        pair, before = frozenset((one, other)), self._matched.get(one, {}).get(other, 0.0)
+        # One below `least` is on no way, so it is not remembered.
+        after = min(match.confidence, _SURELY) if match.confidence >= max(self._least, 1e-9) else 0.0
+        touched = self._around(one, other) if before not in (0.0, after) else _NOBODY
+        self._unmatch(pair)
+        if after:
+            self._matches[pair] = after
+            self._matched.setdefault(one, {})[other] = self._matched.setdefault(other, {})[one] = after
+            touched |= self._around(one) if before != after else _NOBODY
+        if len(self._matches) > _REMEMBERED:
+            oldest = next(iter(self._matches))
+            touched |= self._around(*oldest)
+            self._unmatch(oldest)
+        return touched
 
-    def vanish(self, person_id: str) -> None:
+    def make_up(self, name: Name, is_made_up: bool = True) -> frozenset[str]:
+        """This id was made up for as long as it is tracked, as are those of voices and of anonymous persons."""
+        self._made_up.pop(name, None)
+        if is_made_up:
+            self._made_up[name] = None
+            _forget_oldest(self._made_up)
+        return _NOBODY
+
+    def is_made_up(self, name: Name) -> bool:
+        """Whether it was, as far as is known."""
+        return name in self._made_up
+
+    def vanish(self, person_id: str) -> frozenset[str]:
         """The person is not tracked any more: what was his or hers may become somebody else's."""
-        for kind in (Kind.FACE, Kind.BODY, Kind.VOICE):
-            self.link(person_id, kind, "")
-        for pair in [pair for pair in self._matches if (Kind.PERSON, person_id) in pair]:
-            del self._matches[pair]
+        name = (Kind.PERSON, person_id)
+        touched = self._around(name)
+        for other in list(self._owned.get(person_id, ())):
+            self._unlink(other)
+        for other in list(self._matched.get(name, ())):
+            self._unmatch(frozenset((name, other)))
+        return touched
+
+    def clear(self) -> None:
+        """Nothing is known of anybody."""
+        for entries in (self._links, self._owned, self._alias, self._aliases, self._matches, self._matched):
+            entries.clear()  # not whose names were made up, by which something may have been learned
 
     def present(self, person_id: str) -> str:
         """By which id a person goes now: the last of its aliases."""
@@ -112,17 +174,19 @@ class Identities:
         """Who a body is."""
         return self._someone((Kind.BODY, body_id)) if body_id else Someone()
 
-    def strangers_to(self, someone: Someone) -> frozenset[str]:
-        """The bodies that are known to be somebody else's."""
-        bodies = {name[1] for name in self._links if name[0] is Kind.BODY}
-        bodies |= {name[1] for pair in self._matches for name in pair if name[0] is Kind.BODY}
-        return frozenset(body_id for body_id in bodies if _differ(someone, self.of_body(body_id)))
+    def strangers_to(self, someone: Someone, bodies: Iterable[str]) -> frozenset[str]:
+        """Those of some bodies that are known to be somebody else's."""
+        known = [name for name in ((Kind.BODY, body_id) for body_id in bodies) if self._is_known(name)]
+        return frozenset(name[1] for name in known if _differ(someone, self._someone(name)))
 
     def settled(self, name: str) -> str:
         """What somebody who was called by an id of any kind, a voice's say, is called now."""
         present = self.present(name)
-        is_person = present != name or name in self._links.values() or name in self._alias.values()
+        is_person = present != name or name in self._owned or name in self._aliases
         return present if is_person else self.of_voice(name).person_id or self.of_body(name).person_id or name
+
+    def _is_known(self, name: Name) -> bool:
+        return name in self._links or name in self._matched
 
     def _someone(self, start: Name) -> Someone:
         """The surest id of each kind that can be reached from one (Dijkstra's search, by products of confidences)."""
@@ -144,19 +208,53 @@ class Identities:
             found.get(Kind.PERSON, ""), found.get(Kind.FACE, ""), found.get(Kind.BODY, ""), found.get(Kind.VOICE, "")
         )
 
+    def _around(self, *names: Name) -> frozenset[str]:
+        """The ids that can be reached from these at all."""
+        waiting = [self._presently(name) for name in names]
+        reached: set[Name] = set()
+        ids: set[str] = set()
+        while waiting:
+            if (name := waiting.pop()) not in reached:
+                reached.add(name)
+                ids.update(self._also(name[1]) if name[0] is Kind.PERSON else (name[1],))
+                waiting += [after for _, after in self._neighbours(name)]
+        return frozenset(ids)
+
     def _neighbours(self, name: Name) -> Iterator[tuple[float, Name]]:
-        kind, its_id = name
-        if kind is Kind.PERSON:
-            yield from ((1.0, other) for other, owner in self._links.items() if self.present(owner) == its_id)
-        elif name in self._links:
-            yield 1.0, (Kind.PERSON, self.present(self._links[name]))
-        for pair, confidence in self._matches.items():
-            one, other = map(self._presently, pair)
-            if name in (one, other):
-                yield confidence, other if one == name else one
+        if name[0] is not Kind.PERSON:
+            if name in self._links:
+                yield 1.0, (Kind.PERSON, self.present(self._links[name]))
+            for other, confidence in self._matched.get(name, {}).items():
+                yield confidence, self._presently(other)
+            return
+        for person_id in self._also(name[1]):
+            yield from ((1.0, other) for other in self._owned.get(person_id, ()))
+            for other, confidence in self._matched.get((Kind.PERSON, person_id), {}).items():
+                yield confidence, other
+
+    def _also(self, person_id: str) -> list[str]:
+        """A person's ids: the present one and all that are aliases of it."""
+        ids = [person_id]
+        for one in ids:
+            ids += self._aliases.get(one, ())
+        return ids
 
     def _presently(self, name: Name) -> Name:
         return (Kind.PERSON, self.present(name[1])) if name[0] is Kind.PERSON else name
+
+    def _unlink(self, name: Name) -> None:
+        if (owner := self._links.pop(name, None)) is not None:
+            _remove(self._owned, owner, name)
+
+    def _unalias(self, person_id: str) -> None:
+        if (other_id := self._alias.pop(person_id, None)) is not None:
+            _remove(self._aliases, other_id, person_id)
+
+    def _unmatch(self, pair: frozenset[Name]) -> None:
+        if self._matches.pop(pair, None) is not None:
+            one, other = pair
+            _remove(self._matched, one, other)
+            _remove(self._matched, other, one)
 
 
 def _differ(one: Someone, other: Someone) -> bool:
@@ -164,6 +262,13 @@ def _differ(one: Someone, other: Someone) -> bool:
     return any(a and b and a != b for a, b in both)
 
 
-def _forget_oldest(entries: dict) -> None:  # type: ignore[type-arg]
+def _forget_oldest(entries: dict[Name, None]) -> None:
     if len(entries) > _REMEMBERED:
         del entries[next(iter(entries))]
+
+
+def _remove(entries: dict[K, dict[V, E]], key: K, value: V) -> None:
+    """Of an index: what is empty then is no entry any more."""
+    del entries[key][value]
+    if not entries[key]:
+        del entries[key]

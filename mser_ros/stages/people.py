@@ -1,6 +1,7 @@
 """What was learned of people: how each voice differs from others, and what each person mostly shows.
 
 It is shown, given away, taken in and erased as text. It lives in memory, and in a file where somebody asked for one.
+Who goes by an id that was made up for this run, which is somebody else's in the next, is neither given away nor kept.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import numpy as np
 from ..errors import RequestError
 from ..recognition.bundle import Bundle
 from ..recognition.recognizer import EmotionRecognizer
+from ..types import EmotionEstimate
+from .identities import Identities, Kind
 from .state import EmotionStates
 
 _FORMAT = "mser_ros voices 1"
@@ -36,15 +39,44 @@ class People:
     rests on the last `note` and may be called from any. Raises `RequestError`, also for a file that cannot be used.
     """
 
-    def __init__(self, recognizer: EmotionRecognizer, states: EmotionStates, folder: str = "") -> None:
-        """`folder`: where the file lies; '' keeps everything in memory."""
+    def __init__(
+        self,
+        recognizer: EmotionRecognizer,
+        states: EmotionStates,
+        folder: str = "",
+        identities: Identities | None = None,
+    ) -> None:
+        """`folder`: where the file lies; '' keeps everything in memory. `identities`: whose ids were made up, and who
+        goes by another name now."""
         self._recognizer = recognizer
         self._states = states
         self._bundle = recognizer.bundle
         self._model = _model_of(self._bundle)
         self._path = Path(folder).expanduser() / f"{_key(self._model)}{_SUFFIX}" if folder else None
+        self._identities = identities or Identities()
+        self._passing: set[str] = set()  # ids that were made up
         self._saved: Learned = {}
         self.known: Learned = {}
+
+    @property
+    def lasting(self) -> Learned:
+        """What is known of those whose name means the same in another run."""
+        anonymous = self._identities.is_made_up
+        return {
+            name: entry
+            for name, entry in self.known.items()
+            if name not in self._passing and not anonymous((Kind.PERSON, name))
+        }
+
+    def meet(self, estimate: EmotionEstimate) -> None:
+        """Something may be learned of whom this is about: note whether the names are made up. Those of bodies are."""
+        is_made_up = self._identities.is_made_up
+        if estimate.voice_id and is_made_up((Kind.VOICE, estimate.voice_id)):
+            self._passing.add(estimate.voice_id)
+        if estimate.body_id and not (estimate.person_id or estimate.voice_id):
+            self._passing.add(estimate.body_id)
+        if estimate.person_id:
+            self._passing.discard(estimate.person_id)
 
     def note(self) -> None:
         """Take note of what was learned since."""
@@ -53,6 +85,7 @@ class People:
             name: {**voices.get(name, {}), **({"usual": usual[name]} if name in usual else {})}
             for name in {**voices, **usual}
         }
+        self._passing &= self.known.keys()
 
     def describe(self) -> str:
         """A line for each person."""
@@ -60,7 +93,12 @@ class People:
 
     def export(self, person_id: str = "") -> str:
         """What is known of one person, or of everybody, as text for `read`."""
-        chosen = {name: entry for name, entry in self.known.items() if person_id in ("", name)}
+        chosen = {name: entry for name, entry in self.lasting.items() if person_id in ("", name)}
+        if not chosen and person_id in self.known:
+            raise RequestError(
+                f"'{person_id}' is an id of this run, and will be somebody else's in another: have a person manager "
+                "(ROS4HRI) tell who that is"
+            )
         if not chosen:
             raise RequestError(f"nothing was learned of '{person_id}'" if person_id else "nobody is known")
         head = {"format": _FORMAT, "bundle": self._bundle.model_id, **self._model}
@@ -94,6 +132,9 @@ class People:
         kept = {name: entry for name, entry in self._recognizer.learned().items() if name not in learned}
         self._recognizer.restore({**kept, **voices})
         self._states.learn({name: entry["usual"] for name, entry in learned.items() if "usual" in entry})
+        self._passing -= learned.keys()
+        self._recognizer.rename(self._identities.settled, learned)
+        self._states.rename(self._identities.settled, learned)
         self.note()
 
     def erase(self) -> None:
@@ -101,6 +142,7 @@ class People:
         self._recognizer.forget()
         self._states.unlearn()
         self.known = self._saved = {}
+        self._passing.clear()
         if self._path is not None:
             erase_files(str(self._path.parent))
 
@@ -120,15 +162,20 @@ class People:
             self.take_in(self.read(text))
         except RequestError as error:
             raise RequestError(f"{self._path} begins anew: {error}") from None
-        self._saved = self.known
+        self._saved = self.lasting
 
     def save(self) -> None:
         """Write the file, whole or not at all, if there is news and somebody has asked for one."""
         self.note()
-        if self._path is None or self.known == self._saved or not self.known:
+        kept = self.lasting
+        if self._path is None or kept == self._saved:
             return
         draft = self._path.with_suffix(f"{self._path.suffix}.{os.getpid()}.tmp")
         try:
+            if not kept:  # who was known has turned out to be anonymous
+                self._path.unlink(missing_ok=True)
+                self._saved = kept
+                return
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
                 file.write(self.export())
@@ -141,7 +188,7 @@ class People:
             raise RequestError(
                 f"{self._path} cannot be written ({error}): set voices_folder to one that can be, or to '' for none"
             ) from None
-        self._saved = self.known
+        self._saved = kept
 
     def _line(self, name: str, entry: Mapping[str, Any]) -> str:
         parts = []

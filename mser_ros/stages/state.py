@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,6 +24,8 @@ from ..types import NS_PER_S, Condition, EmotionEstimate, EstimateState, PersonS
 _PEOPLE = 32
 #: People of whom it is remembered what they mostly show, likewise.
 _KNOWN = 64
+#: A clock that goes back by more was set: a bag begins again [s].
+_SET_BACK_S = 1.0
 #: Over which the trend is told [s].
 _TREND_S = 10.0
 
@@ -83,8 +85,10 @@ class EmotionStates:
         if estimate.state not in (EstimateState.FINAL, EstimateState.CONTINUOUS) or estimate.label == UNKNOWN:
             return
         name = estimate.person_id or estimate.voice_id or estimate.body_id
+        # A stamp may be older than what there is, by as much as its estimate has waited for words.
+        tolerance_s = self.settings.forget_s if at_ns is None else _SET_BACK_S
         at_ns = estimate.stamp_ns if at_ns is None else at_ns
-        self._restart_if_set_back(at_ns)
+        self._restart_if_set_back(at_ns, tolerance_s)
         person = self._people.get(name)
         if person is None:
             person = self._people[name] = _Person(self.usual(name), at_ns, at_ns, "")
@@ -103,7 +107,7 @@ class EmotionStates:
 
     def at(self, now_ns: int) -> tuple[list[PersonState], list[StateEvent]]:
         """How everybody is now, and which conditions have begun or ended to hold since this was asked last."""
-        self._restart_if_set_back(now_ns)
+        self._restart_if_set_back(now_ns, _SET_BACK_S)
         self._now_ns = now_ns
         events, self._ended = self._ended, []
         for name, person in list(self._people.items()):
@@ -116,17 +120,19 @@ class EmotionStates:
                 del self._people[name]
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
 
-    def rename(self, settled: Callable[[str], str]) -> None:
-        """Somebody goes by another name now, as `settled` tells: a voice turned out to be a person's, say. What was
-        known goes over to the new name, unless something is known of that already; what holds ends under the old one.
+    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
+        """Some of those that were called by `names` go by another one now, as `settled` tells: a voice turned out to be
+        a person's, say. What was known goes over to the new name, unless something is known of that already; what holds
+        ends under the old one. Also what those mostly show of whom nothing was heard for long.
         """
-        for name, person in list(self._people.items()):
+        for name in [name for name in self._people if name in names]:
             if (after := settled(name)) != name:
+                person = self._people.pop(name)
                 self._ended += self._end(name, person, list(person.held), person.updated_ns)
-                del self._people[name]
                 self._people.setdefault(after, person)
-                if name in self._usual:
-                    self._usual.setdefault(after, self._usual.pop(name))
+        for name in [name for name in self._usual if name in names]:
+            if (after := settled(name)) != name:
+                self._usual.setdefault(after, self._usual.pop(name))
 
     def usual(self, name: str) -> np.ndarray:
         """What a person mostly shows, (C,): a slow average; even classes where nothing was learned."""
@@ -156,9 +162,9 @@ class EmotionStates:
             yield from self._end(name, person, list(person.held), person.updated_ns)
         self._people.clear()
 
-    def _restart_if_set_back(self, now_ns: int) -> None:
+    def _restart_if_set_back(self, now_ns: int, tolerance_s: float) -> None:
         """A bag that is played in a loop: what was yesterday is not today."""
-        if now_ns < self._now_ns - to_ns(self.settings.forget_s):
+        if now_ns < self._now_ns - to_ns(tolerance_s):
             self._ended = list(self.forget())
             self._now_ns = now_ns
 
@@ -180,6 +186,8 @@ class EmotionStates:
             chosen = self._labels[best]
         if chosen != person.label:
             person.label, person.since_ns = chosen, now_ns
+        if person.told and person.told[-1][0] == now_ns:  # the clock stands still, as that of a paused simulation
+            person.told.pop()
         person.told.append((now_ns, person.probabilities))
         while len(person.told) > 2 and person.told[1][0] < now_ns - to_ns(_TREND_S):
             person.told.popleft()

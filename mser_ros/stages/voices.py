@@ -117,10 +117,12 @@ class SpeechStages:
             yield from ear.worded(ear.stage.flush())
 
     def finish(self) -> Iterator[AudioChunk | UtteranceEvent]:
-        """Nothing will come any more: end open utterances, whose words are then complete, and hear nobody apart."""
+        """Nothing will come any more: end open utterances, whose words are then complete, hear nobody apart, and do not
+        wait for the robot to be told silent, who may be so by the time that something comes again."""
         for voice_id in list(self._ears):
             yield from self.end(voice_id)
         yield from self._finish(self._ears[""])
+        yield from self.robot_speaks(False)
 
     def listen(self, listening: bool) -> Iterator[AudioChunk | UtteranceEvent]:
         """As `SpeechStage.listen`, for all voices."""

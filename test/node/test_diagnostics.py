@@ -10,6 +10,7 @@ import pytest
 from emotion_robot import scene
 from ros_world import (
     AudioFrame,
+    Bool,
     Skeleton,
     Utterance,
     audio_message,
@@ -20,7 +21,7 @@ from ros_world import (
 
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
-from mser_ros.nodes import base, diagnostics, subscriptions
+from mser_ros.nodes import base, diagnostics, liveliness, subscriptions
 from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Problem, build_status
 
 
@@ -65,11 +66,14 @@ def caught(error: Exception) -> Exception:
         return raised
 
 
-def test_the_page_tells_how_long_a_problem_is_shown_and_what_silence_is():
-    page = Path(__file__).parents[2] / "docs" / "troubleshooting.md"
-    text = " ".join(page.read_text(encoding="utf-8").split())
+def test_the_pages_tell_how_long_a_problem_is_shown_and_when_an_input_is_missing():
+    pages = ("troubleshooting.md", "topics.md")
+    texts = ((Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8") for page in pages)
+    text = " ".join(" ".join(texts).split())
     assert f"shows it as WARN for {LASTS_S:.0f} s" in text
-    assert f"An input that is silent for {subscriptions.SILENCE_S:.0f} s" in text
+    assert f"an ERROR once that has been gone for {subscriptions.SILENCE_S:.0f} s" in text
+    assert f"by its liveliness (DDS, {liveliness.LEASE_S:.1f} s)" in text
+    assert subscriptions.PAUSE_S + base._BEAT_S < 1, "within a second"
 
 
 # -- the health of a node
@@ -210,6 +214,96 @@ def test_silence_where_audio_is_expected_is_told_before_the_first_message_and_af
     world.wait(lambda: tested.value("message") == "inactive", "the state alone: an inactive node expects nothing")
 
 
+class Listened:
+    """A steady input of a node, with a clock that the test sets."""
+
+    def __init__(self, world):
+        self.now_s = 1000.0
+        self.item = subscriptions.InputTopic(
+            world.peer,
+            AudioFrame,
+            "audio",
+            lambda message: None,
+            depth=1,
+            flow=subscriptions.Flow.STEADY,
+            source="the microphone node",
+            clock=lambda: self.now_s,
+        )
+
+    def receive(self, *gaps_s: float) -> None:
+        for gap_s in gaps_s:
+            self.now_s += gap_s
+            self.item._receive(message_of_silence())
+
+    def is_missed_after(self, silent_s: float) -> bool:
+        self.now_s += silent_s
+        problem = self.item.missing()
+        self.now_s -= silent_s
+        return problem is not None
+
+
+def test_a_steady_input_is_missed_within_a_second_and_at_its_start_after_six(world):
+    listened = Listened(world)
+    assert not listened.is_missed_after(5.9)
+    assert listened.is_missed_after(6.0)
+    listened.receive(*[0.064] * 100)
+    assert not listened.is_missed_after(0.6)
+    assert listened.is_missed_after(0.75)
+
+
+def test_how_soon_it_is_missed_depends_on_the_pauses_that_it_makes(world):
+    listened = Listened(world)
+    listened.receive(*[0.5] * 10)
+    assert not listened.is_missed_after(1.4)
+    assert listened.is_missed_after(1.6)
+    listened.receive(30.0)
+    assert listened.is_missed_after(6.0), "however long it was silent before"
+    listened.receive(*[0.064] * 50)
+    assert listened.is_missed_after(0.75), "what was long ago does not count"
+
+
+def test_what_waits_since_the_node_was_held_up_is_not_missed(world):
+    listened = Listened(world)
+    listened.receive(*[0.064] * 50)
+    listened.now_s += 3.0
+    listened.item.excuse(2.9)
+    assert not listened.is_missed_after(0.5)
+    assert listened.is_missed_after(0.75)
+
+
+def test_an_input_that_rests_is_not_missed(world):
+    listened = Listened(world)
+    listened.receive(*[0.064] * 50)
+    listened.item.rest(True)
+    assert not listened.is_missed_after(100)
+    listened.now_s += 100
+    listened.item.rest(False)
+    assert not listened.is_missed_after(5.9)
+    assert listened.is_missed_after(6.1)
+
+
+@pytest.mark.parametrize(("topic", "rests"), [("listening", False), ("robot_speaking", True)])
+def test_a_voice_that_has_a_reason_to_be_silent_is_not_missed(world, tiny_bundle, topic, rests):
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    voice = world.publisher(AudioFrame, "voice")
+    why = world.publisher(Bool, topic)
+    item = next(item for item in tested.node._inputs if item.topic == "voice")
+
+    def is_missed() -> bool:
+        return "voice" in tested.value("missing")
+
+    voice.publish(audio_message(scene(1).voice[0]))
+    world.wait(is_missed, "the voice to be missed")
+    assert "nothing received on /voice" in tested.value("message")
+    why.publish(Bool(data=rests))
+    world.wait(lambda: not is_missed(), "a reason")
+    world.wait(lambda: time.monotonic() - item._received_s > 2 * subscriptions.PAUSE_S, "a while")
+    assert item.missing() is None
+    why.publish(Bool(data=not rests))
+    voice.publish(audio_message(scene(1).voice[0]))
+    world.wait(is_missed, "the voice to be missed again")
+
+
 def test_a_tracker_that_nobody_has_started_is_told_but_not_that_it_sees_nobody(world, impatient):
     tested = world.node("mocap")
     world.wait(lambda: tested.value("level") == "1", "a warning")
@@ -290,3 +384,20 @@ def test_texts_that_no_utterance_has_are_refused_and_kept_nowhere(world, tiny_bu
     utterance.publish(utterance_message(longest))
     tested.wait_to_receive(utterance=4)
     assert tested.node._stage.is_waiting
+
+
+def test_a_middleware_that_tells_nothing_of_liveliness_is_no_problem(world, tiny_bundle, monkeypatch):
+    class Refusing(liveliness.SubscriptionEventCallbacks):
+        def create_event_handlers(self, *arguments: object) -> None:
+            raise RuntimeError("no such event")
+
+    monkeypatch.setattr(liveliness, "SubscriptionEventCallbacks", Refusing)
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    with world.stranger() as stranger:
+        liveliness.show_life(stranger)
+        voice = stranger.create_publisher(AudioFrame, "voice", 10)
+        world.wait(lambda: "/stranger" in tested.node._sources._watched, "a source")
+        assert not tested.node._sources.has_died("/stranger")
+        stranger.destroy_publisher(voice)
+        world.wait(lambda: "/stranger" not in tested.node._sources._watched, "its end")
+    tested.wait_for(bugs=0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
@@ -15,12 +16,14 @@ import pytest
 from clips import silence, spoken
 from emotion_robot import Scene, scene
 from foreign_messages import Peer, node_process
+from policy import policy
 from ros_world import (
     T0,
     AudioFrame,
     Bool,
     Emotion,
     EmotionState,
+    ExportVoices,
     Skeleton,
     String,
     Utterance,
@@ -90,6 +93,20 @@ def assert_documented(world: World, name: str) -> None:
     listed += world.peer.get_subscriber_names_and_types_by_node(name, "/")
     found = {re.sub(r"^(/humans/\w+)/\w+/", r"\1/<id>/", topic) for topic, _ in listed if topic.startswith("/humans")}
     assert found == (of_speech if name == "speech" else rows - of_speech | {f"{VOICES}/tracked"})
+    assert_allowed(world, name)
+
+
+def assert_allowed(world: World, name: str) -> None:
+    """What a node does below /humans is what the policy for SROS2 allows, and that is no more than it does, and what it
+    does where another recogniser reads."""
+    publishes = world.peer.get_publisher_names_and_types_by_node(name, "/")
+    subscribes = world.peer.get_subscriber_names_and_types_by_node(name, "/")
+    for right, listed in (("publish", publishes), ("subscribe", subscribes)):
+        opened = {topic for topic, _ in listed if topic.startswith("/humans/")}
+        allowed = {topic for topic in policy()[name]["topics", right] if topic.startswith("/humans/")}
+        assert [topic for topic in opened if not any(fnmatch(topic, pattern) for pattern in allowed)] == []
+        idle = {pattern for pattern in allowed if not any(fnmatch(topic, pattern) for topic in opened)}
+        assert idle <= ({f"{VOICES}/*/speech"} if right == "subscribe" else set())
 
 
 def test_each_voice_is_heard_apart_and_told_of_until_it_is_gone(world: World, tmp_path):
@@ -109,6 +126,7 @@ def test_each_voice_is_heard_apart_and_told_of_until_it_is_gone(world: World, tm
         peer.publish("audio_common_msgs/AudioData", f"{VOICES}/ann/audio", *audio(said))
         peer.publish("audio_common_msgs/AudioData", f"{VOICES}/bob/audio", *audio(silence(1.0)))
         world.wait(lambda: any(item["final"] for item in speech["ann"]), "what ann says")
+        world.wait(lambda: utterances[-1].is_text_final, "the same as an utterance")
         final = speech["ann"][-1]
         assert final["final"] == final["incremental"] == utterances[-1].text != ""
         assert (final["language"], utterances[-1].voice_id) == ("en", "ann")
@@ -196,6 +214,15 @@ def test_persons_are_followed_and_their_expressions_published(world: World, tmp_
             world.wait(lambda name=name: any(_is_of(item, known) for item in expressions[name]), f"what {name} shows")
         assert not expressions["voices/bob"]
 
+        def export() -> str:
+            request = ExportVoices.Request(person_id="p1")
+            return str(world.call(ExportVoices, "/emotion/export_voices", request).message)
+
+        assert "import it with the same bundle" in export()
+        for is_anonymous, answer in ((True, "'p1' is an id of this run"), (False, "import it with the same bundle")):
+            peer.publish("std_msgs/Bool", f"{PERSONS}/p1/anonymous", {"data": is_anonymous}, kept=True)
+            world.wait(lambda answer=answer: answer in export(), "whether the person is anonymous")
+
         tell("p1", alias="p3")
         world.wait(lambda: mind.states[-1].person_id == "p3", "two persons to be one")
         assert mind.watch(scene(2)).person_id == "p3"
@@ -213,6 +240,13 @@ def test_persons_are_followed_and_their_expressions_published(world: World, tmp_
         peer.publish("hri_msgs/IdsList", f"{PERSONS}/tracked", {"ids": ["p2"]}, kept=True)
         world.wait(lambda: world.peer.count_publishers(places["faces/f1"]) == 0, "the face to be left")
         assert mind.watch(scene(4)).person_id == ""
+
+
+def test_the_mocap_node_follows_no_more_of_bodies_than_the_policy_allows(world: World, tmp_path):
+    with running(world, tmp_path, "mocap", ("hri",)) as (node, peer):
+        peer.publish("hri_msgs/IdsList", "/humans/bodies/tracked", {"ids": ["b1"]}, kept=True)
+        node.wait_for(bodies=1)
+        assert_allowed(world, "mocap")
 
 
 def _is_of(expression: dict[str, Any], emotion: Emotion) -> bool:
@@ -309,7 +343,8 @@ class Desk:
     def withdraw(self, topic: str) -> None:
         self.withdrawn.append(topic)
 
-    def submit(self, work: Callable[[], None]) -> None:
+    def submit(self, work: Callable[[], None], *, is_order: bool) -> None:
+        assert is_order
         self.work.append(work)
 
     def catch_up(self) -> None:

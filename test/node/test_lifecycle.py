@@ -14,6 +14,7 @@ from emotion_robot import scene
 from ros_world import (
     PATIENCE_S,
     AudioFrame,
+    Bool,
     Emotion,
     ReliabilityPolicy,
     Skeleton,
@@ -27,9 +28,11 @@ from ros_world import (
 )
 
 from mser_ros.errors import SettingsError
+from mser_ros.nodes import worker
 from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
 from mser_ros.settings import MocapSettings
+from mser_ros.stages.identities import Kind
 from mser_ros.types import UtteranceState
 
 NODES = ["speech", "mocap", "emotion"]
@@ -465,3 +468,77 @@ def test_a_worker_that_is_too_slow_drops_the_oldest_data_and_no_order_and_counts
     assert orders == ["stop"]
     assert done == list(range(5000 - len(done), 5000))
     tested.wait_for(dropped=5000 - len(done), backlog=0)
+
+
+class Held:
+    """A node whose worker does nothing until `release`; as soon as this is made, and its queue is short."""
+
+    def __init__(self, tested, monkeypatch):
+        monkeypatch.setattr(worker, "_LONGEST", 8)
+        self.tested = tested
+        self._go_on, is_held = threading.Event(), threading.Event()
+
+        def hold() -> None:
+            is_held.set()
+            self._go_on.wait()
+
+        tested.node.submit(hold)
+        assert is_held.wait(PATIENCE_S)
+
+    def release(self) -> None:
+        """After more data than the queue holds."""
+        for _ in range(50):
+            self.tested.node.submit(lambda: None)
+        assert self.tested.node.health.dropped > 0
+        self._go_on.set()
+        self.tested.wait_to_receive()
+
+
+def test_voices_and_the_robot_are_followed_however_far_behind_the_speech_node_is(world, monkeypatch):
+    tested = world.node("speech", asr__backend="none")
+    robot = world.publisher(Bool, "robot_speaking")
+    held = Held(tested, monkeypatch)
+    robot.publish(Bool(data=True))
+    item = next(item for item in tested.node._inputs if item.topic == "robot_speaking")
+    world.wait(lambda: item.received == 1, "that the robot speaks")
+    tested.node._on_voice("ann")
+    tested.node._on_voice("bob")
+    tested.node._on_voice_lost("bob")
+    held.release()
+    assert tested.node._stage.counters["voices"] == 1
+    assert tested.node._stage._ears["ann"].stage._robot_speaks
+
+
+def test_that_the_robot_speaks_is_forgotten_by_a_node_that_stops(world):
+    tested = world.node("speech", asr__backend="none")
+    robot = world.publisher(Bool, "robot_speaking")
+    robot.publish(Bool(data=True))
+    tested.wait_to_receive(robot_speaking=1)
+    assert tested.node._stage._ears[""].stage._robot_speaks
+    assert tested.deactivate()
+    assert not tested.node._stage._ears[""].stage._robot_speaks
+
+
+def test_who_is_who_and_the_end_of_an_utterance_are_not_dropped_and_what_is_due_does_not_pile_up(
+    world, own, monkeypatch
+):
+    emotions = world.listen(Emotion, "emotion")
+    tested = world.node("emotion", **own["emotion"], state__rate_hz=20.0)
+    world.wait_for_outputs(tested, "emotion")
+    utterance = world.publisher(Utterance, "utterance")
+    held = Held(tested, monkeypatch)
+    tested.node._tell(lambda identities: identities.link("ann", Kind.VOICE, "v1"), True)
+    given = scene(1)
+    for event in given.events:
+        utterance.publish(utterance_message(event))
+    item = next(item for item in tested.node._inputs if item.topic == "utterance")
+    world.wait(lambda: item.received == len(given.events), "the utterance")
+    world.wait(lambda: int(tested.value("skipped") or 0) > 10, "states that are due")
+    assert int(tested.value("backlog")) < 10
+    held.release()
+    assert tested.node._identities.of_voice("v1").person_id == "ann"
+    world.wait(lambda: any(item.state == Emotion.FINAL for item in emotions), "its emotion")
+    skipped = tested.value("skipped")
+    assert tested.deactivate()
+    assert tested.node._identities.of_voice("v1").person_id == "", "which is told anew"
+    assert int(skipped) > 0

@@ -6,13 +6,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from ros_world import (
     DEMO,
     PATIENCE_S,
@@ -31,6 +34,7 @@ from ros_world import (
 
 from mser_ros.messages.conversions import time_to_ns
 from mser_ros.nodes.replay import ReplaySession
+from mser_ros.nodes.subscriptions import SILENCE_S
 from mser_ros.types import to_ns
 
 NODES = ("microphone", "speech", "mocap", "emotion")
@@ -211,6 +215,10 @@ class Talk:
         """Speak until the middle of the first utterance, of which a provisional emotion came; its name."""
         self.link()
         self.speak(3.0)
+        return self.begun()
+
+    def begun(self) -> str:
+        """The name of the first utterance, once a provisional emotion of it has come."""
         self.world.wait(lambda: bool(self.emotions), "a provisional emotion")
         assert self.emotions[0].state == Emotion.PROVISIONAL
         return str(self.emotions[0].utterance_id)
@@ -282,10 +290,9 @@ def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_na
         name = talk.begin()
         processes["speech"].kill()
         assert talk.last(name).state == Emotion.FINAL
-        world.wait(lambda: world.diagnostics["/emotion"]["level"] == "1", "a warning of the emotion node")
-        assert "nothing received on /voice for" in world.diagnostics["/emotion"]["message"]
-        assert "the speech node" in world.diagnostics["/emotion"]["message"]
-        assert world.diagnostics["/emotion"]["given_up"] == "1"
+        gone = "nobody publishes /voice any more: restart the speech node"
+        world.wait(lambda: world.diagnostics["/emotion"]["message"] == gone, "a problem of the emotion node")
+        world.wait(lambda: world.diagnostics["/emotion"]["given_up"] == "1", "the count")
         assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
 
 
@@ -317,6 +324,23 @@ def test_a_model_that_takes_two_seconds_costs_no_audio_and_no_last_emotion(talk:
 
 #: How often each node is killed: MSER_TEST_KILLS=20 for a proof that takes its time.
 KILLS = int(os.environ.get("MSER_TEST_KILLS", "1"))
+
+
+#: What is missing of a node that was killed is told within a second; where it is killed once, on a machine that is busy
+#: with other tests, sooner than what falls silent without dying.
+IN_TIME_S = 1.0 if KILLS > 1 else SILENCE_S
+
+
+def kill(world: World, process: subprocess.Popen[bytes], name: str, *told: tuple[str, str]) -> None:
+    """Kill a node that others have watched; `told`: of which other nodes the diagnostics soon miss which topic."""
+    world.wait(lambda: all(world.peer.count_subscribers(f"/{name}/alive") for _ in told), "who watches it")
+    process.kill()
+    killed_s = time.monotonic()
+    process.wait()
+    for node, topic in told:
+        misses = lambda node=node, topic=topic: topic in world.diagnostics[node]["missing"].split(", ")  # noqa: E731
+        world.wait(misses, f"{topic} to be missed")
+    assert time.monotonic() - killed_s < IN_TIME_S
 
 
 #: From here on the demo's third utterance is what begins [s].
@@ -366,6 +390,7 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
     hasty = ["-p", "emotion:text_timeout_s:=1.0", "-p", "emotion:evidence_timeout_s:=2.0"]
     commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "mocap", "emotion")}
     world, survivors = talk.world, {"speech", "mocap", "emotion"} - {victim}
+    gives = {"speech": "voice", "mocap": "skeleton"}
     eye, skeletons = world.publisher(Skeleton, "skeleton_in", linked=False), demo_values()[1]
 
     passed_on: list[Skeleton] = world.listen(Skeleton, "skeleton")
@@ -381,12 +406,14 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
         talk.link()
         look(3.0)
         name = talk.begin()
-        processes[victim].kill()
-        processes[victim].wait()
+        kill(world, processes[victim], victim, *([("/emotion", gives[victim])] if victim in gives else []))
         look(5.0)
         talk.speak(5.0)
         if victim != "emotion":
-            assert talk.last(name).state == Emotion.FINAL, "a survivor's utterance has its end"
+            final = talk.last(name)
+            assert final.state == Emotion.FINAL, "a survivor's utterance has its end"
+            lost = {item.modality for item in final.evidence if item.reason == Emotion.SOURCE_LOST}
+            assert ("mocap" if victim == "mocap" else "text") in lost
         with (tmp_path / "again").open("wb") as log:
             processes["again"] = subprocess.Popen(commands[victim], stdout=log, stderr=log, start_new_session=True)
         for node in survivors:
@@ -415,6 +442,43 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
         heard = {item.modality: item.available for item in final.evidence}
         assert (heard["speech"], heard["mocap"]) == (True, True), "the new node is used"
         names = survivors | {"again"}
+        assert stop({node: processes[node] for node in names}) == dict.fromkeys(names, 0)
+
+
+@pytest.mark.parametrize("repetition", range(KILLS))
+def test_a_microphone_node_that_is_killed_in_mid_utterance_is_heard_again_when_it_is_back(
+    talk: Talk, tmp_path, monkeypatch, repetition
+):
+    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
+    said = np.concatenate([chunk.samples for chunk in demo_values(until_s=9.0)[0]])
+    soundfile.write(tmp_path / "said.wav", said, 16000)
+    given = [*talk.parameters, "-p", "speech:stall_s:=1.0", "-p", f"microphone:file:={tmp_path / 'said.wav'}"]
+    commands = {name: node_command(name, *given, "-p", "microphone:loop:=true") for name in ("speech", "emotion")}
+    ear = node_command("microphone", *given, "-p", "microphone:loop:=true")
+    world = talk.world
+    with running(tmp_path, **commands) as processes:
+        talk.link()
+        world.peer.destroy_publisher(talk.ear)  # who speaks is the microphone
+        with (tmp_path / "microphone").open("wb") as log:
+            processes["microphone"] = subprocess.Popen(ear, stdout=log, stderr=log, start_new_session=True)
+        name = talk.begun()
+        kill(world, processes["microphone"], "microphone", ("/speech", "audio"), ("/emotion", "voice"))
+        gone = "nobody publishes /audio any more: restart the microphone node"
+        world.wait(lambda: gone in world.diagnostics["/speech"]["message"], "why that is")
+        assert "nothing received on /voice" in world.diagnostics["/emotion"]["message"]
+        assert talk.last(name).state == Emotion.FINAL, "what was said has its end"
+        for node in ("speech", "emotion"):
+            assert processes[node].poll() is None, "the others go on"
+        with (tmp_path / "again").open("wb") as log:
+            processes["again"] = subprocess.Popen(ear, stdout=log, stderr=log, start_new_session=True)
+
+        def later() -> list[Emotion]:
+            return [item for item in talk.emotions if item.utterance_id != name and item.state == Emotion.FINAL]
+
+        world.wait(lambda: bool(later()), "an utterance after that")
+        assert {item.modality: item.available for item in later()[0].evidence}["speech"], "the new node is used"
+        world.wait(lambda: not world.diagnostics["/emotion"]["missing"], "nothing to be missed")
+        names = ("speech", "emotion", "again")
         assert stop({node: processes[node] for node in names}) == dict.fromkeys(names, 0)
 
 

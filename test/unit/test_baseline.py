@@ -111,10 +111,10 @@ def test_a_voice_that_turns_out_to_be_a_person_s_is_known_by_that_name_unless_th
     logits = np.array([2.0, 0.0, 0.0, 0.0])
     voices.learn("voice", logits)
     corrected = voices.correct("voice", logits)
-    voices.rename(lambda name: "ann" if name == "voice" else name)
+    voices.rename(lambda name: "ann" if name == "voice" else name, {"voice"})
     np.testing.assert_array_equal(voices.correct("ann", logits), corrected)
     assert set(voices.state()) == {"ann"}
     voices.learn("other", -logits)
-    voices.rename(lambda name: "ann")
+    voices.rename(lambda name: "ann", {"other"})
     np.testing.assert_array_equal(voices.correct("ann", logits), corrected)
     assert set(voices.state()) == {"ann"}

@@ -241,6 +241,17 @@ def test_what_is_seen_before_the_clock_is_set_back_does_not_keep_from_judging_it
     assert len(continuous(robot)) == 4
 
 
+def test_a_body_is_judged_in_each_round_of_a_short_bag_and_once_at_a_time(robot: Robot) -> None:
+    seen = body(0, 16)
+    robot.give(*seen, *seen)
+    stamps = [estimate.stamp_ns for estimate in continuous(robot)]
+    assert stamps == 2 * [T0 + to_ns(at_s) for at_s in (5, 10, 15)]
+    robot.said.clear()
+    late = [frame for pair in zip(body(20, 36), body(19.8, 35.8, body_id="late"), strict=True) for frame in pair]
+    robot.give(*late)
+    assert len(continuous(robot)) == 4, "what comes late begins no round"
+
+
 @pytest.mark.parametrize("settings_", [EmotionSettings(continuous_period_s=0.0)])
 def test_nothing_is_told_now_and_then_where_that_is_not_wanted(
     recognizer: EmotionRecognizer, settings_: EmotionSettings
@@ -555,6 +566,17 @@ def test_an_utterance_that_is_open_when_a_bag_starts_again_is_finished_once(robo
     robot.give(*voice(0, 3.2), again.started, again.final)
     robot.wait(60)
     check_lives(robot.said, ["late", "again"])
+
+
+def test_audio_of_before_an_utterance_does_not_keep_it_open(robot: Robot) -> None:
+    """As where a bag starts again and nobody has told the end of what was said in the round before."""
+    late = Life("late", 50, 53)
+    robot.now_ns = T0 + to_ns(52)
+    robot.give(*voice(49, 52), late.started)
+    for chunk in voice(0, 10):
+        robot.now_ns = chunk.end_ns
+        robot.give(chunk)
+    assert [estimate.state for estimate in robot.said if estimate.state is FINAL] == [FINAL]
 
 
 def test_a_clock_that_was_set_back_does_not_stretch_the_waiting(robot: Robot) -> None:
@@ -899,3 +921,38 @@ def test_a_person_who_vanishes_in_mid_speech_is_the_one_of_whom_is_told_on(recog
     robot.give(*voice(4.0, 11.0))
     told = [(estimate.person_id, estimate.utterance_id) for estimate in continuous(robot)]
     assert told == [("p1", ""), ("p1", "")]
+
+
+def test_a_person_who_turns_out_to_be_another_one_and_vanishes_is_told_of_by_the_last_name(
+    recognizer: EmotionRecognizer,
+) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p1", Kind.VOICE, "anna")
+    robot.give(*voice(0, 2.0), U.started)
+    identities.alias("p1", "anna_smith")
+    identities.vanish("p1")
+    assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "anna_smith"
+
+
+def test_evidence_tells_that_its_source_was_lost_and_what_came_before_is_used_all_the_same(
+    recognizer: EmotionRecognizer,
+) -> None:
+    robot = Robot(recognizer)
+
+    def reasons(estimate: EmotionEstimate) -> dict[str, tuple[bool, str]]:
+        return {item.modality: (item.available, item.reason.name) for item in estimate.evidence}
+
+    robot.give(*body(0, 2.0, body_id="b"), *voice(0, 2.0), U.started)
+    robot.stage.lost = frozenset({"mocap"})
+    told = robot.give(*voice(2.0, 2.7))[-1]
+    assert told.state is EstimateState.PROVISIONAL
+    assert reasons(told) == {"speech": (True, "NONE"), "text": (False, "NO_EVIDENCE"), "mocap": (True, "SOURCE_LOST")}
+    robot.give(*voice(2.6, 3.2), U.final)
+    robot.stage.lost = frozenset()
+    later = Life("u2", 10.5, 13.0)
+    robot.give(*voice(10.0, 13.2), later.started, later.final)
+    assert reasons(robot.said[-1])["mocap"] == (False, "NO_EVIDENCE")
+    robot.stage.lost = frozenset({"mocap"})
+    later = Life("u3", 20.5, 23.0)
+    robot.give(*voice(20.0, 23.2), later.started, later.final)
+    assert reasons(robot.said[-1])["mocap"] == (False, "SOURCE_LOST")

@@ -17,10 +17,11 @@ from mser_ros.errors import RequestError
 from mser_ros.labels import LABELS
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
+from mser_ros.stages.identities import Identities, Kind
 from mser_ros.stages.people import People, erase_files
 from mser_ros.stages.state import EmotionStates
 from mser_ros.testing import make_estimate
-from mser_ros.types import Utterance, Waveform, to_ns
+from mser_ros.types import EmotionEstimate, Utterance, Waveform, to_ns
 
 CENTRE = np.eye(4) - 0.25
 
@@ -37,7 +38,8 @@ class House:
     def __init__(self, bundle: Path, folder: Path | str = "") -> None:
         self.recognizer = EmotionRecognizer(load_bundle(bundle))
         self.states = EmotionStates()
-        self.people = People(self.recognizer, self.states, str(folder))
+        self.identities = Identities()
+        self.people = People(self.recognizer, self.states, str(folder), self.identities)
 
     def hear(self, name: str, times: int = 3) -> None:
         rng = np.random.default_rng(len(name))
@@ -45,8 +47,12 @@ class House:
             samples = rng.normal(0, 0.1, 16000).astype(np.float32)
             utterance = Utterance(f"u{number}", 0, to_ns(1), audio=Waveform(samples, 16000), voice_id=name)
             self.recognizer.recognize(utterance, learn=True)
-            self.states.push(make_estimate("happy", 0.9, voice_id=name, stamp_ns=to_ns(number + 1)))
+            self.notice(make_estimate("happy", 0.9, voice_id=name, stamp_ns=to_ns(number + 1)))
         self.people.note()
+
+    def notice(self, estimate: EmotionEstimate) -> None:
+        self.states.push(estimate)
+        self.people.meet(estimate)
 
     def says_of(self, name: str) -> np.ndarray:
         samples = np.tile(np.float32([0.05, -0.05]), 8000)
@@ -252,3 +258,74 @@ def test_a_folder_that_cannot_be_written_is_one_sentence(bundle: Path, tmp_path:
 def test_the_classes_of_what_is_usual_are_the_bundles(house: House) -> None:
     house.hear("ann")
     assert json.loads(house.people.export())["labels"] == list(LABELS)
+
+
+# -- ids that were made up for this run
+
+
+def with_made_up_ids(bundle: Path, folder: Path | str = "") -> House:
+    """A voice that is tracked, a body, and a person who is anonymous, beside one who is known."""
+    house = House(bundle, folder)
+    house.identities.make_up((Kind.VOICE, "v1"))
+    house.identities.make_up((Kind.PERSON, "anonymous_1"))
+    house.hear("v1")
+    house.hear("ann")
+    for person_id, body_id in (("", "b7"), ("anonymous_1", "b8"), ("bob", "b9")):
+        house.notice(make_estimate("sad", 0.9, person_id=person_id, voice_id="", body_id=body_id))
+    house.people.note()
+    return house
+
+
+def test_ids_that_were_made_up_are_shown_and_neither_given_away_nor_kept(bundle: Path, tmp_path: Path) -> None:
+    house = with_made_up_ids(bundle, tmp_path)
+    assert set(house.people.known) == {"v1", "ann", "b7", "anonymous_1", "bob"}
+    assert len(house.people.describe().splitlines()) == 5
+    assert set(json.loads(house.people.export())["people"]) == {"ann", "bob"}
+    for name in ("v1", "b7", "anonymous_1"):
+        with pytest.raises(RequestError, match=f"'{name}' is an id of this run, and will be somebody else's"):
+            house.people.export(name)
+    house.people.save()
+    (kept,) = tmp_path.iterdir()
+    assert set(json.loads(kept.read_text())["people"]) == {"ann", "bob"}
+    again = House(bundle, tmp_path)
+    again.people.load()
+    assert set(again.people.known) == {"ann", "bob"}
+
+
+def test_a_voice_that_turns_out_to_be_a_person_s_is_kept_by_the_name_of_that(bundle: Path) -> None:
+    house = with_made_up_ids(bundle)
+    names = house.identities.link("eve", Kind.VOICE, "v1")
+    house.recognizer.rename(house.identities.settled, names)
+    house.states.rename(house.identities.settled, names)
+    house.people.note()
+    assert set(json.loads(house.people.export())["people"]) == {"ann", "bob", "eve"}
+    house.identities.make_up((Kind.PERSON, "anonymous_1"), False)
+    assert "anonymous_1" in json.loads(house.people.export())["people"]
+
+
+def test_who_turns_out_to_be_anonymous_is_on_the_disk_no_more(bundle: Path, tmp_path: Path) -> None:
+    house = House(bundle, tmp_path)
+    house.notice(make_estimate("sad", 0.9, person_id="p1", voice_id=""))
+    house.people.save()
+    assert len(list(tmp_path.iterdir())) == 1
+    house.identities.make_up((Kind.PERSON, "p1"))
+    house.people.save()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_made_up_names_are_not_remembered_for_longer_than_what_was_learned(bundle: Path) -> None:
+    house = House(bundle)
+    for number in range(2000):
+        house.notice(make_estimate("sad", 0.9, voice_id="", body_id=f"b{number}"))
+        house.people.note()
+        house.identities.make_up((Kind.VOICE, f"v{number}"))
+    assert len(house.people._passing) <= 64
+    assert len(house.identities._made_up) == 512
+
+
+def test_who_is_known_again_goes_by_the_name_of_now(bundle: Path) -> None:
+    house, other = House(bundle), House(bundle)
+    house.hear("ann")
+    other.identities.alias("ann", "anna")
+    other.people.take_in(other.people.read(house.people.export()))
+    assert set(other.people.known) == {"anna"}

@@ -163,6 +163,31 @@ def test_who_is_not_heard_for_long_is_forgotten_and_so_is_everybody_when_the_clo
     assert states.at(T0) == ([], []), "a bag began again"
 
 
+def test_everybody_is_forgotten_although_the_bag_that_begins_again_is_short() -> None:
+    """The clock is set back, not the stamp of an estimate, which may be older than what is there."""
+    states = EmotionStates(StateSettings(events="sad 0.5 0"))
+    states.push(said("sad", 18), T0 + to_ns(18.2))
+    assert len(states.at(T0 + to_ns(20))[0]) == 1
+    states.push(said("sad", 12))
+    assert states.at(T0 + to_ns(20.5))[0][0].label == "sad"
+    found, events = states.at(T0 + to_ns(0.5))
+    assert (found, [event.begins for event in events]) == ([], [False])
+    states.push(said("happy", 1), T0 + to_ns(1.2))
+    states.at(T0 + to_ns(19))
+    states.push(said("happy", 1), T0 + to_ns(1.2))
+    (ann,) = states.at(T0 + to_ns(1.3))[0]
+    assert ann.evidence_age_s == pytest.approx(0.1), "and begins anew by an estimate that comes first"
+
+
+def test_a_clock_that_stands_still_fills_no_memory_however_often_somebody_asks() -> None:
+    states = EmotionStates()
+    states.push(said("sad", 0))
+    for _ in range(1000):
+        states.at(T0 + to_ns(1))
+    (person,) = states._people.values()
+    assert len(person.told) <= 3
+
+
 # -- events
 
 
@@ -248,13 +273,31 @@ def test_who_turns_out_to_be_somebody_goes_on_under_that_name() -> None:
     states = EmotionStates(StateSettings(events="sad 0.5 0"))
     states.push(said("sad", 0, person_id="voice 1"))
     assert [(event.person_id, event.begins) for event in states.at(T0)[1]] == [("voice 1", True)]
-    states.rename(lambda name: "ann" if name == "voice 1" else name)
+    states.rename(lambda name: "ann" if name == "voice 1" else name, {"voice 1", "ann"})
     told, events = states.at(T0 + to_ns(1))
     assert [(state.person_id, state.label, state.last_utterance_id) for state in told] == [("ann", "sad", "u0")]
     assert [(event.person_id, event.begins) for event in events] == [("voice 1", False), ("ann", True)]
     states.push(said("happy", 2, person_id="bob"))
-    states.rename(lambda name: "ann")
+    states.rename(lambda name: "ann", {"ann", "bob"})
     assert [(state.person_id, state.label) for state in states.at(T0 + to_ns(2))[0]] == [("ann", "sad")]
+
+
+def test_what_somebody_mostly_shows_goes_over_to_the_new_name_although_nothing_was_heard_for_long() -> None:
+    states = EmotionStates(StateSettings(forget_s=60))
+    states.push(said("sad", 0, person_id="voice 1"))
+    usual = states.usual("voice 1")
+    assert states.at(T0 + to_ns(61)) == ([], [])
+    states.rename(lambda name: "ann", {"voice 1"})
+    np.testing.assert_array_equal(states.usual("ann"), usual)
+    assert set(states.learned()) == {"ann"}
+
+
+def test_nobody_is_asked_for_a_new_name_who_cannot_have_one() -> None:
+    states, asked = EmotionStates(), []
+    for number in range(20):
+        states.push(said("sad", number, person_id=f"p{number}"))
+    states.rename(lambda name: asked.append(name) or name, {"p3", "p99"})
+    assert set(asked) == {"p3"}
 
 
 def test_what_holds_of_somebody_who_is_forgotten_for_others_ends_too() -> None:
@@ -271,7 +314,7 @@ def test_what_a_renaming_has_ended_is_told_although_nobody_asks_before_all_are_f
     states = EmotionStates(StateSettings(events="sad 0.5 0"))
     states.push(said("sad", 0))
     states.at(T0)
-    states.rename(lambda name: "bob")
+    states.rename(lambda name: "bob", {"ann"})
     assert [(event.person_id, event.begins) for event in states.forget()] == [("ann", False)]
     assert states.at(T0 + to_ns(1)) == ([], [])
 

@@ -133,7 +133,7 @@ def test_whatever_is_said_a_wait_ends_only_by_what_it_was_asked_for(
     for label, confidence, pause_s in said:
         at_s += pause_s
         now_ns = T0 + to_ns(at_s)
-        states.push(make_estimate(label, confidence, person_id="ann", stamp_ns=now_ns))
+        states.push(make_estimate(label, confidence, person_id="ann", stamp_ns=now_ns), now_ns)
         people, _ = states.at(now_ns)
         progress = wait.look(people, now_ns)
         assert progress.held_s <= progress.waited_s

@@ -1,0 +1,82 @@
+"""Whether the process of another node lives: what a graph tells of one that was killed is true only after 20 s.
+
+Each node of this package offers a topic `~/alive` that carries nothing. The middleware says for it within `LEASE_S`,
+however busy the node is, that its process lives (DDS: automatic liveliness); who listens hears where it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+from rclpy.duration import Duration
+from rclpy.node import Node
+from rclpy.qos import LivelinessPolicy, QoSProfile
+from std_msgs.msg import Empty
+
+try:
+    from rclpy.event_handler import SubscriptionEventCallbacks
+except ImportError:  # Humble
+    from rclpy.qos_event import SubscriptionEventCallbacks
+
+#: A process of which the middleware has not heard for so long is dead [s]. It is heard three times in two of these.
+LEASE_S = 0.7
+
+
+def _quality() -> QoSProfile:
+    lease = Duration(seconds=LEASE_S)
+    return QoSProfile(depth=1, liveliness=LivelinessPolicy.AUTOMATIC, liveliness_lease_duration=lease)
+
+
+def show_life(node: Node) -> None:
+    """Let others see that this node's process lives, for as long as the node is not destroyed."""
+    node.create_publisher(Empty, "~/alive", _quality())
+
+
+class Sources:
+    """The nodes that feed this one, as far as they show that they live; `changed` is called where one has died or is
+    back. To be used in the executor."""
+
+    def __init__(self, node: Node, changed: Callable[[], None]) -> None:
+        self._node = node
+        self._changed = changed
+        self._watched: dict[str, Any] = {}
+        self._dead: set[str] = set()
+
+    def watch(self, names: Collection[str]) -> None:
+        """From now on these nodes, by their full names, and no others."""
+        for name in [name for name in self._watched if name not in names]:
+            if (subscription := self._watched.pop(name)) is not None:
+                self._node.destroy_subscription(subscription)
+            self._dead.discard(name)
+        for name in names:
+            if name not in self._watched and self._node.count_publishers(_topic(name)):
+                self._watched[name] = self._subscribe(name)
+
+    def has_died(self, name: str) -> bool:
+        """Whether a node is known to be dead, which the graph may not know yet."""
+        return name in self._dead
+
+    def close(self) -> None:
+        self.watch(())
+
+    def _subscribe(self, name: str) -> Any:
+        def note(status: Any) -> None:
+            is_dead = status.alive_count == 0 and status.not_alive_count > 0
+            if name in self._watched and is_dead != (name in self._dead):
+                (self._dead.add if is_dead else self._dead.discard)(name)
+                self._changed()
+
+        events = SubscriptionEventCallbacks(liveliness=note)
+        try:
+            return self._node.create_subscription(Empty, _topic(name), _ignore, _quality(), event_callbacks=events)
+        except RuntimeError:  # a middleware without such events: then it is as with the nodes of others
+            return None
+
+
+def _topic(name: str) -> str:
+    return f"{name}/alive"
+
+
+def _ignore(message: Empty) -> None:
+    """Nothing comes."""
