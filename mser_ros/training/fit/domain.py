@@ -46,6 +46,8 @@ _BY_DISTANCE = ("mocap",)
 _NEAR = 30.0
 #: How bodies are seen behind a desk, in the names of what is found of them.
 _DESK = "above the hips"
+#: Of the copies of anything the first are as it is and as training changes it.
+_WHOLE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +135,7 @@ def fit_domain(
             )
             theirs = others.select(others.groups == kind).rows
             for number, (view, rows) in enumerate(met.items()):
-                plain = theirs[2 * number :: _copies(config)]  # behind each follows its changed copy
+                plain = theirs[_WHOLE * number :: _copies(config)]  # behind each follows its changed copy
                 found.kinds[f"{kind}, {view}" if view else kind] = {
                     "auroc": _auroc(odds(judge, rows), odds(judge, plain)),
                     "out": _share(odds(judge, plain) < 0),
@@ -222,7 +224,9 @@ def make_judge(people: Described, others: Described, *, by_distance: bool, copie
     bias = bias - least * (np.arange(len(bias)) == 0)
     _put(judge, weight=weight, bias=bias, distance=np.array([0.0, 0.0, _NEAR]))
     if by_distance:
-        _measure_distances(judge, people, others, parts[: len(people.rows)])
+        # Half seen, outliers lie near people, and the linear judge must tell them: whole ones say how far is too far.
+        whole = others.select(np.arange(len(others.rows)) % copies < _WHOLE)
+        _measure_distances(judge, people, whole, parts[: len(people.rows)])
     return judge
 
 
@@ -318,7 +322,7 @@ def _describe(
 
 
 def _copies(config: ExperimentConfig) -> int:
-    return 4 if config.modalities == ("mocap",) else 2
+    return 2 * _WHOLE if config.modalities == ("mocap",) else _WHOLE
 
 
 def _plain(samples: Sequence[Sample]) -> list[Sample]:
