@@ -29,6 +29,7 @@ COMMANDS = {
     "train": ("train", "Train a model from a configuration."),
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),
     "checklist": ("checklist", "Test a bundle's model of words with sentences of daily life."),
+    "learning-curve": ("learning_curve", "Measure what more people to learn from would bring."),
     "robustness": ("robustness", "Measure training runs in noise, in a room, cut short, half seen."),
     "household": ("household", "Measure what a few labelled clips of somebody bring to training runs."),
     "export": ("export", "Turn training runs into a bundle for the robot."),

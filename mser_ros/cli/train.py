@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -9,11 +10,26 @@ import yaml
 
 from ..errors import DependencyError, SettingsError
 
+DATA = click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
+
+
+def folders_of(data: Sequence[str]) -> dict[str, str]:
+    """The folders that `--data` gives, by corpus. Raises `SettingsError`."""
+    folders: dict[str, str] = {}
+    for text in data:
+        name, equals, place = text.partition("=")
+        if not (name and equals and place):
+            raise SettingsError(f"--data '{text}' is not of the form NAME=PATH")
+        if name in folders:
+            raise SettingsError(f"--data gives two folders of '{name}': choose one")
+        folders[name] = place
+    return folders
+
 
 @click.command()
 @click.argument("config")
 @click.argument("overrides", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
+@DATA
 @click.option(
     "--add",
     multiple=True,
@@ -35,17 +51,9 @@ def train(
 
     A run that was interrupted goes on where it stopped when the same command is given again.
     """
-    folders = {}
-    for text in data:
-        name, equals, place = text.partition("=")
-        if not (name and equals and place):
-            raise SettingsError(f"--data '{text}' is not of the form NAME=PATH")
-        if name in folders:
-            raise SettingsError(f"--data gives two folders of '{name}': choose one")
-        folders[name] = place
     from ..training.config.files import check_encoders, config_tree, load_config
 
-    experiment = load_config(config, overrides=overrides, data=folders, add=add)
+    experiment = load_config(config, overrides=overrides, data=folders_of(data), add=add)
     if shows:
         click.echo(yaml.safe_dump(config_tree(experiment), sort_keys=False, allow_unicode=True), nl=False)
         return

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -79,6 +79,26 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], path: Path, *, ti
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"{label}, 95 % interval; dotted: chance")
     axes.grid(axis="x", color="0.9")
+    figure.savefig(path)
+
+
+def learning_curves(
+    curves: Mapping[str, Sequence[tuple[float, float, float, float]]], path: Path, *, title: str = ""
+) -> None:
+    """UA with its interval over the number of people learned from: (people, UA, low end, high end), by name."""
+    figure, axes = _figure(title, width=5.4)
+    everybody = sorted({people for points in curves.values() for people, *_ in points})
+    for number, (name, points) in enumerate(curves.items()):
+        people, ua, low, high = np.array(points).T
+        moved = people * 1.02 ** (number - (len(curves) - 1) / 2)  # so that error bars stand side by side
+        axes.errorbar(moved, ua, [ua - low, high - ua], marker="o", markersize=4, capsize=3, linewidth=1, label=name)
+    axes.axhline(1 / len(LABELS), color="0.6", linewidth=1, linestyle=":")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(everybody, [f"{people:g}" for people in everybody])
+    axes.minorticks_off()
+    axes.set_xlabel("people learned from (bars: 95 % intervals; dotted: chance)")
+    axes.set_ylabel("UA")
+    axes.legend(fontsize=8)
     figure.savefig(path)
 
 

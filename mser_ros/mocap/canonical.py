@@ -14,7 +14,7 @@ from ..types import NS_PER_S, SkeletonSequence, to_ns
 from .anatomy import LOWER_BONES, STANDARD_M, TORSO, UPPER_BONES
 from .layouts import JOINTS, get_layout
 
-__all__ = ["JOINTS", "MIRRORED", "CanonicalMotion", "canonicalise"]
+__all__ = ["JOINTS", "MIRRORED", "CanonicalMotion", "canonicalise", "centre"]
 
 #: For each canonical joint its counterpart on the other side: mirror with `positions[:, MIRRORED] * (1, -1, 1)`.
 MIRRORED: tuple[int, ...] = tuple(
@@ -80,7 +80,7 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     scale = _scale(joints, mask, quantile=0.5 if layout.dimensions == 3 else 0.9)
     if turn is None or scale is None:
         return None
-    joints, mask = _centre(joints @ turn.T * scale, mask)
+    joints, mask = centre(joints @ turn.T * scale, mask)
     mask &= np.linalg.norm(joints, axis=2) <= MAX_REACH_M
     positions = np.where(mask[..., None], joints, 0.0).astype(np.float32)
     confidence = np.where(mask, trust, 0.0).astype(np.float32)
@@ -151,10 +151,11 @@ def _scale(joints: np.ndarray, mask: np.ndarray, *, quantile: float) -> float | 
     return None
 
 
-def _centre(joints: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Joints relative to the pelvis; where it is not seen, to its place below what is seen of the trunk."""
+def centre(joints: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Joints (T, 15, 3) relative to the pelvis; where it is not seen, to its place below what is seen of the trunk.
+    With them what is left of the mask (T, 15): nothing is, of frames in which no trunk is seen."""
     pelvis = JOINTS.index("pelvis")
-    centre, known = joints[:, pelvis].copy(), mask[:, pelvis].copy()
+    origin, known = joints[:, pelvis].copy(), mask[:, pelvis].copy()
     below = np.array([0.0, 0.0, TORSO * STANDARD_M])
     for names, usual in (
         (("left_hip", "right_hip"), np.zeros(3)),
@@ -166,6 +167,6 @@ def _centre(joints: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarra
         point = joints[:, parts].mean(axis=1)
         both = there & mask[:, pelvis]
         offset = np.median(point[both] - joints[both, pelvis], axis=0) if both.any() else usual
-        centre = np.where((there & ~known)[:, None], point - offset, centre)
+        origin = np.where((there & ~known)[:, None], point - offset, origin)
         known |= there
-    return joints - centre[:, None], mask & known[:, None]
+    return joints - origin[:, None], mask & known[:, None]

@@ -7,14 +7,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mocap_poses import ROWS, pose_of
 from test_train import small, write_voices
 
 from mser_ros.mocap.layouts import JOINTS
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
+from mser_ros.training.config.files import build_config
+from mser_ros.training.export.card import _judges
 from mser_ros.training.export.graphs import write_graph
 from mser_ros.training.export.quantise import quantise
+from mser_ros.training.fit import domain
 from mser_ros.training.fit.domain import Described, make_judge, odds
+from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.models.build import build_model
 from mser_ros.training.models.pooling import Encoded
 from mser_ros.training.samples.inputs import Sample
@@ -150,3 +155,57 @@ def test_bodies_are_made_of_those_of_which_everything_is_seen() -> None:
     assert {item.kind for item in drawn} == set(BODIES)
     assert all(item.sample.seen is not None and item.sample.seen.all() for item in drawn)
     assert {item.reason for item in drawn} == set(REASONS["mocap"])
+
+
+def test_bodies_are_judged_whole_and_as_they_are_seen_behind_a_desk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Walkers who swing their arms are told from who sits, also where nothing is seen below the chest."""
+    monkeypatch.setattr(domain, "_OF_A_KIND", 8)
+    tree = {
+        "name": "bodies",
+        "threads": 1,
+        "in_domain": True,
+        "corpora": [{"name": "egait", "path": str(write_walkers(tmp_path / "egait"))}],
+        "folds": {"count": 3, "only": 1, "final": False},
+        "model": {"streams": {"mocap": {"kind": "motion", "width": 8, "depth": 1}}, "hidden": 0},
+        "augment": {"mocap": {"noise": 0.01, "mirror": True, "upper_body": 0.2}},
+        "optimiser": {"epochs": 1, "precision": "fp32"},
+    }
+    summary = run_experiment(build_config(tree, where="test"), tmp_path / "run", log=lambda _text: None)
+    found = summary["in_domain"]
+    assert found["kinds"].keys() == {*BODIES, *(f"{kind}, above the hips" for kind in BODIES)}
+    assert found["people_out"].keys() == found["desk_out"].keys() == {"egait"}
+    assert found["desk_out"]["egait"] < 0.2
+    assert found["kinds"]["sitting, above the hips"]["auroc"] > 0.9
+    assert found["kinds"]["gesturing, above the hips"]["out"] > 0.9
+    assert "Of the same people, seen above the hips alone: " in "\n".join(_judges({"mocap": {"judge": found}}))
+
+
+def write_walkers(folder: Path, walkers: int = 9) -> Path:
+    """E-Gait of people who walk: legs and arms swing in turn, each person's as far and as fast as is theirs."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    pose = pose_of("egait16")
+    rows = ROWS["egait16"].split()
+    joints = []
+    for _ in range(walkers):
+        reach, rate_hz = rng.uniform(0.15, 0.25), rng.uniform(0.8, 1.1)
+        for _ in range(4):
+            phase = 2 * np.pi * rate_hz * np.arange(75) / 30 + rng.uniform(0, 6)
+            walk = np.repeat(pose[None], 75, 0)
+            for joint, name in enumerate(rows):
+                side = 1 if name.startswith("left") else -1
+                share = {"wrist": -1.0, "elbow": -0.5, "ankle": 1.5, "knee": 0.8}.get(name.split("_")[-1], 0.0)
+                walk[:, joint, 2] -= reach * side * share * np.sin(phase)
+                walk[:, joint, 1] += 0.02 * np.abs(np.sin(phase)) * (joint > 0)
+            walk[:, 1] = walk[:, [0, 2]].mean(1)
+            joints.append(walk - walk[:, :1] + rng.normal(scale=0.003, size=walk.shape))
+    np.savez(
+        folder / "egait_intended.npz",
+        joints=np.array(joints, np.float32),
+        intended=np.tile(np.arange(4), walkers),
+        walker=np.repeat([f"{walker:03d}" for walker in range(walkers)], 4),
+        classes=np.array(["happy", "angry", "sad", "neutral"]),
+    )
+    return folder

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mocap_poses import pose_of
 from test_train import small, write_voices
 
 from mser_ros.audio.waveform import level_db, to_float, to_int16
@@ -16,13 +17,15 @@ from mser_ros.cli.main import main
 from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
+from mser_ros.mocap.canonical import JOINTS, canonicalise
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.household import choose_clips, measure_household
 from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
+from mser_ros.training.samples.augment import LEGS, above_the_hips
 from mser_ros.training.samples.inputs import Sample
-from mser_ros.types import SAMPLE_RATE
+from mser_ros.types import NS_PER_S, SAMPLE_RATE, SkeletonSequence
 
 RATE_HZ = 30.0
 
@@ -115,6 +118,9 @@ def test_bodies_are_half_seen_and_seldom_seen() -> None:
     assert half.seen is not None
     assert (half.seen.sum(1) == 15 - 4).all()
     assert (half.positions[~half.seen] == 0).all()
+    desk = changed("above the hips", body)
+    assert desk.seen is not None
+    assert (desk.seen.sum(1) == 15 - 7).all()
     slow = changed("5 Hz", body)
     assert slow.positions is not None
     np.testing.assert_allclose(slow.positions[::6], body.positions[::6], atol=1e-6)
@@ -146,3 +152,27 @@ def test_of_every_class_as_many_are_learned_and_at_most_half(clips: int) -> None
     assert {label: learned.count(label) for label in counts} == {
         label: min(count // 2, clips // 4) for label, count in counts.items()
     }
+
+
+def test_a_body_above_the_hips_is_what_the_robot_makes_of_one_that_is_seen_so() -> None:
+    """In training as on the robot: without hips a body is centred by its neck, which then stands still."""
+    stamps_ns = np.arange(60) * NS_PER_S // 15
+    steps = 0.05 * np.random.default_rng(0).normal(size=(60, 15, 3)).cumsum(0)
+    hips = [index for index, joint in enumerate(JOINTS) if joint == "pelvis" or joint.endswith("hip")]
+    steps[:, hips] = steps[:, hips[:1]] * (1, 1, 0)  # the pelvis sways, and its sides with it
+    across = [index for index, joint in enumerate(JOINTS) if joint.endswith("shoulder")]
+    steps[:, across] = steps[:, [JOINTS.index("neck")]] * (1, 1, 0)  # so that nobody turns or grows
+    joints = (pose_of("canonical15") + 0.2 * steps).astype(np.float32)
+    joints[:, across] = joints[:, across].mean((0, 1)) * (1, 0, 1) + np.array([[0, 0.2, 0], [0, -0.2, 0]], np.float32)
+    half = np.ones((60, 15), np.float32)
+    half[:, hips + LEGS] = 0
+    motions = []
+    for confidence in (np.ones((60, 15), np.float32), half):
+        body = SkeletonSequence(stamps_ns, joints, confidence, "canonical15")
+        motions.append(canonicalise(body, rate_hz=15.0, window_s=4.0, end_ns=int(stamps_ns[-1])))
+    whole, robot = motions
+    positions, seen = above_the_hips(whole.positions, whole.mask)
+    np.testing.assert_array_equal(seen, robot.mask)
+    np.testing.assert_allclose(positions, robot.positions, atol=0.02)
+    neck = positions[:, JOINTS.index("neck")]
+    assert np.ptp(neck, axis=0).max() < 1e-5 < np.ptp(whole.positions[:, JOINTS.index("neck")], axis=0).max()

@@ -192,7 +192,7 @@ def _judges(modalities: Mapping[str, Any]) -> list[str]:
         lines += [
             "",
             f"In or out of domain ({name}). People whom the judge has not met and takes for something else: "
-            f"{', '.join(people)}; of one person at most {found['worst_person_out']:.1%}.",
+            f"{', '.join(people)}; of one person at most {found['worst_person_out']:.1%}.{_desk(found)}",
             "",
             "| outliers | AUROC | called out | AUROC, kind never shown | called out, kind never shown |",
             "|---|---|---|---|---|",
@@ -202,6 +202,12 @@ def _judges(modalities: Mapping[str, Any]) -> list[str]:
             for kind, row in found["kinds"].items()
         ]
     return lines
+
+
+def _desk(found: Mapping[str, Any]) -> str:
+    """What becomes of people of whom hips and legs are not seen."""
+    people = [f"{share:.1%} of {corpus}" for corpus, share in found.get("desk_out", {}).items()]
+    return f" Of the same people, seen above the hips alone: {', '.join(people)}." if people else ""
 
 
 def _calibration(manifest: Mapping[str, Any]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from ..models.build import Ensemble, UnimodalModel
 from ..models.domain import DomainHead
 from ..models.pooling import StatisticsPooling
 from ..runs.checkpoints import load_weights, save_weights
+from ..samples.augment import above_the_hips
 from ..samples.inputs import Sample
-from ..samples.outliers.draw import REASONS, Outlier, draw_outliers
+from ..samples.outliers.draw import REASONS, draw_outliers
 from .fitting import leads
 from .pooled import changed, pool
 
@@ -43,6 +44,10 @@ _PASSED, _LOST = 0.03, 0.005
 _BY_DISTANCE = ("mocap",)
 #: Distance that never decides.
 _NEAR = 30.0
+#: How bodies are seen behind a desk, in the names of what is found of them.
+_DESK = "above the hips"
+#: Of the copies of anything the first are as it is and as training changes it.
+_WHOLE = 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +55,13 @@ class Found:
     """What a judge says of those that it has not met. `people_out`: the share that it finds out of domain, by person.
     `kinds`: by kind of outlier the area under its receiver operating characteristic against these people, the share
     that it finds out, and both (`_unmet`) where it was fitted without this kind. `in_domain`: what it says of each of
-    these people's utterances, (N,), 0..1."""
+    these people's utterances, (N,), 0..1. `desk_out`: as `people_out`, of bodies that are seen above the hips alone;
+    there `kinds` names outliers that are seen so as well, against people who are."""
 
     people_out: dict[str, float]
     kinds: dict[str, dict[str, float]]
     in_domain: np.ndarray = field(default_factory=lambda: np.zeros(0))
+    desk_out: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lost = float(np.mean(list(self.people_out.values())))
@@ -101,30 +108,46 @@ def fit_domain(
     outliers = draw_outliers(
         modality, [sample for _, sample in few], _OF_A_KIND, rate_hz=config.inputs.rate_hz, seed=config.seed
     )
-    people = _describe_people(config, network, few, changed=True)
-    others = _describe_outliers(config, network, outliers)
-    judge = make_judge(people, others, by_distance=modality in _BY_DISTANCE)
+    bodies = modality == "mocap"
+    people = _describe(config, network, few, [0] * len(few))
+    others = _describe(
+        config,
+        network,
+        [(outlier.kind, outlier.sample) for outlier in outliers],
+        [1 + REASONS[modality].index(outlier.reason) for outlier in outliers],
+    )
+    judge = make_judge(people, others, by_distance=modality in _BY_DISTANCE, copies=_copies(config))
     found = Found({}, {})
     if test:
-        met = _describe_people(config, network, test, changed=False)
-        strangers = odds(judge, met.rows)
-        found = Found({}, {}, expit(strangers))
-        for name in np.unique(met.groups).tolist():
-            found.people_out[name] = _share(strangers[met.groups == name] < 0)
-        plain = others.select(np.arange(len(others.rows)) % 2 == 0)  # the others are their changed copies
-        for kind in dict.fromkeys(plain.groups.tolist()):
-            unaware = make_judge(people, others.select(others.groups != kind), by_distance=modality in _BY_DISTANCE)
-            theirs, rows = odds(unaware, met.rows), plain.rows[plain.groups == kind]
-            found.kinds[kind] = {
-                "auroc": _auroc(strangers, odds(judge, rows)),
-                "out": _share(odds(judge, rows) < 0),
-                "auroc_unmet": _auroc(theirs, odds(unaware, rows)),
-                "out_unmet": _share(odds(unaware, rows) < 0),
-            }
+        names = np.array([name for name, _ in test])
+        views = {"": [sample for _, sample in test]}
+        if bodies:
+            views[_DESK] = [_behind_a_desk(sample) for _, sample in test]
+        met = {view: describe(config, network, _plain(samples)) for view, samples in views.items()}
+        out = {view: _by_person(names, odds(judge, rows) < 0) for view, rows in met.items()}
+        found = Found(out[""], {}, expit(odds(judge, met[""])), out.get(_DESK, {}))
+        for kind in dict.fromkeys(others.groups.tolist()):
+            unaware = make_judge(
+                people,
+                others.select(others.groups != kind),
+                by_distance=modality in _BY_DISTANCE,
+                copies=_copies(config),
+            )
+            theirs = others.select(others.groups == kind).rows
+            for number, (view, rows) in enumerate(met.items()):
+                plain = theirs[_WHOLE * number :: _copies(config)]  # behind each follows its changed copy
+                found.kinds[f"{kind}, {view}" if view else kind] = {
+                    "auroc": _auroc(odds(judge, rows), odds(judge, plain)),
+                    "out": _share(odds(judge, plain) < 0),
+                    "auroc_unmet": _auroc(odds(unaware, rows), odds(unaware, plain)),
+                    "out_unmet": _share(odds(unaware, plain) < 0),
+                }
     if not leads():
         return found
     save_weights(judge, folder / JUDGE)
     kept = {"people_out": found.people_out, "kinds": found.kinds}
+    if bodies:
+        kept["desk_out"] = found.desk_out
     (folder / FOUND).write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     return found
 
@@ -132,21 +155,29 @@ def fit_domain(
 def summarise_judges(folders: Sequence[Path]) -> dict[str, Any]:
     """The mean of what was found in these folders: of whole corpora, and of every kind of outlier."""
     found = [Found.load(folder) for folder in folders]
-    people: dict[str, list[float]] = {}
-    for one in found:
-        for name, share in one.people_out.items():
-            people.setdefault(name.split("-")[0], []).append(share)
+    people = _by_corpus([one.people_out for one in found])
+    desk = _by_corpus([one.desk_out for one in found])
     kinds = {
         kind: {key: [one.kinds[kind][key] for one in found] for key in found[0].kinds[kind]} for kind in found[0].kinds
     }
     return {
         "people_out": {corpus: round(float(np.mean(shares)), 4) for corpus, shares in people.items()},
+        **({"desk_out": {corpus: round(float(np.mean(shares)), 4) for corpus, shares in desk.items()}} if desk else {}),
         "worst_person_out": max((share for shares in people.values() for share in shares), default=0.0),
         "kinds": {
             kind: {key: round(float(np.mean(values)), 4) for key, values in rows.items()}
             for kind, rows in kinds.items()
         },
     }
+
+
+def _by_corpus(found: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
+    """The shares of people, by the corpus before their names."""
+    shares: dict[str, list[float]] = {}
+    for one in found:
+        for name, share in one.items():
+            shares.setdefault(name.split("-")[0], []).append(share)
+    return shares
 
 
 def restore_judge(config: ExperimentConfig, network: nn.Module, folder: Path) -> DomainHead:
@@ -171,8 +202,8 @@ def describe(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sam
     return np.concatenate([rows[:, :width], rows[:, frame : frame + width]], 1)
 
 
-def make_judge(people: Described, others: Described, *, by_distance: bool) -> DomainHead:
-    """The judge of rows of people and of outliers, which it is shown."""
+def make_judge(people: Described, others: Described, *, by_distance: bool, copies: int = 1) -> DomainHead:
+    """The judge of rows of people and of outliers, which it is shown. `copies`: rows of each outlier."""
     mean, scale = people.rows.mean(0), people.rows.std(0)
     scale = scale + 0.05 * scale.mean()
     width = people.rows.shape[1] // 2
@@ -184,7 +215,7 @@ def make_judge(people: Described, others: Described, *, by_distance: bool) -> Do
     groups = np.concatenate([people.groups, others.groups])
     weight, bias = _linear(values, classes, groups)
     # What it says of those that it has not met decides where people end.
-    parts = _parts(groups, classes)
+    parts = _parts(groups, classes, copies)
     unmet = np.zeros(len(values))
     for part in np.unique(parts):
         theirs = parts == part
@@ -193,7 +224,9 @@ def make_judge(people: Described, others: Described, *, by_distance: bool) -> Do
     bias = bias - least * (np.arange(len(bias)) == 0)
     _put(judge, weight=weight, bias=bias, distance=np.array([0.0, 0.0, _NEAR]))
     if by_distance:
-        _measure_distances(judge, people, others, parts[: len(people.rows)])
+        # Half seen, outliers lie near people, and the linear judge must tell them: whole ones say how far is too far.
+        whole = others.select(np.arange(len(others.rows)) % copies < _WHOLE)
+        _measure_distances(judge, people, whole, parts[: len(people.rows)])
     return judge
 
 
@@ -262,42 +295,49 @@ def _put(judge: DomainHead, **values: np.ndarray) -> None:
         getattr(judge, name).data = torch.from_numpy(np.asarray(value, np.float32))
 
 
-def _parts(groups: np.ndarray, classes: np.ndarray, count: int = 5) -> np.ndarray:
+def _parts(groups: np.ndarray, classes: np.ndarray, copies: int, count: int = 5) -> np.ndarray:
     """A part for each row, (N,): whole people, and of every kind of outlier some."""
     rng = np.random.default_rng(0)
     people = {name: number % count for number, name in enumerate(rng.permutation(np.unique(groups[classes == 0])))}
-    # An outlier and its changed copy lie together: they come one after the other.
+    # The copies of an outlier lie together.
     numbers = np.cumsum(classes > 0) - 1
     return np.array(
         [
-            people[name] if kind == 0 else number // 2 % count
+            people[name] if kind == 0 else number // copies % count
             for name, kind, number in zip(groups, classes, numbers, strict=True)
         ]
     )
 
 
-def _describe_people(
-    config: ExperimentConfig, network: nn.Module, people: Sequence[tuple[str, Sample]], *, changed: bool
+def _describe(
+    config: ExperimentConfig, network: nn.Module, named: Sequence[tuple[str, Sample]], classes: Sequence[int]
 ) -> Described:
-    samples = [dataclasses.replace(sample, spectra=()) for _, sample in people]
-    samples = _with_copies(config, samples) if changed else samples
-    names = np.repeat([name for name, _ in people], 1 + changed)
-    return Described(describe(config, network, samples), names, np.zeros(len(names), int))
+    """Each as it is, followed by a copy as training changes it; then, of bodies, both as they are behind a desk."""
+    seen: list[Sample] = []
+    for sample in _plain([sample for _, sample in named]):
+        pair = [sample, changed(config, sample)]
+        seen += [*pair, *map(_behind_a_desk, pair)] if _copies(config) > len(pair) else pair
+    names = np.repeat([name for name, _ in named], _copies(config))
+    return Described(describe(config, network, seen), names, np.repeat(classes, _copies(config)))
 
 
-def _describe_outliers(config: ExperimentConfig, network: nn.Module, outliers: Sequence[Outlier]) -> Described:
-    samples = _with_copies(config, [outlier.sample for outlier in outliers])
-    reasons = REASONS[config.modalities[0]]
-    return Described(
-        describe(config, network, samples),
-        np.repeat([outlier.kind for outlier in outliers], 2),
-        np.repeat([1 + reasons.index(outlier.reason) for outlier in outliers], 2),
-    )
+def _copies(config: ExperimentConfig) -> int:
+    return 2 * _WHOLE if config.modalities == ("mocap",) else _WHOLE
 
 
-def _with_copies(config: ExperimentConfig, samples: Sequence[Sample]) -> list[Sample]:
-    """Each as it is, followed by a copy as training changes it."""
-    return [one for sample in samples for one in (sample, changed(config, sample))]
+def _plain(samples: Sequence[Sample]) -> list[Sample]:
+    return [dataclasses.replace(sample, spectra=()) for sample in samples]
+
+
+def _behind_a_desk(sample: Sample) -> Sample:
+    assert sample.positions is not None
+    assert sample.seen is not None
+    positions, seen = above_the_hips(sample.positions, sample.seen)
+    return dataclasses.replace(sample, positions=positions, seen=seen)
+
+
+def _by_person(names: np.ndarray, is_out: np.ndarray) -> dict[str, float]:
+    return {name: _share(is_out[names == name]) for name in np.unique(names).tolist()}
 
 
 def _encoder(network: nn.Module) -> nn.Module:

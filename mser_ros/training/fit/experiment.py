@@ -68,14 +68,14 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
     data = replace(data, samples=with_variants(config, data.samples))
     parts, fitted = [], []
     for number, fold in enumerate(plan):
-        part, result = _run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", log)
+        part, result = run_fold(config, data, fold, folder / f"fold{number}", f"fold {number + 1}/{len(plan)}", log)
         parts.append(part)
         fitted.append(result)
     usual = round(float(np.median([result.epoch + 1 for result in fitted])))
     if config.folds.final:
         _run_final(config, data, plan, usual, folder, log)
     transferred = [
-        _run_fold(config, data, fold, folder / fold.name, fold.name.replace("_", " "), log, epochs=usual)[0]
+        run_fold(config, data, fold, folder / fold.name, fold.name.replace("_", " "), log, epochs=usual)[0]
         for fold in transfers
     ]
     if not leads():
@@ -168,10 +168,10 @@ def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tup
     return tuple(index for index in indices if not people & set(data.items[index].people))
 
 
-def _run_fold(
+def run_fold(
     config: ExperimentConfig, data: Data, fold: split.Fold, folder: Path, title: str, log: Log, epochs: int = 0
 ) -> tuple[dict[str, OutOfFold], Fitted]:
-    """Predictions of the fold's test set, by the name of their file."""
+    """Train one fold in `folder`, unless that is done: predictions of its test set, by the name of their file."""
     subsets = {subset_file(subset, config.modalities): subset for subset in subsets_of(config.modalities)}
     if (folder / PREDICTIONS).is_file():
         return {name: OutOfFold.load(folder / name) for name in reversed(subsets)}, Fitted.load(folder)

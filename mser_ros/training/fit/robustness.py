@@ -25,7 +25,7 @@ from ..progress import track
 from ..runs.finished import ROBUSTNESS, FinishedRun
 from ..runs.predictions import OutOfFold, describe
 from ..runs.warm_start import BEST
-from ..samples.augment import LEGS, in_a_room, over_the_telephone, plain_text
+from ..samples.augment import LEGS, above_the_hips, in_a_room, over_the_telephone, plain_text
 from ..samples.data import load_data
 from ..samples.inputs import Sample
 from ..samples.outliers.sounds import SOUNDS
@@ -86,6 +86,10 @@ def _upper_body(sample: Sample, _rng: np.random.Generator, _rate_hz: float) -> S
     return _shown(sample, positions, seen)
 
 
+def _behind_a_desk(sample: Sample, _rng: np.random.Generator, _rate_hz: float) -> Sample:
+    return _shown(sample, *above_the_hips(*_body(sample)))
+
+
 def _at_rate(frames_hz: float) -> Change:
     """As a slow camera sees it: what lies between two of its frames is interpolated, as the robot does."""
 
@@ -140,6 +144,7 @@ CONDITIONS: Mapping[str, Mapping[str, Change]] = {
     },
     "mocap": {
         "upper body": _upper_body,
+        "above the hips": _behind_a_desk,
         "5 Hz": _at_rate(5),
         "10 Hz": _at_rate(10),
         "joints shake by 2 cm": _shaky(0.02),

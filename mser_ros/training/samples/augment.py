@@ -9,7 +9,7 @@ import numpy as np
 import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-from ...mocap.canonical import JOINTS, MIRRORED
+from ...mocap.canonical import JOINTS, MIRRORED, centre
 from ...types import SAMPLE_RATE
 from ..config.settings import AugmentConfig, MocapAugmentConfig, SpeechAugmentConfig, TextAugmentConfig
 from .inputs import Sample
@@ -155,9 +155,20 @@ def change_motion(
         positions = positions + rng.standard_normal(positions.shape).astype(np.float32) * config.noise * rng.random()
     seen = seen.copy()
     if rng.random() < config.upper_body:
-        seen[:, LEGS + (_HIPS if rng.random() < 0.5 else [])] = False
+        seen[:, LEGS] = False
+        if rng.random() < 0.5:
+            positions, seen = above_the_hips(positions, seen)
     if config.joint_dropout:
         lost = np.asarray(rng.random(seen.shape[1]) < config.joint_dropout)
         if not lost.all():
             seen[:, lost] = False
+    return np.where(seen[..., None], positions, 0).astype(np.float32), seen
+
+
+def above_the_hips(positions: np.ndarray, seen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Motion (T, 15, 3) and (T, 15) as the canonical stream gives it of a body behind a desk: without hips and legs it
+    is centred by what is seen of the trunk, which then stands still."""
+    seen = seen.copy()
+    seen[:, LEGS + _HIPS] = False
+    positions, seen = centre(positions, seen)
     return np.where(seen[..., None], positions, 0).astype(np.float32), seen
