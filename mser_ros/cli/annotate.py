@@ -33,6 +33,12 @@ from .lines import emotion_line
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
 @skeleton_options
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
+@click.option(
+    "--provisional/--no-provisional",
+    default=True,
+    show_default=True,
+    help="Estimates while somebody speaks as well, as the robot gives them; without them it is much faster.",
+)
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
 @click.option("--workers", type=click.IntRange(1), help="Recordings at a time.  [1; with --ray every core]")
 @click.option(
@@ -56,6 +62,7 @@ def annotate(
     skeleton_topic: str,
     mocap: MocapSettings,
     bodies: bool,
+    provisional: bool,
     resume: bool,
     workers: int | None,
     cluster: str | None,
@@ -71,7 +78,7 @@ def annotate(
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     audio = _audio_format(audio_format)
-    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, bodies, audio, mocap)
+    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, bodies, provisional, audio, mocap)
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:

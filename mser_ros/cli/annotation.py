@@ -25,7 +25,7 @@ from ..messages.records import Record, emotion_fields, emotion_record, write_csv
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings
+from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings
 from ..settings.schema import build
 from ..stages.emotion import EmotionStage
 from ..stages.oddities import oddities
@@ -67,14 +67,22 @@ class Choices:
     audio_topic: str = ""
     skeleton_topic: str = ""
     bodies: bool = True  # of films
+    provisional: bool = True  # estimates while somebody speaks as well
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
 
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
-        backend = {"asr.backend": self.backend} if self.backend else {}
-        return build(SpeechSettings, backend | {"asr.model_path": self.asr_model})
+        given: dict[str, object] = {"asr.backend": self.backend} if self.backend else {}
+        if not self.provisional:
+            given["asr.partial_period_s"] = 0.0
+        return build(SpeechSettings, given | {"asr.model_path": self.asr_model})
+
+    @property
+    def emotion(self) -> EmotionSettings:
+        """Raises `SettingsError`."""
+        return build(EmotionSettings, {} if self.provisional else {"provisional_start_s": 0.0})
 
 
 @dataclass(frozen=True)
@@ -103,7 +111,7 @@ class Annotator:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.bundle = load_bundle(choices.bundle)
-        self._recognizer = EmotionRecognizer(self.bundle)
+        self._recognizer = EmotionRecognizer(self.bundle, choices.emotion)
         self._networks: PoseNetworks | None = None
         self._speech = choices.speech
         self._transcriber = create_transcriber(self._speech.asr, choose(self._speech.asr))

@@ -270,6 +270,19 @@ def test_sound_files_of_any_kind_are_annotated(
     assert {path.name for path in out.iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
 
 
+def test_without_provisional_estimates_the_final_ones_are_the_same(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    sound = write_sound(tmp_path / "talk.wav", speech)
+    for out, options in (("all", []), ("final", ["--no-provisional"])):
+        assert annotate(sound, *options, "--asr", "pocketsphinx", out=tmp_path / out) == 0
+    assert {record["state"] for record in records_of(tmp_path / "all")} >= {"PROVISIONAL", "FINAL"}
+    assert {record["state"] for record in records_of(tmp_path / "final")} == {"FINAL"}
+    for one, other in zip(finals_of(tmp_path / "all"), finals_of(tmp_path / "final"), strict=True):
+        later = {"header": None}  # its stamp is not before those of the provisional estimates
+        assert one | later == other | later
+
+
 def write_motion(path: Path) -> Path:
     joints = np.repeat(pose_of("egait16")[None], 150, axis=0)
     np.savez(path, joints=joints, layout="egait16", rate_hz=30.0)
