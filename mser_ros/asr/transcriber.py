@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from ..types import Transcript
+from ..types import Transcript, Word
 
 #: Samples that a recogniser is given at once, whatever the caller's pieces: results must not depend on those.
 PIECE = 1024
@@ -106,6 +106,12 @@ class Pieces:
         return rest
 
 
-def mean_confidence(confidences: list[float]) -> float | None:
+def mean_confidence(words: Sequence[Word]) -> float | None:
     """Confidence of a text: the mean of its words', that is the share of words expected to be right."""
-    return float(np.mean(confidences)) if confidences else None
+    known = [word.confidence for word in words if word.confidence is not None]
+    return float(np.mean(known)) if known else None
+
+
+def transcript_of(words: Sequence[Word], language: str) -> Transcript:
+    """The final text of words that are written with spaces between them."""
+    return Transcript(" ".join(word.text for word in words), mean_confidence(words), tuple(words), language)

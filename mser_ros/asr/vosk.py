@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DependencyError, TranscriberError
 from ..types import SAMPLE_RATE, Transcript, Word, to_ns
-from .transcriber import Pieces, mean_confidence
+from .transcriber import Pieces, transcript_of
 
 #: Each line: any one of these files must be there.
 _NEEDED = (
@@ -119,12 +119,7 @@ class VoskTranscriber:
         found = (item for result in self._results for item in result.get("result", ()))
         words = tuple(self._word(item) for item in found if item["word"] != _UNKNOWN)
         self.reset()
-        return Transcript(
-            text=" ".join(word.text for word in words),
-            confidence=mean_confidence([word.confidence for word in words if word.confidence is not None]),
-            words=words,
-            language=self.language,
-        )
+        return transcript_of(words, self.language)
 
     def reset(self) -> None:
         self._recognizer = None

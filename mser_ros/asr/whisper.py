@@ -198,7 +198,7 @@ class WhisperTranscriber:
                 words += [Word(text, 0, 0) for text, _, _ in self._groups(decoded.tokens, language)]
         transcript = Transcript(
             text=self._joined([word.text for word in words], heard.language),
-            confidence=mean_confidence([word.confidence for word in words if word.confidence is not None]),
+            confidence=mean_confidence(words),
             words=tuple(words),
             language=heard.language,
             is_final=is_final,

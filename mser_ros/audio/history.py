@@ -18,29 +18,32 @@ class AudioHistory:
 
     def __init__(self, history_s: float) -> None:
         self._history_ns = to_ns(history_s)
-        self._chunks: deque[AudioChunk] = deque()
+        self._chunks: deque[tuple[int, int, AudioChunk]] = deque()  # with begin and end: all are looked at for each cut
 
     @property
     def newest_ns(self) -> int | None:
         """One past the newest sample, or None before the first."""
-        return self._chunks[-1].end_ns if self._chunks else None
+        return self._chunks[-1][1] if self._chunks else None
 
     def push(self, chunk: AudioChunk) -> None:
         """Append a chunk. One that lies in the past replaces all from its stamp on: the source's clock was set back.
 
         A chunk that follows by its count only seems to overlap: the clock is being moved back slowly.
         """
-        while self._chunks and not _follows(chunk, self._chunks[-1]):
-            last = self._chunks[-1]
+        while self._chunks and not _follows(chunk, self._chunks[-1][2]):
+            last = self._chunks[-1][2]
             kept = _samples(chunk.stamp_ns - last.stamp_ns, last.sample_rate)
             if kept >= last.frames:
                 break
             self._chunks.pop()
             if kept > 0:
-                self._chunks.append(replace(last, samples=last.samples[:kept]))
-        self._chunks.append(chunk)
-        while self._chunks[0].end_ns < chunk.end_ns - self._history_ns:
+                self._append(replace(last, samples=last.samples[:kept]))
+        self._append(chunk)
+        while self._chunks[0][1] < chunk.end_ns - self._history_ns:
             self._chunks.popleft()
+
+    def _append(self, chunk: AudioChunk) -> None:
+        self._chunks.append((chunk.stamp_ns, chunk.end_ns, chunk))
 
     def cut(self, start_ns: int, end_ns: int) -> Waveform | None:
         """The audio from `start_ns` to `end_ns`, as far as it was heard; None if nothing of it was.
@@ -49,8 +52,8 @@ class AudioHistory:
         """
         pieces = []
         rate = 0
-        for chunk in self._chunks:
-            if chunk.end_ns <= start_ns or chunk.stamp_ns >= end_ns:
+        for begin_ns, stop_ns, chunk in self._chunks:
+            if stop_ns <= start_ns or begin_ns >= end_ns:
                 continue
             rate = chunk.sample_rate
             first = max(0, _samples(start_ns - chunk.stamp_ns, rate))

@@ -74,18 +74,31 @@ def open_sound_file(path: Path | str) -> Sound:
     """
     path = Path(path)
     if not path.is_file():
+        if path.exists() and not path.is_dir():
+            raise AudioError(f"'{path}' is no file that can be read: store in one what it gives, and name that")
         raise AudioError(f"there is no sound file '{path}': check the path")
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
     notes: list[str] = []
     try:
-        info = soundfile.info(_finished(path, notes))
+        infos = [soundfile.info(part) for part in _parts(path, notes)]
     except (soundfile.SoundFileError, TypeError) as error:  # the latter for raw samples
         if path.suffix.lower() not in FILMS:
             raise AudioError(why_no_sound(path, error)) from None
         sound = _open_film(path)
     else:
-        frames = int(info.frames) if info.frames < _ENDLESS else 0
-        sound = Sound(int(info.samplerate), frames, lambda size: _read_blocks(path, size, frames, notes), notes)
-        if not info.frames:
+        rate = int(infos[0].samplerate)
+        count = next((number for number, info in enumerate(infos) if info.samplerate != rate), len(infos))
+        if count < len(infos):
+            _note(
+                notes,
+                f"{path.name} holds {len(infos)} recordings, of which the first {count} are read: the next is of "
+                "another rate; cut it into files",
+            )
+        whole = sum(int(info.frames) for info in infos[:count])
+        frames = whole if whole < _ENDLESS else 0
+        sound = Sound(rate, frames, lambda size: _read_blocks(path, size, frames, notes, count), notes)
+        if not whole:
             raise AudioError(f"'{path}' holds no audio: record it again")
     check_rate(sound.sample_rate)
     return sound
@@ -129,15 +142,17 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
         return False
 
 
-def _read_blocks(path: Path, size: int, frames: int, notes: list[str]) -> Iterator[np.ndarray]:
+def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: int) -> Iterator[np.ndarray]:
+    """`count`: how many of its recordings."""
     heard, rate = 0, 1
     try:
-        with _Forward(_finished(path, [])) as file:
-            rate = file.samplerate
-            # As int16, soundfile would not scale files that hold floats.
-            while len(block := file.read(size, dtype="float32", always_2d=True)):
-                heard += len(block)
-                yield block
+        for part in _parts(path, [])[:count]:
+            with _Forward(part) as file:
+                rate = file.samplerate
+                # As int16, soundfile would not scale files that hold floats.
+                while len(block := file.read(size, dtype="float32", always_2d=True)):
+                    heard += len(block)
+                    yield block
     except soundfile.SoundFileError as error:
         raise AudioError(
             f"'{path}' is damaged after {heard / rate:.1f} s ({error}): what comes before that counts; take another "
@@ -209,6 +224,23 @@ def _film_blocks(path: Path, size: int, av: Any) -> Iterator[np.ndarray]:
 
 def _no_film(path: Path, error: Exception) -> AudioError:
     return AudioError(f"the film '{path}' cannot be read ({error}): convert its sound to WAV or FLAC")
+
+
+def _parts(path: Path, notes: list[str]) -> list[Path | io.BufferedReader]:
+    """The file; of an Ogg file to which others were appended, each of them (chained streams, RFC 3533)."""
+    begins, size = [], path.stat().st_size
+    with path.open("rb") as stream:
+        at, was_begin = 0, False
+        while len(head := stream.read(27)) == 27 and head[:4] == b"OggS":
+            if (is_begin := bool(head[5] & 2)) and not was_begin:
+                begins.append(at)
+            was_begin = is_begin
+            at += 27 + head[26] + sum(stream.read(head[26]))
+            stream.seek(at)
+    if len(begins) < 2:
+        return [_finished(path, notes)]
+    ends = [*begins[1:], size]
+    return [io.BufferedReader(_Part(path, begin, end)) for begin, end in zip(begins, ends, strict=True)]
 
 
 def _finished(path: Path, notes: list[str]) -> Path | io.BufferedReader:
@@ -327,3 +359,30 @@ class _WithHead(io.RawIOBase):
     def close(self) -> None:
         self._file.close()
         super().close()
+
+
+class _Part(io.RawIOBase):
+    """The bytes of a file from `begin` to `end`."""
+
+    def __init__(self, path: Path, begin: int, end: int) -> None:
+        self._path, self._begin, self._end = path, begin, end
+        self._at = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end - self._begin}[whence]
+        self._at = max(0, base + offset)
+        return self._at
+
+    def readinto(self, buffer: Any) -> int:
+        with self._path.open("rb") as stream:  # only while it is read, as parts wait for each other
+            stream.seek(self._begin + self._at)
+            found = stream.read(max(0, min(len(buffer), self._end - self._begin - self._at)))
+        buffer[: len(found)] = found
+        self._at += len(found)
+        return len(found)

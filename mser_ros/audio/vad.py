@@ -11,7 +11,8 @@ from ..errors import DependencyError
 
 #: Samples of a frame at 16 kHz.
 FRAME = 512
-
+#: What the package divides 16-bit samples by; it does so in a slow loop where it is given bytes.
+_FULL_SCALE = 32_767.0
 #: Share of a frame's mean that enters the estimate of the offset: a time constant of half a second.
 _OFFSET_GAIN = 0.0625
 
@@ -42,7 +43,8 @@ class SileroVad:
         self._offset = before + _OFFSET_GAIN * (mean - before)
         # A ramp from the old to the new offset: a step at each frame's edge would itself be heard.
         clean = frame - np.linspace(before, self._offset, len(frame), dtype=np.float32)
-        return float(self._detector.process_chunk(np.clip(np.rint(clean), -32_768, 32_767).astype(np.int16).tobytes()))
+        samples = np.clip(np.rint(clean), -32_768, 32_767).astype(np.float64) / _FULL_SCALE
+        return float(self._detector.process_samples(samples.tolist()))
 
     def reset(self) -> None:
         self._detector.reset()

@@ -37,6 +37,12 @@ from .lines import emotion_line
 @click.option("--html", is_flag=True, help="Also write a report for people: one page with timeline, words and sound.")
 @click.option("--mcap", is_flag=True, help="Also write a bag of sound files and films; with sound that Foxglove plays.")
 @click.option("--transcripts/--no-transcripts", default=True, help="Whether results tell what was said.  [they do]")
+@click.option(
+    "--provisional/--no-provisional",
+    default=True,
+    show_default=True,
+    help="Estimates while somebody speaks as well, as the robot gives them; without them it is much faster.",
+)
 @click.option("--resume", is_flag=True, help="Go on where an interrupted call stopped.")
 @click.option("--workers", type=click.IntRange(1), help="Recordings at a time.  [1; with --ray every core]")
 @click.option(
@@ -63,6 +69,7 @@ def annotate(
     html: bool,
     mcap: bool,
     transcripts: bool,
+    provisional: bool,
     resume: bool,
     workers: int | None,
     cluster: str | None,
@@ -86,6 +93,7 @@ def annotate(
         audio_topic=audio_topic,
         skeleton_topic=skeleton_topic,
         bodies=bodies,
+        provisional=provisional,
         transcripts=transcripts,
         html=html,
         mcap=mcap,

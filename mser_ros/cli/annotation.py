@@ -75,6 +75,7 @@ class Choices:
     audio_topic: str = ""
     skeleton_topic: str = ""
     bodies: bool = True  # of films
+    provisional: bool = True  # estimates while somebody speaks as well
     transcripts: bool = True  # estimates tell what was said
     html: bool = False  # a report is written as well
     mcap: bool = False  # a bag is written of any recording, with sound that Foxglove plays
@@ -94,8 +95,16 @@ class Choices:
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
-        backend = {"asr.backend": self.backend} if self.backend else {}
-        return build(SpeechSettings, backend | {"asr.model_path": self.asr_model})
+        given: dict[str, object] = {"asr.backend": self.backend} if self.backend else {}
+        if not self.provisional:
+            given["asr.partial_period_s"] = 0.0
+        return build(SpeechSettings, given | {"asr.model_path": self.asr_model})
+
+    @property
+    def emotion(self) -> EmotionSettings:
+        """Raises `SettingsError`."""
+        given: dict[str, object] = {"transcripts": self.transcripts}
+        return build(EmotionSettings, given if self.provisional else given | {"provisional_start_s": 0.0})
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -131,7 +140,7 @@ class Annotator:
     def __init__(self, choices: Choices) -> None:
         self.choices = choices
         self.bundle = load_bundle(choices.bundle)
-        self._recognizer = EmotionRecognizer(self.bundle, EmotionSettings(transcripts=choices.transcripts))
+        self._recognizer = EmotionRecognizer(self.bundle, choices.emotion)
         self._networks: PoseNetworks | None = None
         self._speech = choices.speech
         recogniser = choose(self._speech.asr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -95,6 +96,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            click.echo(
+                f"mser: nothing more can be written ({error.strerror}): make room, or name another folder", err=True
+            )
+            return 1
         if error.filename is None:
             raise
         click.echo(

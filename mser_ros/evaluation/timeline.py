@@ -91,6 +91,43 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
         figure.savefig(path, dpi=110)
 
 
+class _Bars:
+    """Many bars that are drawn as one: a patch for each would take most of the time of a long recording."""
+
+    def __init__(self) -> None:
+        self._corners: list[list[tuple[float, float]]] = []
+        self._styles: list[tuple[Any, Any, float]] = []
+
+    def add(
+        self,
+        left: float,
+        height: float,
+        *,
+        width: float,
+        bottom: float,
+        color: str,
+        alpha: float,
+        edge: str,
+        line: float,
+    ) -> None:
+        """`edge` and `line`: colour and width of its outline."""
+        from matplotlib.colors import to_rgba
+
+        right, top = left + width, bottom + height
+        self._corners.append([(left, bottom), (right, bottom), (right, top), (left, top)])
+        self._styles.append((to_rgba(color, alpha), to_rgba(edge, alpha), line))
+
+    def draw(self, axes: Any, *, hatch: str = "") -> None:
+        """In the order in which they were added."""
+        from matplotlib.collections import PolyCollection
+
+        if self._corners:
+            faces, edges, lines = zip(*self._styles, strict=True)
+            axes.add_collection(
+                PolyCollection(self._corners, facecolors=faces, edgecolors=edges, linewidths=lines, hatch=hatch or None)
+            )
+
+
 def _plain(text: str) -> str:
     """Text in which dollars are no mathematics."""
     return text.replace("$", r"\$")
@@ -149,23 +186,24 @@ def over_time(records: Iterable[Mapping[str, Any]], begin_s: float) -> Iterator[
 
 
 def _draw_classes(axes: Any, records: Sequence[Mapping[str, Any]], labels: Sequence[str], begin_s: float) -> None:
+    bars = _Bars()
     for record, start, end in over_time(records, begin_s):
         final = record["state"] == "FINAL"
         bottom = 0.0
         for label in labels:
             share = record["probabilities"].get(label, 0.0)
-            axes.bar(
+            bars.add(
                 start,
                 share,
                 width=end - start,
                 bottom=bottom,
-                align="edge",
                 color=COLOURS.get(label, "#CCCCCC"),
                 alpha=1.0 if final else 0.55,
-                edgecolor="black" if final else "white",
-                linewidth=0.8 if final else 0.4,
+                edge="black" if final else "white",
+                line=0.8 if final else 0.4,
             )
             bottom += share
+    bars.draw(axes)
     from matplotlib.patches import Patch
 
     axes.legend(
@@ -182,26 +220,28 @@ def _draw_modalities(
     axes: Any, finals: Sequence[Mapping[str, Any]], recording: Recording, begin_s: float, letters_per_s: float
 ) -> None:
     names = [item["modality"] for item in finals[0]["evidence"]] if finals else ["speech", "text", "mocap"]
+    told, missing = _Bars(), _Bars()
     for record in finals:
         start, end = span(record, begin_s)
         for item in record["evidence"]:
             row = names.index(item["modality"])
             best = max(item["probabilities"], key=item["probabilities"].get, default="") if item["available"] else ""
-            axes.barh(
-                row,
-                end - start,
-                left=start,
-                height=0.7,
+            (told if best else missing).add(
+                start,
+                0.7,
+                width=end - start,
+                bottom=row - 0.35,
                 color=COLOURS.get(best, "#FFFFFF"),
                 alpha=0.25 + 0.75 * item["weight"] if best else 1.0,
-                edgecolor="black",
-                linewidth=0.5,
-                hatch="" if best else "///",
+                edge="black",
+                line=0.5,
             )
             why = "missing" if item["reason"] in ("NO_EVIDENCE", "NONE") else item["reason"].lower().replace("_", " ")
             said = best or textwrap.fill(why, max(6, int((end - start) * letters_per_s)), break_long_words=False)
             size = 8 if "\n" not in said else 6
             axes.text((start + end) / 2, row, said, ha="center", va="center", fontsize=size, clip_on=True)
+    told.draw(axes)
+    missing.draw(axes, hatch="///")
     if recording.skeleton_s:
         axes.plot(np.array(recording.skeleton_s) - begin_s, np.full(len(recording.skeleton_s), len(names)), "|k", ms=5)
         names = [*names, "body seen"]

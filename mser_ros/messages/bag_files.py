@@ -46,6 +46,8 @@ _BLOCK = 1 << 20
 
 def is_bag(path: Path) -> bool:
     """Whether a path looks like a bag: a folder, or a file of one, by its name or by how it begins."""
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        return False  # a pipe would be waited for
     if path.is_dir() or path.name == _METADATA or _format(path):
         return True
     try:

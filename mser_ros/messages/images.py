@@ -11,7 +11,6 @@ from PIL import Image
 
 from ..errors import ImageError
 
-IMAGE = "sensor_msgs/msg/Image"
 COMPRESSED = "sensor_msgs/msg/CompressedImage"
 
 #: A larger image [pixels] is not taken, so that a broken publisher does not fill the memory.

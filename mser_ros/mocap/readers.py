@@ -76,6 +76,12 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
             others = {key: _array(archive, key) for key in archive.files if key not in data}
             names = ", ".join(archive.files)
     except _DAMAGE as error:
+        with path.open("rb") as stream:
+            is_zip = stream.read(2) == b"PK"
+        if not is_zip:
+            raise SkeletonError(f"{path} is no npz file: write one with numpy.savez") from None
+        if "allow_pickle" in str(error):
+            raise SkeletonError(f"{path} holds Python objects, which could run code: store numbers and text") from None
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
     if "joints" not in data:
         raise SkeletonError(

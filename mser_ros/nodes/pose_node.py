@@ -21,12 +21,10 @@ from ..vision.networks import PoseNetworks
 from ..vision.people import PeopleTracker, skeleton_of
 from ..vision.sources import Camera, FilmPlayer, Picture
 from .base import PerceptionNode
-from .diagnostics import UNTIL_CLEARED, Level
+from .device_reader import DeviceReader
 from .run import run_nodes
 from .subscriptions import Flow
 
-#: How long it waits before it looks for a camera that is gone: at first, and at most [s].
-_SOON_S, _LATEST_S = 0.5, 8.0
 #: An image may come so much before its time, as a share of the period.
 _EARLY = 0.1
 #: How much of what one image took counts in the mean that diagnostics show.
@@ -42,9 +40,7 @@ class PoseNode(PerceptionNode):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__("pose", PoseSettings, **arguments)
-        self._camera: Camera | FilmPlayer | None = None
-        self._reader: threading.Thread | None = None
-        self._ended = threading.Event()
+        self._reader = DeviceReader(self, self._open, self._take_picture, kind="camera", gone=ImageError)
         self._lock = threading.Lock()
         self._next: tuple[int, str, Any] | None = None
 
@@ -53,17 +49,14 @@ class PoseNode(PerceptionNode):
         self._tracker: PeopleTracker | None = PeopleTracker(networks, max_people=self.settings.max_people)
         self._due_ns: int | None = None
         self._field_of_view = self.settings.field_of_view
-        self._skipped = self._overtaken = self._skeletons = self._reconnects = 0
+        self._skipped = self._overtaken = self._skeletons = 0
         self._took_s = 0.0
         self._skeleton = self.advertise(Skeleton, "skeleton_in", depth=128)
 
     def connect(self) -> None:
         self._next = None
         if self.settings.device or self.settings.file:
-            self._ended = threading.Event()
-            self._camera = camera = self._open()
-            self._reader = threading.Thread(target=self._read, args=(camera,), name="camera-reader", daemon=True)
-            self._reader.start()
+            camera = self._reader.start(is_file=bool(self.settings.file))
             self.get_logger().info(f"looking through {camera.device}")
             return
         source = "the camera's node (or set 'device' to a camera of this machine)"
@@ -73,11 +66,7 @@ class PoseNode(PerceptionNode):
 
     def disconnect(self) -> None:
         super().disconnect()
-        self._ended.set()
-        if self._camera is not None and self._reader is not None:
-            self._camera.close()
-            self._reader.join()
-            self._camera = None
+        self._reader.stop()
 
     def finish(self) -> None:
         self._next = None
@@ -94,7 +83,7 @@ class PoseNode(PerceptionNode):
             "overtaken images": self._overtaken,
             "ms per image": f"{1000 * self._took_s:.0f}",
             "field of view": f"{self._field_of_view:.1f}",
-            "reconnects": self._reconnects,
+            "reconnects": self._reader.reconnects,
         }
 
     # -- in the executor, or in the camera's thread
@@ -155,40 +144,8 @@ class PoseNode(PerceptionNode):
             )
         return Camera(settings.device, lambda: clock.now().nanoseconds, rate_hz=settings.rate_hz)
 
-    def _read(self, camera: Camera | FilmPlayer | None) -> None:
-        try:
-            while camera is not None:
-                try:
-                    for picture in camera:
-                        self._take(picture.stamp_ns, self.settings.frame_id, picture)
-                except ImageError as error:
-                    self.health.warn(error, level=Level.ERROR, lasts_s=UNTIL_CLEARED)
-                camera = self._find_again(camera)
-        except Exception as error:
-            self.fail(error)
-
-    def _find_again(self, lost: Camera | FilmPlayer) -> Camera | None:
-        """The camera that is gone, once it is back; None where the film or the node ends before."""
-        if isinstance(lost, FilmPlayer):
-            if not self._ended.is_set():
-                self.get_logger().info(f"{lost.device} is over")
-            return None
-        wait_s = _SOON_S
-        while not self._ended.wait(wait_s):
-            wait_s = min(2 * wait_s, _LATEST_S)
-            try:
-                found = Camera(lost.device, lambda: self.get_clock().now().nanoseconds, rate_hz=self.settings.rate_hz)
-            except ImageError:
-                continue
-            self._camera = found
-            if self._ended.is_set():  # while it was opened: `disconnect` may have closed the one before it
-                found.close()
-                return found
-            self._reconnects += 1
-            self.health.clear()
-            self.get_logger().info(f"{found.device} is back")
-            return found
-        return None
+    def _take_picture(self, picture: Picture) -> None:
+        self._take(picture.stamp_ns, self.settings.frame_id, picture)
 
 
 def main() -> int:

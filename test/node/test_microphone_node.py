@@ -157,7 +157,7 @@ def test_a_microphone_that_is_unplugged_is_one_sentence(world, sound):
 
 
 def test_a_microphone_that_is_plugged_in_again_is_heard_again(world, sound, monkeypatch):
-    monkeypatch.setattr("mser_ros.nodes.microphone_node._SOON_S", 0.01)
+    monkeypatch.setattr("mser_ros.nodes.device_reader._SOON_S", 0.01)
     heard = world.listen(AudioFrame, "audio")
     tested = world.node("microphone", use_sim_time=True)
     world.wait_for_outputs(tested, "audio")

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.transcriber import PIECE, NullTranscriber, Pieces, mean_confidence
 from mser_ros.settings import AsrSettings
-from mser_ros.types import Transcript
+from mser_ros.types import Transcript, Word
 
 
 def test_the_backend_none_reads_nothing() -> None:
@@ -32,5 +32,7 @@ def test_pieces_have_one_size_and_lose_nothing(cuts: list[int]) -> None:
 
 
 def test_confidence_of_a_text_is_the_mean_of_its_words() -> None:
-    assert mean_confidence([0.5, 1.0]) == 0.75
+    words = [Word("a", 0, 1, 0.5), Word("b", 1, 2, 1.0), Word("c", 2, 3, None)]
+    assert mean_confidence(words) == 0.75
+    assert mean_confidence(words[2:]) is None
     assert mean_confidence([]) is None

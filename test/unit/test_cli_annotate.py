@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -410,6 +411,70 @@ def test_sound_files_of_any_kind_are_annotated(
     assert seconds(final["speech_start"]) == pytest.approx(0.85, abs=0.15)
     assert seconds(final["speech_end"]) == pytest.approx(4.3, abs=0.2)
     assert {path.name for path in out.iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
+
+
+def test_without_provisional_estimates_the_final_ones_are_the_same(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    sound = write_sound(tmp_path / "talk.wav", speech)
+    for out, options in (("all", []), ("final", ["--no-provisional"])):
+        assert annotate(sound, *options, "--asr", "pocketsphinx", out=tmp_path / out) == 0
+    assert {record["state"] for record in records_of(tmp_path / "all")} >= {"PROVISIONAL", "FINAL"}
+    assert {record["state"] for record in records_of(tmp_path / "final")} == {"FINAL"}
+    for one, other in zip(finals_of(tmp_path / "all"), finals_of(tmp_path / "final"), strict=True):
+        later = {"header": None}  # its stamp is not before those of the provisional estimates
+        assert one | later == other | later
+
+
+def test_recordings_that_were_appended_to_an_ogg_file_are_all_heard(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, rate in (("one", 16000), ("other", 8000)):
+        soundfile.write(tmp_path / name, speech[:: 16000 // rate], rate, format="OGG", subtype="VORBIS")
+    one, other = ((tmp_path / name).read_bytes() for name in ("one", "other"))
+    (tmp_path / "chain.ogg").write_bytes(one + one)
+    (tmp_path / "changes.ogg").write_bytes(one + one + other)
+    assert annotate(tmp_path / "chain.ogg", out=tmp_path / "out") == 0
+    assert [seconds(record["speech_start"]) // 5 for record in finals_of(tmp_path / "out")] == [0.0, 1.0]
+    assert "note" not in capsys.readouterr().out
+    assert annotate(tmp_path / "changes.ogg", out=tmp_path / "out2") == 0
+    assert len(finals_of(tmp_path / "out2")) == 2
+    assert "holds 3 recordings, of which the first 2 are read" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_pipe_is_not_waited_for(annotate: Annotate, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("pipe.wav", "pipe.mcap"):
+        os.mkfifo(tmp_path / name)
+        assert annotate(tmp_path / name, out=tmp_path / "out") == 1
+        assert "is no file that can be read" in sentence(capsys)
+
+
+def test_a_name_that_is_not_utf8_is_a_row_of_the_archive(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    (tmp_path / "archive").mkdir()
+    good = write_sound(tmp_path / "archive" / "good.wav", speech)
+    try:
+        (tmp_path / "archive" / "\udcff.wav").write_bytes(good.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    for _ in range(2):  # the second call reads the table of the first
+        assert annotate(tmp_path / "archive", out=tmp_path / "out") == 0
+        with (tmp_path / "out" / "results.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as table:
+            reasons = {Path(row["recording"]).name: row["reason"] for row in csv.DictReader(table)}
+        assert reasons["good.wav"] == ""
+        assert "rename it" in reasons["\udcff.wav"]
+
+
+def test_a_disk_that_is_full_is_one_sentence(
+    annotate: Annotate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*arguments: Any, **more: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("mser_ros.cli.annotation.write_csv", full)
+    assert annotate(DEMO, out=tmp_path / "out") == 1
+    assert "make room, or name another folder" in sentence(capsys)
 
 
 def write_motion(path: Path) -> Path:

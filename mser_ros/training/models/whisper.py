@@ -24,8 +24,6 @@ from .pooling import Encoded
 
 #: Whisper's spectrum: frames each 10 ms of 25 ms, 80 mel bands up to 8 kHz.
 HOP, WINDOW, MELS = 160, 400, 80
-#: Frames of features per second that the encoder gives.
-FRAMES_PER_S = SAMPLE_RATE // HOP // 2
 #: Log-mel power is floored this far below the loudest of the utterance [decades].
 _RANGE = 8.0
 _WEIGHTS = "model.bin"
