@@ -3,6 +3,7 @@
 Run it beside the nodes: python examples/comfort_planner.py
 """
 
+from contextlib import suppress
 from itertools import cycle
 
 import rclpy
@@ -41,7 +42,5 @@ node.create_subscription(Emotion, "emotion", on_emotion, 10)
 client = ActionClient(node, WaitForEmotion, "wait_for_emotion")
 client.wait_for_server()
 wait_for_the_next()
-try:
+with suppress(KeyboardInterrupt, ExternalShutdownException):  # rclpy's own handler of Ctrl-C shuts down
     rclpy.spin(node)
-except (KeyboardInterrupt, ExternalShutdownException):
-    pass  # rclpy's own handler of Ctrl-C shuts down

@@ -3,6 +3,8 @@
 Run it beside the nodes: pip install py_trees; python examples/comfort_tree.py
 """
 
+from contextlib import suppress
+
 import py_trees
 import rclpy
 from mser_msgs.action import WaitForEmotion
@@ -54,7 +56,5 @@ if __name__ == "__main__":
     )
     tree.setup()
     node.create_timer(0.1, tree.tick)
-    try:
+    with suppress(KeyboardInterrupt, ExternalShutdownException):  # rclpy's own handler of Ctrl-C shuts down
         rclpy.spin(node)
-    except (KeyboardInterrupt, ExternalShutdownException):
-        pass  # rclpy's own handler of Ctrl-C shuts down

@@ -11,7 +11,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import MserError, SettingsError
-from ..settings import BACKENDS, AudioFormatSettings, MocapSettings, build
+from ..settings import BACKENDS, AudioFormatSettings, MocapSettings
+from ..settings.schema import build
 from .annotation import Annotated, Annotator, Choices, Interrupted
 from .archive import Row, annotate_all, find_recordings, is_recording
 from .inputs import Item, skeleton_options

@@ -25,7 +25,8 @@ from ..messages.records import Record, emotion_fields, emotion_record, write_csv
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings, build
+from ..settings import AudioFormatSettings, MocapSettings, SpeechSettings
+from ..settings.schema import build
 from ..stages.emotion import EmotionStage
 from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline

@@ -23,7 +23,8 @@ from ..evaluation.predict import evaluate as run_evaluation
 from ..evaluation.report import Report
 from ..recognition.bundle import Bundle, load_bundle
 from ..recognition.recognizer import EmotionRecognizer
-from ..settings import AsrSettings, build
+from ..settings import AsrSettings
+from ..settings.schema import build
 from ..training.config.files import parse_value
 from ..types import Modalities
 

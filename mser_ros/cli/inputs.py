@@ -27,7 +27,8 @@ from ..messages.skeleton_topics import (
     SkeletonDecoder,
 )
 from ..mocap.readers import read_motion
-from ..settings import AudioFormatSettings, MocapSettings, PoseSettings, build
+from ..settings import AudioFormatSettings, MocapSettings, PoseSettings
+from ..settings.schema import build
 from ..types import NS_PER_S, AudioChunk, SkeletonFrame
 from ..vision.networks import PoseNetworks
 from ..vision.people import PeopleTracker, skeleton_of

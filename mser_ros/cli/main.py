@@ -29,6 +29,7 @@ COMMANDS = {
     "evaluate": ("evaluate", "Measure a bundle on a corpus."),
     "checklist": ("checklist", "Test a bundle's model of words with sentences of daily life."),
     "robustness": ("robustness", "Measure training runs in noise, in a room, cut short, half seen."),
+    "household": ("household", "Measure what a few labelled clips of somebody bring to training runs."),
     "export": ("export", "Turn training runs into a bundle for the robot."),
     "speed": ("speed", "Measure full-size networks and speech recognisers on this machine."),
     "hearing": ("hearing", "Measure how well speech is found, read and translated."),

@@ -14,7 +14,8 @@ from rich.text import Text
 from ..audio.capture import MicrophoneCapture, find_device, list_devices
 from ..audio.file_capture import FileCapture
 from ..audio.waveform import level_db, to_float
-from ..settings import BACKENDS, AsrSettings, MicrophoneSettings, SpeechSettings, build
+from ..settings import BACKENDS, AsrSettings, MicrophoneSettings, SpeechSettings
+from ..settings.schema import build
 from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent, UtteranceState
 

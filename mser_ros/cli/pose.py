@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import ImageError, MserError, SettingsError
 from ..evaluation.body_picture import BodyPicture
 from ..mocap.layouts import get_layout
-from ..settings import PoseSettings, build
+from ..settings import PoseSettings
+from ..settings.schema import build
 from ..types import NS_PER_S
 from ..vision.networks import PoseNetworks
 from ..vision.people import LAYOUT, PeopleTracker, Person, skeleton_of

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import CorpusError, SettingsError
 from ..resources import phrases_file
-from ..settings import Setting
+from ..settings.schema import Setting
 from . import manifest, movement, text
 from .base import Corpus, require_folder
 from .iemocap import iemocap

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..errors import DependencyError, SettingsError
 from ..resources import config_file, share_dir
-from ..settings import AUTOSTART, NODES, USE_SIM_TIME, Setting, flatten
+from ..settings import AUTOSTART, NODES, USE_SIM_TIME
+from ..settings.schema import Setting, flatten
 from .parameter_file import read_parameter_file
 
 TOPICS = {

@@ -10,7 +10,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..errors import SettingsError
-from ..settings import AUTOSTART, Setting, build_parameters, flatten
+from ..settings import AUTOSTART, build_parameters
+from ..settings.schema import Setting, flatten
 from .diagnostics import as_sentence
 
 T = TypeVar("T")

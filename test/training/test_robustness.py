@@ -13,10 +13,12 @@ from test_train import small, write_voices
 
 from mser_ros.audio.waveform import level_db, to_float, to_int16
 from mser_ros.cli.main import main
+from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.household import choose_clips, measure_household
 from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.samples.inputs import Sample
@@ -117,3 +119,30 @@ def test_bodies_are_half_seen_and_seldom_seen() -> None:
     assert slow.positions is not None
     np.testing.assert_allclose(slow.positions[::6], body.positions[::6], atol=1e-6)
     np.testing.assert_allclose(slow.positions[3], (body.positions[0] + body.positions[6]) / 2, atol=1e-6)
+
+
+def test_the_clips_of_a_household_are_learned_from_and_not_judged(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = shutil.copytree(run, tmp_path / "run")
+    assert main(["household", str(copy), "--clips", "4"]) == 0
+    assert "voices" in capsys.readouterr().out
+    found = FinishedRun.read(copy).household
+    assert found is not None
+    tested = len(set(FinishedRun.read(copy).rows().person))
+    assert (found["voices"]["people"], found["voices"]["clips"]) == (tested, 4)
+    assert found["voices"]["gain"][0] == pytest.approx(found["voices"]["after"] - found["voices"]["before"], abs=2e-4)
+    export_bundle([copy], tmp_path / "bundle", int8=False, log=lambda _text: None)
+    assert f"| speech | voices | {tested} | 4 |" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
+    with pytest.raises(SettingsError, match="has clips enough to learn 2 of"):
+        measure_household(copy, clips=2, log=lambda _text: None)
+
+
+@pytest.mark.parametrize("clips", [4, 20, 1000])
+def test_of_every_class_as_many_are_learned_and_at_most_half(clips: int) -> None:
+    counts = {"angry": 1, "happy": 3, "sad": 8, "neutral": 90}
+    items = [Item("", "", label, "p", "", "", Item.load) for label, count in counts.items() for _ in range(count)]
+    learned = [items[index].label for index in choose_clips(items, range(len(items)), clips, seed=0)]
+    assert {label: learned.count(label) for label in counts} == {
+        label: min(count // 2, clips // 4) for label, count in counts.items()
+    }

@@ -12,7 +12,8 @@ from mser_ros.asr import registry
 from mser_ros.asr.registry import choose, create_transcriber
 from mser_ros.asr.transcriber import NullTranscriber
 from mser_ros.errors import DependencyError, ModelError, MserError, SettingsError, TranscriberError
-from mser_ros.settings import AsrSettings, SpeechSettings, build
+from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.settings.schema import build
 from mser_ros.stages.speech import SpeechStage
 
 

@@ -25,7 +25,8 @@ from mser_ros.nodes.launch_arguments import (
     remappings,
 )
 from mser_ros.resources import config_file, share_dir
-from mser_ros.settings import NODES, flatten
+from mser_ros.settings import NODES
+from mser_ros.settings.schema import flatten
 
 ROOT = Path(__file__).parents[2]
 

@@ -22,12 +22,10 @@ from mser_ros.settings import (
     EmotionSettings,
     MicrophoneSettings,
     SegmenterSettings,
-    Setting,
     SpeechSettings,
-    build,
     build_parameters,
-    flatten,
 )
+from mser_ros.settings.schema import Setting, build, flatten
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "mser_ros"
@@ -121,7 +119,7 @@ def test_a_setting_is_described_and_its_default_is_allowed(node: str, item: Sett
 @pytest.mark.parametrize(("node", "item"), EVERY)
 def test_a_setting_has_an_effect_somewhere(node: str, item: Setting) -> None:
     name = item.name.rsplit(".", 1)[-1]
-    sources = [path for path in PACKAGE.rglob("*.py") if path.name != "settings.py"]
+    sources = [path for path in PACKAGE.rglob("*.py") if not {"settings", "settings.py"} & set(path.parts)]
     assert any(re.search(rf"\.{name}\b", path.read_text()) for path in sources), f"nothing reads {name}"
 
 

@@ -15,7 +15,7 @@ import yaml
 
 from ...errors import SettingsError
 from ...resources import train_dir
-from ...settings import Setting
+from ...settings.schema import Setting
 from .settings import CorpusConfig, ExperimentConfig
 
 #: The resolved settings of a run, in its folder.

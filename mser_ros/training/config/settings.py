@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from ...settings import group, setting
+from ...settings.schema import group, setting
 
 
 @dataclass(frozen=True)

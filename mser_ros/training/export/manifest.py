@@ -77,6 +77,8 @@ def modality_entry(
         entry["judge"] = dict(run.in_domain)
     if (robustness := run.robustness) is not None:
         entry["robustness"] = robustness
+    if (household := run.household) is not None:
+        entry["household"] = household
     if run.config.notes:
         entry["protocol"] = run.config.notes
     return {**entry, "base": stream.source} if stream.source else entry

@@ -22,6 +22,8 @@ from .warm_start import weights_of
 
 #: Where a run keeps what changed inputs are worth (`fit.robustness`).
 ROBUSTNESS = "robustness.json"
+#: The same of what a few clips of somebody are worth (`fit.household`).
+HOUSEHOLD = "household.json"
 #: Resamples of the bootstrap behind an interval.
 _RESAMPLES = 1000
 
@@ -109,7 +111,15 @@ class FinishedRun:
     @property
     def robustness(self) -> Mapping[str, Any] | None:
         """What `mser robustness` found, by source and input, if it was asked."""
-        path = self.folder / ROBUSTNESS
+        return self._kept(ROBUSTNESS)
+
+    @property
+    def household(self) -> Mapping[str, Any] | None:
+        """What `mser household` found, by source, if it was asked."""
+        return self._kept(HOUSEHOLD)
+
+    def _kept(self, name: str) -> Mapping[str, Any] | None:
+        path = self.folder / name
         return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
 
     @property

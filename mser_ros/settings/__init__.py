@@ -6,13 +6,13 @@ tables; tests compare the three. A node's parameter name is the path of field na
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from .errors import SettingsError
-from .types import SAMPLE_RATE
+from ..errors import SettingsError
+from ..types import SAMPLE_RATE
+from .schema import Setting, build, group, setting
 
 #: How the speaker's body is chosen among several.
 BODIES = ("most", "nearest", "largest", "only")
@@ -21,27 +21,6 @@ T = TypeVar("T")
 
 #: The speech recognisers.
 BACKENDS = ("auto", "whisper", "vosk", "pocketsphinx", "none")
-
-
-def setting(
-    default: Any,
-    description: str,
-    *,
-    unit: str = "",
-    low: float | None = None,
-    high: float | None = None,
-    choices: tuple[str, ...] = (),
-) -> Any:
-    """A dataclass field with what a user must know of it. `low` and `high` are inclusive."""
-    return field(
-        default=default,
-        metadata={"description": description, "unit": unit, "low": low, "high": high, "choices": choices},
-    )
-
-
-def group(settings_class: type) -> Any:
-    """A nested group of settings, all at their defaults."""
-    return field(default_factory=settings_class)
 
 
 @dataclass(frozen=True)
@@ -84,6 +63,13 @@ class SegmenterSettings:
     post_roll_s: float = setting(0.1, "Audio kept after the last voice", unit="s", low=0, high=2)
     max_speech_s: float = setting(15.0, "A longer utterance is cut and goes on as the next", unit="s", low=1, high=60)
 
+    def validate(self) -> None:
+        """Raises `SettingsError` for values that contradict each other."""
+        if self.end_threshold > self.start_threshold:
+            raise SettingsError("segmenter.end_threshold must not lie above segmenter.start_threshold: lower it")
+        if self.min_speech_s > self.max_speech_s:
+            raise SettingsError("segmenter.min_speech_s must not lie above segmenter.max_speech_s: lower it")
+
 
 @dataclass(frozen=True)
 class AsrSettings:
@@ -108,6 +94,21 @@ class AsrSettings:
     foreign_wait_s: float = setting(
         2.0, "How long they are waited for after the end of an utterance, on the ROS clock", unit="s", low=0, high=30
     )
+
+    def validate(self) -> None:
+        """Raises `SettingsError` for values that contradict each other."""
+        if self.backend == "vosk" and not self.model_path:
+            raise SettingsError(
+                "asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model (asr_model:=FOLDER "
+                "where ros2 launch starts the node)"
+            )
+        if self.backend in ("vosk", "pocketsphinx"):
+            if self.language == "auto":
+                raise SettingsError(
+                    f"asr.backend '{self.backend}' finds out no language: set asr.language to its model's"
+                )
+            if self.translate:
+                raise SettingsError(f"asr.backend '{self.backend}' does not translate: set asr.translate to false")
 
 
 @dataclass(frozen=True)
@@ -325,78 +326,11 @@ NODES: Mapping[str, type] = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One setting, flattened: what a parameter declaration, a YAML file or a table needs."""
-
-    name: str
-    default: Any
-    description: str
-    unit: str
-    low: float | None
-    high: float | None
-    choices: tuple[str, ...]
-
-    def check(self, value: Any) -> Any:
-        """`value` as the setting's own type, or a `SettingsError` that names the cure."""
-        kind = type(self.default)
-        if kind is float and isinstance(value, int) and not isinstance(value, bool):
-            value = float(value)
-        if type(value) is not kind:
-            raise SettingsError(f"{self.name} must be {_NAMES[kind]}, not {value!r}")
-        if self.choices and value not in self.choices:
-            raise SettingsError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
-        low, high = self.low, self.high
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
-            raise SettingsError(
-                f"{self.name} must lie in {low:g} to {high:g} {self.unit}".rstrip() + f", not {value:g}"
-            )
-        return value
-
-
-_NAMES = {float: "a number", int: "a whole number", str: "a text", bool: "true or false"}
-
 #: Parameters that every node has beside its settings.
 AUTOSTART = Setting("autostart", True, "Configure and activate at start, without a manager", "", None, None, ())
 USE_SIM_TIME = Setting(
     "use_sim_time", False, "Follow /clock, as for a bag that is played with --clock", "", None, None, ()
 )
-
-
-def flatten(settings_class: type, prefix: str = "") -> Iterator[Setting]:
-    """Every setting of a class and its groups, names joined by dots, in the order of definition."""
-    for item in fields(settings_class):
-        name = f"{prefix}{item.name}"
-        if item.default_factory is not dataclasses.MISSING:
-            yield from flatten(item.default_factory, f"{name}.")  # type: ignore[arg-type]
-        else:
-            meta = item.metadata
-            yield Setting(
-                name, item.default, meta["description"], meta["unit"], meta["low"], meta["high"], meta["choices"]
-            )
-
-
-def build(settings_class: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
-    """An instance from values by dotted name; what is not named keeps its default.
-
-    Raises `SettingsError` for an unknown name (with the nearest known one), a wrong type or a value out of range.
-    """
-    known = {item.name: item for item in flatten(settings_class)}
-    at = f" in {where}" if where else ""
-    for name in values:
-        if name not in known:
-            from difflib import get_close_matches
-
-            near = get_close_matches(name, known, 1)
-            hint = f"did you mean '{near[0]}'?" if near else f"known ones are {', '.join(known)}"
-            raise SettingsError(f"unknown setting '{name}'{at}: {hint}")
-    try:
-        checked = {name: known[name].check(value) for name, value in values.items()}
-    except SettingsError as error:
-        raise SettingsError(f"{error}{at}") from None
-    settings = _assemble(settings_class, checked, "")
-    validate(settings)
-    return settings
 
 
 def build_parameters(settings_class: type[T], values: Mapping[str, Any], *, where: str = "") -> T:
@@ -414,38 +348,3 @@ def build_parameters(settings_class: type[T], values: Mapping[str, Any], *, wher
 def is_of_ros(name: str) -> bool:
     """Whether ROS itself gives this parameter to a node."""
     return name == "start_type_description_service" or name.startswith("qos_overrides.")
-
-
-def _assemble(settings_class: type[T], values: Mapping[str, Any], prefix: str) -> T:
-    arguments: dict[str, Any] = {}
-    for item in fields(settings_class):  # type: ignore[arg-type]
-        name = f"{prefix}{item.name}"
-        if item.default_factory is not dataclasses.MISSING:
-            arguments[item.name] = _assemble(item.default_factory, values, f"{name}.")  # type: ignore[arg-type]
-        elif name in values:
-            arguments[item.name] = values[name]
-    return settings_class(**arguments)
-
-
-def validate(settings: Any) -> None:
-    """Rules between settings; raises `SettingsError`."""
-    for item in fields(settings):
-        value = getattr(settings, item.name)
-        if is_dataclass(value):
-            validate(value)
-    if isinstance(settings, SegmenterSettings) and settings.end_threshold > settings.start_threshold:
-        raise SettingsError("segmenter.end_threshold must not lie above segmenter.start_threshold: lower it")
-    if isinstance(settings, SegmenterSettings) and settings.min_speech_s > settings.max_speech_s:
-        raise SettingsError("segmenter.min_speech_s must not lie above segmenter.max_speech_s: lower it")
-    if isinstance(settings, AsrSettings) and settings.backend == "vosk" and not settings.model_path:
-        raise SettingsError(
-            "asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model (asr_model:=FOLDER where "
-            "ros2 launch starts the node)"
-        )
-    if isinstance(settings, AsrSettings) and settings.backend in ("vosk", "pocketsphinx"):
-        if settings.language == "auto":
-            raise SettingsError(
-                f"asr.backend '{settings.backend}' finds out no language: set asr.language to its model's"
-            )
-        if settings.translate:
-            raise SettingsError(f"asr.backend '{settings.backend}' does not translate: set asr.translate to false")

@@ -1,0 +1,47 @@
+"""`mser household`: what twenty labelled clips of the people whom a robot lives with are worth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from ..errors import DependencyError
+
+
+@click.command()
+@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--clips", default=20, show_default=True, type=click.IntRange(2, 1000), help="Labelled clips of each.")
+def household(runs: tuple[Path, ...], clips: int) -> None:
+    """Add some clips of each tested person in turn to what RUNS learned from, as 'mser train --add' does, and judge
+    that person's other clips with and without.
+
+    RUNS: folders that 'mser train' wrote. A network is trained for each person: minutes for a logistic regression, long
+    for anything else. What is found is kept in each run's folder, and 'mser export' puts it into the model card.
+    """
+    try:
+        from ..training.fit.household import measure_household
+    except ImportError as error:
+        raise DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'") from None
+    console = Console(highlight=False)
+    for run in runs:
+        found = measure_household(run, clips=clips, log=lambda text: click.echo(text, err=True))
+        table = Table(title=str(run), show_edge=False, pad_edge=False)
+        for column in ("source", "people", "clips", "without", "with", "gain", "95 %", "better", "worse"):
+            table.add_column(column, justify="left" if column == "source" else "right")
+        for source, row in found.items():
+            mean, low, high = row["gain"]
+            table.add_row(
+                source,
+                str(row["people"]),
+                f"{row['clips']:.0f}",
+                f"{row['before']:.3f}",
+                f"{row['after']:.3f}",
+                f"{mean:+.3f}",
+                f"{low:+.3f} to {high:+.3f}",
+                str(row["better"]),
+                str(row["worse"]),
+            )
+        console.print(table)

@@ -1,0 +1,285 @@
+"""The figures of a model card: tables from the metrics that a manifest holds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .licences import models_of
+
+_HEADER = "| modality | corpus | items | UA | WA | WA of the surest 70 % | ECE | recall |"
+_RULE = "|---|---|---|---|---|---|---|---|"
+
+
+def figures_section(manifest: Mapping[str, Any]) -> list[str]:
+    """Lines of Markdown: how good each modality and the fusion are, for whom, and under which conditions."""
+    modalities, fused = models_of(manifest), manifest["fusion"].get("metrics")
+    lines = [
+        "## Figures",
+        "",
+        "Out-of-fold: every person is judged by a model that was trained without them; the shipped weights are then "
+        "trained on everybody, or are those of the only fold. UA is the unweighted average recall (chance 0.25), WA "
+        "the accuracy, ECE the debiased calibration error after the temperature; 95 % intervals by bootstrap over "
+        "people, or over the finer unit that a corpus names.",
+        "",
+        *_calibration(manifest),
+    ]
+    lines += [text for note in distinct(modalities, "protocol") for text in (f"Protocol: {note}.", "")]
+    rows = [
+        f"| {name} | {source}{' (SYNTHETIC)' if figures['synthetic'] else ''} | {_row(figures)} |"
+        for name, entry in modalities.items()
+        for source, figures in entry["metrics"].items()
+    ]
+    if rows:
+        lines += [_HEADER, _RULE, *rows]
+    lines += _people(modalities)
+    lines += _transfer(modalities)
+    lines += _robustness(modalities)
+    lines += _households(modalities)
+    lines += _judges(modalities)
+    lines += _baselines(modalities)
+    lines += _checklists(modalities)
+    if fused:
+        lines += [
+            *([""] if rows else []),
+            f"Fused. {fused['note']}.",
+            "",
+            "| modalities | items | UA | WA | WA of the surest 70 % | ECE | recall |",
+            "|---|---|---|---|---|---|---|",
+        ]
+        lines += [f"| {subset} | {_row(figures)} |" for subset, figures in fused["subsets"].items()]
+        poorer = manifest.get("fallback", {"fusion": {}})["fusion"].get("metrics", {"subsets": {}})
+        lines += [f"| {subset}, with the fallback | {_row(figures)} |" for subset, figures in poorer["subsets"].items()]
+    if fused and "ccc" in fused:
+        found = [f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, (value, low, high) in fused["ccc"].items()]
+        lines += [
+            "",
+            "Valence and arousal are estimated by the fusion graph, not read off the classes; their concordance with "
+            f"what people rated, out of fold: {', '.join(found) or 'not measured'}.",
+        ]
+    return lines
+
+
+def _transfer(modalities: Mapping[str, Any]) -> list[str]:
+    rows = [
+        f"| {name} | {source} | {_row(figures)} |"
+        for name, entry in modalities.items()
+        for source, figures in entry.get("transfer", {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "Other recordings, other people, another language: each corpus as judged by a model that learned from the "
+        "others alone. Expect this of a corpus that nobody has trained on. What is not like anything learned from "
+        "stays unanswered, and counts as wrong here.",
+        "",
+        _HEADER,
+        _RULE,
+        *rows,
+    ]
+
+
+def _people(modalities: Mapping[str, Any]) -> list[str]:
+    """Whom the models serve worst, and how well women and men."""
+    rows = []
+    for name, entry in modalities.items():
+        for source, figures in entry["metrics"].items():
+            if not {"worst", "sex"} & set(figures):
+                continue
+            worst, cells = figures.get("worst"), []
+            cells.append(f"{worst['person']}: {worst['ua']:.3f} of {worst['n']} items" if worst else "")
+            for sex in ("f", "m"):
+                one = figures.get("sex", {}).get(sex)
+                cells.append(f"{_with_interval(one['ua'], one['interval'])}; {_recall(one['recall'])}" if one else "")
+            rows.append(f"| {name} | {source} | {' | '.join(cells)} |")
+    if not rows:
+        return []
+    return [
+        "",
+        "Whom they serve worst: the UA of the person with the lowest, of those with twenty items or more, and of women "
+        "and men where the corpus tells.",
+        "",
+        "| modality | corpus | the worst | UA and recall of women | of men |",
+        "|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _robustness(modalities: Mapping[str, Any]) -> list[str]:
+    """What changed inputs are worth."""
+    rows = [
+        f"| {name} | {source} | {condition} | {row['items']} | {_with_interval(row['ua'], row['interval'])} "
+        f"| {row['share']:.0%} |"
+        for name, entry in modalities.items()
+        for source, conditions in entry.get("robustness", {}).items()
+        for condition, row in conditions.items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "As robots get their input (`mser robustness`): the same people by the same folds, on the same items, changed. "
+        "They are cut as in the corpus: what noise does to finding speech in a stream is not in these figures.",
+        "",
+        "| modality | corpus | input | items | UA | of the unchanged one's |",
+        "|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _households(modalities: Mapping[str, Any]) -> list[str]:
+    """What a few labelled clips of somebody are worth."""
+    rows = [
+        f"| {name} | {source} | {row['people']} | {row['clips']:.0f} | {row['before']:.3f} | {row['after']:.3f} "
+        f"| {_with_interval(row['gain'][0], row['gain'][1:])} | {row['better']}, {row['worse']} |"
+        for name, entry in modalities.items()
+        for source, row in entry.get("household", {}).items()
+    ]
+    if not rows:
+        return []
+    return [
+        "",
+        "A household (`mser household`): UA, the mean over people, where a few labelled clips of somebody are learned "
+        "from beside everybody else (`mser train --add`), judged on other clips of that person.",
+        "",
+        "| modality | corpus | people | clips of each | without | with | gain | people better, worse |",
+        "|---|---|---|---|---|---|---|---|",
+        *rows,
+    ]
+
+
+def _baselines(modalities: Mapping[str, Any]) -> list[str]:
+    """What it is worth to know how a voice usually sounds."""
+    entries = {name: entry["baseline_metrics"] for name, entry in modalities.items() if entry.get("baseline_metrics")}
+    lines = []
+    for name, found in entries.items():
+        columns = list(dict.fromkeys(key for one in found.values() for row in one["order"].values() for key in row))
+        lines += [
+            "",
+            f"One voice judged by itself ({name}): UA where the offset of a voice is learned while it talks, by how "
+            "many utterances it had said before; 'none' is without. Sorted: all of one class first, then the next.",
+            "",
+            f"| corpus | order | none | {' | '.join(columns)} |",
+            "|---|---|---|" + "---|" * len(columns),
+        ]
+        lines += [
+            f"| {source} | {order} | {one['none']:.3f} | "
+            + " | ".join(f"{row[key]:.3f}" if key in row else "" for key in columns)
+            + " |"
+            for source, one in found.items()
+            for order, row in one["order"].items()
+        ]
+    return lines
+
+
+def _judges(modalities: Mapping[str, Any]) -> list[str]:
+    """What the judges make of people and of outliers whom they have not met."""
+    lines = []
+    for name, entry in modalities.items():
+        if not (found := entry.get("judge")):
+            continue
+        people = [f"{share:.1%} of {corpus}" for corpus, share in found["people_out"].items()]
+        people += [
+            f"{share:.1%} of {corpus} by a judge that knows only the others"
+            for judged in found["transfer"].values()
+            for corpus, share in judged.items()
+        ]
+        lines += [
+            "",
+            f"In or out of domain ({name}). People whom the judge has not met and takes for something else: "
+            f"{', '.join(people)}; of one person at most {found['worst_person_out']:.1%}.",
+            "",
+            "| outliers | AUROC | called out | AUROC, kind never shown | called out, kind never shown |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {kind} | {row['auroc']:.3f} | {row['out']:.1%} | {row['auroc_unmet']:.3f} | {row['out_unmet']:.1%} |"
+            for kind, row in found["kinds"].items()
+        ]
+    return lines
+
+
+def _calibration(manifest: Mapping[str, Any]) -> list[str]:
+    """How the calibration error was measured, by what was judged so."""
+    methods: dict[str, list[str]] = {}
+    for name, entry in models_of(manifest).items():
+        methods.setdefault(entry.get("judged_by", ""), []).append(name)
+    methods.setdefault(manifest["fusion"].get("metrics", {}).get("judged_by", ""), []).append("fused")
+    parts = [f"{', '.join(names)} with {how}" for how, names in methods.items() if how]
+    return [f"ECE is measured of {'; of '.join(parts)}. What ships is fitted on all of these predictions.", ""]
+
+
+def _row(figures: Mapping[str, Any]) -> str:
+    surest = f"{figures['accuracy_at_70']:.3f}" if "accuracy_at_70" in figures else ""
+    ua, wa, ece = (_with_interval(figures[name], figures["intervals"][name]) for name in ("ua", "wa", "ece"))
+    return f"{figures['n']} | {ua} | {wa} | {surest} | {ece} | {_recall(figures['recall'])}"
+
+
+def _with_interval(value: float, interval: Sequence[float]) -> str:
+    low, high = interval
+    return f"{value:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _recall(by_label: Mapping[str, float | None]) -> str:
+    return ", ".join(f"{label} {value:.2f}" for label, value in by_label.items() if value is not None)
+
+
+def _checklists(modalities: Mapping[str, Any]) -> list[str]:
+    """What models of words make of sentences of daily life, kind by kind."""
+    found = {name: entry["checklist"] for name, entry in modalities.items() if "checklist" in entry}
+    if not found:
+        return []
+    kinds = next(iter(found.values()))["kinds"]
+    count = sum(total for _, total in kinds.values())
+    return [
+        "",
+        "Sentences of daily life, by what they ask of a model (`mser checklist`, composed of templates, none of which "
+        "was trained on): how many were judged right.",
+        "",
+        f"| kind | sentences | {' | '.join(found)} |",
+        f"|---|---|{'---|' * len(found)}",
+        *(
+            " | ".join([f"| {kind}", str(total), *(f"{one['kinds'][kind][0] / total:.0%}" for one in found.values())])
+            + " |"
+            for kind, (_, total) in kinds.items()
+        ),
+        " | ".join(["| all kinds alike", str(count), *(f"{one['passed']:.1%}" for one in found.values())]) + " |",
+    ]
+
+
+def export_section(manifest: Mapping[str, Any]) -> list[str]:
+    """Lines of Markdown: how far the graphs agree with the networks that they were made of."""
+    entries, fusion = list(models_of(manifest).values()), manifest["fusion"]
+    flattered = "on real utterances, most of which it was trained on, which flatters the agreement."
+    intro = f"Each graph against the network that it was exported from, {flattered}"
+    if fusion["kind"] == "graph":
+        intro = (
+            f"All graphs together against the network that they were exported from, {flattered} A line is with the "
+            f"graphs down to it as they ship and those below it in fp32; that of {fusion['graph']} is of what ships."
+        )
+        entries.append(fusion)
+    lines = [
+        "## Export",
+        "",
+        intro,
+        "",
+        "| graph | precision | utterances | same label | largest difference of a probability |",
+        "|---|---|---|---|---|",
+    ]
+    for entry in entries:
+        check = entry["export_check"]
+        lines.append(
+            f"| {entry['graph']} | {entry['precision']} | {check['items']} | {check['label_agreement']:.3f} "
+            f"| {check['largest_probability_difference']:.3f} |"
+        )
+    return lines
+
+
+def distinct(modalities: Mapping[str, Mapping[str, Any]], key: str) -> list[Any]:
+    """What the modalities' entries say under `key`, each once."""
+    found: list[Any] = []
+    for entry in modalities.values():
+        if key in entry and entry[key] not in found:
+            found.append(entry[key])
+    return found
