@@ -26,6 +26,7 @@ from .lines import emotion_line
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--asr-model", default="", help="Folder of the recogniser's model.")
+@click.option("--asr-language", default="", help="What is spoken, as pl, or auto.  [en]")
 @click.option("--audio-topic", default="", help="Audio topic of a bag.  [the only one]")
 @click.option(
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
@@ -51,6 +52,7 @@ def annotate(
     bundle: str,
     backend: str | None,
     asr_model: str,
+    asr_language: str,
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
@@ -71,7 +73,7 @@ def annotate(
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
     audio = _audio_format(audio_format)
-    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, bodies, audio, mocap)
+    choices = Choices(bundle, backend or "", asr_model, audio_topic, skeleton_topic, bodies, audio, mocap, asr_language)
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:

@@ -69,12 +69,13 @@ class Choices:
     bodies: bool = True  # of films
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
+    asr_language: str = ""  # what is spoken
 
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
-        backend = {"asr.backend": self.backend} if self.backend else {}
-        return build(SpeechSettings, backend | {"asr.model_path": self.asr_model})
+        chosen = {"backend": self.backend, "language": self.asr_language, "model_path": self.asr_model}
+        return build(SpeechSettings, {f"asr.{name}": value for name, value in chosen.items() if value})
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from ..audio.sound_files import FILMS
 from ..errors import MserError
 from ..labels import LABELS, UNKNOWN
 from ..messages.bag_files import is_bag
-from .annotation import Annotator, Choices, Interrupted
+from .annotation import Annotator, Choices
 from .cluster import share_on_ray
 
 TABLE = "results.csv"
@@ -123,8 +124,9 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
         left = []
         for group in groups:
             with _pool(1 if alone else workers, choices) as pool:
-                futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
                 try:
+                    with _ctrl_c(signal.SIG_BLOCK):  # which the processes inherit that begin here
+                        futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
                     for future in as_completed(futures):
                         path = futures[future]
                         row = _row_of(future, path)
@@ -178,9 +180,21 @@ def _bug(recording: str, error: BaseException) -> Row:
     return Row(recording, f"a bug, report it: {type(error).__name__}: {error}")
 
 
-# -- in the processes
+@contextmanager
+def _ctrl_c(how: int) -> Iterator[None]:
+    """Hold Ctrl-C back (SIG_BLOCK) or let it through (SIG_UNBLOCK) while the block lasts. What is held back comes
+    afterwards."""
+    before = signal.pthread_sigmask(how, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# -- in the processes, which Ctrl-C reaches nowhere but in a recording: elsewhere it would leave a traceback
 
 _annotator: Annotator | None = None
+_is_interrupted = False
 
 
 def _begin(choices: Choices) -> None:
@@ -198,13 +212,18 @@ def _annotate_with(choices: Choices, path: Path, out: Path) -> Row:
 
 
 def _annotate(path: Path, out: Path) -> Row:
+    global _is_interrupted
     assert _annotator is not None
+    if _is_interrupted:  # was handed over before that
+        return Row(str(path), _INTERRUPTED)
     begun_s = time.monotonic()
     try:
-        found = _annotator.annotate(path, out, resume=True)
+        with _ctrl_c(signal.SIG_UNBLOCK):
+            found = _annotator.annotate(path, out, resume=True)
     except MserError as error:
         return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
-    except Interrupted:
+    except KeyboardInterrupt:  # what is done was written down if it is `Interrupted`
+        _is_interrupted = True
         return Row(str(path), _INTERRUPTED)
     labels: dict[str, int] = {}
     for record in found.finals:
