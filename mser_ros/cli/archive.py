@@ -125,7 +125,7 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
         for group in groups:
             with _pool(1 if alone else workers, choices) as pool:
                 try:
-                    with _ctrl_c(signal.SIG_BLOCK):  # which the processes inherit that begin here
+                    with _without_ctrl_c():
                         futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
                     for future in as_completed(futures):
                         path = futures[future]
@@ -181,11 +181,26 @@ def _bug(recording: str, error: BaseException) -> Row:
 
 
 @contextmanager
-def _ctrl_c(how: int) -> Iterator[None]:
-    """Hold Ctrl-C back (SIG_BLOCK) or let it through (SIG_UNBLOCK) while the block lasts. What is held back comes
-    afterwards."""
-    before = signal.pthread_sigmask(how, {signal.SIGINT})
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that begin in the block hold Ctrl-C back. One that comes meanwhile is raised after the block."""
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads may receive it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _with_ctrl_c() -> Iterator[None]:
+    """In such a process: let Ctrl-C through, one that came before as well."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -218,7 +233,7 @@ def _annotate(path: Path, out: Path) -> Row:
         return Row(str(path), _INTERRUPTED)
     begun_s = time.monotonic()
     try:
-        with _ctrl_c(signal.SIG_UNBLOCK):
+        with _with_ctrl_c():
             found = _annotator.annotate(path, out, resume=True)
     except MserError as error:
         return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
