@@ -673,7 +673,11 @@ def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
         assert process.poll() is None
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
-    said = process.communicate(timeout=60)[0]
+    try:
+        said = process.communicate(timeout=60)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
     assert (process.returncode, said) == (
         130,
         f"interrupted: what is done is in {out}; the same call with --resume goes on\n",
