@@ -27,6 +27,7 @@ from .lines import emotion_line
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--asr-model", default="", help="Folder of the recogniser's model.")
+@click.option("--asr-language", default="", help="What is spoken, as pl, or auto.  [en]")
 @click.option("--audio-topic", default="", help="Audio topic of a bag.  [the only one]")
 @click.option(
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
@@ -61,6 +62,7 @@ def annotate(
     bundle: str,
     backend: str | None,
     asr_model: str,
+    asr_language: str,
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
@@ -90,6 +92,7 @@ def annotate(
         bundle=bundle,
         backend=backend or "",
         asr_model=asr_model,
+        asr_language=asr_language,
         audio_topic=audio_topic,
         skeleton_topic=skeleton_topic,
         bodies=bodies,

@@ -81,6 +81,7 @@ class Choices:
     mcap: bool = False  # a bag is written of any recording, with sound that Foxglove plays
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
+    asr_language: str = ""  # what is spoken
     command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
 
     def differing(self) -> dict[str, object]:
@@ -95,10 +96,9 @@ class Choices:
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
-        given: dict[str, object] = {"asr.backend": self.backend} if self.backend else {}
-        if not self.provisional:
-            given["asr.partial_period_s"] = 0.0
-        return build(SpeechSettings, given | {"asr.model_path": self.asr_model})
+        chosen = {"backend": self.backend, "language": self.asr_language, "model_path": self.asr_model}
+        given: dict[str, object] = {f"asr.{name}": value for name, value in chosen.items() if value}
+        return build(SpeechSettings, given if self.provisional else given | {"asr.partial_period_s": 0.0})
 
     @property
     def emotion(self) -> EmotionSettings:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from urllib.parse import quote
@@ -21,7 +22,7 @@ from ..errors import MserError
 from ..evaluation.recording_page import Making, write_index
 from ..labels import LABELS, UNKNOWN
 from ..messages.bag_files import is_bag
-from .annotation import Annotator, Choices, Interrupted
+from .annotation import Annotator, Choices
 from .cluster import share_on_ray
 from .recording_report import REPORT
 
@@ -130,8 +131,9 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
         left = []
         for group in groups:
             with _pool(1 if alone else workers, choices) as pool:
-                futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
                 try:
+                    with _without_ctrl_c():
+                        futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
                     for future in as_completed(futures):
                         path = futures[future]
                         row = _row_of(future, path)
@@ -185,9 +187,36 @@ def _bug(recording: str, error: BaseException) -> Row:
     return Row(recording, f"a bug, report it: {type(error).__name__}: {error}")
 
 
-# -- in the processes
+@contextmanager
+def _without_ctrl_c() -> Iterator[None]:
+    """Processes that begin in the block hold Ctrl-C back. One that comes meanwhile is raised after the block."""
+    came: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, _: came.append(number))  # other threads may receive it
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, handler)
+    if came:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def _with_ctrl_c() -> Iterator[None]:
+    """In such a process: let Ctrl-C through, one that came before as well."""
+    before = signal.pthread_sigmask(signal.SIG_UNBLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+# -- in the processes, which Ctrl-C reaches nowhere but in a recording: elsewhere it would leave a traceback
 
 _annotator: Annotator | None = None
+_is_interrupted = False
 
 
 def _begin(choices: Choices) -> None:
@@ -205,13 +234,18 @@ def _annotate_with(choices: Choices, path: Path, out: Path) -> Row:
 
 
 def _annotate(path: Path, out: Path) -> Row:
+    global _is_interrupted
     assert _annotator is not None
+    if _is_interrupted:  # was handed over before that
+        return Row(str(path), _INTERRUPTED)
     begun_s = time.monotonic()
     try:
-        found = _annotator.annotate(path, out, resume=True)
+        with _with_ctrl_c():
+            found = _annotator.annotate(path, out, resume=True)
     except MserError as error:
         return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
-    except Interrupted:
+    except KeyboardInterrupt:  # what is done was written down if it is `Interrupted`
+        _is_interrupted = True
         return Row(str(path), _INTERRUPTED)
     labels: dict[str, int] = {}
     for record in found.finals:

@@ -14,6 +14,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from ..errors import DependencyError
+from ..messages.bags import Bag
 from ..nodes.load import BODIES, bodies_load, idle_load, latencies, usages
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
@@ -39,6 +40,7 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
     console = Console(highlight=False)
     isolate()
     path = bag or share_dir() / "demo" / "demo.mcap"
+    Bag(path).close()  # what is wrong with it is better told before the quiet than after
     parameters = {"emotion:bundle": bundle} if bundle else {}
     found: list[float] = []
     with NodeProcesses(NODES, parameters=parameters) as nodes, Progress(console=Console(stderr=True)) as progress:

@@ -43,7 +43,10 @@ def mic(lists: bool, device: str, file: str, backend: str, asr_language: str, le
     console = Console(highlight=False)
     if not file:
         devices = list_devices()
-        console.print(_devices(devices))
+        if devices:
+            console.print(_devices(devices))
+        elif lists:
+            console.print("there is no microphone")
         if lists:
             return 0
         device = str(find_device(device, devices).number)

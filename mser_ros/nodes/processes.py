@@ -7,20 +7,26 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping, Sequence
-from types import TracebackType
+from types import FrameType, TracebackType
+from typing import Any, NoReturn
 
 from ..resources import config_file
 
-#: How long a node may take to end after SIGINT before it is killed.
+#: How long a node may take to end after SIGTERM before it is killed.
 STOP_S = 10.0
+#: What ends this process where nobody handles it, and without the `with` block would leave the nodes behind: a
+#: service that is stopped, a terminal that is closed.
+_ENDINGS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class NodeProcesses:
-    """Runs each node in a process of its own while the `with` block lasts, then ends it by SIGINT.
+    """Runs each node in a process of its own while the `with` block lasts, then ends it.
 
     `parameters`: by name for every node, by `node:name` for one. `environment`: added to this process's. After the
-    block `exit_codes` tells how each node ended.
+    block `exit_codes` tells how each node ended. In the main thread, SIGTERM and SIGHUP leave the block by `SystemExit`
+    where they would else have ended this process alone.
     """
 
     def __init__(
@@ -39,18 +45,29 @@ class NodeProcesses:
             self._arguments += ["-p", f"{name}:={text}"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.exit_codes: dict[str, int] = {}
+        self._handlers: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> NodeProcesses:
-        for name in self._names:
-            command = [sys.executable, "-m", f"mser_ros.nodes.{name}_node", *self._arguments]
-            # In a session of its own a node does not get the terminal's Ctrl-C beside the signal that ends it.
-            self.processes[name] = subprocess.Popen(command, env=self._environment, start_new_session=True)
+        if threading.current_thread() is threading.main_thread():
+            for number in _ENDINGS:
+                if signal.getsignal(number) is signal.SIG_DFL:
+                    self._handlers[number] = signal.signal(number, _leave)
+        try:
+            for name in self._names:
+                command = [sys.executable, "-m", f"mser_ros.nodes.{name}_node", *self._arguments]
+                # In a session of its own a node does not get the terminal's Ctrl-C beside the signal that ends it.
+                self.processes[name] = subprocess.Popen(command, env=self._environment, start_new_session=True)
+        except BaseException:  # a signal, too
+            self.stop()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+        while self._handlers:
+            signal.signal(*self._handlers.popitem())
 
     def ended(self) -> dict[str, int]:
         """Exit codes of the nodes that have ended by themselves."""
@@ -61,7 +78,7 @@ class NodeProcesses:
         """End all nodes; their exit codes."""
         for process in self.processes.values():
             if process.poll() is None:
-                process.send_signal(signal.SIGINT)
+                process.terminate()  # while a node is still loading, SIGINT would end it with a traceback
         for name, process in self.processes.items():
             try:
                 self.exit_codes[name] = process.wait(STOP_S)
@@ -69,3 +86,7 @@ class NodeProcesses:
                 process.kill()
                 self.exit_codes[name] = process.wait()
         return self.exit_codes
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)

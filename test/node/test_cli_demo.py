@@ -71,3 +71,12 @@ def test_without_a_microphone_nothing_is_started(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("mser: there is no microphone: plug one in")
+
+
+def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", "--bag", str(tmp_path / "none.mcap")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("mser: there is no bag")
+    assert "silence" not in said

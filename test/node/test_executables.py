@@ -116,6 +116,36 @@ def test_an_executable_runs_its_node(name: str, ros: None, tmp_path: Path) -> No
         world.close()
 
 
+HOLDS_NODES = """
+import sys, time
+from mser_ros.nodes.processes import NodeProcesses
+try:
+    with NodeProcesses(["mocap", "speech"]) as nodes:
+        print(*(process.pid for process in nodes.processes.values()), flush=True)
+        time.sleep(60)
+except KeyboardInterrupt:
+    sys.exit(130)
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+def test_who_is_told_to_end_leaves_no_node_behind(number: signal.Signals, code: int, ros: None) -> None:
+    """At once, while the nodes are still loading: also without a traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDS_NODES], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    assert process.stdout is not None
+    nodes = [int(word) for word in process.stdout.readline().split()]
+    process.send_signal(number)
+    try:
+        said = process.communicate(timeout=60)[0]  # ends when nobody holds the pipe any more, the nodes neither
+    except subprocess.TimeoutExpired:
+        for left in nodes:
+            os.kill(left, signal.SIGKILL)
+        raise
+    assert (len(nodes), process.returncode, said) == (2, code, "")
+
+
 def test_a_workspace_that_was_built_without_the_messages_says_so(tmp_path: Path) -> None:
     """What a plain 'colcon build' above this repository makes, which does not find the messages inside of it."""
     if shutil.which("colcon") is None:

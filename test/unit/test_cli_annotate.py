@@ -11,6 +11,10 @@ import io
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -31,6 +35,7 @@ from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, to_fields
 from mser_ros.messages.records import emotion_record, estimate_of
+from mser_ros.settings import SpeechSettings
 from mser_ros.stages.state import EmotionStates
 from mser_ros.types import AudioChunk
 
@@ -596,6 +601,11 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
         assert "check the path and its permissions" in sentence(capsys)
 
 
+def test_the_language_is_chosen_for_the_recogniser() -> None:
+    assert Choices(asr_language="pl").speech.asr.language == "pl"
+    assert Choices().speech == SpeechSettings()
+
+
 def test_a_missing_bundle_is_one_sentence(
     tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -862,6 +872,49 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     again = rows()
     assert again["one.wav"]["utterances"] == "3"
     assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"
+
+
+@pytest.mark.parametrize("moment", ["models are loaded", "something is done"])
+def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
+    moment: str, bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """As a terminal sends it: to the processes that share the work as well."""
+    for number in range(10):
+        soundfile.write(tmp_path / f"{number}.wav", speech, 16000)
+    out = tmp_path / "out"
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def is_time() -> bool:
+        if moment == "something is done":
+            return (out / "results.csv").exists()
+        maps = [Path(f"/proc/{number}/maps").read_text() for number in children.read_text().split()]
+        return any("onnxruntime" in text for text in maps)
+
+    deadline_s = time.monotonic() + 60
+    while not is_time():
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        said = process.communicate(timeout=60)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, said) == (
+        130,
+        f"interrupted: what is done is in {out}; the same call with --resume goes on\n",
+    )
+    assert main([*arguments, "--resume"]) == 0
+    assert all(len(finals_of(out / f"{number}.wav")) == 1 for number in range(10))
 
 
 def test_an_archive_without_a_recording_is_one_sentence(

@@ -64,6 +64,9 @@ def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert "Speaker" not in told
     assert main(["mic", "--device", "Violin"]) == 1
     assert "no microphone 'Violin'" in capsys.readouterr().err
+    del devices[:]
+    assert main(["mic", "--list"]) == 0
+    assert capsys.readouterr().out == "there is no microphone\n", "and no empty table"
 
 
 def test_a_missing_file_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
