@@ -12,12 +12,18 @@ from ..types import NS_PER_S, AudioChunk
 from .sound_files import open_sound_file
 from .waveform import pcm16
 
+#: Between two looks whether anybody listens.
+_LOOK_S = 0.05
+
 
 class FileCapture:
     """Plays a file as a microphone would deliver it, in its own time. Iterate over it as over a `MicrophoneCapture`."""
 
-    def __init__(self, settings: MicrophoneSettings, now_ns: Callable[[], int]) -> None:
-        """`now_ns`: the clock of the stamps. Raises `AudioError` where the file cannot be read."""
+    def __init__(
+        self, settings: MicrophoneSettings, now_ns: Callable[[], int], *, is_heard: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`now_ns`: the clock of the stamps. `is_heard`: whether anybody listens; it begins once somebody does. Raises
+        `AudioError` where the file cannot be read."""
         self._path = Path(settings.file).expanduser()
         self._sound = open_sound_file(self._path)
         self.device = f"file '{self._path.name}'"
@@ -25,10 +31,14 @@ class FileCapture:
         self.overflows = self.dropped = 0
         self._settings = settings
         self._now_ns = now_ns
+        self._is_heard = is_heard
         self._closed = threading.Event()
 
     def __iter__(self) -> Iterator[AudioChunk]:
         size = max(1, round(self._settings.block_s * self.sample_rate))
+        while not self._is_heard():
+            if self._closed.wait(_LOOK_S):
+                return
         started_ns, started_s, first = self._now_ns(), time.monotonic(), 0
         while not self._closed.is_set():
             for block in self._sound.blocks(size):

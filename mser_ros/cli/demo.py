@@ -73,7 +73,9 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
         console.print(emotion_line(record, begin_s=begin_s))
 
     console.print(f"Starting {', '.join(NODES)} as processes of their own ...", style="dim")
-    parameters = {"use_sim_time": True} | ({"emotion:bundle": bundle} if bundle else {})
+    parameters: dict[str, object] = {"use_sim_time": True} | ({"emotion:bundle": bundle} if bundle else {})
+    if data:  # one of these corpora is Polish
+        parameters["speech:asr.language"] = "auto"
     with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
         console.print(f"Replaying {path.name}: {length_s:.0f} s", style="dim")

@@ -29,9 +29,10 @@ def emotion_line(record: Mapping[str, Any], *, begin_s: float = 0.0) -> Text:
     colour = COLOURS.get(label, "#FFFFFF")
     line.append(f"{label:<8}", style=f"bold {colour}" if final else colour)
     line.append(f"{record['confidence']:4.0%}  " if label != UNKNOWN else "   –  ")
+    nothing_known = len(set(record["probabilities"].values())) == 1
     for name, value in record["probabilities"].items():
-        line.append(_bar(value), style=COLOURS.get(name, ""))
-        line.append(f"{value:3.0%} ".rjust(5), style="dim")
+        line.append(" " if nothing_known else _bar(value), style=COLOURS.get(name, ""))
+        line.append(("– " if nothing_known else f"{value:3.0%} ").rjust(5), style="dim")
     for item in record["evidence"]:
         letter = _LETTERS.get(item["modality"], item["modality"][:1].upper())
         missing = "?" if item["in_domain"] >= 0 else "·"

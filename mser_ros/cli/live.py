@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from ..audio.capture import Device, MicrophoneCapture, find_device, list_devices
 from ..audio.file_capture import FileCapture
 from ..errors import SettingsError
 from ..messages.records import Record, emotion_record, seconds
-from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings, build
+from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
+from ..settings.schema import build
 from .page_options import page_options, tell
 
 
@@ -25,7 +27,13 @@ from .page_options import page_options, tell
 @click.option("--camera", default="", help="Also look through this camera (0, /dev/video0), or at 'film': --file's.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
-@click.option("--seconds", "length_s", type=click.FloatRange(min=0), help="Stop after this time.  [at Ctrl-C]")
+@click.option("--asr-language", default="", help="What is spoken, as pl, or auto.  [en]")
+@click.option(
+    "--seconds",
+    "length_s",
+    type=click.FloatRange(min=0),
+    help="Stop after this time.  [at Ctrl-C, or when a file is over]",
+)
 @click.option(
     "--browser", is_flag=True, help="Show it on a page, without ROS; the browser's own microphone and camera will do."
 )
@@ -36,6 +44,7 @@ def live(
     camera: str,
     bundle: str,
     backend: str | None,
+    asr_language: str,
     length_s: float | None,
     browser: bool,
     host: str,
@@ -52,12 +61,13 @@ def live(
     console = Console(highlight=False, soft_wrap=True)
     if camera == "film" and not file:
         raise SettingsError("--camera film looks at the film of --file: name that as well")
+    recogniser = {name: value for name, value in (("backend", backend), ("language", asr_language)) if value}
     wants_device = bool(device) or not browser
     chosen = find_device(device, list_devices()) if wants_device and not file else None
     if browser:
         where = {"host": host, "port": port, "token": token}
-        return _on_page(console, chosen, file, camera, bundle, backend or "auto", length_s, words, where)
-    return _through_nodes(console, chosen, file, camera, bundle, backend, length_s)
+        return _on_page(console, chosen, file, camera, bundle, recogniser, length_s, words, where)
+    return _through_nodes(console, chosen, file, camera, bundle, recogniser, length_s)
 
 
 def _on_page(
@@ -66,7 +76,7 @@ def _on_page(
     file: str,
     camera: str,
     bundle: str,
-    backend: str,
+    recogniser: Mapping[str, str],
     length_s: float | None,
     words: bool,
     where: dict,
@@ -82,7 +92,7 @@ def _on_page(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console.print("Loading ...", style="dim")
     recognizer = EmotionRecognizer(load_bundle(bundle), EmotionSettings(transcripts=words))
-    speech = SpeechSettings(asr=build(AsrSettings, {"backend": backend}))
+    speech = SpeechSettings(asr=build(AsrSettings, recogniser))
     board = Board(words=words)
     sound = f"file '{Path(file).name}'" if file else f"microphone {device}" if device else ""
     with ExitStack() as stack:
@@ -121,7 +131,7 @@ def _through_nodes(
     file: str,
     camera: str,
     bundle: str,
-    backend: str | None,
+    recogniser: Mapping[str, str],
     length_s: float | None,
 ) -> int:
     from ..messages import conversions
@@ -143,19 +153,29 @@ def _through_nodes(
 
     parameters: dict[str, object] = {"microphone:file": str(Path(file).absolute())} if file else {}
     parameters |= {"microphone:device": str(device.number)} if device else {}
-    parameters |= ({"emotion:bundle": bundle} if bundle else {}) | ({"speech:asr.backend": backend} if backend else {})
+    parameters |= {"emotion:bundle": bundle} if bundle else {}
+    parameters |= {f"speech:asr.{name}": value for name, value in recogniser.items()}
     if camera:
         parameters |= {"pose:file": str(Path(file).absolute())} if camera == "film" else {"pose:device": camera}
-    names = ("microphone", *(["pose"] if camera else []), *NODES)
-    console.print(f"Starting {', '.join(names)} as processes of their own ...", style="dim")
-    with NodeProcesses(names, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
+    senses = ("microphone", *(["pose"] if camera else []))
+    console.print(f"Starting {', '.join((*senses, *NODES))} as processes of their own ...", style="dim")
+    gone: dict[str, int] = {}
+    with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
-        console.print(f"Listening to {source}. Ctrl-C ends it.", style="bold")
-        try:
-            session.wait(lambda: bool(nodes.ended()), length_s or float("inf"))
-        except KeyboardInterrupt:
-            console.print("")
-        gone = nodes.ended()
+        # Only now, so that the beginning of a file is heard.
+        with NodeProcesses(senses, parameters=parameters) as sources:
+
+            def is_over() -> bool:
+                gone.update(nodes.ended() | sources.ended())
+                return bool(gone) or session.diagnostics.get("microphone", {}).get("over") == "True"
+
+            console.print(f"Listening to {source}. Ctrl-C ends it.", style="bold")
+            try:
+                session.wait(is_over, length_s or float("inf"))
+                if not gone and is_over():
+                    session.wait_until_done()
+            except KeyboardInterrupt:
+                console.print("")
         for name, problem in session.problems().items():
             console.print(f"{name}: {problem}", style="yellow")
     if gone:

@@ -57,11 +57,13 @@ class DeviceReader(Generic[T]):
         self._thread: threading.Thread | None = None
         self.source: Source[T] | None = None
         self.reconnects = 0
+        self.is_over = False
 
     def start(self, *, is_file: bool) -> Source[T]:
         """Open the device, and read it. `is_file`: it may be over, and is not looked for then. Raises as
         `open_source`."""
         self._ended = threading.Event()
+        self.is_over = False
         self.source = source = self._open()
         self._thread = threading.Thread(
             target=self._read, args=(source, is_file), name=f"{self._kind}-reader", daemon=True
@@ -89,6 +91,7 @@ class DeviceReader(Generic[T]):
                 else:
                     if is_file and not self._ended.is_set():
                         self._node.get_logger().info(f"{source.device} is over")
+                        self.is_over = True
                         return
                 if self._ended.is_set():
                     return

@@ -20,7 +20,7 @@ from .run import run_nodes
 
 class MicrophoneNode(PerceptionNode):
     """Publishes `audio` (AudioFrame), stamped with the time at which the device heard it. A device that goes away is
-    looked for until it is back."""
+    looked for until it is back; a file begins when somebody subscribes."""
 
     settings: MicrophoneSettings
 
@@ -45,12 +45,22 @@ class MicrophoneNode(PerceptionNode):
     def counters(self) -> Mapping[str, Any]:
         capture = self._capture
         lost = {"overflows": capture.overflows, "dropped blocks": capture.dropped} if capture else {}
-        return lost | {"reconnects": self._reader.reconnects}
+        return lost | {"reconnects": self._reader.reconnects, "over": self._reader.is_over}
 
     def _open(self) -> MicrophoneCapture | FileCapture:
         clock = self.get_clock()
-        kind = FileCapture if self.settings.file else MicrophoneCapture
-        self._capture = kind(self.settings, lambda: clock.now().nanoseconds)
+
+        def now_ns() -> int:
+            return clock.now().nanoseconds
+
+        def is_heard() -> bool:
+            return self._audio.get_subscription_count() > 0
+
+        self._capture = (
+            FileCapture(self.settings, now_ns, is_heard=is_heard)
+            if self.settings.file
+            else MicrophoneCapture(self.settings, now_ns)
+        )
         return self._capture
 
     def _publish(self, chunk: AudioChunk) -> None:

@@ -169,6 +169,13 @@ class ReplaySession:
         self._publishers.clear()
         return self._is_complete()
 
+    def wait_until_done(self, timeout_s: float = 60.0) -> bool:
+        """The same where the nodes go by this machine's clock, and have been given all that comes."""
+        begin_s = time.monotonic()
+        with self._changed:
+            self._reports.clear()
+        return self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), timeout_s)
+
     def _is_quiet(self, since_s: float) -> bool:
         """Whether no node has received or done anything between its last two reports."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from clips import RATE, silence, spoken
 from rich.console import Console
 
 from mser_ros.cli.demo import AUDIO, write_people
@@ -80,3 +81,17 @@ def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(
     said = capsys.readouterr().err
     assert said.startswith("mser: there is no bag")
     assert "silence" not in said
+
+
+def test_a_file_is_heard_from_its_beginning_and_ends_it(
+    ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Short as it is, and though the nodes take longer to load than it lasts."""
+    monkeypatch.setattr("mser_ros.cli.demo.isolate", lambda: None)  # tests have a domain of their own
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([spoken(0), silence(0.2)]), RATE)
+    assert main(["live", "--file", str(path), "--asr", "none", "--bundle", str(tiny_bundle)]) == 0
+    lines = [line for line in capsys.readouterr().out.splitlines() if " final " in line]
+    assert len(lines) == 1
+    end_s = float(lines[0].split()[0])
+    assert end_s == pytest.approx(len(spoken(0)) / RATE, abs=0.7)
