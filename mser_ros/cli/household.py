@@ -26,6 +26,8 @@ def household(runs: tuple[Path, ...], clips: int) -> None:
     except ImportError as error:
         raise DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'") from None
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 120
     for run in runs:
         found = measure_household(run, clips=clips, log=lambda text: click.echo(text, err=True))
         table = Table(title=str(run), show_edge=False, pad_edge=False)
