@@ -147,12 +147,17 @@ def test_data_files_of_new_folders_are_installed(tmp_path):
     assert everything <= {file for files in installed.values() for file in files}
 
 
-def test_the_files_of_the_page_are_installed(setup):
-    folder = ROOT / "mser_ros" / "page"
-    (patterns,) = setup["package_data"].values()
-    assert list(setup["package_data"]) == ["mser_ros.page"]
-    installed = {path for pattern in patterns for path in folder.glob(pattern)}
-    assert installed == {path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+def test_the_files_of_pages_are_installed(setup):
+    folders = {name: ROOT / name.replace(".", "/") for name in setup["package_data"]}
+    installed = {
+        path
+        for name, patterns in setup["package_data"].items()
+        for item in patterns
+        for path in folders[name].glob(item)
+    }
+    assert set(folders) == {"mser_ros.evaluation", "mser_ros.page"}
+    others = {path for folder in folders.values() for path in folder.rglob("*") if path.suffix not in (".py", ".pyc")}
+    assert installed == {path for path in others if path.is_file()}
 
 
 def test_every_executable_exists_and_scripts_lie_where_ros2_run_looks(setup):

@@ -14,7 +14,7 @@ from mser_ros.mocap.layouts import JOINTS
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.training.config.files import build_config
-from mser_ros.training.export.card import _judges
+from mser_ros.training.export.figures import _judges
 from mser_ros.training.export.graphs import write_graph
 from mser_ros.training.export.quantise import quantise
 from mser_ros.training.fit import domain

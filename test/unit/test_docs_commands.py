@@ -49,7 +49,6 @@ NOT_RUN = {
     "mser models get": "downloads: test/unit/test_model_store.py",
     "mser models verify": "needs a model: test/unit/test_model_store.py",
     "mser pose": "needs a model: test/recognisers/test_cli_pose.py",
-    "mser learning-curve": "needs a corpus: test/training/test_learning_curve.py",
     "mser report": "needs trained runs: test/training/test_papers.py",
     "mser view": "needs running nodes: test/node/test_page_browser.py",
     "ros2 action": "needs a running node: test/node/test_wait_for_emotion.py",

@@ -27,9 +27,9 @@ RVIZ = yaml.safe_load((ROOT / "config" / "mser.rviz").read_text())["Visualizatio
 
 
 def types() -> dict[str, str]:
-    """Topics of the nodes, absolute, by the README's table, which other tests hold to the code."""
-    table = (ROOT / "README.md").read_text().split("<!-- types -->")[1].split("<!-- /types -->")[0]
-    rows = [re.findall(r"`([\w/]+)`", row) for row in table.strip().splitlines()[2:]]
+    """Topics of the nodes, absolute, by the table of docs/topics.md, which other tests hold to the code."""
+    table = (ROOT / "docs" / "topics.md").read_text().split("<!-- types -->")[1].split("<!-- /types -->")[0]
+    rows = [re.findall(r"`([~\w/]+)`", row) for row in table.strip().splitlines()[2:]]
     return {f"/{row[0].lstrip('/')}": row[1].replace("/", "/msg/") for row in rows}
 
 
