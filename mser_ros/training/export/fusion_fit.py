@@ -30,7 +30,7 @@ _COMBINATIONS = 500
 #: Of what is said with a feeling, the share in plain words that the fusion allows for. In dialogues it is about half,
 #: as MELD's lines are read; but to allow for more is to trust voices of unmet recordings, which are hardly ever judged
 #: neutral, against words that tell (`docs/experiments.md`).
-PLAIN_WORDS = 0.05
+PLAIN_WORDS = 0.1
 #: Items of one person from which it can be said how well this person is judged.
 _OF_ONE = 20
 NOTE = (
