@@ -22,6 +22,8 @@ from .worker import Worker
 
 #: How often it is looked whether an input has fallen silent [s]; what else there is to report is told each `_BEATS`.
 _BEAT_S, _BEATS = 0.2, 5
+#: How long an input is missing before the log tells of it, which `/diagnostics` does at once: a short pause is no news.
+_WORTH_A_LINE_S = 3.0
 #: How often the log repeats that an input is missing.
 _REMINDER_S = 60.0
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
@@ -51,6 +53,7 @@ class PerceptionNode(LifecycleNode):
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
+        self._missing_since_s: dict[str, float] = {}
         self._beats, self._beat_s = 0, time.monotonic()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
@@ -396,6 +399,9 @@ class PerceptionNode(LifecycleNode):
         except Exception as error:  # of the middleware, about an endpoint that is foreign to it
             self.health.bug(error)
         missing = item.missing()
-        if missing:
+        now_s = time.monotonic()
+        if missing is None:
+            self._missing_since_s.pop(item.topic, None)
+        elif now_s - self._missing_since_s.setdefault(item.topic, now_s) >= _WORTH_A_LINE_S:
             self.health.remind(missing.sentence, _REMINDER_S)
         return missing
