@@ -196,6 +196,7 @@ def message_of_silence() -> AudioFrame:
 def impatient(monkeypatch):
     """Silence is a problem after a second, so that no test waits longer for it."""
     monkeypatch.setattr(subscriptions, "SILENCE_S", 1.0)
+    monkeypatch.setattr(base, "_WORTH_A_LINE_S", 0.0)
     monkeypatch.setattr(base, "_REMINDER_S", float("inf"))
 
 
