@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import socket
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -131,9 +132,21 @@ def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
 
 
 def isolate() -> None:
-    """Keep this process and its children to this machine, in a ROS domain that is probably nobody else's."""
-    os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
+    """Keep this process and its children to this machine, in a ROS domain that nobody else here uses."""
+    domains = random.sample(range(1, 102), 101)
+    os.environ["ROS_DOMAIN_ID"] = str(next(filter(_is_free, domains), domains[0]))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def _is_free(domain: int) -> bool:
+    """Whether no participant of this machine is in a ROS domain: the first one of each has a port of its own, by the
+    DDS Interoperability Wire Protocol 2.5, section 9.6.2.3 (default port numbers)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", 7400 + 250 * domain + 10))
+        except OSError:
+            return False
+    return True
 
 
 def how_to_watch() -> str:

@@ -11,6 +11,7 @@ import pytest
 import soundfile
 from clips import RATE, silence, spoken
 from rich.console import Console
+from ros_world import World
 
 from mser_ros.cli.demo import AUDIO, how_to_watch, isolate, write_people
 from mser_ros.cli.main import main
@@ -93,6 +94,15 @@ def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch)
     domain = os.environ["ROS_DOMAIN_ID"]
     assert 1 <= int(domain) <= 101
     assert f"ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
+
+
+def test_a_domain_that_others_use_is_left_to_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = world.context.get_domain_id()
+    monkeypatch.setattr("random.sample", lambda *_: [theirs, *(one for one in range(1, 102) if one != theirs)])
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    isolate()
+    assert int(os.environ["ROS_DOMAIN_ID"]) not in (0, theirs)
 
 
 def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(
