@@ -15,7 +15,7 @@ from rich.console import Console
 from ..audio.capture import Device, MicrophoneCapture, find_device, list_devices
 from ..audio.file_capture import FileCapture
 from ..audio.sound_files import open_sound_file
-from ..errors import SettingsError
+from ..errors import AudioError, SettingsError
 from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
@@ -66,7 +66,10 @@ def live(
     if file:
         open_sound_file(Path(file).expanduser())  # told at once, and not by a node that waits for a better one
     wants_device = bool(device) or not browser
-    chosen = find_device(device, list_devices()) if wants_device and not file else None
+    devices = list_devices() if wants_device and not file else None
+    if devices == []:
+        raise AudioError("there is no microphone: plug one in, play a --file, or let a browser listen by --browser")
+    chosen = find_device(device, devices) if devices else None
     if browser:
         where = {"host": host, "port": port, "token": token}
         return _on_page(console, chosen, file, camera, bundle, recogniser, length_s, words, where)

@@ -73,7 +73,7 @@ def test_without_a_microphone_nothing_is_started(
     assert main(["live"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("mser: there is no microphone: plug one in")
+    assert err == "mser: there is no microphone: plug one in, play a --file, or let a browser listen by --browser\n"
 
 
 @pytest.mark.parametrize("where", [[], ["--browser"]])
