@@ -17,7 +17,7 @@ from ..settings.schema import build
 from .annotation import Annotated, Annotator, Choices, Interrupted
 from .archive import Row, annotate_all, find_recordings, is_recording
 from .inputs import Item, skeleton_options
-from .lines import emotion_line
+from .lines import counted, emotion_line
 
 
 @click.command()
@@ -137,7 +137,8 @@ def _annotate_one(
     _print(console, found, quiet=quiet)
     speed = found.seconds / max(time.monotonic() - begun_s, 1e-6)
     console.print(
-        f"{len(found.finals)} utterances → {out} ({found.seconds:.0f} s, {speed:.0f} × real time)", style="bold"
+        f"{counted(len(found.finals), 'utterance')} → {out} ({found.seconds:.0f} s, {speed:.0f} × real time)",
+        style="bold",
     )
     return 0
 
@@ -176,8 +177,9 @@ def _annotate_all(
     took_s, heard_s = time.monotonic() - begun_s, sum(row.seconds for row in rows)
     failed = sum(bool(row.reason) for row in rows)
     console.print(
-        f"{len(rows)} recordings, {failed} of them without a result, {sum(row.utterances for row in rows)} utterances "
-        f"→ {out / 'results.csv'} ({heard_s:.0f} s, {heard_s / max(took_s, 1e-6):.0f} × real time)",
+        f"{counted(len(rows), 'recording')}, {failed} of them without a result, "
+        f"{counted(sum(row.utterances for row in rows), 'utterance')} → {out / 'results.csv'} "
+        f"({heard_s:.0f} s, {heard_s / max(took_s, 1e-6):.0f} × real time)",
         style="bold",
     )
     return 1 if failed == len(rows) else 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import socket
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -27,7 +28,7 @@ from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk
-from .lines import LEGEND, emotion_line
+from .lines import LEGEND, counted, emotion_line
 
 NODES = ("speech", "mocap", "emotion")
 AUDIO = "mser_msgs/msg/AudioFrame"
@@ -73,6 +74,7 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
         console.print(emotion_line(record, begin_s=begin_s))
 
     console.print(f"Starting {', '.join(NODES)} as processes of their own ...", style="dim")
+    console.print(how_to_watch(), style="dim")
     parameters: dict[str, object] = {"use_sim_time": True} | ({"emotion:bundle": bundle} if bundle else {})
     if data:  # one of these corpora is Polish
         parameters["speech:asr.language"] = "auto"
@@ -84,7 +86,8 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     bad_exits = {name: code for name, code in nodes.exit_codes.items() if code}
     _write(out, records, path, topics)
     finals = [record for record in records if record["state"] == "FINAL"]
-    summary = f"{len(finals)} utterances, {len(records)} emotions → {out / 'emotions.jsonl'}, {out / 'timeline.png'}"
+    found = f"{counted(len(finals), 'utterance')}, {counted(len(records), 'emotion')}"
+    summary = f"{found} → {out / 'emotions.jsonl'}, {out / 'timeline.png'}"
     if not complete or not finals or bad_exits:
         console.print(f"Incomplete: {summary} {bad_exits or ''}", style="bold red")
         return 1
@@ -129,9 +132,26 @@ def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
 
 
 def isolate() -> None:
-    """Keep this process and its children to this machine, in a ROS domain that is probably nobody else's."""
-    os.environ["ROS_DOMAIN_ID"] = str(random.randint(1, 101))
+    """Keep this process and its children to this machine, in a ROS domain that nobody else here uses."""
+    domains = random.sample(range(1, 102), 101)
+    os.environ["ROS_DOMAIN_ID"] = str(next(filter(_is_free, domains), domains[0]))
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+
+def _is_free(domain: int) -> bool:
+    """Whether no participant of this machine is in a ROS domain: the first one of each has a port of its own, by the
+    DDS Interoperability Wire Protocol 2.5, section 9.6.2.3 (default port numbers)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("0.0.0.0", 7400 + 250 * domain + 10))
+        except OSError:
+            return False
+    return True
+
+
+def how_to_watch() -> str:
+    """Of nodes that were isolated: how another terminal finds them."""
+    return f"On a page, from another terminal: ROS_DOMAIN_ID={os.environ.get('ROS_DOMAIN_ID', '0')} mser view"
 
 
 def _write(out: Path, records: list[Record], bag: Path, topics: Collection[str]) -> None:

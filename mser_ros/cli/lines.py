@@ -1,4 +1,4 @@
-"""One emotion as one readable line of a terminal."""
+"""One emotion as one readable line of a terminal, and numbers of things."""
 
 from __future__ import annotations
 
@@ -17,6 +17,11 @@ LEGEND = (
     "time, utterance, state, label; a bar each for {labels}; S speech, T text, M mocap (· missing, "
     "? unlike what the model has learned from); words; latency"
 )
+
+
+def counted(number: int, thing: str) -> str:
+    """`1 utterance`, `2 utterances`."""
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def emotion_line(record: Mapping[str, Any], *, begin_s: float = 0.0) -> Text:

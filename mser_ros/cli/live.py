@@ -14,7 +14,8 @@ from rich.console import Console
 
 from ..audio.capture import Device, MicrophoneCapture, find_device, list_devices
 from ..audio.file_capture import FileCapture
-from ..errors import SettingsError
+from ..audio.sound_files import open_sound_file
+from ..errors import AudioError, SettingsError
 from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
@@ -32,7 +33,7 @@ from .page_options import page_options, tell
     "--seconds",
     "length_s",
     type=click.FloatRange(min=0),
-    help="Stop after this time.  [at Ctrl-C, or when a file is over]",
+    help="Stop after this time.  [at Ctrl-C; when a file is over, but for a page]",
 )
 @click.option(
     "--browser", is_flag=True, help="Show it on a page, without ROS; the browser's own microphone and camera will do."
@@ -62,8 +63,13 @@ def live(
     if camera == "film" and not file:
         raise SettingsError("--camera film looks at the film of --file: name that as well")
     recogniser = {name: value for name, value in (("backend", backend), ("language", asr_language)) if value}
+    if file:
+        open_sound_file(Path(file).expanduser())  # told at once, and not by a node that waits for a better one
     wants_device = bool(device) or not browser
-    chosen = find_device(device, list_devices()) if wants_device and not file else None
+    devices = list_devices() if wants_device and not file else None
+    if devices == []:
+        raise AudioError("there is no microphone: plug one in, play a --file, or let a browser listen by --browser")
+    chosen = find_device(device, devices) if devices else None
     if browser:
         where = {"host": host, "port": port, "token": token}
         return _on_page(console, chosen, file, camera, bundle, recogniser, length_s, words, where)
@@ -137,7 +143,7 @@ def _through_nodes(
     from ..messages import conversions
     from ..nodes.processes import NodeProcesses
     from ..nodes.replay import ReplaySession
-    from .demo import NODES, isolate, wait_for_nodes
+    from .demo import NODES, how_to_watch, isolate, wait_for_nodes
     from .lines import LEGEND, emotion_line
 
     source = f"file '{file}'" if device is None else str(device)
@@ -159,6 +165,7 @@ def _through_nodes(
         parameters |= {"pose:file": str(Path(file).absolute())} if camera == "film" else {"pose:device": camera}
     senses = ("microphone", *(["pose"] if camera else []))
     console.print(f"Starting {', '.join((*senses, *NODES))} as processes of their own ...", style="dim")
+    console.print(how_to_watch(), style="dim")
     gone: dict[str, int] = {}
     with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)

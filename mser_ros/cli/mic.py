@@ -18,6 +18,7 @@ from ..settings import BACKENDS, AsrSettings, MicrophoneSettings, SpeechSettings
 from ..settings.schema import build
 from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent, UtteranceState
+from .lines import counted
 
 #: Ends of the meter [dB of full scale].
 _LOW_DB, _HIGH_DB = -60.0, 0.0
@@ -71,7 +72,7 @@ def mic(lists: bool, device: str, file: str, backend: str, asr_language: str, le
         meter.take(stage.flush())
         stage.close()
     lost = f"; {capture.overflows} blocks were lost by the device" if capture.overflows else ""
-    console.print(f"{meter.utterances} utterances, at most {meter.loudest_db:.0f} dB{lost}", style="bold")
+    console.print(f"{counted(meter.utterances, 'utterance')}, at most {meter.loudest_db:.0f} dB{lost}", style="bold")
     return 0
 
 

@@ -18,6 +18,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
+from rclpy.subscription import Subscription
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
 
@@ -62,7 +63,7 @@ class Watcher(Node):
         self._shown = shown
         self._looked_s = 0.0
         self._hear(Utterance, "utterance", self._on_utterance)
-        self._hear(Emotion, "emotion", self._on_emotion)
+        self._estimates = self._hear(Emotion, "emotion", self._on_emotion).topic_name
         self._hear(EmotionState, "state", self._on_state)
         self._hear(DiagnosticArray, "/diagnostics", self._on_diagnostics)
         self._hear(Bool, "listening", self._on_listening, kept=True)
@@ -94,7 +95,7 @@ class Watcher(Node):
         reliable: bool = True,
         kept: bool = False,
         raw: bool = False,
-    ) -> None:
+    ) -> Subscription:
         def take(message: Any) -> None:
             try:
                 callback(message)
@@ -106,7 +107,7 @@ class Watcher(Node):
             reliability=ReliabilityPolicy.RELIABLE if reliable else ReliabilityPolicy.BEST_EFFORT,
             durability=DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE,
         )
-        self.create_subscription(kind, topic, take, qos, raw=raw)
+        return self.create_subscription(kind, topic, take, qos, raw=raw)
 
     def _on_utterance(self, message: Utterance) -> None:
         self._shown.utterance(conversions.utterance_from_msg(message))
@@ -148,6 +149,8 @@ class Watcher(Node):
     def _report(self) -> None:
         problem = self.health.current()
         level, message = (problem.level, problem.sentence) if problem else (0, "active")
+        if not problem and not self.count_publishers(self._estimates):
+            level, message = 1, f"nobody publishes {self._estimates}: start the nodes, or use their ROS_DOMAIN_ID"
         values = {"rejected": str(self.health.rejected)}
         self._shown.node(self.get_fully_qualified_name(), level=int(level), message=message, values=values)
 

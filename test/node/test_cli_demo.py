@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,8 +11,9 @@ import pytest
 import soundfile
 from clips import RATE, silence, spoken
 from rich.console import Console
+from ros_world import World
 
-from mser_ros.cli.demo import AUDIO, write_people
+from mser_ros.cli.demo import AUDIO, how_to_watch, isolate, write_people
 from mser_ros.cli.main import main
 from mser_ros.errors import CorpusError
 from mser_ros.labels import LABELS
@@ -71,7 +73,36 @@ def test_without_a_microphone_nothing_is_started(
     assert main(["live"]) == 1
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("mser: there is no microphone: plug one in")
+    assert err == "mser: there is no microphone: plug one in, play a --file, or let a browser listen by --browser\n"
+
+
+@pytest.mark.parametrize("where", [[], ["--browser"]])
+def test_a_file_that_cannot_be_played_is_told_at_once(
+    where: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And no node waits for a better one."""
+    assert main(["live", "--file", str(tmp_path / "none.wav"), *where]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: there is no sound file")
+
+
+def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    isolate()
+    domain = os.environ["ROS_DOMAIN_ID"]
+    assert 1 <= int(domain) <= 101
+    assert f"ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
+
+
+def test_a_domain_that_others_use_is_left_to_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = world.context.get_domain_id()
+    monkeypatch.setattr("random.sample", lambda *_: [theirs, *(one for one in range(1, 102) if one != theirs)])
+    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
+    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
+    isolate()
+    assert int(os.environ["ROS_DOMAIN_ID"]) not in (0, theirs)
 
 
 def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(

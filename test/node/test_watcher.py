@@ -56,6 +56,16 @@ def test_words_are_shown_only_where_the_emotion_node_allows_transcripts(
     assert "secret" not in json.dumps(board.everything())
 
 
+def test_that_nobody_is_there_is_told_until_somebody_is(world: World, board: Board, watching: Watcher) -> None:
+    def told() -> list[tuple[int, str]]:
+        return [(node["level"], node["message"]) for node in board.everything()["nodes"]]
+
+    hint = "nobody publishes /emotion: start the nodes, or use their ROS_DOMAIN_ID"
+    world.wait(lambda: told() == [(1, hint)], "the hint")
+    world.publisher(Emotion, "emotion")
+    world.wait(lambda: told() == [(0, "active")], "that all is well")
+
+
 def test_what_cannot_be_used_costs_that_message_and_is_told(world: World, board: Board, watching: Watcher) -> None:
     world.publisher(Emotion, "emotion").publish(Emotion(state=77))
     world.wait(lambda: "another version" in json.dumps(board.everything()["nodes"]), "the refusal")

@@ -36,7 +36,7 @@ def test_a_file_is_heard_in_its_own_time_and_the_utterance_is_told(
     assert "speaks" in told
     assert "quiet" in told
     assert "s: (no words)" in told
-    assert "1 utterances, at most -" in told
+    assert "1 utterance, at most -" in told
 
 
 def test_it_stops_when_asked(talk: Path, capsys: pytest.CaptureFixture[str]) -> None:

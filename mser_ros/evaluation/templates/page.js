@@ -68,7 +68,8 @@
       for (let time = 0; time <= length; time += step) {
         const tick = document.createElement("span");
         tick.style.left = `${100 * time / length}%`;
-        tick.textContent = clock(time);
+        // None that would be cut off at the end.
+        tick.textContent = (length - time) / length * canvas.clientWidth > 40 ? clock(time) : "";
         ticks.push(tick);
       }
       one("ticks").replaceChildren(...ticks);
