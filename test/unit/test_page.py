@@ -303,6 +303,7 @@ def test_on_this_machine_no_token_is_needed_but_the_page_must_be_its_own() -> No
         assert first(url, own)["all"]
         assert first(url, "http://evil.example") == 4403
         assert first(url, None) == 4403
+        assert first(url, "http://[") == 4403, "which is no address"
         # A name of somebody else's that was made to mean this machine.
         port = int(url.split(":")[2].split("/")[0])
         far = f"evil.example:{port}"
