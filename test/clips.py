@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from mser_ros.audio.mixer import ChannelMixer
 from mser_ros.audio.segmenter import Segmenter, Speech, Started
@@ -28,6 +29,14 @@ def noise(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
     """White noise: int16, shape (n,), 16 kHz."""
     samples = np.random.default_rng(seed).standard_normal(round(seconds * RATE)) * rms
     return np.clip(samples, -32768, 32767).astype(np.int16)
+
+
+def write_broken_flac(path: Path, samples: np.ndarray) -> Path:
+    """These samples and a second of noise in which the file breaks off."""
+    soundfile.write(path, np.concatenate([samples, noise(1.0, 3000)]), RATE)
+    content = path.read_bytes()
+    path.write_bytes(content[:-8000])
+    return path
 
 
 _DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"

@@ -282,7 +282,7 @@ def _write_index(out: Path, rows: Sequence[Row], places: Mapping[str, Path], mak
     found = []
     for row in sorted(rows, key=lambda row: row.recording):
         name = places[row.recording].relative_to(out)
-        link = "" if row.reason else quote((name / REPORT).as_posix())
+        link = "" if row.reason else quote((name / REPORT).as_posix(), errors="surrogateescape")
         found.append({**asdict(row), "name": str(name), "link": link})
     write_index(out / INDEX, found, labels=(*LABELS, UNKNOWN), making=making)
 

@@ -178,7 +178,7 @@ def _through_nodes(
 
             console.print(f"Listening to {source}. Ctrl-C ends it.", style="bold")
             try:
-                session.wait(is_over, length_s or float("inf"))
+                session.wait(is_over, float("inf") if length_s is None else length_s)
                 if not gone and is_over():
                     session.wait_until_done()
             except KeyboardInterrupt:

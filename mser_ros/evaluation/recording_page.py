@@ -45,6 +45,7 @@ REASONS: Mapping[str, str] = {
     "DISAGREEMENT": "voice, words and body contradict each other",
     "NO_EVIDENCE": "nothing to judge by",
     "FAILED": "an error came before the recognition",
+    "SOURCE_LOST": "what gives it is gone",
 }
 #: Words of which a recogniser is less sure than this are marked by more than a shade.
 _UNSURE = 0.5
@@ -446,7 +447,8 @@ def _environment() -> Any:
 def _render(name: str, view: Mapping[str, Any]) -> str:
     style, script = ((_TEMPLATES / f"page.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return str(_environment().get_template(name).render(**view, style=style, script=script, script_sha256=digest))
+    page = _environment().get_template(name).render(**view, style=style, script=script, script_sha256=digest)
+    return str(page).encode("utf-8", "replace").decode()  # names of files need not be text
 
 
 def _write(path: Path, text: str) -> None:

@@ -249,8 +249,8 @@ class PerceptionNode(LifecycleNode):
                 self.fail(error)
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
-        died = self._sources.has_died
-        self._inputs.append(InputTopic(self, message_class, topic, receive, has_died=died, **expected))
+        expected |= {"has_died": self._sources.has_died, "lives": self._sources.lives}
+        self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
         return self._inputs[-1]
 
     def unsubscribe(self, item: InputTopic) -> None:

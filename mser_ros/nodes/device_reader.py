@@ -36,7 +36,7 @@ class DeviceReader(Generic[T]):
 
     `open_source` opens the device, or the file that takes its place, and raises an `MserError` where it is not there.
     `take` runs in the reader's thread. `kind`: what users call the device. `gone`: the error by which its iteration
-    tells that it has gone away; any other is a bug, and fails the node.
+    tells that it has gone away, or that a file is damaged from here on; any other is a bug, and fails the node.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class DeviceReader(Generic[T]):
                     return
                 self._node.health.warn(why, level=Level.ERROR, lasts_s=UNTIL_CLEARED)
                 source.close()
-                source = None if is_file else self._find_again()
+                source, self.is_over = (None, True) if is_file else (self._find_again(), False)
         except Exception as error:
             self._node.fail(error)
 

@@ -270,7 +270,8 @@ class Persons:
         and again must not fill the queue."""
         if self._told.get((person_id, what)) == its_id:
             return False
-        for key in [key for key, other in self._told.items() if key[1] == what != "anonymous" and other == its_id]:
+        is_owned = bool(its_id) and what in Kind.__members__  # else it may be told of several people at a time
+        for key in [key for key, other in self._told.items() if is_owned and key[1] == what and other == its_id]:
             del self._told[key]
         self._told[person_id, what] = its_id
         return True
@@ -280,6 +281,7 @@ class Persons:
         if before and before != face_id:
             self._of_face.close(before)
         if face_id and self._has_faces:
+            self._faces = {other: theirs for other, theirs in self._faces.items() if theirs != face_id}
             self._faces[person_id] = face_id
             self._of_face.open(face_id)
 

@@ -57,12 +57,18 @@ class Sources:
         """Whether a node is known to be dead, which the graph may not know yet."""
         return name in self._dead
 
+    def lives(self, name: str) -> bool:
+        """Whether a node shows that its process lives; one of others shows nothing."""
+        return self._watched.get(name) is not None and name not in self._dead
+
     def close(self) -> None:
         self.watch(())
 
     def _subscribe(self, name: str) -> Any:
         def note(status: Any) -> None:
-            is_dead = status.alive_count == 0 and status.not_alive_count > 0
+            if status.alive_count == status.not_alive_count == 0:
+                return  # it is not known any more: of one that is dead the graph may not have heard yet
+            is_dead = status.alive_count == 0
             if name in self._watched and is_dead != (name in self._dead):
                 (self._dead.add if is_dead else self._dead.discard)(name)
                 self._changed()

@@ -10,6 +10,7 @@ from mser_msgs.msg import AudioFrame
 
 from ..audio.capture import MicrophoneCapture
 from ..audio.file_capture import FileCapture
+from ..errors import AudioError
 from ..messages import conversions
 from ..settings import MicrophoneSettings
 from ..types import AudioChunk
@@ -27,7 +28,7 @@ class MicrophoneNode(PerceptionNode):
     def __init__(self, **arguments: Any) -> None:
         super().__init__("microphone", MicrophoneSettings, **arguments)
         self._capture: MicrophoneCapture | FileCapture | None = None
-        self._reader = DeviceReader(self, self._open, self._publish, kind="microphone")
+        self._reader = DeviceReader(self, self._open, self._publish, kind="microphone", gone=AudioError)
 
     def setup(self) -> None:
         self._audio = self.advertise(AudioFrame, "audio", depth=256)

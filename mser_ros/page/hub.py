@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -47,12 +48,15 @@ class Hub:
             await asyncio.sleep(self._period_s)
             if not self._watchers:
                 continue
-            news = self._board.news()
-            if news or time.monotonic() - told_s >= _ALIVE_S:
-                told_s = time.monotonic()
-                text = self._text(news)
-                for watcher in self._watchers:
-                    self.lost += watcher.offer(text)
+            try:
+                news = self._board.news()
+                if news or time.monotonic() - told_s >= _ALIVE_S:
+                    told_s = time.monotonic()
+                    text = self._text(news)
+                    for watcher in self._watchers:
+                        self.lost += watcher.offer(text)
+            except Exception as error:  # else the page would stand still, and nobody would know why
+                logging.getLogger(__package__).error("a bug, please report it: %s", error, exc_info=error)
 
     async def watch(self, socket: Socket) -> None:
         """Tell everything, then news, until the socket's end comes out of it as an exception."""

@@ -192,7 +192,10 @@ class PageServer:
     def _is_same_origin(self, socket: WebSocket) -> bool:
         """Whether the page that asks was served by us; where no token is needed, under a name that only this machine
         has."""
-        origin = urlsplit(socket.headers.get("origin", ""))
+        try:
+            origin = urlsplit(socket.headers.get("origin", ""))
+        except ValueError:
+            return False
         if not origin.netloc or origin.netloc.lower() != socket.headers.get("host", "").lower():
             return False
         return bool(self.token) or _is_loopback(origin.hostname or "")

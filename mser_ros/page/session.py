@@ -295,8 +295,11 @@ def look(session: LiveSession, pictures: Iterable[Any]) -> threading.Thread:
 
 
 def _hear(session: LiveSession, capture: Iterable[AudioChunk], name: str) -> None:
-    for chunk in capture:
-        session.push_audio(chunk)
+    try:
+        for chunk in capture:
+            session.push_audio(chunk)
+    except AudioError as error:
+        session.reject(error)
     session.flush()
     session.board.notice(source=f"{name} is over")
 

@@ -5,9 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from emotion_robot import scene
+from rclpy.node import Node
 from ros_world import (
     AudioFrame,
     Bool,
@@ -218,17 +221,19 @@ def test_silence_where_audio_is_expected_is_told_before_the_first_message_and_af
 class Listened:
     """A steady input of a node, with a clock that the test sets."""
 
-    def __init__(self, world):
+    def __init__(self, world, flow=subscriptions.Flow.STEADY):
         self.now_s = 1000.0
+        self.living: set[str] = set()
         self.item = subscriptions.InputTopic(
             world.peer,
             AudioFrame,
             "audio",
             lambda message: None,
             depth=1,
-            flow=subscriptions.Flow.STEADY,
+            flow=flow,
             source="the microphone node",
             clock=lambda: self.now_s,
+            lives=self.living.__contains__,
         )
 
     def receive(self, *gaps_s: float) -> None:
@@ -261,6 +266,52 @@ def test_how_soon_it_is_missed_depends_on_the_pauses_that_it_makes(world):
     assert listened.is_missed_after(6.0), "however long it was silent before"
     listened.receive(*[0.064] * 50)
     assert listened.is_missed_after(0.75), "what was long ago does not count"
+
+
+def test_a_node_that_is_busy_may_pause_while_its_process_shows_that_it_lives(world):
+    listened = Listened(world, subscriptions.Flow.WORKED)
+    world.publisher(AudioFrame, "audio", linked=False)
+
+    def has_publisher() -> bool:
+        listened.item.check()
+        return bool(listened.item.sources)
+
+    world.wait(has_publisher, "the publisher")
+    listened.receive(*[0.064] * 50)
+    assert listened.is_missed_after(0.75), "a node that shows nothing of its life"
+    listened.living |= listened.item.sources
+    listened.item.check()
+    assert not listened.is_missed_after(5.9)
+    assert listened.is_missed_after(6.0)
+    listened.living.clear()
+    listened.item.check()
+    assert listened.is_missed_after(0.75)
+
+
+def test_of_a_node_that_was_killed_it_is_known_until_it_is_back_or_nobody_expects_it(world):
+    """Although the middleware forgets it, which the graph may hear of later."""
+    news: list[object] = []
+    sources = liveliness.Sources(world.peer, lambda: news.append(None))
+    other = Node("other", context=world.context)
+    liveliness.show_life(other)
+    told: list[Any] = []
+    create = world.peer.create_subscription
+
+    def keep(*arguments: Any, event_callbacks: Any, **more: Any) -> Any:
+        told.append(event_callbacks.liveliness)
+        return create(*arguments, event_callbacks=event_callbacks, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(world.peer, "create_subscription", keep)
+        world.wait(lambda: (sources.watch({"/other"}), bool(told))[1], "who shows that it lives")
+    assert sources.lives("/other")
+    for alive, dead, is_dead in ((0, 1, True), (0, 0, True), (1, 1, False), (0, 1, True)):
+        told[0](SimpleNamespace(alive_count=alive, not_alive_count=dead))
+        assert (sources.has_died("/other"), sources.lives("/other")) == (is_dead, not is_dead)
+    assert len(news) == 3
+    sources.watch(())
+    assert not sources.has_died("/other")
+    other.destroy_node()
 
 
 def test_what_waits_since_the_node_was_held_up_is_not_missed(world):

@@ -34,7 +34,8 @@ from ros_world import (
 )
 
 from mser_ros.messages.conversions import ns_to_time
-from mser_ros.nodes.hri import Publishers
+from mser_ros.nodes.hri import Persons, Publishers
+from mser_ros.stages.identities import Kind
 from mser_ros.types import AudioChunk, to_ns
 
 PAGE = Path(__file__).parents[2] / "docs" / "ros4hri.md"
@@ -371,3 +372,44 @@ def test_an_id_that_leaves_and_returns_at_once_keeps_its_topic():
     publishers.tidy()
     publishers.publish("ann", lambda message: {"data": True})
     assert (desk.withdrawn, len(desk.published)) == (["/humans/voices/ann/is_speaking"], 2)
+
+
+class Hall(Desk):
+    """What `Persons` needs of a node beside that, and how its worker is told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.orders: list[bool] = []
+        messages = SimpleNamespace(IdsList=object, IdsMatch=object, Expression=object)
+        self.persons = Persons(self, messages, tell=lambda news, is_order: self.orders.append(is_order), faces=True)  # type: ignore[arg-type]
+
+    def subscribe(self, *arguments: Any, **expected: Any) -> None:
+        """Nothing comes but by `says`."""
+
+    adapt = unsubscribe = create_timer = subscribe
+
+    def says(self, person_id: str, kind: Kind, its_id: str) -> None:
+        self.persons._on_link(person_id, kind, String(data=its_id))
+
+
+def test_what_is_told_of_several_people_again_and_again_may_be_dropped():
+    hall = Hall()
+    for _ in range(3):
+        for person_id in ("ann", "bob"):
+            hall.says(person_id, Kind.FACE, "")  # nobody's face is seen
+            hall.persons._on_alias(person_id, String(data="eve"))
+    assert hall.orders == 4 * [True] + 8 * [False]
+
+
+def test_a_face_that_was_somebody_elses_before_keeps_its_topic_when_that_one_leaves():
+    hall = Hall()
+    hall.says("anonymous", Kind.FACE, "f1")
+    hall.says("ann", Kind.FACE, "f1")
+    hall.persons._left("anonymous")
+    hall.catch_up()
+    hall.persons._tidy()
+    assert hall.withdrawn == []
+    hall.persons._left("ann")
+    hall.catch_up()
+    hall.persons._tidy()
+    assert hall.withdrawn == ["/humans/faces/f1/expression"]

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import soundfile
+from clips import noise, write_broken_flac
 from ros_world import T0, AudioFrame
 
 from mser_ros.messages import conversions
@@ -205,6 +206,16 @@ def test_a_file_that_cannot_be_read_is_one_sentence(world, tmp_path):
     tested = world.node("microphone", file=str(tmp_path / "nowhere.wav"))
     tested.wait_for_problem("there is no sound file")
     assert tested.state == "inactive"
+
+
+def test_a_file_that_is_damaged_in_the_middle_is_over_there_and_one_sentence_says_so(world, tmp_path):
+    heard = world.listen(AudioFrame, "audio")
+    path = write_broken_flac(tmp_path / "talk.flac", noise(0.5, 3000))
+    tested = world.node("microphone", file=str(path))
+    tested.wait_for_problem("is damaged after")
+    world.wait(lambda: tested.value("over") == "True", "the end")
+    assert (tested.state, tested.value("bugs")) == ("active", "0")
+    assert heard
 
 
 def test_a_device_that_portaudio_gives_up_is_gone(world, sound):

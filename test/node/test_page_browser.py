@@ -88,6 +88,7 @@ def test_a_browsers_own_microphone_and_camera_are_heard_and_seen_without_ros(
         page.click("text=Erase it")
         has(page, "#answer", "forgotten")
         has(other, "#list", "None yet.")
+        assert not other.locator("#news").text_content(), "nor does a screen reader say it any more"
 
 
 def test_words_appear_while_a_bag_plays_to_everybody_and_come_again_after_a_restart(
@@ -147,7 +148,9 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
             assert page.locator("img").count() == 0
         with opened(browser, server.url) as page:
             has(page, "#said", evil)
+            has(page, "#news", f"“{evil}”")
             assert "sesame" not in page.url
             board.allow_words(False)
             has(page, "#said", "transcripts are off")
             assert page.locator("#list tr td:last-child").inner_text() == ""
+            assert "“" not in page.locator("#news").text_content()

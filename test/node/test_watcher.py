@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from policy import policy
 from ros_world import T0, AudioFrame, Emotion, EmotionState, SetBool, Skeleton, Spinner, Trigger, Utterance, World
 
 from mser_ros.errors import RequestError
@@ -119,3 +120,24 @@ def test_nodes_are_asked_and_one_that_is_not_there_is_named(
     assert asked == [True]
     with pytest.raises(RequestError, match="the folder cannot be erased"):
         watching.erase()
+
+
+def test_the_policy_allows_what_the_pages_node_does_and_no_more(world: World, watching: Watcher) -> None:
+    world.wait(lambda: "page" in world.peer.get_node_names(), "the node")
+    of_ros = {"/clock"}  # only with use_sim_time
+    ask = world.peer
+    rights = policy()["page"]
+    done = {
+        ("topics", "subscribe"): ask.get_subscriber_names_and_types_by_node,
+        ("topics", "publish"): ask.get_publisher_names_and_types_by_node,
+        ("services", "reply"): ask.get_service_names_and_types_by_node,
+        ("services", "request"): ask.get_client_names_and_types_by_node,
+    }
+    assert set(rights) == set(done)
+
+    def opened(what: tuple[str, str]) -> set[str]:
+        return {name for name, _ in done[what]("page", "/")} - of_ros
+
+    for what in done:
+        world.wait(lambda what=what: len(opened(what)) >= len(rights[what] - of_ros), f"{what}")
+        assert opened(what) == rights[what] - of_ros, what

@@ -464,11 +464,13 @@ def test_a_name_that_is_not_utf8_is_a_row_of_the_archive(
     except OSError:
         pytest.skip("this file system takes no such names")
     for _ in range(2):  # the second call reads the table of the first
-        assert annotate(tmp_path / "archive", out=tmp_path / "out") == 0
+        assert annotate(tmp_path / "archive", "--html", out=tmp_path / "out") == 0
         with (tmp_path / "out" / "results.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as table:
             reasons = {Path(row["recording"]).name: row["reason"] for row in csv.DictReader(table)}
         assert reasons["good.wav"] == ""
         assert "rename it" in reasons["\udcff.wav"]
+        told = [text_of(row) for row in parse(tmp_path / "out" / "index.html").iter("tr")]
+        assert sum("rename it" in row for row in told) == 1
 
 
 def test_a_disk_that_is_full_is_one_sentence(

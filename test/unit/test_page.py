@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from mser_ros.mocap.layouts import get_layout
 from mser_ros.page.board import WINDOW_S, Board
 from mser_ros.types import (
     NS_PER_S,
+    AbstainReason,
     SkeletonFrame,
     UtteranceState,
 )
@@ -210,6 +213,42 @@ def test_news_are_made_once_for_all_and_who_is_too_slow_loses_them_and_is_told_a
     assert hub.watchers == 0
 
 
+def test_the_page_has_words_for_every_reason_that_there_is() -> None:
+    script = (resources.files("mser_ros.page") / "static" / "charts.js").read_text(encoding="utf-8")
+    told = re.search(r"const REASONS = {(.*?)};", script, re.DOTALL)
+    assert told
+    assert set(re.findall(r"(\w+):", told[1])) == {reason.name for reason in AbstainReason}
+
+
+def test_a_bug_in_one_of_the_news_is_told_and_does_not_silence_those_after_it(caplog: pytest.LogCaptureFixture) -> None:
+    class Reader:
+        def __init__(self) -> None:
+            self.got: list[dict[str, Any]] = []
+
+        async def send_text(self, data: str) -> None:
+            self.got.append(json.loads(data))
+
+    async def watch() -> list[dict[str, Any]]:
+        board, reader = Board(), Reader()
+        hub = Hub(board, rate_hz=200)
+        tasks = [asyncio.create_task(work) for work in (hub.watch(reader), hub.run())]
+        while not reader.got:
+            await asyncio.sleep(0.001)
+        board.notice(odd=object())  # no number, no text
+        while not caplog.records:
+            await asyncio.sleep(0.001)
+        board.notice(odd=1)
+        while reader.got[-1].get("odd") != 1:
+            await asyncio.sleep(0.001)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return reader.got
+
+    assert asyncio.run(asyncio.wait_for(watch(), 10.0))
+    assert "please report" in caplog.text
+
+
 @contextmanager
 def served(board: Board | None = None, **options: Any) -> Iterator[tuple[PageServer, list[Any]]]:
     asked: list[Any] = []
@@ -264,6 +303,7 @@ def test_on_this_machine_no_token_is_needed_but_the_page_must_be_its_own() -> No
         assert first(url, own)["all"]
         assert first(url, "http://evil.example") == 4403
         assert first(url, None) == 4403
+        assert first(url, "http://[") == 4403, "which is no address"
         # A name of somebody else's that was made to mean this machine.
         port = int(url.split(":")[2].split("/")[0])
         far = f"evil.example:{port}"

@@ -10,14 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from clips import RATE, silence, spoken
+from clips import RATE, silence, spoken, write_broken_flac
 from test_imports import MSER, ROS, TRAINING_ONLY, run_without
 
+from mser_ros.audio.file_capture import FileCapture
 from mser_ros.errors import DependencyError, ModelError, RequestError
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import AsrSettings, SpeechSettings
+from mser_ros.settings import AsrSettings, MicrophoneSettings, SpeechSettings
 from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.types import AudioChunk, SkeletonFrame
 
@@ -140,6 +141,18 @@ def test_a_source_of_this_machine_is_played_and_no_browser_replaces_it(session: 
     wait(lambda: finals(session), "its estimate")
     played.join()
     assert session.board.everything()["source"] == "file 'a.wav' is over"
+
+
+def test_a_file_that_is_damaged_in_the_middle_is_judged_up_to_there_and_that_is_told(
+    session: LiveSession, tmp_path: Path
+) -> None:
+    path = write_broken_flac(tmp_path / "a.flac", SPEECH)
+    played = play(session, FileCapture(MicrophoneSettings(file=str(path)), time.time_ns), "file 'a.flac'")
+    played.join()
+    wait(lambda: finals(session), "what comes before")
+    told = session.board.everything()
+    assert told["source"] == "file 'a.flac' is over"
+    wait(lambda: "is damaged after" in session.board.everything()["nodes"][0]["message"], "the reason")
 
 
 def test_a_body_is_drawn_and_one_that_cannot_be_used_is_counted(session: LiveSession) -> None:

@@ -23,7 +23,7 @@ from mser_ros.evaluation import recording_page
 from mser_ros.evaluation.recording_page import Clip, Findings, Making, Track, clock, shaded, write_index, write_page
 from mser_ros.evaluation.timeline import Recording
 from mser_ros.labels import LABELS, UNKNOWN
-from mser_ros.types import EstimateState, Waveform
+from mser_ros.types import AbstainReason, EstimateState, Waveform
 
 MAKING = Making("0.1.0", "2026-01-02 03:04 UTC", "tiny-1", "ab12" * 16, "vosk", "mser annotate x", {"bodies": "False"})
 HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> & {{ 7 * 7 }}"
@@ -196,6 +196,16 @@ def test_there_is_a_page_where_nobody_speaks(tmp_path: Path) -> None:
     text = text_of(parse(tmp_path / "report.html"))
     assert "Nobody speaks here" in text
     assert "--resume goes on" in text
+
+
+def test_a_call_that_names_a_file_whose_name_is_no_text_is_told_of_all_the_same(tmp_path: Path) -> None:
+    made = replace(MAKING, command="mser annotate good.wav '\udcff.wav' --html")
+    write_page(tmp_path / "report.html", found(record(2.0), making=made))
+    assert "good.wav '?.wav'" in text_of(parse(tmp_path / "report.html"))
+
+
+def test_every_reason_that_there_is_has_words_for_people() -> None:
+    assert set(recording_page.REASONS) == {reason.name for reason in AbstainReason} - {"NONE"}
 
 
 def test_an_index_leads_to_each_report_and_tells_why_there_is_none(tmp_path: Path) -> None:

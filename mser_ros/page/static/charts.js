@@ -7,7 +7,7 @@ const PATTERNS = { angry: "/", happy: ".", sad: "\\", neutral: "", unknown: "x" 
 const REASONS = {
   NONE: "missing", NO_EVIDENCE: "missing", TOO_SHORT: "too short", TOO_QUIET: "too quiet", CLIPPED: "distorted",
   OVERLAP: "several voices", NOT_SPEECH: "not a voice", OUT_OF_DISTRIBUTION: "unlike what the model knows",
-  DISAGREEMENT: "voice, words and body disagree", FAILED: "failed",
+  DISAGREEMENT: "voice, words and body disagree", FAILED: "failed", SOURCE_LOST: "its source is gone",
 };
 
 const percent = (share) => `${Math.round(100 * (share ?? 0))}\u00a0%`;

@@ -43,7 +43,10 @@ function take(told) {
     $("answer").classList.toggle("problem", !told.good);
     return;
   }
-  if (told.all) Object.values(kinds).forEach((map) => map.clear());
+  if (told.all) {
+    Object.values(kinds).forEach((map) => map.clear());
+    setText("news", "");  // it may hold words that are forgotten now
+  }
   for (const [kind, map] of Object.entries(kinds)) {
     for (const item of told[kind] ?? []) map.set(item.id, item);
     delete told[kind];
