@@ -381,6 +381,7 @@ class PerceptionNode(LifecycleNode):
             "rejected": self.health.rejected,
             "bugs": self.health.bugs,
             "missing": ", ".join(sorted(missing)),
+            "alive": ", ".join(sorted(self._sources.alive)),
             "last problem": problem.sentence if problem else "",
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"

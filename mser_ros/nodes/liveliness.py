@@ -34,14 +34,19 @@ def show_life(node: Node) -> None:
 
 
 class Sources:
-    """The nodes that feed this one, as far as they show that they live; `changed` is called where one has died or is
-    back. To be used in the executor."""
+    """The nodes that feed this one, as far as they show that they live; `changed` is called where one was heard for the
+    first time, has died or is back. To be used in the executor.
+
+    `alive`: the full names of those that are known to live. One that dies before it was heard, in its first half
+    second, is missed only when the graph has noticed.
+    """
 
     def __init__(self, node: Node, changed: Callable[[], None]) -> None:
         self._node = node
         self._changed = changed
         self._watched: dict[str, Any] = {}
         self._dead: set[str] = set()
+        self.alive: set[str] = set()
 
     def watch(self, names: Collection[str]) -> None:
         """From now on these nodes, by their full names, and no others."""
@@ -49,6 +54,7 @@ class Sources:
             if (subscription := self._watched.pop(name)) is not None:
                 self._node.destroy_subscription(subscription)
             self._dead.discard(name)
+            self.alive.discard(name)
         for name in names:
             if name not in self._watched and self._node.count_publishers(_topic(name)):
                 self._watched[name] = self._subscribe(name)
@@ -59,7 +65,7 @@ class Sources:
 
     def lives(self, name: str) -> bool:
         """Whether a node shows that its process lives; one of others shows nothing."""
-        return self._watched.get(name) is not None and name not in self._dead
+        return name in self.alive
 
     def close(self) -> None:
         self.watch(())
@@ -68,9 +74,10 @@ class Sources:
         def note(status: Any) -> None:
             if status.alive_count == status.not_alive_count == 0:
                 return  # it is not known any more: of one that is dead the graph may not have heard yet
-            is_dead = status.alive_count == 0
-            if name in self._watched and is_dead != (name in self._dead):
-                (self._dead.add if is_dead else self._dead.discard)(name)
+            now, before = (self._dead, self.alive) if status.alive_count == 0 else (self.alive, self._dead)
+            if name in self._watched and name not in now:
+                now.add(name)
+                before.discard(name)
                 self._changed()
 
         events = SubscriptionEventCallbacks(liveliness=note)

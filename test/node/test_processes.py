@@ -331,7 +331,9 @@ IN_TIME_S = 1.0
 
 def kill(world: World, process: subprocess.Popen[bytes], name: str, *told: tuple[str, str]) -> None:
     """Kill a node that others have watched; `told`: of which other nodes the diagnostics soon miss which topic."""
-    world.wait(lambda: all(world.peer.count_subscribers(f"/{name}/alive") for _ in told), "who watches it")
+    for node, _ in told:
+        hears = lambda node=node: f"/{name}" in world.diagnostics[node]["alive"].split(", ")  # noqa: E731
+        world.wait(hears, f"{node} to hear that {name} lives")
     process.kill()
     killed_s = time.monotonic()
     process.wait()
