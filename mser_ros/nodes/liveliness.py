@@ -37,8 +37,8 @@ class Sources:
     """The nodes that feed this one, as far as they show that they live; `changed` is called where one was heard for the
     first time, has died or is back. To be used in the executor.
 
-    `alive`: the full names of those that are known to live. One that dies before it was heard, in its first half
-    second, is missed only when the graph has noticed.
+    `alive`: the full names of those in other processes that were heard to live. One that dies before that, in its first
+    half second, is missed only when the graph has noticed.
     """
 
     def __init__(self, node: Node, changed: Callable[[], None]) -> None:
@@ -65,7 +65,7 @@ class Sources:
 
     def lives(self, name: str) -> bool:
         """Whether a node shows that its process lives; one of others shows nothing."""
-        return name in self.alive
+        return self._watched.get(name) is not None and name not in self._dead
 
     def close(self) -> None:
         self.watch(())
