@@ -331,9 +331,11 @@ IN_TIME_S = 1.0
 
 def kill(world: World, process: subprocess.Popen[bytes], name: str, *told: tuple[str, str]) -> None:
     """Kill a node that others have watched; `told`: of which other nodes the diagnostics soon miss which topic."""
-    for node, _ in told:
-        hears = lambda node=node: f"/{name}" in world.diagnostics[node]["alive"].split(", ")  # noqa: E731
-        world.wait(hears, f"{node} to hear that {name} lives")
+    if told:  # the first is fed by it, the next ones by what that passes on
+        fed = told[0][0]
+        world.wait(
+            lambda: f"/{name}" in world.diagnostics[fed]["alive"].split(", "), f"{fed} to hear that {name} lives"
+        )
     process.kill()
     killed_s = time.monotonic()
     process.wait()
