@@ -64,24 +64,25 @@ def figures_section(manifest: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _section(text: str, header: str, rows: Sequence[str]) -> list[str]:
+    """A text and the table that it introduces; nothing where there are no rows."""
+    rule = "|" + "---|" * (header.count("|") - 1)
+    return ["", text, "", header, rule, *rows] if rows else []
+
+
 def _transfer(modalities: Mapping[str, Any]) -> list[str]:
     rows = [
         f"| {name} | {source} | {_row(figures)} |"
         for name, entry in modalities.items()
         for source, figures in entry.get("transfer", {}).items()
     ]
-    if not rows:
-        return []
-    return [
-        "",
+    return _section(
         "Other recordings, other people, another language: each corpus as judged by a model that learned from the "
         "others alone. Expect this of a corpus that nobody has trained on. What is not like anything learned from "
         "stays unanswered, and counts as wrong here.",
-        "",
         _HEADER,
-        _RULE,
-        *rows,
-    ]
+        rows,
+    )
 
 
 def _people(modalities: Mapping[str, Any]) -> list[str]:
@@ -97,17 +98,12 @@ def _people(modalities: Mapping[str, Any]) -> list[str]:
                 one = figures.get("sex", {}).get(sex)
                 cells.append(f"{_with_interval(one['ua'], one['interval'])}; {_recall(one['recall'])}" if one else "")
             rows.append(f"| {name} | {source} | {' | '.join(cells)} |")
-    if not rows:
-        return []
-    return [
-        "",
+    return _section(
         "Whom they serve worst: the UA of the person with the lowest, of those with twenty items or more, and of women "
         "and men where the corpus tells.",
-        "",
         "| modality | corpus | the worst | UA and recall of women | of men |",
-        "|---|---|---|---|---|",
-        *rows,
-    ]
+        rows,
+    )
 
 
 def _robustness(modalities: Mapping[str, Any]) -> list[str]:
@@ -119,17 +115,12 @@ def _robustness(modalities: Mapping[str, Any]) -> list[str]:
         for source, conditions in entry.get("robustness", {}).items()
         for condition, row in conditions.items()
     ]
-    if not rows:
-        return []
-    return [
-        "",
+    return _section(
         "As robots get their input (`mser robustness`): the same people by the same folds, on the same items, changed. "
         "They are cut as in the corpus: what noise does to finding speech in a stream is not in these figures.",
-        "",
         "| modality | corpus | input | items | UA | of the unchanged one's |",
-        "|---|---|---|---|---|---|",
-        *rows,
-    ]
+        rows,
+    )
 
 
 def _households(modalities: Mapping[str, Any]) -> list[str]:
@@ -140,17 +131,12 @@ def _households(modalities: Mapping[str, Any]) -> list[str]:
         for name, entry in modalities.items()
         for source, row in entry.get("household", {}).items()
     ]
-    if not rows:
-        return []
-    return [
-        "",
+    return _section(
         "A household (`mser household`): UA, the mean over people, where a few labelled clips of somebody are learned "
         "from beside everybody else (`mser train --add`), judged on other clips of that person.",
-        "",
         "| modality | corpus | people | clips of each | without | with | gain | people better, worse |",
-        "|---|---|---|---|---|---|---|---|",
-        *rows,
-    ]
+        rows,
+    )
 
 
 def _baselines(modalities: Mapping[str, Any]) -> list[str]:
