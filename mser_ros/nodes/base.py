@@ -20,8 +20,8 @@ from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic, opening
 from .worker import Worker
 
-#: How often it is looked whether an input has fallen silent [s]; what else there is to report is told each `_BEATS`.
-_BEAT_S, _BEATS = 0.2, 5
+#: How often a node reports [s]; and how often it is looked whether an input that comes steadily has fallen silent.
+_REPORT_S, _BEAT_S = 1.0, 0.2
 #: How long an input is missing before the log tells of it, which `/diagnostics` does at once: a short pause is no news.
 _WORTH_A_LINE_S = 3.0
 #: How often the log repeats that an input is missing.
@@ -54,12 +54,13 @@ class PerceptionNode(LifecycleNode):
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
         self._missing_since_s: dict[str, float] = {}
-        self._beats, self._beat_s = 0, time.monotonic()
+        self._period_s = _REPORT_S
+        self._beat_s = self._report_s = time.monotonic()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
-        self._heartbeat = self.create_timer(_BEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._heartbeat = self.create_timer(_REPORT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._sources = Sources(self, self._report)
         show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured)
@@ -251,6 +252,8 @@ class PerceptionNode(LifecycleNode):
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
         expected |= {"has_died": self._sources.has_died, "lives": self._sources.lives}
         self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
+        if flow is Flow.STEADY:
+            self._beat_each(_BEAT_S)
         return self._inputs[-1]
 
     def unsubscribe(self, item: InputTopic) -> None:
@@ -285,6 +288,7 @@ class PerceptionNode(LifecycleNode):
         while self._inputs:
             self._inputs.pop().close()
         self._sources.close()
+        self._beat_each(_REPORT_S)
 
     def submit(
         self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None, is_order: bool = False
@@ -346,14 +350,19 @@ class PerceptionNode(LifecycleNode):
 
     # -- diagnostics
 
+    def _beat_each(self, period_s: float) -> None:
+        self._period_s = period_s
+        self._heartbeat.timer_period_ns = round(period_s * 1e9)
+
     def _beat(self) -> None:
         """Report now and then, and at once where an input has fallen silent."""
         now_s = time.monotonic()
-        late_s, self._beat_s = now_s - self._beat_s - _BEAT_S, now_s
+        late_s, self._beat_s = now_s - self._beat_s - self._period_s, now_s
         for item in self._inputs if late_s > _BEAT_S else ():
             item.excuse(late_s)
-        self._beats += 1
-        if self._beats % _BEATS == 0 or self._missing != {item.topic for item in self._inputs if item.missing()}:
+        is_due = now_s - self._report_s > _REPORT_S - _BEAT_S / 2
+        if is_due or self._missing != {item.topic for item in self._inputs if item.missing()}:
+            self._report_s = now_s
             self._report()
 
     def _report(self) -> None:

@@ -339,11 +339,11 @@ def kill(world: World, process: subprocess.Popen[bytes], name: str, *told: tuple
     process.kill()
     killed_s = time.monotonic()
     process.wait()
-    for node, topic in told:
+    for node, topic in told:  # what is fed by others may pause for longer while those live
         misses = lambda node=node, topic=topic: topic in world.diagnostics[node]["missing"].split(", ")  # noqa: E731
         world.wait(misses, f"{topic} to be missed")
-    if KILLS > 1:  # a proof on a quiet machine: else it may be busy with other tests
-        assert time.monotonic() - killed_s < IN_TIME_S
+        if KILLS > 1 and node == told[0][0]:  # a proof on a quiet machine: else it may be busy with other tests
+            assert time.monotonic() - killed_s < IN_TIME_S
 
 
 #: From here on the demo's third utterance is what begins [s].
