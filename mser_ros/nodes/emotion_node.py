@@ -85,7 +85,7 @@ class EmotionNode(PerceptionNode):
         speech, mocap = "the speech node", "the mocap node"
         self._voices.connect()
         self._is_listening, self._robot_speaks = True, False
-        self._voice = self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.WORKED, source=speech)
+        self._voice = self.subscribe(AudioFrame, "voice", self._on_voice, depth=256, flow=Flow.STEADY, source=speech)
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech, kept=True)
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")

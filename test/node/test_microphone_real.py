@@ -21,7 +21,6 @@ from ros_world import PATIENCE_S, AudioFrame, Emotion, Utterance
 from sound_server import SoundServer, sound_server
 
 from mser_ros.evaluation.words import words_of
-from mser_ros.settings import StreamSettings
 from mser_ros.types import NS_PER_S
 
 RATE = 44_100
@@ -91,9 +90,7 @@ def test_what_is_played_in_the_room_is_heard_by_mser_run(
     strays = np.diff([stamp_ns(message) for message in audio]) - len(audio[0].samples) * NS_PER_S / RATE
     assert np.median(np.abs(strays)) < 2_000_000
     assert np.abs(strays).max() < NS_PER_S // 2
-    # A sound server that a busy machine holds up loses sound, and what is lost for longer than the tolerance is told.
-    if np.ptp(np.cumsum(strays)) < StreamSettings().stamp_tolerance_s * NS_PER_S:
-        assert world.diagnostics["/speech"]["discontinuities"] == "0", "that cuts nothing"
+    assert world.diagnostics["/speech"]["discontinuities"] == "0", "that cuts nothing"
 
 
 def test_mser_mic_shows_the_device_and_who_speaks(room: SoundServer, talk: Path) -> None:

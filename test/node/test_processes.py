@@ -34,6 +34,7 @@ from ros_world import (
 
 from mser_ros.messages.conversions import time_to_ns
 from mser_ros.nodes.replay import ReplaySession
+from mser_ros.nodes.subscriptions import SILENCE_S
 from mser_ros.types import to_ns
 
 NODES = ("microphone", "speech", "mocap", "emotion")
@@ -325,8 +326,9 @@ def test_a_model_that_takes_two_seconds_costs_no_audio_and_no_last_emotion(talk:
 KILLS = int(os.environ.get("MSER_TEST_KILLS", "1"))
 
 
-#: What is missing of a node that was killed is told within a second.
-IN_TIME_S = 1.0
+#: What is missing of a node that was killed is told within a second; where it is killed once, on a machine that is busy
+#: with other tests, sooner than what falls silent without dying.
+IN_TIME_S = 1.0 if KILLS > 1 else SILENCE_S
 
 
 def kill(world: World, process: subprocess.Popen[bytes], name: str, *told: tuple[str, str]) -> None:
@@ -339,11 +341,10 @@ def kill(world: World, process: subprocess.Popen[bytes], name: str, *told: tuple
     process.kill()
     killed_s = time.monotonic()
     process.wait()
-    for node, topic in told:  # what is fed by others may pause for longer while those live
+    for node, topic in told:
         misses = lambda node=node, topic=topic: topic in world.diagnostics[node]["missing"].split(", ")  # noqa: E731
         world.wait(misses, f"{topic} to be missed")
-        if KILLS > 1 and node == told[0][0]:  # a proof on a quiet machine: else it may be busy with other tests
-            assert time.monotonic() - killed_s < IN_TIME_S
+    assert time.monotonic() - killed_s < IN_TIME_S
 
 
 #: From here on the demo's third utterance is what begins [s].

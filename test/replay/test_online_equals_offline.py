@@ -142,7 +142,7 @@ def test_a_bag_whose_audio_has_no_stamps_gives_the_same_emotions_live_and_offlin
     assert all(
         evidence.available for item in expected.values() for evidence in item.evidence if evidence.modality != "text"
     )
-    (run,) = live(bag, bundle=tiny_bundle, rate=1.0)
+    (run,) = live(bag, bundle=tiny_bundle, rate=2.0)
     # Here the times are those at which the messages arrive, and no machine hands them over in no time.
     assert_same(run, expected, within_s=0.1, atol=0.05)
     run.assert_one_last_emotion_each()
