@@ -1,4 +1,4 @@
-"""`mser bundle`: show and verify model bundles."""
+"""`mser bundle`: show and verify model bundles, take parts of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ..recognition.bundle import load_bundle
 
 @click.group()
 def bundle() -> None:
-    """Show or verify a model bundle: the folder that 'mser export' writes and the emotion node loads."""
+    """Show, verify or divide a model bundle: the folder that 'mser export' writes and the emotion node loads."""
 
 
 @bundle.command()
@@ -61,3 +61,30 @@ def verify(folder: Path | None) -> None:
     loaded = load_bundle(folder or "")
     EmotionRecognizer(loaded)
     click.echo(f"{loaded.model_id}: {len(loaded.manifest['files'])} files as exported, every graph runs")
+
+
+@bundle.command()
+@click.argument("folder", required=False, type=click.Path(path_type=Path))
+@click.option("-m", "--modality", "modalities", multiple=True, help="Modality to take; can be given several times.")
+@click.option("--commercial", is_flag=True, help="Take those whose weights may be used commercially.")
+@click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the new bundle.")
+def part(folder: Path | None, modalities: tuple[str, ...], commercial: bool, out: Path) -> None:
+    """Write some modalities of FOLDER (the default bundle, if none is named) as a bundle of its own.
+
+    With --commercial nothing is in it that may not be used commercially, by what the manifest says of each model's
+    data. Ask a lawyer before you rely on it.
+    """
+    from ..training.export.part import export_part, permissive_modalities
+
+    loaded = load_bundle(folder or "")
+    if commercial:
+        allowed = permissive_modalities(loaded.manifest)
+        if refused := [name for name in modalities if name in loaded.modalities and name not in allowed]:
+            licence = loaded.modalities[refused[0]].licence
+            raise click.UsageError(f"{refused[0]} may not be used commercially (licence: {licence}): leave it out")
+        modalities = modalities or tuple(allowed)
+    elif not modalities:
+        raise click.UsageError("name a modality with -m, or --commercial")
+    made = export_part(loaded, modalities, out)
+    left = [f"{name} ({spec.licence})" for name, spec in loaded.modalities.items() if name not in made.modalities]
+    click.echo(f"{out}: {', '.join(made.modalities)}; left out: {', '.join(left) or 'nothing'}")

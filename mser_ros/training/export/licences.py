@@ -59,6 +59,9 @@ LICENCES: Mapping[str, str] = {
     "Apache-2.0": "Apache License, Version 2.0, https://www.apache.org/licenses/LICENSE-2.0",
 }
 
+#: Those that let everybody use what they cover, also to earn money, and copy it as long as its origin is told.
+PERMISSIVE = frozenset({"Apache-2.0", "MIT", "BSD-3-Clause", "CC0-1.0", "CC-BY-4.0"})
+
 
 def weights_licence(corpora: Mapping[str, Mapping[str, Any]]) -> str:
     """The licence of weights: that of the most restrictive corpus, else Apache-2.0. A combined corpus has several."""
