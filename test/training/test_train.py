@@ -394,6 +394,39 @@ def test_a_signal_ends_training_with_its_own_exit_code(
     assert b"Traceback" not in said
 
 
+@pytest.mark.parametrize("during", ["training_step", "validation_step"])
+def test_ctrl_c_ends_training_between_two_batches_and_breaks_into_none(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, during: str
+) -> None:
+    """What it breaks into may hold a lock, for which the end of the log would wait for ever."""
+    step = getattr(Learner, during)
+    steps: list[str] = []
+
+    def interrupted(*arguments: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        steps.append(during)
+        return step(*arguments)
+
+    monkeypatch.setattr(Learner, during, interrupted)
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(small(voices, epochs=1000), tmp_path / "run", log=lambda _text: None)
+    assert steps == [during]
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_a_second_ctrl_c_does_not_wait_for_the_end_of_a_batch(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*_arguments: Any) -> Any:
+        while True:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(Learner, "training_step", endless)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(small(voices), tmp_path / "run", log=lambda _text: None)
+
+
 def test_a_run_whose_final_model_is_lost_is_not_exported_as_another(run: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(run, tmp_path / "run")
     shutil.rmtree(copy / "final")

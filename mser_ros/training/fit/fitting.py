@@ -34,6 +34,7 @@ from ..runs.warm_start import BEST
 from ..samples.batches import Batches, loader
 from ..samples.inputs import Sample
 from .callbacks import BestWeights, EpochFigures, read_figures
+from .interruption import Interruption
 from .learning import Learner
 from .stacking import fit_weights, mean_weights
 from .throughput import Throughput
@@ -101,7 +102,8 @@ def fit(
     best, throughput = BestWeights(folder / BEST, settings.choose, settings.metric), Throughput()
     last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
     last.FILE_EXTENSION = ".safetensors"
-    callbacks: list[Callback] = [ProgressBar(title), EpochFigures(folder / METRICS), last, throughput]
+    interruption = Interruption()
+    callbacks: list[Callback] = [interruption, ProgressBar(title), EpochFigures(folder / METRICS), last, throughput]
     if validation is not None:
         callbacks.append(best)
         if settings.patience:
@@ -133,16 +135,16 @@ def fit(
         fit_probe(config, learner.network, train, weights)
     learner.train()  # what transformers loads is in evaluation mode, and Lightning leaves it there
     try:
-        trainer.fit(
-            learner,
-            datamodule=Batches(train, validation, config),
-            ckpt_path=str(resume) if resume.is_file() else None,
-            weights_only=False,  # read by SafeCheckpoints, which cannot run code
-        )
+        with interruption:
+            trainer.fit(
+                learner,
+                datamodule=Batches(train, validation, config),
+                ckpt_path=str(resume) if resume.is_file() else None,
+                weights_only=False,  # read by SafeCheckpoints, which cannot run code
+            )
     except SIGTERMException:
         raise SystemExit(128 + signal.SIGTERM) from None  # Lightning would call that a success
     except SystemExit:  # its answer to Ctrl-C
-        signal.signal(signal.SIGINT, signal.default_int_handler)
         raise KeyboardInterrupt from None
     trainer.strategy.barrier()
     network = learner.network
