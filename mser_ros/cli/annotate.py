@@ -14,7 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import MserError, SettingsError
 from ..settings import BACKENDS, AudioFormatSettings, MocapSettings
 from ..settings.schema import build
-from .annotation import Annotated, Annotator, Choices, Interrupted
+from .annotation import Annotated, Annotator, Interrupted
+from .annotation_choices import Choices
 from .archive import Row, annotate_all, find_recordings, is_recording
 from .inputs import Item, skeleton_options
 from .lines import counted, emotion_line

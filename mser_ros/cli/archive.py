@@ -19,10 +19,12 @@ from urllib.parse import quote
 
 from ..audio.sound_files import FILMS
 from ..errors import MserError
-from ..evaluation.recording_page import Making, write_index
+from ..evaluation.findings import Making
+from ..evaluation.recording_page import write_index
 from ..labels import LABELS, UNKNOWN
 from ..messages.bag_files import is_bag
-from .annotation import Annotator, Choices
+from .annotation import Annotator
+from .annotation_choices import Choices
 from .cluster import share_on_ray
 from .recording_report import REPORT
 

@@ -6,10 +6,10 @@ import json
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.table import Table
 
 from ..recognition.bundle import load_bundle
+from .tables import wide_console
 
 
 @click.group()
@@ -26,9 +26,7 @@ def show(folder: Path | None, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(loaded.manifest, indent=2, ensure_ascii=False))
         return
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 140
+    console = wide_console(140)
     console.print(f"[bold]{loaded.model_id}[/]  {loaded.path}  {loaded.size_bytes / 1e6:.1f} MB")
     console.print(f"labels: {', '.join(loaded.labels)}; fusion: {loaded.fusion.kind}")
     table = Table(show_edge=False, pad_edge=False)

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from ..corpora.phrases import read_phrases
 from ..errors import BundleError, SettingsError
@@ -16,6 +15,7 @@ from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..resources import checklist_file
 from ..types import Transcript, Utterance
+from .tables import figures, wide_console
 
 
 @click.command()
@@ -40,9 +40,7 @@ def checklist(bundle_path: str, path: Path | None, failed: bool) -> None:
     if "text" not in bundle.modalities:
         raise BundleError(f"bundle {bundle.model_id} does not judge words: name another one")
     recognizer = EmotionRecognizer(bundle)
-    console, errors = Console(highlight=False), Console(stderr=True)
-    if not console.is_terminal:
-        console.width = 120
+    console, errors = wide_console(), Console(stderr=True)
 
     def say(text: str) -> str:
         utterance = Utterance("checklist", 0, 1, transcript=Transcript(text, language="en"))
@@ -51,9 +49,7 @@ def checklist(bundle_path: str, path: Path | None, failed: bool) -> None:
     outcomes = []
     for kind, sentences in track(kinds.items(), description="sentences", console=errors, transient=True):
         outcomes += measure_checklist({kind: sentences}, say)
-    table = Table(show_edge=False, pad_edge=False)
-    for column in ("kind", "sentences", "right", "for example wrong"):
-        table.add_column(column, justify="right" if column in ("sentences", "right") else "left")
+    table = figures(("kind", "sentences", "right", "for example wrong"), left=("kind", "for example wrong"))
     for outcome in outcomes:
         example = f"{outcome.failed[0][0].text}: {outcome.failed[0][1]}" if outcome.failed else ""
         table.add_row(outcome.kind, str(outcome.total), f"{outcome.passed:.0%}", example)

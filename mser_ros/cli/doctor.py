@@ -22,6 +22,7 @@ from rich.table import Table
 from ..errors import BagError, MserError, not_installed
 from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
 from ..types import NS_PER_S
+from .tables import wide_console
 
 
 class Verdict(Enum):
@@ -51,9 +52,7 @@ def doctor(bag: Path | None, bundle: str, asr_model: str) -> int:
 
     With BAG: what is in that bag, what is wrong with it and what of it can be read; exit code 1 when it is not all.
     """
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
+    console = wide_console()
     if bag:
         return _examine_bag(bag, console)
     table = Table(show_edge=False, pad_edge=False)

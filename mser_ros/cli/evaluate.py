@@ -27,9 +27,7 @@ from ..settings import AsrSettings
 from ..settings.schema import build
 from ..training.config.files import parse_value
 from ..types import Modalities
-
-#: Width of the tables where they are not written to a terminal.
-_WIDTH = 120
+from .tables import wide_console
 
 
 @click.command()
@@ -77,9 +75,7 @@ def evaluate(
     Corpora are iemocap, ravdess, nemo, goemotions, meld, egait, bandai_namco, pseudo, and under any other name a folder
     with a manifest.tsv. Every set of the modalities is measured; those asked for come first.
     """
-    console, errors = Console(highlight=False), Console(stderr=True)
-    if not console.is_terminal:
-        console.width = _WIDTH
+    console, errors = wide_console(), Console(stderr=True)
     for folder in (json_path and json_path.parent, plots_path):
         if folder is not None:  # made before the work, not after it, so that a mistake costs nothing
             folder.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import DependencyError
+from .training_runs import training_packages
 
 
 @click.command()
@@ -30,8 +30,6 @@ def export(
     runs: tuple[Path, ...], output: Path, name: str, version: str, int8: bool, delta: bool, fallback: Path | None
 ) -> None:
     """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle."""
-    try:
+    with training_packages("exporting"):
         from ..training.export.bundle import export_bundle
-    except ImportError as error:
-        raise DependencyError(f"exporting needs more packages ({error}): pip install 'mser_ros[train]'") from None
     export_bundle(runs, output, name=name, version=version, int8=int8, delta=delta, fallback=fallback, log=click.echo)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from ..errors import DependencyError
+from .tables import figures, wide_console
+from .training_runs import RUNS, training_packages
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False, exists=True))
+@RUNS
 @click.option("--clips", default=20, show_default=True, type=click.IntRange(2, 1000), help="Labelled clips of each.")
 def household(runs: tuple[Path, ...], clips: int) -> None:
     """Add some clips of each tested person in turn to what RUNS learned from, as 'mser train --add' does, and judge
@@ -21,18 +20,13 @@ def household(runs: tuple[Path, ...], clips: int) -> None:
     RUNS: folders that 'mser train' wrote. A network is trained for each person: minutes for a logistic regression, long
     for anything else. What is found is kept in each run's folder, and 'mser export' puts it into the model card.
     """
-    try:
+    with training_packages():
         from ..training.fit.household import measure_household
-    except ImportError as error:
-        raise DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'") from None
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
+    console = wide_console()
     for run in runs:
         found = measure_household(run, clips=clips, log=lambda text: click.echo(text, err=True))
-        table = Table(title=str(run), show_edge=False, pad_edge=False)
-        for column in ("source", "people", "clips", "without", "with", "gain", "95 %", "better", "worse"):
-            table.add_column(column, justify="left" if column == "source" else "right")
+        columns = ("source", "people", "clips", "without", "with", "gain", "95 %", "better", "worse")
+        table = figures(columns, left=("source",), title=str(run))
         for source, row in found.items():
             mean, low, high = row["gain"]
             table.add_row(

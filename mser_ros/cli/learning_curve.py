@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
-from rich.table import Table
 
-from ..errors import DependencyError
+from .tables import figures, wide_console
 from .train import DATA, folders_of
+from .training_runs import training_packages
 
 
 @click.command()
@@ -35,23 +34,16 @@ def learning_curve(
     from ..training.config.files import load_config
 
     experiment = load_config(config, overrides=overrides, data=folders_of(data))
-    try:
+    with training_packages():
         from ..training.fit.learning_curve import PICTURE, measure_learning_curve
-    except ImportError as error:
-        raise DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'") from None
     folder = run or Path("runs") / f"{experiment.name}_learning_curve"
     found = measure_learning_curve(experiment, folder, repeats=repeats, log=lambda text: click.echo(text, err=True))
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
-    table = Table(show_edge=False, pad_edge=False)
-    for column in ("source", "people learned from", "UA", "95 %", "each repeat"):
-        table.add_column(column, justify="left" if column == "source" else "right")
+    table = figures(("source", "people learned from", "UA", "95 %", "each repeat"), left=("source",))
     for source, rows in found.items():
         for row in rows:
             low, high = row["interval"]
             each = ", ".join(f"{value:.3f}" for value in row["each"])
             table.add_row(source, f"{row['people']:g}", f"{row['ua']:.3f}", f"{low:.3f} to {high:.3f}", each)
         table.add_section()
-    console.print(table)
+    wide_console().print(table)
     click.echo(f"picture: {folder / PICTURE}")

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -20,6 +21,24 @@ from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
 from .page_options import page_options, tell
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What to listen to and look at, by which models, and for how long. Empty: none, or the default; `device`: the
+    microphone, None where a file or a browser takes its place; `recogniser`: settings of `asr.*` by name."""
+
+    device: Device | None
+    file: str
+    camera: str
+    bundle: str
+    recogniser: Mapping[str, str]
+    length_s: float | None
+
+    @property
+    def film(self) -> str:
+        """The file that the camera stands for, if it does for any."""
+        return self.file if self.camera == "film" else ""
 
 
 @click.command()
@@ -69,24 +88,13 @@ def live(
     devices = list_devices() if wants_device and not file else None
     if devices == []:
         raise AudioError("there is no microphone: plug one in, play a --file, or let a browser listen by --browser")
-    chosen = find_device(device, devices) if devices else None
+    chosen = _Choices(find_device(device, devices) if devices else None, file, camera, bundle, recogniser, length_s)
     if browser:
-        where = {"host": host, "port": port, "token": token}
-        return _on_page(console, chosen, file, camera, bundle, recogniser, length_s, words, where)
-    return _through_nodes(console, chosen, file, camera, bundle, recogniser, length_s)
+        return _on_page(console, chosen, words=words, where={"host": host, "port": port, "token": token})
+    return _through_nodes(console, chosen)
 
 
-def _on_page(
-    console: Console,
-    device: Device | None,
-    file: str,
-    camera: str,
-    bundle: str,
-    recogniser: Mapping[str, str],
-    length_s: float | None,
-    words: bool,
-    where: dict,
-) -> int:
+def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict) -> int:
     from ..page.board import Board
     from ..page.server import Controls, PageServer
     from ..page.session import BrowserInputs, LiveSession, look, play
@@ -97,13 +105,14 @@ def _on_page(
     # Told to end, it ends as at Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console.print("Loading ...", style="dim")
-    recognizer = EmotionRecognizer(load_bundle(bundle), EmotionSettings(transcripts=words))
-    speech = SpeechSettings(asr=build(AsrSettings, recogniser))
+    recognizer = EmotionRecognizer(load_bundle(chosen.bundle), EmotionSettings(transcripts=words))
+    speech = SpeechSettings(asr=build(AsrSettings, chosen.recogniser))
     board = Board(words=words)
+    device, file = chosen.device, chosen.file
     sound = f"file '{Path(file).name}'" if file else f"microphone {device}" if device else ""
     with ExitStack() as stack:
         session = stack.enter_context(LiveSession(EmotionPipeline.create(recognizer, speech=speech), board))
-        inputs = BrowserInputs(session, sound=sound, sight=camera)
+        inputs = BrowserInputs(session, sound=sound, sight=chosen.camera)
         stack.callback(inputs.stop)
         server = stack.enter_context(PageServer(board, Controls(session.listen, session.erase), inputs=inputs, **where))
         if sound:
@@ -112,40 +121,33 @@ def _on_page(
             stack.callback(capture.close)
             play(session, capture, sound)
             board.notice(source=sound)
-        if camera:
+        if chosen.camera:
             from ..vision.sources import Camera, FilmPlayer
 
             rate_hz = PoseSettings().rate_hz
             pictures = (
-                FilmPlayer(file, time.time_ns, rate_hz=rate_hz, loop=False)
-                if camera == "film"
-                else Camera(camera, time.time_ns, rate_hz=rate_hz)
+                FilmPlayer(chosen.film, time.time_ns, rate_hz=rate_hz, loop=False)
+                if chosen.film
+                else Camera(chosen.camera, time.time_ns, rate_hz=rate_hz)
             )
             stack.callback(pictures.close)
             look(session, pictures)
         tell(console, server)
         try:
-            threading.Event().wait(length_s)
+            threading.Event().wait(chosen.length_s)
         except KeyboardInterrupt:
             console.print("")
     return 0
 
 
-def _through_nodes(
-    console: Console,
-    device: Device | None,
-    file: str,
-    camera: str,
-    bundle: str,
-    recogniser: Mapping[str, str],
-    length_s: float | None,
-) -> int:
+def _through_nodes(console: Console, chosen: _Choices) -> int:
     from ..messages import conversions
     from ..nodes.processes import NodeProcesses
     from ..nodes.replay import ReplaySession
     from .demo import NODES, how_to_watch, isolate, wait_for_nodes
     from .lines import LEGEND, emotion_line
 
+    device, file = chosen.device, chosen.file
     source = f"file '{file}'" if device is None else str(device)
     isolate()
     shown: list[Record] = []
@@ -159,11 +161,12 @@ def _through_nodes(
 
     parameters: dict[str, object] = {"microphone:file": str(Path(file).absolute())} if file else {}
     parameters |= {"microphone:device": str(device.number)} if device else {}
-    parameters |= {"emotion:bundle": bundle} if bundle else {}
-    parameters |= {f"speech:asr.{name}": value for name, value in recogniser.items()}
-    if camera:
-        parameters |= {"pose:file": str(Path(file).absolute())} if camera == "film" else {"pose:device": camera}
-    senses = ("microphone", *(["pose"] if camera else []))
+    parameters |= {"emotion:bundle": chosen.bundle} if chosen.bundle else {}
+    parameters |= {f"speech:asr.{name}": value for name, value in chosen.recogniser.items()}
+    if chosen.camera:
+        film = {"pose:file": str(Path(chosen.film).absolute())}
+        parameters |= film if chosen.film else {"pose:device": chosen.camera}
+    senses = ("microphone", *(["pose"] if chosen.camera else []))
     console.print(f"Starting {', '.join((*senses, *NODES))} as processes of their own ...", style="dim")
     console.print(how_to_watch(), style="dim")
     gone: dict[str, int] = {}
@@ -178,7 +181,7 @@ def _through_nodes(
 
             console.print(f"Listening to {source}. Ctrl-C ends it.", style="bold")
             try:
-                session.wait(is_over, float("inf") if length_s is None else length_s)
+                session.wait(is_over, float("inf") if chosen.length_s is None else chosen.length_s)
                 if not gone and is_over():
                     session.wait_until_done()
             except KeyboardInterrupt:

@@ -17,6 +17,7 @@ from ..model_store.catalogue import Model
 from ..model_store.store import ModelStore
 from ..model_store.transport import Progress as Report
 from ..recognition.bundle import weights_of
+from .tables import wide_console
 
 _NAME = click.argument("name", metavar="NAME")
 
@@ -38,9 +39,7 @@ def _store(bundle: Path | None = None) -> ModelStore:
 def list_() -> None:
     """List the models that can be had, and which of them are here."""
     store = _store()
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console.width = 120
+    console = wide_console()
     table = Table(show_edge=False, pad_edge=False)
     for column in ("model", "here", "MB", "licence", "from", "what it is"):
         table.add_column(column, justify="right" if column == "MB" else "left")

@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from .. import __version__
 from ..audio.sound_files import write_opus
-from ..evaluation.recording_page import Clip, Making, Track
+from ..evaluation.findings import Clip, Making, Track
 from ..messages.records import Record, estimate_of, nanoseconds
 from ..recognition.bundle import MANIFEST, Bundle
 from ..settings import StateSettings
@@ -56,17 +56,12 @@ class Clips:
         name = hashlib.sha256(record["utterance_id"].encode()).hexdigest()[:16]  # ids may hold what paths may not
         write_opus(self.out / SOUNDS / f"{name}.ogg", wave, bit_rate=_BIT_RATE)
         clip = self.found.get(record["utterance_id"], Clip())
-        self.found[record["utterance_id"]] = Clip(clip.words, clip.language, clip.translation, f"{SOUNDS}/{name}.ogg")
+        self.found[record["utterance_id"]] = replace(clip, sound=f"{SOUNDS}/{name}.ogg")
 
-    def as_json(self) -> dict[str, Any]:
-        return {name: asdict(clip) for name, clip in self.found.items()}
-
-    def recall(self, noted: Mapping[str, Any]) -> None:
+    def recall(self, noted: Mapping[str, Clip]) -> None:
         """Take up what an earlier call has noted; a sound that is gone is left out."""
-        for name, item in noted.items():
-            sound = item["sound"] if (self.out / item["sound"]).is_file() else ""
-            words = [(str(text), float(sure)) for text, sure in item["words"]]
-            self.found[name] = Clip(words, item["language"], item["translation"], sound)
+        for name, clip in noted.items():
+            self.found[name] = clip if (self.out / clip.sound).is_file() else replace(clip, sound="")
 
     def discard(self) -> None:
         """Leave no sounds of ours behind, those of an earlier call neither."""
@@ -75,6 +70,23 @@ class Clips:
                 path.unlink()
         with suppress(OSError):
             (self.out / SOUNDS).rmdir()
+
+
+def clips_as_json(clips: Mapping[str, Clip]) -> dict[str, Any]:
+    return {name: asdict(clip) for name, clip in clips.items()}
+
+
+def clips_from_json(noted: Mapping[str, Any]) -> dict[str, Clip]:
+    """Raises `KeyError`, `TypeError`, `ValueError` for what `clips_as_json` did not give."""
+    return {
+        name: Clip(
+            [(str(text), float(sure)) for text, sure in item["words"]],
+            str(item["language"]),
+            str(item["translation"]),
+            str(item["sound"]),
+        )
+        for name, item in noted.items()
+    }
 
 
 def tracks(records: Sequence[Record], labels: Sequence[str]) -> list[Track]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ..errors import DependencyError
+from .training_runs import training_packages
 
 
 @click.command()
@@ -19,9 +19,7 @@ from ..errors import DependencyError
 )
 def report(runs: tuple[Path, ...], output: Path, resamples: int) -> None:
     """Write one Markdown page that holds RUNS (folders that 'mser train' wrote) against the papers' tables."""
-    try:
+    with training_packages("the report"):
         from ..training.report.page import write_report
-    except ImportError as error:
-        raise DependencyError(f"the report needs more packages ({error}): pip install 'mser_ros[train]'") from None
     write_report(runs, output, resamples=resamples)
     click.echo(f"written: {output}")

@@ -10,7 +10,8 @@ from typing import Any
 
 import click
 
-from ..errors import DependencyError, SettingsError
+from ..errors import SettingsError
+from .training_runs import training_packages
 
 _JSON = click.option(
     "--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file."
@@ -36,11 +37,9 @@ def serving(bundle: Path | None, models: Path | None, seconds: float, rounds: in
     """
     if bundle is not None and models is None:
         raise SettingsError("name the folder of the transformers as well, or neither of the two")
-    try:
+    with training_packages():
         from ..training.speed.full_size import full_size_config, write_bundle, write_sources
         from ..training.speed.serving import compare
-    except ImportError as error:
-        raise _lacking(error) from None
     with tempfile.TemporaryDirectory() as scratch:
         if bundle is None or models is None:
             click.echo("making wav2vec2-base and BERT-base with random weights, and a bundle of them", err=True)
@@ -70,10 +69,8 @@ def training(config: str, overrides: tuple[str, ...], utterances: int, seconds: 
     Hugging Face ids stand for wav2vec2-base and BERT-base with random weights, so that nothing is downloaded; what a
     frozen one gives is read from disk, as in an experiment after its first fold.
     """
-    try:
+    with training_packages():
         from ..training.speed.full_size import full_size_config, time_epoch, write_sources
-    except ImportError as error:
-        raise _lacking(error) from None
     with tempfile.TemporaryDirectory() as scratch:
         experiment = full_size_config(config, write_sources(Path(scratch) / "models"), overrides)
         found = time_epoch(experiment, Path(scratch), utterances=utterances, mean_s=seconds)
@@ -145,10 +142,6 @@ def annotate(lengths: tuple[float, ...], backends: tuple[str, ...], json_path: P
             click.echo(f"| {minutes:g} min | {backend} | {item.times:.0f} × | {item.peak_mb:.0f} MB |")
             found.append(asdict(item))
     _keep({"annotate": found}, json_path)
-
-
-def _lacking(error: ImportError) -> DependencyError:
-    return DependencyError(f"this needs more packages ({error}): pip install 'mser_ros[train]'")
 
 
 def _keep(found: dict[str, Any], path: Path | None) -> None:

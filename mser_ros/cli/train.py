@@ -8,7 +8,8 @@ from pathlib import Path
 import click
 import yaml
 
-from ..errors import DependencyError, SettingsError
+from ..errors import SettingsError
+from .training_runs import training_packages
 
 DATA = click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
 
@@ -58,10 +59,8 @@ def train(
         click.echo(yaml.safe_dump(config_tree(experiment), sort_keys=False, allow_unicode=True), nl=False)
         return
     check_encoders(experiment)
-    try:  # only now, as torch and Lightning take seconds to load
+    with training_packages("training"):  # only now, as torch and Lightning take seconds to load
         from ..training.fit.experiment import run_experiment
-    except ImportError as error:
-        raise DependencyError(f"training needs more packages ({error}): pip install 'mser_ros[train]'") from None
     folder = run or Path("runs") / experiment.name
     summary = run_experiment(experiment, folder, log=click.echo)
     if not summary:

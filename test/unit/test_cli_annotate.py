@@ -28,7 +28,7 @@ from mocap_poses import pose_of
 from pages import by_class, parse, text_of
 
 from mser_ros.cli import archive, inputs
-from mser_ros.cli.annotation import Choices
+from mser_ros.cli.annotation_choices import Choices
 from mser_ros.cli.main import main
 from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
@@ -479,7 +479,7 @@ def test_a_disk_that_is_full_is_one_sentence(
     def full(*arguments: Any, **more: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("mser_ros.cli.annotation.write_csv", full)
+    monkeypatch.setattr("mser_ros.cli.annotation_work.write_csv", full)
     assert annotate(DEMO, out=tmp_path / "out") == 1
     assert "make room, or name another folder" in sentence(capsys)
 

@@ -19,8 +19,10 @@ from test_timeline import abstaining, record, recording
 
 from mser_ros.audio.sound_files import write_opus
 from mser_ros.cli.main import main
-from mser_ros.evaluation import recording_page
-from mser_ros.evaluation.recording_page import Clip, Findings, Making, Track, clock, shaded, write_index, write_page
+from mser_ros.evaluation import recording_page, recording_view
+from mser_ros.evaluation.findings import Clip, Findings, Making, Track
+from mser_ros.evaluation.recording_page import write_index, write_page
+from mser_ros.evaluation.recording_view import clock, shaded
 from mser_ros.evaluation.timeline import Recording
 from mser_ros.labels import LABELS, UNKNOWN
 from mser_ros.types import AbstainReason, EstimateState, Waveform
@@ -205,7 +207,7 @@ def test_a_call_that_names_a_file_whose_name_is_no_text_is_told_of_all_the_same(
 
 
 def test_every_reason_that_there_is_has_words_for_people() -> None:
-    assert set(recording_page.REASONS) == {reason.name for reason in AbstainReason} - {"NONE"}
+    assert set(recording_view.REASONS) == {reason.name for reason in AbstainReason} - {"NONE"}
 
 
 def test_an_index_leads_to_each_report_and_tells_why_there_is_none(tmp_path: Path) -> None:

@@ -1,0 +1,59 @@
+"""What a user chose for every recording that `mser annotate` is given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings
+from ..settings.schema import build
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a user chose for all recordings alike. Empty: the default."""
+
+    bundle: str = ""
+    backend: str = ""
+    asr_model: str = ""
+    audio_topic: str = ""
+    skeleton_topic: str = ""
+    bodies: bool = True  # of films
+    provisional: bool = True  # estimates while somebody speaks as well
+    transcripts: bool = True  # estimates tell what was said
+    html: bool = False  # a report is written as well
+    mcap: bool = False  # a bag is written of any recording, with sound that Foxglove plays
+    audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
+    mocap: MocapSettings = field(default_factory=MocapSettings)
+    asr_language: str = ""  # what is spoken
+    command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
+
+    def differing(self) -> dict[str, object]:
+        """What is chosen other than it is by default, of what changes results."""
+        usual = _flat(asdict(Choices()))
+        return {
+            name: value
+            for name, value in _flat(asdict(self)).items()
+            if value != usual[name] and name not in ("bundle", "html", "mcap", "command")
+        }
+
+    @property
+    def speech(self) -> SpeechSettings:
+        """Raises `SettingsError`."""
+        chosen = {"backend": self.backend, "language": self.asr_language, "model_path": self.asr_model}
+        given: dict[str, object] = {f"asr.{name}": value for name, value in chosen.items() if value}
+        return build(SpeechSettings, given if self.provisional else given | {"asr.partial_period_s": 0.0})
+
+    @property
+    def emotion(self) -> EmotionSettings:
+        """Raises `SettingsError`."""
+        given: dict[str, object] = {"transcripts": self.transcripts}
+        return build(EmotionSettings, given if self.provisional else given | {"provisional_start_s": 0.0})
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in values.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return found
