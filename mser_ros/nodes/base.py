@@ -64,7 +64,7 @@ class PerceptionNode(LifecycleNode):
         self._heartbeat = self.create_timer(_REPORT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._sources = Sources(self, self._report)
         show_life(self)
-        declare_settings(self, settings_class, is_editable=lambda: not self.is_configured)
+        declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
         self._survive_impossible_transitions()
 
     # -- what a subclass fills in
@@ -83,6 +83,9 @@ class PerceptionNode(LifecycleNode):
 
     def teardown(self) -> None:
         """Free what `setup` made."""
+
+    def adopt(self) -> None:
+        """Take in `settings` of which live ones have changed; called where nothing else works meanwhile."""
 
     @property
     def is_waiting(self) -> bool:
@@ -157,6 +160,14 @@ class PerceptionNode(LifecycleNode):
     def _configure(self) -> None:
         self.settings = read_settings(self, self._settings_class)
         self.setup()
+
+    def _adopt(self, settings: Any) -> None:
+        def take() -> None:
+            self.settings = settings
+            self.adopt()
+
+        if not self.submit(take, otherwise=take, is_order=True):
+            take()
 
     def _activate(self) -> None:
         self._due, self._skipped = set[str](), 0

@@ -124,6 +124,10 @@ class EmotionNode(PerceptionNode):
         self._waits.preempt()
         self._identities.clear()  # who is who then is told anew
 
+    def adopt(self) -> None:
+        self._stage.settings = self._stage.recognizer.settings = self.settings
+        self._states.settings = self.settings.state
+
     def teardown(self) -> None:
         self._voices.close()
         del self._stage, self._states

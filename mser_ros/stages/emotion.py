@@ -132,9 +132,12 @@ class EmotionStage:
         self._closed = {} if closed is None else closed  # how far their voice had been heard
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
-        self._period_ns = to_ns(self.settings.continuous_period_s)
         self._spoken_ns = 0  # end of the last utterance
         self._seen_ns = 0  # up to where the body was judged without an utterance
+
+    @property
+    def _period_ns(self) -> int:
+        return to_ns(self.settings.continuous_period_s)
 
     @property
     def is_waiting(self) -> bool:
