@@ -6,13 +6,13 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 Rights = dict[tuple[str, str], set[str]]
-_PATH = Path(__file__).parents[1] / "config" / "sros2" / "policy.xml"
+PATH = Path(__file__).parents[1] / "config" / "sros2" / "policy.xml"
 
 
 def policy() -> dict[str, Rights]:
     """Names are full ones."""
     found: dict[str, Rights] = {}
-    for profile in ElementTree.parse(_PATH).getroot().iter("profile"):
+    for profile in ElementTree.parse(PATH).getroot().iter("profile"):
         node, rights = profile.attrib["node"], {}
         assert profile.attrib["ns"] == "/"
         for group in profile:

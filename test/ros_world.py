@@ -334,6 +334,10 @@ class WaitClient:
         self._world.wait(future.done, "the result of the goal")
         return future.result().status, future.result().result
 
+    def close(self) -> None:
+        """Be gone."""
+        self._client.destroy()
+
     def cancel(self, handle: Any) -> bool:
         """Cancel a goal; whether that was accepted."""
         future = handle.cancel_goal_async()

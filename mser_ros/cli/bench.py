@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 from pathlib import Path
 
 import click
@@ -21,6 +22,8 @@ from ..nodes.replay import ReplaySession
 from ..resources import share_dir
 from .demo import NODES, isolate, wait_for_nodes
 from .page_load import PageLoad, page_load
+from .tables import show_table
+from .together import compare, rows
 
 
 @click.command()
@@ -29,10 +32,26 @@ from .page_load import PageLoad, page_load
 @click.option("--bag", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--watchers", type=click.IntRange(1, 100), default=10, show_default=True, help="Who look at the page.")
+@click.option("--talks", type=click.IntRange(1, 100), default=2, show_default=True, help="To one process and to four.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: int, json_path: Path | None) -> int:
-    """Measure the live nodes: end of speech to final emotion, load while listening, memory; ten people in view; and
-    people who look at the page of `mser view`.
+@click.option(
+    "--write",
+    "page",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="Put the table of one process and four between the marks of this page, as docs/measured.md.",
+)
+def bench(
+    rounds: int,
+    idle_s: float,
+    bag: Path | None,
+    bundle: str,
+    watchers: int,
+    talks: int,
+    json_path: Path | None,
+    page: Path | None,
+) -> int:
+    """Measure the live nodes: end of speech to final emotion, load while listening, memory; ten people in view; people
+    who look at the page of `mser view`; and all nodes in one process (`mser run`) beside each in its own.
 
     Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
     the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top.
@@ -43,9 +62,9 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
     Bag(path).close()  # what is wrong with it is better told before the quiet than after
     parameters = {"emotion:bundle": bundle} if bundle else {}
     found: list[float] = []
-    with NodeProcesses(NODES, parameters=parameters) as nodes, Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("listening to silence", total=rounds + 3)
-        with ReplaySession() as session:
+    with Progress(console=Console(stderr=True)) as progress:
+        task = progress.add_task("listening to silence", total=rounds + 5)
+        with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession() as session:
             wait_for_nodes(session, nodes)
             idle = idle_load(session, nodes, idle_s)
             progress.advance(task)
@@ -64,8 +83,14 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
                 watched[count] = page_load(count, lambda: session.play(path, topics=("/audio", "/skeleton_in")))
                 session.finish()
                 progress.advance(task)
-    if not found:
-        raise DependencyError(f"no utterance of {path} got a final emotion: see 'mser doctor'")
+        if not found:
+            raise DependencyError(f"no utterance of {path} got a final emotion: see 'mser doctor'")
+
+        def begin(what: str) -> None:
+            progress.update(task, advance=1, description=f"a talk to {what}")
+
+        with tempfile.TemporaryDirectory() as scratch:
+            compared = compare(path, Path(scratch), rounds=talks, parameters=parameters, begin=begin)
     numbers = {
         "machine": _machine(),
         "utterances": len(found),
@@ -80,8 +105,11 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
         "idle_share_of_core_sum": round(sum(idle.values()), 4),
         "rss_mb": {name: round(item.rss / 1e6, 1) for name, item in held.items()},
         "peak_rss_mb": {name: round(item.peak / 1e6, 1) for name, item in held.items()},
+        "processes": compared,
     }
     _print(console, numbers)
+    many = next(iter(compared.values()))["utterances"]
+    show_table(page, "processes", [*rows(compared), "", f"{numbers['machine']}; {many:.0f} utterances each."])
     if json_path:
         json_path.write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
     return 0

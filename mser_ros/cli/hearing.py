@@ -17,7 +17,7 @@ from ..asr.registry import WHISPER
 from ..asr.whisper import WhisperTranscriber
 from ..asr.whisper_model import WhisperModel
 from ..corpora import Item, corpus_folder, open_corpus
-from ..errors import CorpusError, SettingsError
+from ..errors import CorpusError
 from ..evaluation import confidence as words
 from ..evaluation import segments as speech
 from ..evaluation.calibration import fit_confidence
@@ -27,6 +27,7 @@ from ..evaluation.translation import translate
 from ..evaluation.words import HeardWords
 from ..model_store.store import ModelStore
 from ..resources import whisper_confidence_file
+from .tables import show_table, table
 
 _SNRS_DB = (20, 10, 5, 0)
 _BABBLE_DB = (20, 10, 0)
@@ -74,7 +75,7 @@ def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
                 figures = (scores.precision, scores.recall, scores.f1, scores.time_precision, scores.time_recall)
                 rows.append([name, condition, detector, *(f"{figure:.2f}" for figure in figures)])
     columns = ["corpus", "noise", "detector", "precision", "recall", "F1", "precision, time", "recall, time"]
-    _show(page, "segments", [*_table(columns, rows), "", f"{clips} clips of each corpus."])
+    show_table(page, "segments", [*table(columns, rows), "", f"{clips} clips of each corpus."])
 
 
 @hearing.command()
@@ -112,7 +113,7 @@ def confidence(text: str, babble: str, language: str, clips: int, fit: bool, mod
         values = {"certain": found.certain, "doubtful": found.doubtful, "offset": found.offset, "source": source}
         whisper_confidence_file().write_text(yaml.safe_dump(values, sort_keys=False, width=120), encoding="utf-8")
         click.echo(f"written: {whisper_confidence_file()}", err=True)
-    _show(page, "confidence", _reliability(halves[1], read_confidence_map(), name))
+    show_table(page, "confidence", _reliability(halves[1], read_confidence_map(), name))
 
 
 def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: str) -> list[str]:
@@ -143,7 +144,7 @@ def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: s
                 ]
                 for item in bins
             ]
-        lines += [*_table([what, "confidence", "how many", "mean", "right"], rows), ""]
+        lines += [*table([what, "confidence", "how many", "mean", "right"], rows), ""]
         lines += [f"Expected calibration error of {what}: {errors[0]:.3f} before, {errors[1]:.3f} calibrated.", ""]
     conditions = []
     for condition in dict.fromkeys(item.condition for item in heard):
@@ -151,7 +152,7 @@ def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: s
         after_mean = f"{np.mean([calibrated(one) for one in value]):.2f}" if len(value) else "–"
         shares = (f"{np.mean(value):.2f}", after_mean, f"{np.mean(is_right):.2f}") if len(value) else ("–",) * 3
         conditions.append([condition, str(len(value)), *shares])
-    lines += _table(["babble", "words", "token probability", "calibrated", "right"], conditions)
+    lines += table(["babble", "words", "token probability", "calibrated", "right"], conditions)
     return [*lines, "", f"{len({item.person for item in heard})} people of {name}, none of whom the map was fitted on."]
 
 
@@ -171,7 +172,7 @@ def translation(text: str, language: str, clips: int, model: str, page: Path | N
     cost = f"Processor time of an utterance: {plain:.0f} ms without translation, {both:.0f} ms with it"
     kept = sum(bool(item.translation) for item in found)
     cost = f"{cost} ({both / plain:.2f} times). {kept} of {len(found)} were translated; the others seemed guessed."
-    _show(page, "translation", [*_table(["said", "heard", "translation"], rows), "", cost])
+    show_table(page, "translation", [*table(["said", "heard", "translation"], rows), "", cost])
 
 
 def _items(text: str) -> tuple[str, tuple[Item, ...]]:
@@ -200,21 +201,3 @@ def _samples(item: Item) -> np.ndarray:
 
 def _progress(items: Iterable, description: str = "clips"):  # type: ignore[no-untyped-def]
     return show_progress(list(items), description=description, console=Console(stderr=True), transient=True)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
-
-
-def _show(page: Path | None, mark: str, lines: Sequence[str]) -> None:
-    """Print them, and put them between the marks of a page."""
-    content = "\n".join(lines)
-    click.echo(content)
-    if page is None:
-        return
-    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
-    text = page.read_text(encoding="utf-8")
-    if begin not in text or end not in text:
-        raise SettingsError(f"{page} has no place for these tables: put '{begin.strip()}' and '{end}' into it")
-    before, after = text.split(begin, 1)[0], text.split(end, 1)[1]
-    page.write_text(f"{before}{begin}{content}\n{end}{after}", encoding="utf-8")

@@ -1,11 +1,15 @@
-"""Tables on a terminal, and in whatever a command's output is led into."""
+"""Tables: on a terminal, in whatever a command's output is led into, and in Markdown in a page of the documentation."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
+import click
 from rich.console import Console
 from rich.table import Table
+
+from ..errors import SettingsError
 
 
 def wide_console(width: int = 120) -> Console:
@@ -18,7 +22,29 @@ def wide_console(width: int = 120) -> Console:
 
 def figures(columns: Sequence[str], *, left: Collection[str], title: str | None = None) -> Table:
     """An empty table of figures, which stand at the right of their columns, but for the words of those in `left`."""
-    table = Table(title=title, show_edge=False, pad_edge=False)
+    empty = Table(title=title, show_edge=False, pad_edge=False)
     for column in columns:
-        table.add_column(column, justify="left" if column in left else "right")
-    return table
+        empty.add_column(column, justify="left" if column in left else "right")
+    return empty
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of Markdown."""
+    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
+
+
+def show_table(page: Path | None, mark: str, lines: Sequence[str]) -> None:
+    """Print them, and put them between the marks of a page.
+
+    Raises `SettingsError` where the page has no such marks.
+    """
+    content = "\n".join(lines)
+    click.echo(content)
+    if page is None:
+        return
+    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
+    text = page.read_text(encoding="utf-8")
+    if begin not in text or end not in text:
+        raise SettingsError(f"{page} has no place for these tables: put '{begin.strip()}' and '{end}' into it")
+    before, after = text.split(begin, 1)[0], text.split(end, 1)[1]
+    page.write_text(f"{before}{begin}{content}\n{end}{after}", encoding="utf-8")

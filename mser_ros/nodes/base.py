@@ -14,7 +14,7 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, T
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
-from .diagnostics import UNTIL_CLEARED, Health, Problem, build_status
+from .diagnostics import UNTIL_CLEARED, Health, Pace, Problem, build_status
 from .liveliness import Sources, show_life
 from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic, opening
@@ -50,6 +50,7 @@ class PerceptionNode(LifecycleNode):
         self.health = Health(self.get_logger())
         self._settings_class = settings_class
         self._inputs: list[InputTopic] = []
+        self._paces: dict[str, Pace] = {}
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
@@ -63,7 +64,7 @@ class PerceptionNode(LifecycleNode):
         self._heartbeat = self.create_timer(_REPORT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._sources = Sources(self, self._report)
         show_life(self)
-        declare_settings(self, settings_class, is_editable=lambda: not self.is_configured)
+        declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
         self._survive_impossible_transitions()
 
     # -- what a subclass fills in
@@ -82,6 +83,9 @@ class PerceptionNode(LifecycleNode):
 
     def teardown(self) -> None:
         """Free what `setup` made."""
+
+    def adopt(self) -> None:
+        """Take in `settings` of which live ones have changed; called where nothing else works meanwhile."""
 
     @property
     def is_waiting(self) -> bool:
@@ -156,6 +160,14 @@ class PerceptionNode(LifecycleNode):
     def _configure(self) -> None:
         self.settings = read_settings(self, self._settings_class)
         self.setup()
+
+    def _adopt(self, settings: Any) -> None:
+        def take() -> None:
+            self.settings = settings
+            self.adopt()
+
+        if not self.submit(take, otherwise=take, is_order=True):
+            take()
 
     def _activate(self) -> None:
         self._due, self._skipped = set[str](), 0
@@ -243,7 +255,10 @@ class PerceptionNode(LifecycleNode):
         `others` and `kept`: as of `InputTopic`.
         """
 
+        pace = self._paces[topic] = Pace()
+
         def receive(message: Any) -> None:
+            pace.note()
             try:
                 self.guard(lambda: callback(message))
             except Exception as error:
@@ -260,6 +275,7 @@ class PerceptionNode(LifecycleNode):
         """Listen to this topic no more. To be called in the executor."""
         if item in self._inputs:
             self._inputs.remove(item)
+            self._paces.pop(item.topic, None)
             item.close()
 
     def adapt(self, item: InputTopic) -> None:
@@ -287,6 +303,7 @@ class PerceptionNode(LifecycleNode):
         """Drop every subscription."""
         while self._inputs:
             self._inputs.pop().close()
+        self._paces.clear()
         self._sources.close()
         self._beat_each(_REPORT_S)
 
@@ -382,6 +399,8 @@ class PerceptionNode(LifecycleNode):
         problem = self.health.current()
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
+            **{f"rate {topic}": f"{pace.rate_hz():.1f}" for topic, pace in self._paces.items()},
+            **{f"age {topic}": f"{age_s:.1f}" for topic, pace in self._paces.items() if (age_s := pace.age_s()) >= 0},
             **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
             **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,

@@ -21,6 +21,8 @@ LASTS_S = 10.0
 UNTIL_CLEARED = float("inf")
 #: One log line per kind of problem and this many seconds, however often it occurs.
 THROTTLE_S = 5.0
+#: Over how much time a rate is told at least [s].
+_PACE_S = 0.9
 #: Kinds of problems that are told apart.
 _KINDS = 64
 #: Longest sentence and longest traceback [characters]: what a foreign message holds must not fill the log.
@@ -135,6 +137,33 @@ class Health:
                 self._logged_at.clear()
             self._logged_at[kind] = now_s
             return True
+
+
+class Pace:
+    """How often something comes. `clock`: steady seconds. For one thread."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._count, self._rate_hz = 0, 0.0
+        self._newest_s: float | None = None
+        self._since_s = clock()
+
+    def note(self) -> None:
+        """It came."""
+        self._count += 1
+        self._newest_s = self._clock()
+
+    def rate_hz(self) -> float:
+        """In the time since this was asked before, unless that is too short to tell."""
+        now_s = self._clock()
+        if now_s - self._since_s >= _PACE_S:
+            self._rate_hz = self._count / (now_s - self._since_s)
+            self._count, self._since_s = 0, now_s
+        return self._rate_hz
+
+    def age_s(self) -> float:
+        """Seconds since it came last; -1 where it never did."""
+        return -1.0 if self._newest_s is None else self._clock() - self._newest_s
 
 
 def build_status(name: str, state: str, problem: Problem | None, values: Mapping[str, Any]) -> DiagnosticStatus:

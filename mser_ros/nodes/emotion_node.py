@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, replace
+from statistics import median
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Emotion, EmotionEvent, EmotionState, ModalityEvidence, Skeleton, Utterance
@@ -13,6 +15,7 @@ from visualization_msgs.msg import Marker, MarkerArray
 
 from ..messages import conversions
 from ..messages.markers import EmotionLabels
+from ..mocap.cadence import Cadence
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import EmotionSettings, MocapSettings
@@ -28,6 +31,8 @@ from .subscriptions import Flow
 from .voices import VoiceServices
 from .wait_for_emotion import WaitServer
 
+#: Final emotions whose latency the diagnostics tell of.
+_LATENCIES = 20
 #: The modalities that an input gives.
 _GIVES = {"voice": ("speech", "text"), "utterance": ("speech", "text"), "skeleton": ("mocap",)}
 
@@ -70,6 +75,8 @@ class EmotionNode(PerceptionNode):
             identities=self._identities,
         )
         self._states = EmotionStates(self.settings.state, bundle.labels)
+        self._cadence = Cadence()
+        self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
         self._voices.open(People(recognizer, self._states, self.settings.voices_folder, self._identities))
         self._emotion = self.advertise(Emotion, "emotion", depth=64)
         self._state = self.advertise(EmotionState, "state", depth=16)
@@ -117,6 +124,10 @@ class EmotionNode(PerceptionNode):
         self._waits.preempt()
         self._identities.clear()  # who is who then is told anew
 
+    def adopt(self) -> None:
+        self._stage.settings = self._stage.recognizer.settings = self.settings
+        self._states.settings = self.settings.state
+
     def teardown(self) -> None:
         self._voices.close()
         del self._stage, self._states
@@ -136,8 +147,12 @@ class EmotionNode(PerceptionNode):
         return {
             **asdict(self._stage.counters),
             **asdict(self._stage.skeletons.counters),
+            "missed": self._cadence.missed,
             "goals waiting": self._waits.waiting,
             "transcripts": self.settings.transcripts,
+            "model": self._stage.recognizer.bundle.model_id,
+            "latency": f"{median(latencies_s):.3f}" if (latencies_s := list(self._latencies_s)) else "",
+            "longest latency": f"{max(latencies_s):.3f}" if latencies_s else "",
         }
 
     def _on_voice(self, message: AudioFrame) -> None:
@@ -169,6 +184,7 @@ class EmotionNode(PerceptionNode):
 
     def _on_skeleton(self, message: Skeleton) -> None:
         frame = conversions.skeleton_from_msg(message)
+        self._cadence.note(frame.body_id, frame.stamp_ns)
         self.submit(lambda: self._publish(self._stage.push_skeleton(frame)))
 
     def _tell(self, news: Callable[[Identities], Collection[str]], is_order: bool) -> None:
@@ -194,6 +210,7 @@ class EmotionNode(PerceptionNode):
             self._labels.note(estimate)
             self._voices.meet(estimate)
             if estimate.state is EstimateState.FINAL:
+                self._latencies_s.append(latency_s)
                 self._voices.note()
 
     def _tell_states(self) -> None:

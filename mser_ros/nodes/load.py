@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,31 +54,52 @@ def usage(pid: int) -> Usage:
     return Usage(cpu_s, int(status["VmRSS"].split()[0]) * 1024, int(status["VmHWM"].split()[0]) * 1024)
 
 
+def pss(pid: int) -> int:
+    """Memory of a process of this machine [bytes], what it shares with others counted in part (Linux)."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("Pss:")) * 1024
+
+
 def idle_load(session: ReplaySession, nodes: NodeProcesses, seconds: float) -> dict[str, float]:
     """Share of one core that each node uses while it hears a quiet room and sees a standing body at 30 Hz."""
     audio = session.node.create_publisher(AudioFrame, "audio", 100)
-    skeleton = session.node.create_publisher(Skeleton, "skeleton_in", 100)
-    session.wait(lambda: audio.get_subscription_count() > 0 and skeleton.get_subscription_count() > 0, 10)
+    session.wait(lambda: audio.get_subscription_count() > 0, 10)
     noise = np.random.default_rng(0).normal(0, 10, (64, _CHUNK, 1)).astype(np.int16)
     begin_ns, begin_s = time.time_ns(), time.monotonic()
     before = usages(nodes)
-    frames = blocks = 0
-    while (now_s := time.monotonic() - begin_s) < seconds:
+    blocks = 0
+
+    def hum(now_s: float) -> None:
+        nonlocal blocks
         while blocks * _CHUNK / SAMPLE_RATE <= now_s:
             stamp_ns = begin_ns + to_ns(blocks * _CHUNK / SAMPLE_RATE)
             chunk = AudioChunk(noise[blocks % 64], SAMPLE_RATE, stamp_ns, blocks * _CHUNK)
             audio.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
             blocks += 1
+
+    see_somebody(session, seconds, meanwhile=hum)
+    after = usages(nodes)
+    lasted_s = time.monotonic() - begin_s
+    session.node.destroy_publisher(audio)
+    return {name: (after[name].cpu_s - before[name].cpu_s) / lasted_s for name in before}
+
+
+def see_somebody(
+    session: ReplaySession, seconds: float, *, meanwhile: Callable[[float], None] = lambda now_s: None
+) -> None:
+    """Publish a body that stands, at 30 Hz for so long; `meanwhile` is called now and then with the seconds since."""
+    skeleton = session.node.create_publisher(Skeleton, "skeleton_in", 100)
+    session.wait(lambda: skeleton.get_subscription_count() > 0, 10)
+    begin_ns, begin_s = time.time_ns(), time.monotonic()
+    frames = 0
+    while (now_s := time.monotonic() - begin_s) < seconds:
+        meanwhile(now_s)
         while frames / _RATE_HZ <= now_s:
             frame = _standing("body", begin_ns + to_ns(frames / _RATE_HZ), _STANDING)
             skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(frame)))
             frames += 1
         time.sleep(0.005)
-    after = usages(nodes)
-    lasted_s = time.monotonic() - begin_s
-    session.node.destroy_publisher(audio)
     session.node.destroy_publisher(skeleton)
-    return {name: (after[name].cpu_s - before[name].cpu_s) / lasted_s for name in before}
 
 
 def bodies_load(seconds: float = 10.0) -> float:

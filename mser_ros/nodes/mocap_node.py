@@ -15,6 +15,7 @@ from ..errors import SkeletonError
 from ..messages import conversions
 from ..messages.skeleton_topics import SKELETON_2D, SKELETON_TYPES, TF, SkeletonDecoder
 from ..mocap.buffer import MAX_BODIES
+from ..mocap.cadence import Cadence
 from ..mocap.stream import SkeletonStream
 from ..settings import MocapSettings
 from .base import PerceptionNode
@@ -37,6 +38,7 @@ class MocapNode(PerceptionNode):
     def setup(self) -> None:
         self._decoder = SkeletonDecoder(self.settings)
         self._stream = SkeletonStream(self.settings, on_note=self.health.warn)
+        self._cadence = Cadence()
         self._bodies: dict[str, InputTopic] = {}
         lacking = {name.partition("/")[0] for name in SKELETON_TYPES if find_type(name) is None}
         self._lacking = ", ".join(sorted(lacking))
@@ -68,11 +70,17 @@ class MocapNode(PerceptionNode):
         self._bodies = {}
 
     def counters(self) -> Mapping[str, Any]:
-        return {**asdict(self._stream.counters), "bodies": len(self._bodies), "not installed": self._lacking}
+        return {
+            **asdict(self._stream.counters),
+            "missed": self._cadence.missed,
+            "bodies": len(self._bodies),
+            "not installed": self._lacking,
+        }
 
     def _on_message(self, message: Any, body_id: str = "") -> None:
         frames, faults = self._decoder.decode(type_name(type(message)), message, body_id)
         for frame in frames:
+            self._cadence.note(frame.body_id, frame.stamp_ns)
             try:
                 made = self._stream.push(frame)
             except SkeletonError as error:

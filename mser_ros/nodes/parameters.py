@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
@@ -17,11 +17,14 @@ from .diagnostics import as_sentence
 T = TypeVar("T")
 
 
-def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[[], bool]) -> None:
+def declare_settings(
+    node: Node, settings_class: type, *, is_editable: Callable[[], bool], adopt: Callable[[Any], None]
+) -> None:
     """Declare every setting of a class, and `autostart`.
 
     The node must declare overrides automatically, so that unknown ones can be refused. While `is_editable` is false,
-    changes are refused with the reason.
+    live settings are checked together with the others and given to `adopt`, and changes of others are refused with the
+    reason.
     """
     known = {item.name: item for item in [AUTOSTART, *flatten(settings_class)]}
     for item in known.values():
@@ -38,11 +41,13 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
 
     def check(parameters: list[Parameter]) -> SetParametersResult:
         try:
-            for parameter in parameters:
-                if parameter.name in known:
-                    known[parameter.name].check(parameter.value)
-                    if not is_editable():
-                        raise SettingsError(f"{parameter.name} is read at configure: call deactivate and cleanup first")
+            changed = {item.name: item.value for item in parameters if item.name in known}
+            for name, value in changed.items():
+                known[name].check(value)
+                if not is_editable() and not known[name].live:
+                    raise SettingsError(f"{name} is read at configure: call deactivate and cleanup first")
+            if changed and not is_editable():
+                adopt(read_settings(node, settings_class, changed))
         except SettingsError as error:
             return SetParametersResult(successful=False, reason=as_sentence(error))
         return SetParametersResult(successful=True)
@@ -50,10 +55,11 @@ def declare_settings(node: Node, settings_class: type, *, is_editable: Callable[
     node.add_on_set_parameters_callback(check)
 
 
-def read_settings(node: Node, settings_class: type[T]) -> T:
-    """The node's parameters as settings. Raises `SettingsError` for an unknown name, a wrong type or range."""
+def read_settings(node: Node, settings_class: type[T], changed: Mapping[str, Any] | None = None) -> T:
+    """The node's parameters as settings, with those that are about to be `changed`. Raises `SettingsError` for an
+    unknown name, a wrong type or range."""
     parameters: dict[str, Any] = node.get_parameters_by_prefix("")
-    values = {name: parameter.value for name, parameter in parameters.items()}
+    values = {name: parameter.value for name, parameter in parameters.items()} | dict(changed or {})
     return build_parameters(settings_class, values, where=f"the parameters of node {node.get_name()}")
 
 
@@ -78,4 +84,4 @@ def _descriptor(item: Setting) -> ParameterDescriptor:
 def _describe(item: Setting) -> str:
     choices = f" ({' | '.join(item.choices)})" if item.choices else ""
     unit = f" [{item.unit}]" if item.unit else ""
-    return f"{item.description}{unit}{choices}"
+    return f"{item.description}{unit}{choices}{'; may be changed while the node works' if item.live else ''}"

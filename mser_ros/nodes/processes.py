@@ -54,7 +54,7 @@ class NodeProcesses:
                     self._handlers[number] = signal.signal(number, _leave)
         try:
             for name in self._names:
-                command = [sys.executable, "-m", f"mser_ros.nodes.{name}_node", *self._arguments]
+                command = [*self.command(name), *self._arguments]
                 # In a session of its own a node does not get the terminal's Ctrl-C beside the signal that ends it.
                 self.processes[name] = subprocess.Popen(command, env=self._environment, start_new_session=True)
         except BaseException:  # a signal, too
@@ -68,6 +68,10 @@ class NodeProcesses:
         self.stop()
         while self._handlers:
             signal.signal(*self._handlers.popitem())
+
+    def command(self, name: str) -> list[str]:
+        """What runs the process of this name, before the arguments for ROS."""
+        return [sys.executable, "-m", f"mser_ros.nodes.{name}_node"]
 
     def ended(self) -> dict[str, int]:
         """Exit codes of the nodes that have ended by themselves."""

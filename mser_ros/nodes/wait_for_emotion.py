@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,6 +22,8 @@ from .base import PerceptionNode
 PERIOD_S = 0.1
 #: Goals that may wait at once.
 _MOST = 32
+#: How long nobody must have listened to feedback until nobody is thought to wait any more [s].
+_ALONE_S = 1.0
 
 
 @dataclass(eq=False)
@@ -28,6 +31,7 @@ class _Open:
     handle: Any
     wait: Wait
     newest: Progress = field(default_factory=Progress)
+    was_heard: bool = False  # by somebody who listens to feedback, whom the graph may know only after the goal
 
     @property
     def key(self) -> bytes:
@@ -39,6 +43,7 @@ class WaitServer:
 
     `look` gives everybody's state at a time; the node's worker calls it, and decides by it. The executor alone speaks
     with clients. A goal is not executed before it is decided: a coroutine that waits would keep rclpy's executor busy.
+    When all clients are gone, as a planner that was ended or has crashed, so are their goals.
     """
 
     def __init__(
@@ -57,6 +62,7 @@ class WaitServer:
         self._open: dict[bytes, _Open] = {}
         self._news: deque[tuple[_Open, Progress]] = deque()
         self._ended: dict[bytes, Progress] = {}
+        self._heard_s = 0.0
         # Steady, so that a client can cancel while the simulation is paused.
         self._ticks = node.create_timer(PERIOD_S, self._tick, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._ticks.cancel()
@@ -119,10 +125,23 @@ class WaitServer:
         for item in waits:
             if item.handle.is_cancel_requested:
                 self._end(item, Outcome.CANCELLED)
+        self._leave_the_lonely()
         if not self._open:
             self._ticks.cancel()
         else:
             self._node.submit_due("waits", lambda: self._decide(waits))
+
+    def _leave_the_lonely(self) -> None:
+        """End the goals for which nobody waits any more: they would wait for ever, and keep others out."""
+        now_s = time.monotonic()
+        if self._node.count_subscribers("wait_for_emotion/_action/feedback"):
+            self._heard_s = now_s
+            for item in self._open.values():
+                item.was_heard = True
+        elif now_s - self._heard_s > _ALONE_S and (lonely := [item for item in self._open.values() if item.was_heard]):
+            self._node.get_logger().info(f"goals of wait_for_emotion whose clients have gone: {len(lonely)}, ended")
+            for item in lonely:
+                self._end(item, Outcome.PREEMPTED)
 
     def _decide(self, waits: Sequence[_Open]) -> None:
         """In the worker, to which the states belong."""

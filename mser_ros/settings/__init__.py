@@ -205,24 +205,28 @@ class StateSettings:
     """How a person is over time (topic `state`)."""
 
     rate_hz: float = setting(2.0, "How often it is published; 0: never", unit="Hz", low=0, high=50)
-    gain: float = setting(0.8, "How far a sure estimate moves it", low=0.01, high=1)
+    gain: float = setting(0.8, "How far a sure estimate moves it", low=0.01, high=1, live=True)
     decay_s: float = setting(
         60.0,
         "Time in which it falls back to what is usual for this person, but for a third",
         unit="s",
         low=1,
         high=3600,
+        live=True,
     )
     usual_gain: float = setting(
         0.03,
         "How far a sure estimate moves what is usual for this person; 0: even classes are, of everybody",
         low=0,
         high=1,
+        live=True,
     )
-    least: float = setting(0.4, "Nothing more probable than this: unknown", low=0, high=1)
-    margin: float = setting(0.1, "So much more probable another class must be to become the label", low=0, high=1)
+    least: float = setting(0.4, "Nothing more probable than this: unknown", low=0, high=1, live=True)
+    margin: float = setting(
+        0.1, "So much more probable another class must be to become the label", low=0, high=1, live=True
+    )
     forget_s: float = setting(
-        300.0, "Somebody of whom nothing was heard for so long is forgotten", unit="s", low=1, high=86400
+        300.0, "Somebody of whom nothing was heard for so long is forgotten", unit="s", low=1, high=86400, live=True
     )
     events: str = setting(
         "",
@@ -264,7 +268,7 @@ class EmotionSettings:
 
     bundle: str = setting("", "Folder of the model bundle; empty: the default one")
     threads: int = setting(1, "Threads of the inference engine", low=1, high=16)
-    person_id: str = setting("", "person_id to put into every estimate")
+    person_id: str = setting("", "person_id to put into every estimate", live=True)
     body: str = setting(
         "most",
         "Whose body is the speaker's, of several: that which is seen most, the nearest to the origin of its frame, the "
@@ -272,21 +276,34 @@ class EmotionSettings:
         choices=BODIES,
     )
     provisional_start_s: float = setting(
-        1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15
+        1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15, live=True
     )
-    provisional_period_s: float = setting(0.5, "Time between provisional estimates", unit="s", low=0.1, high=15)
+    provisional_period_s: float = setting(
+        0.5, "Time between provisional estimates", unit="s", low=0.1, high=15, live=True
+    )
     continuous_period_s: float = setting(
         5.0,
         "Time between estimates (CONTINUOUS) of a body of whom nothing is said, and of a speech that goes on; 0: none",
         unit="s",
         low=0,
         high=60,
+        live=True,
     )
     evidence_timeout_s: float = setting(
-        0.25, "How long a final estimate waits for late audio and skeletons, on the ROS clock", unit="s", low=0, high=5
+        0.25,
+        "How long a final estimate waits for late audio and skeletons, on the ROS clock",
+        unit="s",
+        low=0,
+        high=5,
+        live=True,
     )
     text_timeout_s: float = setting(
-        3.0, "How long a final estimate waits for the final transcript, on the ROS clock", unit="s", low=0, high=30
+        3.0,
+        "How long a final estimate waits for the final transcript, on the ROS clock",
+        unit="s",
+        low=0,
+        high=30,
+        live=True,
     )
     min_speech_s: float = setting(0.3, "Shorter utterances give no estimate from the voice", unit="s", low=0.05, high=5)
     min_level_db: float = setting(
@@ -308,10 +325,15 @@ class EmotionSettings:
         "as in training, and daily life is mostly neutral",
         low=0.01,
         high=0.99,
+        live=True,
     )
-    transcripts: bool = setting(True, "Estimates tell what was said; it is judged all the same")
+    transcripts: bool = setting(True, "Estimates tell what was said; it is judged all the same", live=True)
     least_agreed: float = setting(
-        0.5, "Where voice, words and body contradict each other, estimates less sure than this abstain", low=0, high=1
+        0.5,
+        "Where voice, words and body contradict each other, estimates less sure than this abstain",
+        low=0,
+        high=1,
+        live=True,
     )
     state: StateSettings = group(StateSettings)
     markers: MarkerSettings = group(MarkerSettings)

@@ -24,11 +24,20 @@ def setting(
     low: float | None = None,
     high: float | None = None,
     choices: tuple[str, ...] = (),
+    live: bool = False,
 ) -> Any:
-    """A dataclass field with what a user must know of it. `low` and `high` are inclusive."""
+    """A dataclass field with what a user must know of it. `low` and `high` are inclusive. `live`: it may be changed
+    while a node works."""
     return field(
         default=default,
-        metadata={"description": description, "unit": unit, "low": low, "high": high, "choices": choices},
+        metadata={
+            "description": description,
+            "unit": unit,
+            "low": low,
+            "high": high,
+            "choices": choices,
+            "live": live,
+        },
     )
 
 
@@ -48,6 +57,7 @@ class Setting:
     low: float | None
     high: float | None
     choices: tuple[str, ...]
+    live: bool = False
 
     def check(self, value: Any) -> Any:
         """`value` as the setting's own type, or a `SettingsError` that names the cure."""
@@ -74,9 +84,7 @@ def flatten(settings_class: type, prefix: str = "") -> Iterator[Setting]:
             yield from flatten(item.default_factory, f"{name}.")  # type: ignore[arg-type]
         else:
             meta = item.metadata
-            yield Setting(
-                name, item.default, meta["description"], meta["unit"], meta["low"], meta["high"], meta["choices"]
-            )
+            yield Setting(name, item.default, **meta)
 
 
 def build(settings_class: type[T], values: Mapping[str, Any], *, where: str = "") -> T:

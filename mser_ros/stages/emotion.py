@@ -41,6 +41,8 @@ _PENDING = 64
 _CLOSED = 256
 #: Evidence that ends so long before the utterance's end lacks what its source would have given since.
 _STALE_S = 0.3
+#: Why a modality is not available of which there was nothing, or too little.
+_LACKING = (AbstainReason.NO_EVIDENCE, AbstainReason.TOO_SHORT)
 #: The least time without audio and events after which an open utterance is given up: the speech node is gone.
 _GONE_S = 3.0
 
@@ -132,9 +134,12 @@ class EmotionStage:
         self._closed = {} if closed is None else closed  # how far their voice had been heard
         spec = recognizer.bundle.modalities.get("mocap")
         self._window_ns = to_ns(spec.window_s) if spec else 0
-        self._period_ns = to_ns(self.settings.continuous_period_s)
         self._spoken_ns = 0  # end of the last utterance
         self._seen_ns = 0  # up to where the body was judged without an utterance
+
+    @property
+    def _period_ns(self) -> int:
+        return to_ns(self.settings.continuous_period_s)
 
     @property
     def is_waiting(self) -> bool:
@@ -358,7 +363,7 @@ class EmotionStage:
         return self._contained(recognize)
 
     def _with_lost(self, evidence: ModalityEvidence) -> ModalityEvidence:
-        lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason is AbstainReason.NO_EVIDENCE
+        lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason in _LACKING
         is_lost = evidence.modality in self.lost and lacks
         return replace(evidence, reason=AbstainReason.SOURCE_LOST) if is_lost else evidence
 

@@ -25,7 +25,7 @@ from ros_world import (
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
 from mser_ros.nodes import base, diagnostics, liveliness, subscriptions
-from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Problem, build_status
+from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Pace, Problem, build_status
 
 
 class Log:
@@ -174,7 +174,42 @@ def test_a_status_has_the_level_and_the_sentence_of_the_problem_or_the_state(pro
     assert {item.key: item.value for item in status.values} == {"state": "active", "received audio": "7"}
 
 
+def test_a_rate_is_that_of_the_time_since_it_was_asked_for_unless_that_is_too_short(patient):
+    pace = Pace(clock=lambda: patient.now_s)
+    assert (pace.rate_hz(), pace.age_s()) == (0, -1)
+    for _ in range(30):
+        patient.now_s += 0.1
+        pace.note()
+    assert pace.rate_hz() == pytest.approx(10)
+    patient.now_s += 0.3
+    assert (pace.rate_hz(), pace.age_s()) == (pytest.approx(10), pytest.approx(0.3))
+    patient.now_s += 0.7
+    assert pace.rate_hz() == 0
+
+
 # -- the nodes
+
+
+def test_how_often_an_input_comes_and_how_old_it_is_are_told_and_which_skeletons_were_lost(world, tiny_bundle):
+    mocap, emotion = world.node("mocap"), world.node("emotion", bundle=str(tiny_bundle))
+    world.wait_for_outputs(mocap, "skeleton")
+    eye, frames = world.publisher(Skeleton, "skeleton_in"), demo_values(until_s=4)[1]
+    assert mocap.value("age skeleton_in") == "", "nothing has come yet"
+    rates: list[float] = []
+    for at, frame in enumerate(frames):
+        if at not in (50, 51, 70):
+            eye.publish(skeleton_message(frame))
+        if at % 10 == 0:
+            mocap.wait_to_receive(skeleton_in=at - 10)
+
+    def is_told() -> bool:
+        rates.append(float(mocap.value("rate skeleton_in") or 0))
+        return all(node.value("missed") == "3" for node in (mocap, emotion))
+
+    world.wait(is_told, "the skeletons that are missing")
+    world.wait(lambda: float(mocap.value("age skeleton_in")) > 1, "an age that grows")
+    world.wait(lambda: is_told() and rates[-1] == 0, "a rate of nothing")
+    assert max(rates) > 5
 
 
 def test_a_bad_block_leaves_a_warning_for_a_while_and_its_count_for_good(world):

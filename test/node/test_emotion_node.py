@@ -94,6 +94,13 @@ def test_the_time_from_the_end_of_speech_to_the_emotion_is_told(world, tiny_bund
     world.set_clock(item.events[-1].end_ns + to_ns(0.5), robot.node)
     robot.give(item)
     assert robot.last(item.name).latency_s == pytest.approx(0.5, abs=1e-6)
+    robot.world.wait(lambda: robot.node.value("latency") == "0.500", "the latency in the diagnostics")
+    late = scene(2)
+    world.set_clock(late.events[-1].end_ns + to_ns(0.9), robot.node)
+    robot.give(late)
+    robot.world.wait(lambda: robot.node.value("longest latency") == "0.900", "the longest latency")
+    assert robot.node.value("latency") == "0.700", "the median"
+    assert robot.node.value("model") == robot.last(item.name).model_id
 
 
 def test_provisional_emotions_come_while_the_person_speaks(robot):

@@ -125,9 +125,9 @@ def test_the_table_of_diagnostics_is_what_the_nodes_tell(opened: dict[str, Opene
     stated = {names(node)[0] if names(node) else "every": set(names(values)) for node, values in table("diagnostics")}
     every = stated.pop("every")
     for name, node in opened.items():
-        told = {re.sub("^(received|subscribers) .*", r"\1 TOPIC", value) for value in node.diagnostics}
+        told = {re.sub("^(received|rate|age|subscribers) .*", r"\1 TOPIC", value) for value in node.diagnostics}
         assert told - every == stated.get(name, set()), name
-        assert every - {"received TOPIC", "subscribers TOPIC"} <= told
+        assert every - {f"{what} TOPIC" for what in ("received", "rate", "age", "subscribers")} <= told
 
 
 # -- SROS2

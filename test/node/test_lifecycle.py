@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import threading
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import psutil
 import pytest
-from emotion_robot import scene
+from emotion_robot import Robot, scene
 from ros_world import (
     PATIENCE_S,
     AudioFrame,
@@ -27,11 +29,13 @@ from ros_world import (
     utterance_message,
 )
 
+from mser_ros import settings
 from mser_ros.errors import SettingsError
 from mser_ros.nodes import worker
 from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
 from mser_ros.settings import MocapSettings
+from mser_ros.settings.schema import flatten
 from mser_ros.stages.identities import Kind
 from mser_ros.types import UtteranceState
 
@@ -178,6 +182,40 @@ def test_parameters_are_refused_with_the_reason_while_they_are_in_use(world):
     assert tested.set("stall_s", 2) == ""
     assert tested.configure()
     assert tested.node.settings.stall_s == 2.0
+
+
+def test_live_parameters_are_those_of_the_page_and_no_node_but_one_has_any():
+    page = (Path(__file__).parents[2] / "docs" / "robot.md").read_text(encoding="utf-8")
+    stated = re.findall("`(.*?)`", page.split("<!-- live -->")[1].split("<!-- /live -->")[0])
+    assert stated == [item.name for item in flatten(settings.EmotionSettings) if item.live]
+    others = [kind for name, kind in settings.NODES.items() if name != "emotion"]
+    assert others
+    assert not any(item.live for kind in others for item in flatten(kind))
+
+
+def test_live_parameters_change_what_an_active_node_does_and_the_others_are_refused(world, tiny_bundle):
+    robot = Robot(world, tiny_bundle, provisional_start_s=0.0)
+    first, second, third = scene(1), scene(2), scene(3)
+    robot.give(first)
+    assert robot.last(first.name).transcript
+    robot.world.wait(lambda: robot.node.value("transcripts") == "True", "what the diagnostics tell")
+    assert robot.node.set("transcripts", False) == ""
+    assert robot.node.set("provisional_start_s", 0.5) == ""
+    assert robot.node.set("person_id", "ann") == ""
+    assert "range" in robot.node.set("provisional_start_s", 99.0)
+    assert "call deactivate and cleanup first" in robot.node.set("bundle", "/nowhere")
+    robot.give(second)
+    last = robot.last(second.name)
+    assert (last.transcript, last.person_id) == ("", "ann")
+    assert {item.utterance_id for item in robot.emotions if item.state == Emotion.PROVISIONAL} == {second.name}
+    robot.world.wait(lambda: robot.node.value("transcripts") == "False", "what the diagnostics tell")
+    assert robot.node.deactivate()
+    assert robot.node.set("transcripts", True) == "", "also of a node that is inactive"
+    assert robot.node.activate()
+    robot.world.wait_for_outputs(robot.node, "emotion")
+    robot._given.clear()
+    robot.give(third)
+    assert robot.last(third.name).transcript
 
 
 def test_a_parameter_file_of_every_parameter_is_taken(world):

@@ -54,13 +54,17 @@ def run_command(*arguments: str) -> list[str]:
 
 
 @contextmanager
-def running(folder: Path, **commands: list[str]) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Processes by name, what they print in files of that name; none is left behind."""
+def running(
+    folder: Path, *, environment: dict[str, str] | None = None, **commands: list[str]
+) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
+    """Processes by name, what they print in files of that name; none is left behind. `environment`: not this one's."""
     processes: dict[str, subprocess.Popen[bytes]] = {}
     try:
         for name, command in commands.items():
             with (folder / name).open("wb") as log:
-                processes[name] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+                processes[name] = subprocess.Popen(
+                    command, stdout=log, stderr=log, start_new_session=True, env=environment
+                )
         yield processes
     finally:
         for process in processes.values():

@@ -112,6 +112,34 @@ def test_a_node_that_is_deactivated_preempts_and_refuses_until_it_is_active(robo
     assert client.result(again)[1].outcome == Result.REACHED
 
 
+def test_goals_of_planners_that_have_gone_do_not_wait_for_ever_and_those_of_others_do(robot):
+    for _ in range(2):
+        gone = robot.world.waiting()
+        assert all(gone.send("angry").accepted for _ in range(3))
+        robot.world.wait(lambda gone=gone: bool(gone.feedback), "feedback")
+        gone.close()
+        robot.node.wait_for(**{"goals waiting": 0})
+    gone, stays = robot.world.waiting(), robot.world.waiting()
+    assert gone.send("angry").accepted
+    handle = stays.send("happy")
+    assert handle.accepted
+    gone.close()
+    robot.give(scene(1))
+    assert stays.result(handle)[1].outcome == Result.REACHED
+    stays.close()
+    robot.node.wait_for(**{"goals waiting": 0})
+    assert robot.node.value("bugs") == "0"
+
+
+def test_a_new_goal_of_a_client_leaves_its_older_one_alone_and_may_take_its_place(robot):
+    client = robot.world.waiting()
+    older, newer = client.send("angry"), client.send("happy")
+    assert client.cancel(older)
+    assert client.result(older)[1].outcome == Result.CANCELLED
+    robot.give(scene(1))
+    assert client.result(newer)[1].outcome == Result.REACHED
+
+
 @pytest.mark.parametrize(
     ("labels", "fields", "parts"),
     [

@@ -956,3 +956,16 @@ def test_evidence_tells_that_its_source_was_lost_and_what_came_before_is_used_al
     later = Life("u3", 20.5, 23.0)
     robot.give(*voice(20.0, 23.2), later.started, later.final)
     assert reasons(robot.said[-1])["mocap"] == (False, "SOURCE_LOST")
+
+
+def test_a_body_that_was_seen_too_shortly_since_its_source_was_lost_is_said_to_be_lost(tmp_path: Path) -> None:
+    bundle = load_bundle(write_tiny_bundle(tmp_path, mocap={"min_s": 0.5}))
+    for lost, reason in (frozenset[str](), "TOO_SHORT"), (frozenset({"mocap"}), "SOURCE_LOST"):
+        robot = Robot(EmotionRecognizer(bundle))
+        robot.give(*body(0, 0.3), *voice(0, 2.0), U.started)
+        robot.stage.lost = lost
+        robot.give(*voice(2.0, 3.2), U.final)
+        (final,) = robot.wait(0.3)
+        assert final.state is FINAL
+        (seen,) = [item for item in final.evidence if item.modality == "mocap"]
+        assert (seen.available, seen.reason.name) == (False, reason)

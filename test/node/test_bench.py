@@ -1,0 +1,83 @@
+"""What `mser bench` tells of all nodes in one process beside each in its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ros_world import DEMO, T0, Emotion, Utterance, conversions
+
+from mser_ros.cli import together
+from mser_ros.cli.together import Spoken, compare, rows
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import to_fields
+from mser_ros.types import to_ns
+
+
+def ns(seconds: float) -> int:
+    return T0 + to_ns(seconds)
+
+
+def emotion(name: str, state: int, *, start_s: float = 0.0) -> Emotion:
+    message = Emotion(utterance_id=name, state=state)
+    conversions.fill(message, {"speech_start": {"sec": T0 // 10**9 + int(start_s), "nanosec": 0}})
+    return message
+
+
+def test_latencies_are_between_the_publications_of_what_belongs_together() -> None:
+    spoken = Spoken(
+        audio=[(ns(0), ns(0.1)), (ns(0.064), ns(0.164)), (ns(0.128), ns(0.2))],
+        voice=[(ns(0.064) + 7000, ns(0.174)), (ns(0), ns(0.12)), (ns(5), ns(5.1))],
+        utterances=[
+            (Utterance(utterance_id="a", state=Utterance.STARTED), ns(1)),
+            (Utterance(utterance_id="a", state=Utterance.ENDED), ns(3)),
+            (Utterance(utterance_id="a", state=Utterance.ENDED), ns(3.5)),
+        ],
+        emotions=[
+            (emotion("a", Emotion.PROVISIONAL, start_s=1), ns(2.25)),
+            (emotion("a", Emotion.PROVISIONAL, start_s=1), ns(2.75)),
+            (emotion("a", Emotion.FINAL, start_s=1), ns(3.75)),
+            (emotion("of before", Emotion.FINAL), ns(0.5)),
+            (emotion("b", Emotion.RETRACTED), ns(4)),
+        ],
+    )
+    assert spoken.hops_s() == pytest.approx([0.01, 0.02]), "of a block without its like nothing is told"
+    assert spoken.firsts_s() == pytest.approx([0.25])
+    assert spoken.finals_s() == pytest.approx([0.75]), "from the first news of the end"
+
+
+def test_the_table_has_a_column_for_each_way_and_the_goals() -> None:
+    found = {
+        name: {
+            "utterances": 12,
+            **{f"{kind}_p{percent}_ms": value for kind in ("hop", "first", "final") for percent in (50, 95)},
+            "share_of_core": value / 100,
+            "memory_mb": 10 * value,
+        }
+        for name, value in (("four processes", 40.0), ("one process", 20.0))
+    }
+    head, _, hop, first, *_, cpu, memory = rows(found)
+    assert head == "|  | four processes | one process | goal |"
+    assert hop.endswith("| p50 40.0 ms, p95 40.0 ms | p50 20.0 ms, p95 20.0 ms | – |")
+    assert first.endswith(f"| p95 ≤ {together.FIRST_GOAL_MS} ms |")
+    assert "| 40% of one core | 20% of one core |" in cpu
+    assert "| 400 MB | 200 MB |" in memory
+
+
+def test_one_process_and_four_are_measured_at_the_same_talk(ros: None, tiny_bundle: Path, tmp_path: Path) -> None:
+    with Bag(DEMO) as source, BagWriter(tmp_path / "part") as writer:
+        for message in source.messages(["/audio"]):
+            if message.log_ns < ns(5.1):  # one utterance
+                writer.write(message.topic, message.type_name, to_fields(message.decode()), message.log_ns)
+    parameters = {"emotion:bundle": str(tiny_bundle), "speech:asr.backend": "none"}
+    begun: list[str] = []
+    found = compare(tmp_path / "part", tmp_path, rounds=1, parameters=parameters, begin=begun.append)
+    assert begun == list(found) == ["four processes", "one process"]
+    for numbers in found.values():
+        assert numbers["utterances"] >= 1
+        assert 0 < numbers["hop_p50_ms"] <= numbers["hop_p95_ms"]
+        assert 0 < numbers["share_of_core"] < 4
+        assert numbers["memory_mb"] > 50
+    four, one = found.values()
+    assert one["memory_mb"] < four["memory_mb"]
