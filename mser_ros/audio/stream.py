@@ -133,6 +133,7 @@ class AudioStream:
         self._fill_ns = to_ns(settings.fill_s)
         self._tolerance_ns = to_ns(settings.stamp_tolerance_s)
         self._run: _Run | None = None
+        self._rested: _Run | None = None  # the last run, where the input rested since then
         self._index = 0  # of the next sample put out, over all runs
         self.counters = StreamCounters()
 
@@ -158,6 +159,7 @@ class AudioStream:
             self.counters.unstamped += 1
             chunk = replace(chunk, stamp_ns=arrival_ns - (chunk.end_ns - chunk.stamp_ns))
         if self._run is None:
+            self._note_lost(chunk, is_stamped=is_stamped)
             return self._begin([chunk], chunk.stamp_ns)
         try:
             _check_voice(chunk, self._run.last)
@@ -167,14 +169,29 @@ class AudioStream:
         return self._follow(self._run, chunk, is_stamped=is_stamped)
 
     def flush(self) -> list[AudioChunk | Discontinuity]:
-        """The input is over: what is held, and what the resampler holds. The next block starts a new run."""
+        """The input is over, or rests: what is held, and what the resampler holds. The next block starts a new run."""
         if self._run is None:
             return []
         is_step = bool(self._run.held) and self._run.least_stray_ns > self._tolerance_ns
         items = self._take_step(self._run) if is_step else self._release(self._run)
         items += self._emit(self._run, self._run.conditioner.end())
-        self._run = None
+        self._run, self._rested = None, self._run
         return items
+
+    def skip(self) -> None:
+        """A block is not wanted, so it was not lost."""
+        self._rested = None
+
+    def _note_lost(self, chunk: AudioChunk, *, is_stamped: bool) -> None:
+        """Count what a source that counts sent while it seemed to rest."""
+        before, self._rested = self._rested, None
+        if before is None or not before.counts or _source(chunk) != before.source:
+            return
+        lost = chunk.first_sample - before.next_sample
+        stray_ns = chunk.stamp_ns - before.last.end_ns - before.clock.duration_ns(max(lost, 0))
+        if lost > 0 and (not is_stamped or abs(stray_ns) <= self._tolerance_ns):
+            self.counters.lost_samples += lost
+            self.counters.discontinuities += 1
 
     def _follow(self, run: _Run, chunk: AudioChunk, *, is_stamped: bool) -> list[AudioChunk | Discontinuity]:
         if _source(chunk) != run.source:

@@ -110,7 +110,7 @@ class Work:
             self._log_ns = item.log_ns
             if self._first_ns is None:
                 self._first_ns = item.log_ns
-            if item.log_ns <= resumes_ns:
+            if resumes_ns and item.log_ns <= resumes_ns:
                 self._look_at(item, resumes_ns)
                 continue
             try:

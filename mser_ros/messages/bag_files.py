@@ -10,9 +10,8 @@ import os
 import re
 import shutil
 import struct
-import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,25 +21,14 @@ import apsw
 import yaml
 
 from ..errors import BagError
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:  # what rosbags itself uses there
-    from backports import zstd
+from .bag_salvage import salvage_mcap, salvage_sqlite
+from .mcap_records import CHUNK, CHUNK_HEAD, DATA_END, END, HEAD, LONGEST_CHUNK, MAGIC, zstd
 
 #: Formats of bags, by their suffix; and what a packed file's name ends with after that.
 _FORMATS = (".mcap", ".db3")
 _PACKED = (".zstd", ".zst", ".gz")
 _METADATA = "metadata.yaml"
-#: MCAP: what a file begins and ends with, and what stands at the end of one without a summary: DataEnd and Footer.
-_MAGIC = b"\x89MCAP0\r\n"
 _SQLITE = b"SQLite format 3\0"
-_END = struct.pack("<BQI", 0x0F, 4, 0) + struct.pack("<BQQQI", 0x02, 20, 0, 0, 0) + _MAGIC
-_CHUNK, _DATA_END = 0x06, 0x0F
-#: A record's code and length; a chunk's first and last time, size, checksum, and the length of its compression's name.
-_HEAD, _CHUNK_HEAD = struct.Struct("<BQ"), struct.Struct("<QQQII")
-#: Of a chunk that is cut off, so many bytes are looked at.
-_LONGEST_CHUNK = 1 << 28
 _BLOCK = 1 << 20
 
 
@@ -52,7 +40,7 @@ def is_bag(path: Path) -> bool:
         return True
     try:
         with path.open("rb") as stream:
-            return stream.read(len(_SQLITE)).startswith((_MAGIC, _SQLITE))
+            return stream.read(len(_SQLITE)).startswith((MAGIC, _SQLITE))
     except OSError:
         return False
 
@@ -66,6 +54,8 @@ class BagFiles:
 
     def __init__(self, path: Path) -> None:
         self.notes: list[str] = []
+        #: Whether a recorder did not finish one of them.
+        self.is_unfinished = False
         self._scratch: TemporaryDirectory[str] | None = None
         try:
             found = _find(path, self.notes)
@@ -76,6 +66,17 @@ class BagFiles:
         except BaseException:
             self.close()
             raise
+
+    def salvaged(self, path: Path, named: Path) -> Path:
+        """A copy of what can be read of one of `paths`, which the library refuses as a whole. Raises `BagError` that
+        speaks of `named`."""
+        is_sqlite = path.suffix == ".db3"
+        target = self._place(path.name)
+        try:
+            self.notes.append((salvage_sqlite if is_sqlite else salvage_mcap)(path, target, named))
+        except OSError as error:
+            raise BagError(f"the bag {named} cannot be read ({error}): check the disk and its rights") from None
+        return target
 
     def close(self) -> None:
         """Delete what was copied."""
@@ -99,10 +100,10 @@ class BagFiles:
             file = self._unpacked(file)
         is_sqlite, suffix = self._is_sqlite(file), file.suffix
         file = self._merged(file) if is_sqlite else file if _is_closed(file) else self._closed(file)
-        # The library goes by the suffix.
-        return (
-            file if file.suffix == (wanted := ".db3" if is_sqlite else ".mcap") else self._named(file, suffix, wanted)
-        )
+        wanted = ".db3" if is_sqlite else ".mcap"
+        # The library goes by the suffix, and makes an address of the path of a database without quoting it.
+        is_usual = file.suffix == wanted and not (is_sqlite and set("?#%") & set(str(file)))
+        return file if is_usual else self._named(file, suffix, wanted)
 
     def _is_sqlite(self, file: Path) -> bool:
         """By what the file begins with, else by its name."""
@@ -114,12 +115,12 @@ class BagFiles:
             )
         if head.startswith(b"version https:"):
             raise BagError(f"the bag {file} is a pointer of Git LFS and not the file itself: git lfs pull")
-        if head != _SQLITE and not head.startswith(_MAGIC[: len(head)]) and head.isascii() and b"\0" not in head:
+        if head != _SQLITE and not head.startswith(MAGIC[: len(head)]) and head.isascii() and b"\0" not in head:
             raise BagError(f"the bag {file} is text and no bag (it begins with '{head.decode()}'): get the bag itself")
-        return head == _SQLITE or (not head.startswith(_MAGIC) and _format(file) == ".db3")
+        return head == _SQLITE or (not head.startswith(MAGIC) and _format(file) == ".db3")
 
     def _named(self, file: Path, suffix: str, wanted: str) -> Path:
-        target = self._place(f"{file.stem}{wanted}")
+        target = self._place(f"bag{wanted}")
         try:
             target.symlink_to(file.resolve())
         except OSError:
@@ -164,14 +165,15 @@ class BagFiles:
         size = file.stat().st_size
         target = self._place(file.name)
         with file.open("rb") as source, target.open("wb") as copy:
-            if source.read(len(_MAGIC)) != _MAGIC:
+            if source.read(len(MAGIC)) != MAGIC:
                 return file
-            whole = _whole_records(source, len(_MAGIC), size)
+            whole = _whole_records(source, len(MAGIC), size)
             source.seek(0)
             for at in range(0, whole, _BLOCK):
                 copy.write(source.read(min(_BLOCK, whole - at)))
-            copy.write(_begun_chunk(source.read(_LONGEST_CHUNK)))
-            copy.write(_END)
+            copy.write(_begun_chunk(source.read(LONGEST_CHUNK)))
+            copy.write(END)
+        self.is_unfinished = True
         self.notes.append(f"the recorder of {file.name} did not finish: its {size} bytes are read as far as they go")
         return target
 
@@ -213,6 +215,7 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
     if not known:
         if len({_recording(file) for file in files.values()}) > 1:
             raise BagError(f"the folder {path} holds several recordings: name one of {', '.join(files)}")
+        notes += _gaps(files.values())
     elif others:
         listed_ones = {_recording(files[name]) for name in known}
         strange = [name for name in others if _recording(files[name]) not in listed_ones]
@@ -222,6 +225,14 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
         if others:
             notes.append(f"{_METADATA} does not list {', '.join(others)}: it is read as well")
     return [files[name] for name in (*known, *others)]
+
+
+def _gaps(files: Iterable[Path]) -> list[str]:
+    """A sentence on files that their numbers say are missing between others."""
+    numbers = [_number(file)[1] for file in files]
+    lost = sorted(set(range(min(numbers), max(numbers))) - set(numbers))
+    named = ", ".join(map(str, lost[:5])) + (" ..." if len(lost) > 5 else "")
+    return [f"by their numbers, files between these are missing: {named}"] if lost else []
 
 
 def _on_disk(name: str, files: dict[str, Path]) -> str:
@@ -257,30 +268,30 @@ def _listed(metadata: Path, notes: list[str]) -> list[str]:
 
 def _is_closed(file: Path) -> bool:
     with file.open("rb") as stream:
-        if stream.seek(0, os.SEEK_END) < 2 * len(_MAGIC):
+        if stream.seek(0, os.SEEK_END) < 2 * len(MAGIC):
             return False
-        stream.seek(-len(_MAGIC), os.SEEK_END)
-        return stream.read() == _MAGIC
+        stream.seek(-len(MAGIC), os.SEEK_END)
+        return stream.read() == MAGIC
 
 
 def _whole_records(stream: BinaryIO, at: int, size: int) -> int:
     """Up to which byte the data of an MCAP, which begin `at`, consist of whole records."""
     stream.seek(at)
-    while len(head := stream.read(_HEAD.size)) == _HEAD.size:
-        code, length = _HEAD.unpack(head)
-        if not 0 < code < _DATA_END or at + _HEAD.size + length > size:
+    while len(head := stream.read(HEAD.size)) == HEAD.size:
+        code, length = HEAD.unpack(head)
+        if not 0 < code < DATA_END or at + HEAD.size + length > size:
             break
-        at = stream.seek(at + _HEAD.size + length)
+        at = stream.seek(at + HEAD.size + length)
     return at
 
 
 def _begun_chunk(rest: bytes) -> bytes:
     """A chunk of the whole messages of one that is cut off; nothing where that cannot be."""
     try:
-        if rest[0] != _CHUNK:
+        if rest[0] != CHUNK:
             return b""
-        begin_ns, end_ns, _, _, name = _CHUNK_HEAD.unpack_from(rest, _HEAD.size)
-        first = _HEAD.size + _CHUNK_HEAD.size
+        begin_ns, end_ns, _, _, name = CHUNK_HEAD.unpack_from(rest, HEAD.size)
+        first = HEAD.size + CHUNK_HEAD.size
         compression, records = rest[first : first + name], rest[first + name + 8 :]
         if compression == b"zstd":
             records = zstd.ZstdDecompressor().decompress(records)
@@ -289,5 +300,5 @@ def _begun_chunk(rest: bytes) -> bytes:
     except (LookupError, struct.error, zstd.ZstdError):
         return b""
     whole = _whole_records(BytesIO(records), 0, len(records))
-    head = _CHUNK_HEAD.pack(begin_ns, end_ns, whole, 0, 0) + struct.pack("<Q", whole)
-    return _HEAD.pack(_CHUNK, len(head) + whole) + head + records[:whole]
+    head = CHUNK_HEAD.pack(begin_ns, end_ns, whole, 0, 0) + struct.pack("<Q", whole)
+    return HEAD.pack(CHUNK, len(head) + whole) + head + records[:whole]

@@ -6,8 +6,9 @@ A message is whatever the `rosbags` library makes of it: an object with the mess
 from __future__ import annotations
 
 import struct
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,7 +16,6 @@ from typing import Any
 
 import apsw
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection, Nodetype
 from rosbags.rosbag2 import ReaderError
 from rosbags.serde import SerdeError
@@ -24,14 +24,15 @@ from rosbags.typesys.store import Typestore
 
 from ..errors import BagError, DamagedBagError
 from ..resources import interfaces_dir
-from .bag_files import BagFiles, zstd
+from .bag_files import BagFiles
+from .bag_reader import BagReader
+from .mcap_records import zstd
 
 #: How a message begins that was compressed alone; none in CDR does.
 _ZSTD = b"\x28\xb5\x2f\xfd"
 #: What the library raises on bags that were damaged: its own errors, and those of the formats inside.
 _DAMAGE = (
     SyntaxError,  # the library makes code of the definitions that a bag holds
-    AnyReaderError,
     ReaderError,
     SerdeError,
     TypesysError,
@@ -107,10 +108,12 @@ class Bag:
             raise
         self.notes = tuple(self._files.notes)
         used = [connection for connection in self._reader.connections if connection.msgcount]
-        self.topics = {connection.topic: connection.msgtype for connection in used}
+        self.topics = self._types_of_topics(used)
         self.message_count: int = sum(connection.msgcount for connection in used)
         if not used:
             self.close()
+            if self._files.is_unfinished:
+                raise BagError(f"the bag {self.path} is cut off before its first whole message: record it again")
             raise BagError(f"the bag {self.path} holds no messages: record it again while the topics are published")
         self._lacking = {kind: values for kind in set(self.topics.values()) if (values := self._lacks(kind))}
         for kind, values in self._lacking.items():
@@ -118,21 +121,44 @@ class Bag:
             self.notes += (f"{name} was recorded by another version of mser_msgs, without {fields}: taken as empty",)
         self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time)
 
-    def _open(self) -> AnyReader:
+    def _types_of_topics(self, used: list[Connection]) -> dict[str, str]:
+        """A topic has one type: where several nodes used one name for different things, the one of most messages."""
+        counts: dict[str, Counter[str]] = {}
+        for one in used:
+            counts.setdefault(one.topic, Counter())[one.msgtype] += one.msgcount
+        for topic, kinds in counts.items():
+            if len(kinds) > 1:
+                (kind, count), *others = kinds.most_common()
+                left_out = " and ".join(f"{number} of {name}" for name, number in others)
+                self.notes += (f"{topic} has {count} messages of {kind} and {left_out}: only the former are read",)
+        return {topic: kinds.most_common(1)[0][0] for topic, kinds in counts.items()}
+
+    def _open(self) -> BagReader:
         paths = self._files.paths
         try:
             return _opened(paths, self.path)
         except BagError:
-            readable = []
-            for path in paths if len(paths) > 1 else ():
+            readable, refused = [], []
+            for path in paths:
                 try:
-                    _opened([path], path).close()
-                    readable.append(path)
+                    readable.append(self._readable(path))
                 except BagError as error:
-                    self._files.notes.append(f"{str(error).partition(': ')[0]}: the other files are read")
+                    refused.append(error)
             if not readable:
-                raise
+                raise refused[0] from None
+            self._files.notes += [f"{str(error).partition(': ')[0]}: the other files are read" for error in refused]
             return _opened(readable, self.path)
+
+    def _readable(self, path: Path) -> Path:
+        """The file, or what can be saved of it."""
+        named = path if len(self._files.paths) > 1 else self.path
+        try:
+            _opened([path], named).close()
+            return path
+        except BagError:
+            salvaged = self._files.salvaged(path, named)
+            _opened([salvaged], named).close()
+            return salvaged
 
     def _lacks(self, kind: str) -> dict[str, Any]:
         """Fields of a message of this package that its definition lacked when it was recorded, with empty values."""
@@ -170,7 +196,11 @@ class Bag:
         """
         for topic in topics:
             self.require(topic)
-        wanted = [item for item in self._reader.connections if item.msgcount and (not topics or item.topic in topics)]
+        wanted = [
+            item
+            for item in self._reader.connections
+            if self.topics.get(item.topic) == item.msgtype and item.msgcount and (not topics or item.topic in topics)
+        ]
         with _reading(self.path):
             for connection, log_ns, raw in self._reader.messages(wanted):
                 content = bytes(raw)
@@ -187,14 +217,15 @@ class Bag:
         """Text and hash of a message type, None where neither the bag nor this package knows it."""
         for store in (self._reader.typestore, message_types()):
             if type_name in store.fielddefs:
-                return store.generate_msgdef(type_name, ros_version=2)[0], store.hash_rihs01(type_name)
+                with suppress(TypesysError):  # it is made of another type that nobody knows
+                    return store.generate_msgdef(type_name, ros_version=2)[0], store.hash_rihs01(type_name)
         return None
 
     def connections(self) -> list[Connection]:
         """The recorded publishers of all topics, with their quality of service and the number of their messages."""
         merged: dict[Any, Connection] = {}
         for one in self._reader.connections:
-            if one.msgcount:
+            if one.msgcount and self.topics[one.topic] == one.msgtype:
                 key = one.topic, one.msgtype, repr(one.ext)
                 merged[key] = one._replace(msgcount=one.msgcount + (merged[key].msgcount if key in merged else 0))
         return list(merged.values())
@@ -238,11 +269,9 @@ def _value(described_as: Any, value: Any, store: Typestore | None = None) -> Any
     return [_value(inner, item, store) for item in items]
 
 
-def _opened(paths: list[Path], named: Path) -> AnyReader:
+def _opened(paths: list[Path], named: Path) -> BagReader:
     with _reading(named):
-        reader = AnyReader(paths, default_typestore=message_types())
-        reader.open()
-    return reader
+        return BagReader(paths, message_types())
 
 
 @contextmanager

@@ -110,6 +110,7 @@ class SpeechStage:
             self._unheard["robot_samples"] += chunk.frames
         else:
             return True
+        self.stream.skip()
         return False
 
     def another(self) -> SpeechStage:

@@ -1,0 +1,80 @@
+"""The files of one recording, read by the `rosbags` library as one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, suppress
+from heapq import merge
+from pathlib import Path
+from typing import Any
+
+from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
+from rosbags.rosbag2 import Reader
+from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
+
+#: What stands between the definitions of several types in IDL, and before the name of each.
+_SEPARATOR, _IDL = "=" * 80 + "\n", "IDL: "
+
+
+class BagReader:
+    """Opened files. `connections`: of all files; `typestore`: the types that the files define, and `known` ones.
+
+    A type of which the files hold no definition, or one that cannot be read, costs its own topic alone, and not even
+    that where it is known. Raises what the library raises for files that it cannot read.
+    """
+
+    def __init__(self, paths: Sequence[Path], known: Typestore) -> None:
+        self._stack = ExitStack()
+        try:
+            self._readers = [self._stack.enter_context(Reader(path)) for path in paths]
+            self.connections = [one for reader in self._readers for one in reader.connections]
+            self.typestore = _types(self.connections, known)
+        except BaseException:
+            self._stack.close()
+            raise
+        self.start_time = min(reader.start_time for reader in self._readers)
+        self.end_time = max(reader.end_time for reader in self._readers)
+
+    def messages(self, wanted: Iterable[Connection]) -> Iterator[tuple[Connection, int, bytes]]:
+        """Connection, log time and CDR bytes of each message of these connections, ordered by log time."""
+        by_reader: dict[int, list[Connection]] = {}
+        for one in wanted:
+            by_reader.setdefault(id(one.owner), []).append(one)
+        found = [
+            reader.messages(by_reader[id(reader.storage)])
+            for reader in self._readers
+            if id(reader.storage) in by_reader
+        ]
+        yield from merge(*found, key=lambda item: item[1])
+
+    def deserialize(self, raw: bytes, type_name: str) -> Any:
+        return self.typestore.deserialize_cdr(raw, type_name)
+
+    def close(self) -> None:
+        self._stack.close()
+
+
+def _types(connections: Iterable[Connection], known: Typestore) -> Typestore:
+    found = dict(known.fielddefs)
+    for name, definition in {one.msgtype: one.msgdef for one in connections}.items():
+        with suppress(Exception):  # a parser's: of any kind, and what it does not understand does no other topic harm
+            found.update(_parsed(name, definition))
+    store = get_typestore(Stores.EMPTY)
+    store.register(found)
+    return store
+
+
+def _parsed(name: str, definition: MessageDefinition) -> dict[str, Any]:
+    """A recorder that lacks the package of a type stores an empty definition of it."""
+    text = definition.data.strip()
+    if not text or definition.format is MessageDefinitionFormat.NONE:
+        return {}
+    if definition.format is MessageDefinitionFormat.MSG:
+        types = dict(get_types_from_msg(definition.data, name))
+    else:
+        parts = definition.data.split(_SEPARATOR)[1:] if text.startswith(f"{_SEPARATOR}{_IDL}") else [definition.data]
+        types = {}
+        for part in parts:
+            types.update(get_types_from_idl(part.partition("\n")[2] if part.startswith(_IDL) else part))
+    return types

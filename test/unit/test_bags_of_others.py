@@ -1,0 +1,209 @@
+"""Bags that the library refuses as a whole, and what is readable in them: of other programs, cut off, damaged."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import struct
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mcap.writer import CompressionType, Writer
+
+from mser_ros.errors import BagError
+from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
+from mser_ros.messages.bags import Bag, message_types
+from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
+from mser_ros.types import NS_PER_S, AudioChunk
+
+T0 = 1_700_000_000 * NS_PER_S
+AUDIO, STRING = "mser_msgs/msg/AudioFrame", "std_msgs/msg/String"
+COUNT = 40
+SAID = b"\0\1\0\0\2\0\0\0a\0"
+
+
+def fields(number: int) -> dict[str, object]:
+    samples = np.random.default_rng(number).integers(-99, 99, (1024, 1)).astype(np.int16)
+    return audio_to_fields(AudioChunk(samples, 16_000, T0 + number * 64_000_000, number * 1024))
+
+
+def write_mcap(
+    path: Path,
+    *,
+    profile: str = "ros2",
+    encoding: str = "ros2msg",
+    message_encoding: str = "cdr",
+    definition: bytes | None = None,
+    beside: Callable[[Writer], None] = lambda writer: None,
+    chunk_size: int = 8_000,
+) -> Path:
+    store = message_types()
+    text = store.generate_msgdef(AUDIO, ros_version=2)[0].encode() if definition is None else definition
+    with path.open("wb") as stream:
+        writer = Writer(stream, compression=CompressionType.ZSTD, chunk_size=chunk_size)
+        writer.start(profile=profile, library="test")
+        beside(writer)
+        channel = writer.register_channel("/audio", message_encoding, writer.register_schema(AUDIO, encoding, text))
+        for number in range(COUNT):
+            raw = bytes(store.serialize_cdr(build_message(AUDIO, fields(number)), AUDIO))
+            writer.add_message(channel, T0 + number, raw, T0 + number)
+        writer.finish()
+    return path
+
+
+def write_sqlite(folder: Path) -> Path:
+    """The file of a bag."""
+    with BagWriter(folder, storage="sqlite3") as writer:
+        for number in range(COUNT):
+            writer.write("/audio", AUDIO, fields(number), T0 + number)
+    return next(folder.glob("*.db3"))
+
+
+def numbers(path: Path) -> tuple[list[int], str]:
+    """The numbers of the messages that are read, and the notes."""
+    with Bag(path) as bag:
+        found = [audio_from_msg(one.decode()).first_sample // 1024 for one in bag.messages(["/audio"])]
+        return found, "; ".join(bag.notes)
+
+
+def of_foxglove(writer: Writer) -> None:
+    for topic, encoding in (("/log", "protobuf"), ("/state", "json")):
+        schema = writer.register_schema(topic, encoding, b"\x0a\x03abc")
+        writer.add_message(writer.register_channel(topic, encoding, schema), T0, b"\x08\x01", T0)
+    writer.add_attachment(T0, T0, "map.bin", "application/octet-stream", bytes(5000))
+
+
+def test_what_other_programs_wrote_beside_takes_nothing_from_the_messages_of_ros_2(tmp_path: Path) -> None:
+    found, notes = numbers(write_mcap(tmp_path / "studio.mcap", beside=of_foxglove))
+    assert found == list(range(COUNT))
+    assert "1 messages of json are left out, 1 messages of protobuf are left out" in notes
+
+
+@pytest.mark.parametrize("profile", ["", "mine"])
+def test_a_file_that_no_recorder_wrote_is_read(tmp_path: Path, profile: str) -> None:
+    found, notes = numbers(write_mcap(tmp_path / "other.mcap", profile=profile))
+    assert found == list(range(COUNT))
+    assert "other.mcap is not as a recorder leaves it" in notes
+
+
+@pytest.mark.parametrize("encoding", ["ros2msg", "unknown"])
+def test_a_definition_that_the_recorder_did_not_find_is_known_here(tmp_path: Path, encoding: str) -> None:
+    assert numbers(write_mcap(tmp_path / "bag.mcap", encoding=encoding, definition=b""))[0] == list(range(COUNT))
+    file = write_sqlite(tmp_path / "bag")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("UPDATE message_definitions SET encoding = ?, encoded_message_definition = ''", (encoding,))
+        database.commit()
+    assert numbers(file)[0] == list(range(COUNT))
+
+
+@pytest.mark.parametrize("text", [b"uint64 a\nLost lost\n", b"this is ( no definition", b"float32[ x"])
+def test_a_definition_that_nobody_understands_costs_its_own_topic(tmp_path: Path, text: bytes) -> None:
+    def other(writer: Writer) -> None:
+        channel = writer.register_channel("/px4", "cdr", writer.register_schema("px4_msgs/msg/Odd", "ros2msg", text))
+        writer.add_message(channel, T0, bytes(24), T0)
+
+    file = write_mcap(tmp_path / "bag.mcap", beside=other)
+    assert numbers(file)[0] == list(range(COUNT))
+    assert copy_with_topics(file, tmp_path / "copy", topics={}, messages=()) == ("/px4",)
+
+
+def test_of_two_things_under_one_name_the_one_of_most_messages_is_read_and_that_is_told(tmp_path: Path) -> None:
+    def other(writer: Writer) -> None:
+        channel = writer.register_channel("/audio", "cdr", writer.register_schema(STRING, "ros2msg", b"string data\n"))
+        for number in range(3):
+            writer.add_message(channel, T0 + number, SAID, T0 + number)
+
+    found, notes = numbers(write_mcap(tmp_path / "bag.mcap", beside=other))
+    assert found == list(range(COUNT))
+    assert f"/audio has {COUNT} messages of {AUDIO} and 3 of {STRING}: only the former are read" in notes
+
+
+def test_an_index_that_is_wrong_does_not_matter(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "bag.mcap")
+    content = bytearray(file.read_bytes())
+    content[-28:-20] = struct.pack("<Q", 1234)
+    file.write_bytes(content)
+    found, notes = numbers(file)
+    assert found == list(range(COUNT))
+    assert "its messages are read one by one" in notes
+
+
+def test_a_chunk_that_is_damaged_costs_itself_where_the_index_is_gone(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "bag.mcap")
+    content = bytearray(file.read_bytes())
+    content[-28:-20] = struct.pack("<Q", 1234)
+    content[len(content) // 2 : len(content) // 2 + 8] = b"\xff" * 8
+    file.write_bytes(content)
+    found, notes = numbers(file)
+    assert COUNT - 8 <= len(found) < COUNT
+    assert found == sorted(found)
+    assert found[-1] == COUNT - 1, "also what comes after it"
+    assert "1 parts of it are damaged" in notes
+
+
+def test_messages_of_ros_1_are_named(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "old.mcap", profile="ros1", encoding="ros1msg", message_encoding="ros1")
+    with pytest.raises(BagError, match=r"holds messages of ROS 1: convert the bag that it was made of \(pip install"):
+        Bag(file)
+
+
+def test_a_file_that_is_cut_off_within_its_first_messages_is_not_said_to_be_empty(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "bag.mcap", chunk_size=1 << 20)
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(BagError, match="is cut off before its first whole message"):
+        Bag(file)
+
+
+def test_of_a_database_that_was_cut_off_what_is_there_is_read(tmp_path: Path) -> None:
+    file = write_sqlite(tmp_path / "bag")
+    content = file.read_bytes()
+    file.write_bytes(content[: len(content) * 2 // 3])
+    found, notes = numbers(file)
+    assert COUNT // 2 < len(found) < COUNT
+    assert found == list(range(len(found)))
+    assert "some of its rows are damaged or cut off" in notes
+    assert file.read_bytes() == content[: len(content) * 2 // 3], "it is left as it was"
+
+
+def test_a_database_of_something_else_is_named(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "notes.db3")) as database:
+        database.execute("CREATE TABLE notes (line TEXT)")
+        database.commit()
+    with pytest.raises(BagError, match=r"is a database of something else and no bag: name the \.db3 file of a bag"):
+        Bag(tmp_path / "notes.db3")
+
+
+@pytest.mark.parametrize("name", ["hash#1", "per%20cent", "what?", "quo'te\"", "ünï code"])
+@pytest.mark.parametrize("storage", ["mcap", "sqlite3"])
+def test_a_bag_is_read_whatever_its_folder_is_named(tmp_path: Path, storage: str, name: str) -> None:
+    plain = tmp_path / "bag"
+    if storage == "mcap":
+        plain.mkdir()
+        write_mcap(plain / "bag.mcap")
+    else:
+        write_sqlite(plain)
+    folder = tmp_path / name
+    shutil.copytree(plain, folder)
+    for path in (folder, next(path for path in folder.iterdir() if path.suffix != ".yaml")):
+        assert numbers(path)[0] == list(range(COUNT))
+
+
+def test_a_file_that_is_missing_between_others_is_told(tmp_path: Path) -> None:
+    (tmp_path / "bag").mkdir()
+    for number in (0, 2, 5):
+        write_mcap(tmp_path / "bag" / f"run_{number}.mcap")
+    assert "files between these are missing: 1, 3, 4" in numbers(tmp_path / "bag")[1]
+
+
+def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    files: Iterable[Path] = (write_mcap(tmp_path / "a.mcap", profile=""), write_sqlite(tmp_path / "b"))
+    for file in files:
+        content = file.read_bytes()
+        file.write_bytes(content[: len(content) // 2] if file.suffix == ".db3" else content)
+        numbers(file)
+    assert not list((tmp_path / "scratch").iterdir())
