@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,10 +22,18 @@ from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSetting
 from ..settings.schema import build
 from .page_options import page_options, tell
 
+if TYPE_CHECKING:
+    from ..page.session import LiveSession
+
+#: Until Ctrl-C: what threads may wait for has a bound [s].
+_FOREVER_S = 1e9
+
 
 @click.command()
 @click.option("--device", default="", help="Microphone, by its number or a part of its name.  [the system's default]")
-@click.option("--file", default="", help="Play this sound file or film in place of a device.")
+@click.option(
+    "--file", default="", help="Play this sound file or film in place of a device (on a page: once it is open)."
+)
 @click.option("--camera", default="", help="Also look through this camera (0, /dev/video0), or at 'film': --file's.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
@@ -48,10 +57,8 @@ def live(
     asr_language: str,
     length_s: float | None,
     browser: bool,
-    host: str,
-    port: int,
-    token: str,
     words: bool,
+    where: dict[str, Any],
 ) -> int:
     """Listen to a microphone and show every emotion until Ctrl-C.
 
@@ -71,7 +78,6 @@ def live(
         raise AudioError("there is no microphone: plug one in, play a --file, or let a browser listen by --browser")
     chosen = find_device(device, devices) if devices else None
     if browser:
-        where = {"host": host, "port": port, "token": token}
         return _on_page(console, chosen, file, camera, bundle, recogniser, length_s, words, where)
     return _through_nodes(console, chosen, file, camera, bundle, recogniser, length_s)
 
@@ -85,11 +91,11 @@ def _on_page(
     recogniser: Mapping[str, str],
     length_s: float | None,
     words: bool,
-    where: dict,
+    where: dict[str, Any],
 ) -> int:
     from ..page.board import Board
     from ..page.server import Controls, PageServer
-    from ..page.session import BrowserInputs, LiveSession, look, play
+    from ..page.session import BrowserInputs, LiveSession
     from ..recognition.bundle import load_bundle
     from ..recognition.recognizer import EmotionRecognizer
     from ..stages.pipeline import EmotionPipeline
@@ -106,29 +112,43 @@ def _on_page(
         inputs = BrowserInputs(session, sound=sound, sight=camera)
         stack.callback(inputs.stop)
         server = stack.enter_context(PageServer(board, Controls(session.listen, session.erase), inputs=inputs, **where))
-        if sound:
-            settings = build(MicrophoneSettings, {"device": str(device.number) if device else "", "file": file})
-            capture = (FileCapture if file else MicrophoneCapture)(settings, time.time_ns)
-            stack.callback(capture.close)
-            play(session, capture, sound)
-            board.notice(source=sound)
-        if camera:
-            from ..vision.sources import Camera, FilmPlayer
-
-            rate_hz = PoseSettings().rate_hz
-            pictures = (
-                FilmPlayer(file, time.time_ns, rate_hz=rate_hz, loop=False)
-                if camera == "film"
-                else Camera(camera, time.time_ns, rate_hz=rate_hz)
-            )
-            stack.callback(pictures.close)
-            look(session, pictures)
+        if not file:
+            _start(stack, session, device, file, camera, sound)
         tell(console, server)
+        deadline_s = time.monotonic() + (_FOREVER_S if length_s is None else length_s)
         try:
-            threading.Event().wait(length_s)
+            if file:
+                console.print("The file is played as soon as somebody opens the page.")
+                if not server.hub.is_watched.wait(deadline_s - time.monotonic()):
+                    return 0
+                _start(stack, session, device, file, camera, sound)
+            threading.Event().wait(max(0.0, deadline_s - time.monotonic()))
         except KeyboardInterrupt:
             console.print("")
     return 0
+
+
+def _start(stack: ExitStack, session: LiveSession, device: Device | None, file: str, camera: str, sound: str) -> None:
+    """Feed the session with what this machine itself hears and sees, until the stack is left."""
+    from ..page.session import look, play
+
+    if sound:
+        settings = build(MicrophoneSettings, {"device": str(device.number) if device else "", "file": file})
+        capture = (FileCapture if file else MicrophoneCapture)(settings, time.time_ns)
+        stack.callback(capture.close)
+        session.board.notice(source=sound)
+        play(session, capture, sound)
+    if camera:
+        from ..vision.sources import Camera, FilmPlayer
+
+        rate_hz = PoseSettings().rate_hz
+        pictures = (
+            FilmPlayer(file, time.time_ns, rate_hz=rate_hz, loop=False)
+            if camera == "film"
+            else Camera(camera, time.time_ns, rate_hz=rate_hz)
+        )
+        stack.callback(pictures.close)
+        look(session, pictures)
 
 
 def _through_nodes(
