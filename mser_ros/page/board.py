@@ -20,7 +20,7 @@ WINDOW_S = 120.0
 _MOST = 400
 #: Stamps of sound or of bodies that go back by more than this are of a new run, as of a bag that begins anew [s].
 _BACK_S = 2.0
-#: Of whom nothing was told or seen for so long is not there any more; a node that has not reported for so long is stale [s].
+#: Who was not told of or seen for so long is not there any more; a node that was silent for so long is stale [s].
 _GONE_S, _STALE_S = 6.0, 3.5
 #: An utterance of which nothing came for so long is of a node that was killed: see Emotion.msg [s].
 _LEFT_S = 10.0

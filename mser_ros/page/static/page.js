@@ -180,7 +180,7 @@ function showBodies() {
   });
   replace("bodies", shown, (body) => element("li", { class: body.speaks ? "speaks" : "" },
     element("p", {}, element("span", { class: "who" }, body.name || body.id || "somebody"),
-      ...(body.speaks ? [element("strong", { class: "tag" }, "speaks")] : []), ...(body.felt ? [" ", swatch(body.label), body.felt] : [])),
+      ...(body.speaks ? [" ", element("strong", { class: "tag" }, "speaks")] : []), ...(body.felt ? [" ", swatch(body.label), body.felt] : [])),
     element("div", { class: "pair" }, ...[["sent", "as it is sent"], ["canonical", "as the model sees it"]].map(([name, caption]) => {
       const svg = document.createElementNS(SVG, "svg");
       draw(svg, body[name]);
