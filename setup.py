@@ -82,7 +82,7 @@ setup(
         "ray": ["ray>=2.40"],
         "docs": ["mkdocs-material>=9.6"],
         "report": ["av>=14", "jinja2>=3.0"],
-        "view": ["plotly>=5.20", "starlette>=0.37", "uvicorn>=0.30", "websockets>=15"],
+        "view": ["cryptography>=42", "plotly>=5.20", "starlette>=0.37", "uvicorn>=0.30", "websockets>=15"],
     },
     zip_safe=False,
     maintainer="mser_ros maintainers",

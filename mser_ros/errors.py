@@ -96,8 +96,8 @@ def not_installed(module: str) -> DependencyError:
         cure = "install the training packages: pip install 'mser_ros[train]'"
     elif top == "ai_edge_litert":
         cure = "pip install 'mser_ros[camera]' (or ai-edge-litert)"
-    elif top in ("starlette", "uvicorn", "websockets", "plotly"):
-        cure = "pip install 'mser_ros[view]' (or starlette uvicorn websockets plotly)"
+    elif top in ("starlette", "uvicorn", "websockets", "plotly", "cryptography"):
+        cure = "pip install 'mser_ros[view]' (or starlette uvicorn websockets plotly cryptography)"
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
     return DependencyError(f"{module} is not installed: {cure}")

@@ -112,7 +112,7 @@ def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
     yield from _recognisers(asr_model)
     yield _try("microphone", _microphone, "", needed=False)
     yield _try("bodies in images", _pose, "", needed=False)
-    yield _try("page for browsers", _page, "pip install plotly starlette uvicorn websockets", needed=False)
+    yield _try("page for browsers", _page, "pip install plotly starlette uvicorn websockets cryptography", needed=False)
     yield _try("training", _training, "pip install 'mser_ros[train]' (on a computer, not on the robot)", needed=False)
 
 

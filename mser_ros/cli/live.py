@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
@@ -21,6 +22,12 @@ from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
 from .page_options import page_options, tell
+
+if TYPE_CHECKING:
+    from ..page.session import LiveSession
+
+#: Until Ctrl-C: what threads may wait for has a bound [s].
+_FOREVER_S = 1e9
 
 
 @dataclass(frozen=True)
@@ -43,7 +50,9 @@ class _Choices:
 
 @click.command()
 @click.option("--device", default="", help="Microphone, by its number or a part of its name.  [the system's default]")
-@click.option("--file", default="", help="Play this sound file or film in place of a device.")
+@click.option(
+    "--file", default="", help="Play this sound file or film in place of a device (on a page: once it is open)."
+)
 @click.option("--camera", default="", help="Also look through this camera (0, /dev/video0), or at 'film': --file's.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
@@ -67,10 +76,8 @@ def live(
     asr_language: str,
     length_s: float | None,
     browser: bool,
-    host: str,
-    port: int,
-    token: str,
     words: bool,
+    where: dict[str, Any],
 ) -> int:
     """Listen to a microphone and show every emotion until Ctrl-C.
 
@@ -90,14 +97,14 @@ def live(
         raise AudioError("there is no microphone: plug one in, play a --file, or let a browser listen by --browser")
     chosen = _Choices(find_device(device, devices) if devices else None, file, camera, bundle, recogniser, length_s)
     if browser:
-        return _on_page(console, chosen, words=words, where={"host": host, "port": port, "token": token})
+        return _on_page(console, chosen, words=words, where=where)
     return _through_nodes(console, chosen)
 
 
-def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict) -> int:
+def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str, Any]) -> int:
     from ..page.board import Board
     from ..page.server import Controls, PageServer
-    from ..page.session import BrowserInputs, LiveSession, look, play
+    from ..page.session import BrowserInputs, LiveSession
     from ..recognition.bundle import load_bundle
     from ..recognition.recognizer import EmotionRecognizer
     from ..stages.pipeline import EmotionPipeline
@@ -115,29 +122,44 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict) ->
         inputs = BrowserInputs(session, sound=sound, sight=chosen.camera)
         stack.callback(inputs.stop)
         server = stack.enter_context(PageServer(board, Controls(session.listen, session.erase), inputs=inputs, **where))
-        if sound:
-            settings = build(MicrophoneSettings, {"device": str(device.number) if device else "", "file": file})
-            capture = (FileCapture if file else MicrophoneCapture)(settings, time.time_ns)
-            stack.callback(capture.close)
-            play(session, capture, sound)
-            board.notice(source=sound)
-        if chosen.camera:
-            from ..vision.sources import Camera, FilmPlayer
-
-            rate_hz = PoseSettings().rate_hz
-            pictures = (
-                FilmPlayer(chosen.film, time.time_ns, rate_hz=rate_hz, loop=False)
-                if chosen.film
-                else Camera(chosen.camera, time.time_ns, rate_hz=rate_hz)
-            )
-            stack.callback(pictures.close)
-            look(session, pictures)
+        if not file:
+            _start(stack, session, chosen, sound)
         tell(console, server)
+        deadline_s = time.monotonic() + (_FOREVER_S if length_s is None else length_s)
         try:
-            threading.Event().wait(chosen.length_s)
+            if file:
+                console.print("The file is played as soon as somebody opens the page.")
+                if not server.hub.is_watched.wait(deadline_s - time.monotonic()):
+                    return 0
+                _start(stack, session, chosen, sound)
+            threading.Event().wait(max(0.0, deadline_s - time.monotonic()))
         except KeyboardInterrupt:
             console.print("")
     return 0
+
+
+def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str) -> None:
+    """Feed the session with what this machine itself hears and sees, until the stack is left."""
+    from ..page.session import look, play
+
+    if sound:
+        number = str(chosen.device.number) if chosen.device else ""
+        settings = build(MicrophoneSettings, {"device": number, "file": chosen.file})
+        capture = (FileCapture if chosen.file else MicrophoneCapture)(settings, time.time_ns)
+        stack.callback(capture.close)
+        session.board.notice(source=sound)
+        play(session, capture, sound)
+    if chosen.camera:
+        from ..vision.sources import Camera, FilmPlayer
+
+        rate_hz = PoseSettings().rate_hz
+        pictures = (
+            FilmPlayer(chosen.film, time.time_ns, rate_hz=rate_hz, loop=False)
+            if chosen.film
+            else Camera(chosen.camera, time.time_ns, rate_hz=rate_hz)
+        )
+        stack.callback(pictures.close)
+        look(session, pictures)
 
 
 def _through_nodes(console: Console, chosen: _Choices) -> int:

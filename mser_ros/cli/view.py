@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import click
 from rich.console import Console
@@ -17,7 +18,7 @@ from .run import RosCommand
 @click.command(cls=RosCommand, options_metavar="[OPTIONS] [--ros-args ...]")
 @page_options
 @click.pass_obj
-def view(ros_args: Sequence[str], host: str, port: int, token: str, words: bool) -> int:
+def view(ros_args: Sequence[str], words: bool, where: dict[str, Any]) -> int:
     """Show on a page what the running nodes hear, see and believe, until Ctrl-C.
 
     Words are shown only if the emotion node's parameter 'transcripts' allows it. What follows '--ros-args' goes to ROS,
@@ -30,7 +31,7 @@ def view(ros_args: Sequence[str], host: str, port: int, token: str, words: bool)
     @contextmanager
     def serve(watcher: Watcher) -> Iterator[None]:
         controls = Controls(watcher.listen, watcher.erase)
-        with PageServer(board, controls, host=host, port=port, token=token) as server:
+        with PageServer(board, controls, **where) as server:
             tell(Console(highlight=False, soft_wrap=True), server)
             yield
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 
 import numpy as np
 
@@ -47,6 +47,13 @@ class EmotionLabels:
         self._newest[name] = estimate
         if len(self._newest) > _PEOPLE:
             del self._newest[next(iter(self._newest))]
+
+    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
+        """Some of those that were called by `names` go by another one now, as `EmotionStates.rename` has it."""
+        for name in [name for name in self._newest if name in names]:
+            if (after := settled(name)) != name:
+                estimate = self._newest.pop(name)
+                self._newest.setdefault(after, estimate)
 
     def fields(self, states: Sequence[PersonState], skeletons: SkeletonBuffer) -> list[Fields]:
         """Fields of a `Marker` for each person."""

@@ -75,7 +75,7 @@ def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float,
     times_s = (sequence.stamps_ns[inside] - end_ns) / NS_PER_S
     joints, mask = _resample(times_s, joints, seen, rate_hz=rate_hz, frames=max(1, round(window_s * rate_hz)))
     joints, trust = joints[..., :3], joints[..., 3]
-    turn = _turn(joints, mask)
+    turn = turn_ahead(joints, mask)
     # Bones that point at the camera look short in an image: there the longest sights of each tell the size.
     scale = _scale(joints, mask, quantile=0.5 if layout.dimensions == 3 else 0.9)
     if turn is None or scale is None:
@@ -120,8 +120,9 @@ def _resample(
     return out, mask
 
 
-def _turn(joints: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
-    """The rotation about z after which the window's mean of right to left points to +y; None where neither is seen."""
+def turn_ahead(joints: np.ndarray, mask: np.ndarray) -> np.ndarray | None:
+    """The rotation about z, (3, 3), after which the body of `joints`, (T, 15, 3), faces +x: its mean of right to left
+    points to +y then. `joints @ turn.T` turns. None where neither shoulders nor hips are seen."""
     across = np.zeros(3)
     known = False
     for pair in ("shoulder", "hip"):

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import ModelError, SettingsError
+from ..resources import user_dir
 from .assembly import SOURCES, check_file, files_of, sources_of
 from .catalogue import CATALOGUE, Merge, Model
 from .merging import write_weights
@@ -22,10 +23,9 @@ def models_dir() -> Path:
     """`$MSER_MODELS`, else `mser_ros/models` in the user's data folder (XDG base directory specification)."""
     if own := os.environ.get("MSER_MODELS", ""):
         return Path(own).expanduser().absolute()
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
     try:
-        return (data if data.is_absolute() else Path.home() / ".local" / "share") / "mser_ros" / "models"
-    except RuntimeError:
+        return user_dir() / "models"
+    except SettingsError:
         raise ModelError("this user has no home folder: set MSER_MODELS to a folder for models") from None
 
 

@@ -194,6 +194,7 @@ class EmotionNode(PerceptionNode):
             names = news(self._identities)
             self._states.rename(self._identities.settled, names)
             self._stage.recognizer.rename(self._identities.settled, names)
+            self._labels.rename(self._identities.settled, names)
 
         self.submit(take, is_order=is_order)
 

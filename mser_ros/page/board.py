@@ -12,7 +12,7 @@ from typing import Any
 from ..evaluation.timeline import COLOURS
 from ..messages.records import Record, seconds
 from ..types import NS_PER_S, SkeletonFrame, UtteranceEvent, UtteranceState
-from .figure import BodyFigure
+from .figure import BodyFigures
 
 #: So much of the past is kept and shown [s].
 WINDOW_S = 120.0
@@ -20,7 +20,7 @@ WINDOW_S = 120.0
 _MOST = 400
 #: Stamps of sound or of bodies that go back by more than this are of a new run, as of a bag that begins anew [s].
 _BACK_S = 2.0
-#: Of whom nothing was told for so long is not there any more; a node that has not reported for so long is stale [s].
+#: Who was not told of or seen for so long is not there any more; a node that was silent for so long is stale [s].
 _GONE_S, _STALE_S = 6.0, 3.5
 #: An utterance of which nothing came for so long is of a node that was killed: see Emotion.msg [s].
 _LEFT_S = 10.0
@@ -50,7 +50,7 @@ class Board:
         self._lock = threading.Lock()
         self._words = words
         self._is_mute = words is False
-        self._figure = BodyFigure()
+        self._figures = BodyFigures()
         self._nodes: OrderedDict[str, Item] = OrderedDict()
         self._notices: dict[str, Any] = {}
         self._changed: set[tuple[str, str]] = set()
@@ -89,6 +89,7 @@ class Board:
         item = {
             "id": name,
             "who": who,
+            "body": record["body_id"],
             "start_s": start_s,
             "end_s": end_s,
             **{key: record[key] for key in _OF_ESTIMATES},
@@ -105,6 +106,7 @@ class Board:
         usual = dict(zip(labels, fields["usual"], strict=False))
         item = {
             "id": fields["person_id"],
+            "utterance": fields["last_utterance_id"],
             **{key: fields[key] for key in ("label", "confidence", "valence", "arousal", "evidence_age_s")},
             "probabilities": dict(zip(labels, fields["probabilities"], strict=False)),
             "for_s": max(0.0, seconds(fields["header"]["stamp"]) - seconds(fields["since"])),
@@ -114,11 +116,12 @@ class Board:
             self._keep(self._people, "people", fields["person_id"], item)
 
     def skeleton(self, frame: SkeletonFrame) -> None:
-        """A body is seen. It is drawn when `news` is called."""
+        """A body is seen. Bodies are drawn when `news` is called."""
         with self._lock:
             self._come("skeleton", frame.stamp_ns)
-            self._figure.push(frame)
-            self._changed.add(("body", ""))
+            self._figures.push(frame)
+            self._seen_s = self._steady()
+            self._changed.add(("bodies", ""))
 
     def level(self, decibel: float, stamp_ns: int) -> None:
         """How loud it was until `stamp_ns` [dB of full scale]."""
@@ -183,7 +186,8 @@ class Board:
         self._utterances: OrderedDict[str, Item] = OrderedDict()
         self._estimates: OrderedDict[str, Item] = OrderedDict()
         self._people: OrderedDict[str, Item] = OrderedDict()
-        self._figure.clear()
+        self._figures.clear()
+        self._seen_s = math.inf
         self._level = -math.inf
         self._changed.clear()
         self._is_new = True
@@ -222,6 +226,10 @@ class Board:
         for name in [name for name, item in self._people.items() if steady_s - item["at_s"] > _GONE_S]:
             del self._people[name]
             self._is_new = True
+        if steady_s - self._seen_s > _GONE_S:
+            self._figures.clear()
+            self._seen_s = math.inf
+            self._changed.add(("bodies", ""))
         for name, item in self._nodes.items():
             if not item["is_stale"] and steady_s - item["at_s"] > _STALE_S:
                 item["is_stale"] = True
@@ -232,8 +240,8 @@ class Board:
         for kind, items in self._kinds().items():
             if found := [self._shown(item) for name, item in items.items() if (kind, name) in changed]:
                 told[kind] = found
-        if ("body", "") in changed:
-            told["body"] = self._figure.draw()
+        if ("bodies", "") in changed:
+            told["bodies"] = self._figures.draw()
         if ("level", "") in changed:
             told["level_db"] = self._level
         told |= {key: self._notices[key] for kind, key in changed if kind == "notice"}
@@ -241,7 +249,7 @@ class Board:
 
     def _everything(self) -> Item:
         told: Item = {kind: [self._shown(item) for item in items.values()] for kind, items in self._kinds().items()}
-        told |= {"all": True, "window_s": WINDOW_S, "colours": dict(COLOURS), "body": self._figure.draw()}
+        told |= {"all": True, "window_s": WINDOW_S, "colours": dict(COLOURS), "bodies": self._figures.draw()}
         return told | self._notices | {"words": self._words} | self._times()
 
     def _kinds(self) -> dict[str, OrderedDict[str, Item]]:

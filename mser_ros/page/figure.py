@@ -1,4 +1,4 @@
-"""A body as a stick figure, as it is sent and as the model sees it, in numbers that a page draws."""
+"""Bodies as stick figures, as they are sent and as the model sees them, in numbers that a page draws."""
 
 from __future__ import annotations
 
@@ -10,60 +10,81 @@ import numpy as np
 
 from ..errors import SkeletonError
 from ..evaluation.skeleton_plots import FRONT, side_of, sides_of
-from ..mocap.canonical import canonicalise
+from ..mocap.anatomy import to_canonical
+from ..mocap.canonical import canonicalise, turn_ahead
 from ..mocap.layouts import JOINTS, get_layout
-from ..types import NS_PER_S, SkeletonFrame, SkeletonSequence, to_ns
+from ..types import SkeletonFrame, SkeletonSequence, to_ns
 
 #: The canonical body is made of so much of the past [s], at this rate; a body is gone after so long [s].
 _WINDOW_S, _RATE_HZ, _GONE_S = 1.0, 15.0, 2.0
+#: Bodies that are drawn, at most: of more, those that came into view first.
+_MOST = 4
 #: Half the height of the picture of a canonical body [m].
 _REACH_M = 1.15
 
 
-class BodyFigure:
-    """The body that was seen last, of several the one that came into view first. Not thread-safe."""
+class BodyFigures:
+    """The bodies in view. Not thread-safe."""
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        self._frames: deque[SkeletonFrame] = deque()
+        self._bodies: dict[str, deque[SkeletonFrame]] = {}
+        self._newest_ns = 0
 
     def push(self, frame: SkeletonFrame) -> None:
-        """Take a frame. What cannot be drawn with the frames before it begins anew."""
-        if self._frames:
-            last = self._frames[-1]
-            since_s = (frame.stamp_ns - last.stamp_ns) / NS_PER_S
-            is_same = (frame.body_id, frame.layout) == (last.body_id, last.layout)
-            if not is_same and 0 <= since_s < _GONE_S:
+        """Take a frame. What cannot be drawn with the frames of its body before it begins anew."""
+        self._newest_ns = max(self._newest_ns, frame.stamp_ns)
+        for name in [name for name, frames in self._bodies.items() if self._is_gone(frames[-1])]:
+            del self._bodies[name]
+        frames = self._bodies.get(frame.body_id)
+        if frames is None:
+            if len(self._bodies) == _MOST or self._is_gone(frame):
                 return
-            if not is_same or not 0 < since_s < _GONE_S or frame.positions.shape != last.positions.shape:
-                self._frames.clear()
-        self._frames.append(frame)
-        while self._frames[-1].stamp_ns - self._frames[0].stamp_ns > to_ns(_WINDOW_S):
-            self._frames.popleft()
+            frames = self._bodies[frame.body_id] = deque()
+        elif (
+            frame.layout != frames[-1].layout
+            or frame.positions.shape != frames[-1].positions.shape
+            or frame.stamp_ns <= frames[-1].stamp_ns
+        ):
+            frames.clear()
+        frames.append(frame)
+        while frames[-1].stamp_ns - frames[0].stamp_ns > to_ns(_WINDOW_S):
+            frames.popleft()
 
-    def draw(self) -> dict[str, Any] | None:
-        """`sent` and `canonical`: each points (x right, y up, of a person seen from the front, in -1..1; None where not
-        seen), bones (pairs of points) and the side of each point; None where no body is seen, or none can be made."""
-        if not self._frames:
-            return None
-        newest = self._frames[-1]
-        told: dict[str, Any] = {"id": newest.body_id, "layout": newest.layout, "sent": None, "canonical": None}
-        try:
-            layout = get_layout(newest.layout)
-            layout.check_shape(newest.positions[None].shape)
-        except SkeletonError as error:
-            return told | {"problem": str(error)}
-        seen = np.isfinite(newest.positions).all(axis=1) & (newest.confidence > 0)
-        world = np.where(seen[:, None], newest.positions, 0.0) @ layout.to_world.T
-        told["sent"] = _sticks(_centred(world, seen), seen, layout.parents, sides_of(layout))
-        sequence = SkeletonSequence.of(list(self._frames), layout=newest.layout, body_id=newest.body_id)
-        motion = canonicalise(sequence, rate_hz=_RATE_HZ, window_s=_WINDOW_S, end_ns=newest.stamp_ns)
-        if motion is not None:
-            parents, sides = get_layout("canonical15").parents, [side_of(joint) for joint in JOINTS]
-            told["canonical"] = _sticks(motion.positions[-1] / _REACH_M, motion.mask[-1], parents, sides)
-        return told
+    def draw(self) -> list[dict[str, Any]]:
+        """Of each body, in the order in which they came into view: `id`, `layout`, `sent` and `canonical`, these with
+        points (x right, y up, of a person seen from the front, in -1..1; None where not seen), bones (pairs of points)
+        and the side of each point; None where none can be made, with a `problem` where the frames are wrong."""
+        return [_drawn(list(frames)) for frames in self._bodies.values()]
+
+    def _is_gone(self, frame: SkeletonFrame) -> bool:
+        return self._newest_ns - frame.stamp_ns > to_ns(_GONE_S)
+
+
+def _drawn(frames: list[SkeletonFrame]) -> dict[str, Any]:
+    newest = frames[-1]
+    told: dict[str, Any] = {"id": newest.body_id, "layout": newest.layout, "sent": None, "canonical": None}
+    try:
+        layout = get_layout(newest.layout)
+        layout.check_shape(newest.positions[None].shape)
+    except SkeletonError as error:
+        return told | {"problem": str(error)}
+    seen = np.isfinite(newest.positions).all(axis=1) & (newest.confidence > 0)
+    world = np.where(seen[:, None], newest.positions, 0.0) @ layout.to_world.T
+    # Whichever way the person faces, or a source's axes point: both pictures show the front, so none is a mirror of the
+    # other.
+    joints, mask = to_canonical(world, seen, layout)
+    turn = turn_ahead(joints[None], mask[None])
+    front = world if turn is None else world @ turn.T
+    told["sent"] = _sticks(_centred(front, seen), seen, layout.parents, sides_of(layout))
+    sequence = SkeletonSequence.of(frames, layout=newest.layout, body_id=newest.body_id)
+    motion = canonicalise(sequence, rate_hz=_RATE_HZ, window_s=_WINDOW_S, end_ns=newest.stamp_ns)
+    if motion is not None:
+        parents, sides = get_layout("canonical15").parents, [side_of(joint) for joint in JOINTS]
+        told["canonical"] = _sticks(motion.positions[-1] / _REACH_M, motion.mask[-1], parents, sides)
+    return told
 
 
 def _centred(world: np.ndarray, seen: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -33,6 +34,7 @@ class Hub:
 
     def __init__(self, board: Board, *, rate_hz: float = RATE_HZ) -> None:
         self.lost = 0
+        self.is_watched = threading.Event()  # set when the first one comes, for good
         self._board = board
         self._period_s = 1 / rate_hz
         self._watchers: set[_Watcher] = set()
@@ -62,6 +64,7 @@ class Hub:
         """Tell everything, then news, until the socket's end comes out of it as an exception."""
         watcher = _Watcher()
         self._watchers.add(watcher)
+        self.is_watched.set()
         try:
             await watcher.feed(socket, lambda: self._text(self._board.everything()))
         finally:

@@ -31,6 +31,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ..errors import DependencyError, MserError, SettingsError, not_installed
 from .board import Board
+from .certificate import check
 from .hub import Hub
 
 #: Where the page is served if nobody says otherwise.
@@ -89,9 +90,14 @@ class PageServer:
         host: str = HOST,
         port: int = PORT,
         token: str = "",
+        https: tuple[Path, Path] | None = None,
     ) -> None:
         """`port` 0 is any that is free. `token`: what must be known; where nobody has given one, one is made for a host
-        that others can reach. Raises `SettingsError` where nobody can be served there, `DependencyError`."""
+        that others can reach. `https`: a certificate and its key, by which it is encrypted. Raises `SettingsError`
+        where nobody can be served there or so, `DependencyError`."""
+        if https is not None:
+            check(*https)
+        self.https = https
         self.is_local = _is_loopback(host)
         self.token = token or ("" if self.is_local else secrets.token_urlsafe(12))
         self.hub = Hub(board)
@@ -113,6 +119,8 @@ class PageServer:
             ws_ping_timeout=10.0,
             timeout_graceful_shutdown=1,
             lifespan="on",
+            ssl_certfile=https and https[0],
+            ssl_keyfile=https and https[1],
         )
         self._server = uvicorn.Server(config)
         self._thread = threading.Thread(
@@ -123,8 +131,9 @@ class PageServer:
     def url(self) -> str:
         """What to open in a browser; the token is in the part that browsers keep to themselves."""
         port = self._socket.getsockname()[1]
-        host = _own_name() if self._host in ("0.0.0.0", "::") else self._host
-        place = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        host = own_name() if self._host in ("0.0.0.0", "::") else self._host
+        scheme = "https" if self.https else "http"
+        place = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
         return f"{place}#token={self.token}" if self.token else place
 
     def __enter__(self) -> PageServer:
@@ -269,7 +278,7 @@ def _listen(host: str, port: int) -> socket.socket:
     return found
 
 
-def _own_name() -> str:
+def own_name() -> str:
     """How others find this machine: the address by which it would leave it, else its name. Nothing is sent."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))

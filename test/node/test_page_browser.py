@@ -22,10 +22,10 @@ from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.page.board import Board
-from mser_ros.types import SAMPLE_NS, AudioChunk
+from mser_ros.types import SAMPLE_NS, AudioChunk, UtteranceState
 
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
-from shown import judged, said
+from shown import judged, person, raising, said, stand
 
 from mser_ros.page.server import Controls, PageServer
 
@@ -76,8 +76,8 @@ def test_a_browsers_own_microphone_and_camera_are_heard_and_seen_without_ros(
         has(other, "#answer", "another browser's microphone is used")
         page.click("#microphone")
         page.click("#camera")
-        has(page, "#body-note", "layout mediapipe33")
-        page.wait_for_selector("#canonical line", state="attached")
+        has(page, "#bodies", "layout mediapipe33")
+        page.wait_for_selector("#bodies svg[aria-label^=Stick]", state="attached")
         page.click("#camera")
         page.click("#listen")
         has(other, "#listen", "Listen again")
@@ -152,5 +152,49 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
             assert "sesame" not in page.url
             board.allow_words(False)
             has(page, "#said", "transcripts are off")
-            assert page.locator("#list tr td:last-child").inner_text() == ""
+            assert page.locator("#list .words").inner_text() == ""
             assert "“" not in page.locator("#news").text_content()
+
+
+def test_everybodys_body_is_drawn_and_who_speaks_is_marked_also_under_a_new_name(browser: Any) -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    for name in ("body-1", "body-2"):
+        stand(board, raising(), name=name)
+    board.utterance(replace(said("here I am"), state=UtteranceState.PARTIAL))
+    board.estimate(judged() | {"body_id": "body-2", "state": "PROVISIONAL"})
+    board.node("/speech", level=0, message="active", values={})
+    with PageServer(board, Controls(bool, str), port=0) as server, opened(browser, server.url) as page:  # type: ignore[arg-type]
+        has(page, "#bodies .speaks", "voice speaks happy 70 %")
+        assert page.locator("#bodies > li").count() == 2
+        assert page.locator("#bodies .speaks").count() == 1
+        first = page.locator("#bodies > li").first
+        assert first.inner_text().startswith("body-1")
+        board.utterance(said("here I am"))
+        board.estimate(judged() | {"body_id": "body-2"})
+        board.person(person("anna"))  # whose newest utterance is the voice's
+        has(page, "#bodies > li:last-child", "anna happy 70 %")
+        has(page, "#list", "anna")
+        has(page, "#why", "anna")
+        assert page.locator("#bodies .speaks").count() == 0
+        for scheme in ("light", "dark"):
+            for width in (1200, 360):
+                keeps_nobody_out(page, scheme, width)
+        now_s = 5.0
+        has(page, "#trouble", "1 node has a problem")
+        now_s = 9.0
+        has(page, "#body-note", "No body is seen.")
+
+
+def test_a_phone_lends_its_microphone_to_an_encrypted_page(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:
+    arguments = ("live", "--browser", "--https", "--port", "0", "--asr", "none", "--bundle", str(tiny_bundle))
+    with (
+        command(*arguments, environment={"XDG_DATA_HOME": str(tmp_path)}) as link,
+        opened(browser, link, ignore_https_errors=True) as page,
+    ):
+        assert link.startswith("https://127.0.0.1:")
+        assert page.evaluate("isSecureContext")
+        page.click("#microphone")
+        has(page, "#source", "a browser's microphone")
+        has(page, "#list", "voice")
+    assert (tmp_path / "mser_ros" / "https" / "certificate.pem").is_file()

@@ -107,6 +107,18 @@ def test_who_is_not_seen_in_space_stands_at_a_place_of_their_own() -> None:
     assert one["id"] != other["id"]
 
 
+def test_who_goes_by_another_name_now_keeps_the_label_over_the_head() -> None:
+    made, buffer = labels(), seeing(body())
+    made.rename({"ann": "anna"}.get, {"ann"})  # type: ignore[arg-type]
+    (fields,) = made.fields([state(person="anna")], buffer)
+    assert fields["header"]["frame_id"] == "camera"
+    assert fields["pose"]["position"]["z"] == pytest.approx(2.0, abs=1e-6)
+    made.note(make_estimate("happy", person_id="bob", frame_id="elsewhere"))
+    made.rename({"anna": "bob"}.get, {"anna"})  # type: ignore[arg-type]
+    (fields,) = made.fields([state(person="bob")], buffer)
+    assert fields["header"]["frame_id"] == "elsewhere", "what is known of that name already is newer"
+
+
 def test_any_number_of_people_is_kept_in_mind_for_a_while() -> None:
     made = labels()
     for number in range(10_000):

@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import math
 import re
+import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from shown import T0, judged, person, said
+from shown import T0, judged, person, raising, said, stand
 
+from mser_ros.cli.main import main
 from mser_ros.errors import RequestError, SettingsError
 from mser_ros.evaluation.timeline import COLOURS
-from mser_ros.mocap.layouts import get_layout
 from mser_ros.page.board import WINDOW_S, Board
 from mser_ros.types import (
     NS_PER_S,
@@ -32,6 +35,7 @@ pytest.importorskip("uvicorn", reason="the page's server is missing: pip install
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from mser_ros.page.certificate import fingerprint, own_certificate
 from mser_ros.page.hub import Hub
 from mser_ros.page.server import Controls, PageServer
 
@@ -149,27 +153,44 @@ def test_numbers_that_are_none_become_null() -> None:
     assert (estimate["valence"], estimate["latency_s"]) == (None, None)
 
 
-def test_a_body_is_drawn_as_sent_and_as_the_model_sees_it() -> None:
+@pytest.mark.parametrize("turned_deg", [0, 90, 180, 250])
+def test_a_body_is_drawn_from_the_front_as_sent_and_as_the_model_sees_it(turned_deg: float) -> None:
     board = Board()
-    layout = get_layout("canonical15")
-    sides = [[0, y, z] for y in (0.2, -0.2) for z in (1.5, 1.2, 0.9)]
-    legs = [[0, y, z] for y in (0.1, -0.1) for z in (0.95, 0.5, 0.1)]
-    standing = np.array([[0, 0, 1], [0, 0, 1.5], [0, 0, 1.7], *sides, *legs], np.float32)
+    angle = np.radians(turned_deg)
+    turn = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
     sure = np.ones(15, np.float32)
-    sure[5] = 0  # the left wrist is not seen
-    for number in range(15):
-        board.skeleton(SkeletonFrame(T0 + number * NS_PER_S // 15, "body", layout.name, standing, sure))
-    body = board.news()["body"]
+    sure[4] = 0  # the left elbow is not seen
+    stand(board, (raising() @ turn.T).astype(np.float32), sure=sure)
+    (body,) = board.news()["bodies"]
     for figure in (body["sent"], body["canonical"]):
         points = figure["points"]
-        assert points[5] is None
+        assert points[4] is None
         assert figure["seen"] == 14
         assert points[2][1] > points[0][1] > points[11][1]  # head, pelvis, ankle: up is up
-        assert points[3][0] > points[6][0]  # from the front, the left is on the right
+        assert points[5][1] > points[2][1], "the hand that is raised"
+        assert points[5][0] > 0.1 > points[8][0], "it is the left one, which is on the right from the front"
         assert figure["sides"][3:9] == ["left"] * 3 + ["right"] * 3
         assert all(abs(value) <= 1 for point in points if point for value in point)
-    board.skeleton(SkeletonFrame(T0 + 9 * NS_PER_S, "body", "no such layout", standing, sure))
-    assert "no such layout" in board.news()["body"]["problem"]
+    board.skeleton(SkeletonFrame(T0 + 2 * NS_PER_S, "body", "no such layout", raising(), sure))
+    assert "no such layout" in board.news()["bodies"][0]["problem"]
+
+
+def test_each_body_is_drawn_until_it_is_gone_and_no_crowd() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    for name in ("ann", "bob"):
+        stand(board, raising(), name=name)
+    assert [body["id"] for body in board.news()["bodies"]] == ["ann", "bob"]
+    for number in range(20):
+        stand(board, raising(), name=f"passer-by {number}")
+    assert [body["id"] for body in board.news()["bodies"]][:2] == ["ann", "bob"]
+    assert len(board.everything()["bodies"]) == 4
+    board.skeleton(SkeletonFrame(T0 + 4 * NS_PER_S, "bob", "canonical15", raising(), np.ones(15, np.float32)))
+    assert [body["id"] for body in board.news()["bodies"]] == ["bob"], "the others are not seen any more"
+    assert board.news() == {}
+    now_s = 7.0
+    assert board.news()["bodies"] == [], "nor is anybody, if no body comes"
+    assert board.news() == {}
 
 
 def test_news_are_made_once_for_all_and_who_is_too_slow_loses_them_and_is_told_all_anew() -> None:
@@ -268,7 +289,11 @@ def served(board: Board | None = None, **options: Any) -> Iterator[tuple[PageSer
 
 
 def place(server: PageServer, scheme: str = "ws", path: str = "live") -> str:
-    return server.url.split("#")[0].replace("http", scheme).replace("0.0.0.0", "127.0.0.1") + path
+    scheme += "s" if server.https else ""
+    return (
+        server.url.replace("https:", "http:").split("#")[0].replace("http", scheme).replace("0.0.0.0", "127.0.0.1")
+        + path
+    )
 
 
 def first(url: str, origin: str | None, **options: Any) -> Any:
@@ -321,6 +346,48 @@ def test_from_elsewhere_a_token_is_needed_that_is_made_or_given() -> None:
         assert first(f"{url}?token={token}", own)["all"]
     with served(token="a word") as (server, _):
         assert first(f"{place(server)}?token=a%20word", place(server, "http", "").rstrip("/"))["all"]
+
+
+def test_the_page_is_encrypted_by_a_certificate_that_is_made_and_kept(tmp_path: Path) -> None:
+    files = own_certificate(tmp_path / "https", ["robot.local"])
+    assert [path.stat().st_mode & 0o777 for path in files] == [0o600, 0o600]
+    assert own_certificate(tmp_path / "https", ["robot.local"]) == files
+    before = fingerprint(files[0])
+    trusting = ssl.create_default_context(cafile=files[0])
+    with served(https=files, token="open sesame") as (server, _):
+        url = place(server)
+        assert url.startswith("wss://127.0.0.1:")
+        assert server.url.startswith("https://127.0.0.1:")
+        with urllib.request.urlopen(place(server, "http", ""), context=trusting) as answer:
+            assert b"What the robot believes" in answer.read()
+        own = place(server, "http", "").rstrip("/")
+        assert first(url, own, ssl=trusting) == 4401
+        assert first(f"{url}?token=open%20sesame", own, ssl=trusting)["all"]
+        with pytest.raises(urllib.error.URLError, match="self-signed"):
+            urllib.request.urlopen(place(server, "http", ""))
+        shown = ssl.PEM_cert_to_DER_cert(
+            ssl.get_server_certificate(("127.0.0.1", int(url.split(":")[2].split("/")[0])))
+        )
+        assert fingerprint(files[0]).replace(":", "").lower() == hashlib.sha256(shown).hexdigest()
+    own_certificate(tmp_path / "https", ["another.local"])
+    assert fingerprint(files[0]) != before, "it is made anew for another name"
+    files[1].write_text("no key")
+    with pytest.raises(SettingsError, match="name a certificate and its key"):
+        served(https=files).__enter__()
+    own_certificate(tmp_path / "https", ["another.local"])
+    with served(https=files):
+        pass
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="give one by --certificate"):
+        own_certificate(tmp_path / "file" / "https", [])
+
+
+def test_a_certificate_without_its_key_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["view"], ["live", "--browser"]):
+        assert main([*command, "--certificate", "cert.pem"]) == 1
+        assert "--certificate and --key belong together" in capsys.readouterr().err
+        assert main([*command, "--certificate", "cert.pem", "--key", "key.pem"]) == 1
+        assert "name a certificate and its key" in capsys.readouterr().err
 
 
 def test_what_is_asked_for_is_done_and_answered_and_nonsense_is_refused() -> None:

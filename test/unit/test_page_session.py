@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 import struct
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from browser import free_port
 from clips import RATE, silence, spoken, write_broken_flac
 from test_imports import MSER, ROS, TRAINING_ONLY, run_without
 
 from mser_ros.audio.file_capture import FileCapture
+from mser_ros.cli.main import main
 from mser_ros.errors import DependencyError, ModelError, RequestError
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.recognition.bundle import load_bundle
@@ -23,6 +28,9 @@ from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.types import AudioChunk, SkeletonFrame
 
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
+from websockets.exceptions import WebSocketException
+from websockets.sync.client import connect
+
 from mser_ros.page.board import Board
 from mser_ros.page.session import BrowserInputs, LiveSession, play
 
@@ -158,7 +166,7 @@ def test_a_file_that_is_damaged_in_the_middle_is_judged_up_to_there_and_that_is_
 def test_a_body_is_drawn_and_one_that_cannot_be_used_is_counted(session: LiveSession) -> None:
     layout, sure = get_layout("canonical15"), np.ones(15, np.float32)
     session.push_skeleton(SkeletonFrame(time.time_ns(), "ann", layout.name, np.ones((15, 3), np.float32), sure))
-    wait(lambda: session.board.everything()["body"], "the body")
+    wait(lambda: session.board.everything()["bodies"], "the body")
     session.push_skeleton(SkeletonFrame(time.time_ns(), "ann", "none", np.ones((15, 3), np.float32), sure))
     wait(lambda: values(session).get("rejected") == "1", "the refusal")
 
@@ -178,5 +186,41 @@ def test_live_on_a_page_needs_neither_ros_nor_a_microphone_and_ends_well(tmp_pat
         assert "Open http://127.0.0.1:" in done.stdout
     refused = run_without({"starlette"}, MSER, *common)
     assert refused.returncode == 1
-    assert refused.stderr.endswith("pip install 'mser_ros[view]' (or starlette uvicorn websockets plotly)\n")
+    assert refused.stderr.endswith(
+        "pip install 'mser_ros[view]' (or starlette uvicorn websockets plotly cryptography)\n"
+    )
     assert refused.stderr.count("\n") == 1
+
+
+def test_a_file_is_played_on_a_page_once_somebody_looks(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soundfile.write(tmp_path / "talk.wav", SPEECH, RATE)
+    common = ["live", "--browser", "--asr", "none", "--bundle", str(tiny_bundle), "--file", str(tmp_path / "talk.wav")]
+    begun: list[object] = []
+
+    def begin(*arguments: object) -> None:
+        begun.append(arguments)
+        raise KeyboardInterrupt
+
+    def look(port: int) -> None:
+        while not begun:
+            with (
+                suppress(OSError, WebSocketException),
+                connect(f"ws://127.0.0.1:{port}/live", origin=f"http://127.0.0.1:{port}") as socket,
+            ):
+                socket.recv(1)
+
+    monkeypatch.setattr("mser_ros.cli.live.FileCapture", begin)
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main([*common, "--port", "0", "--seconds", "0.2"]) == 0
+        assert not begun
+        port = free_port()
+        viewer = threading.Thread(target=look, args=(port,))
+        viewer.start()
+        assert main([*common, "--port", str(port)]) == 0
+        viewer.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert len(begun) == 1

@@ -10,20 +10,22 @@ const REASONS = {
   DISAGREEMENT: "voice, words and body disagree", FAILED: "failed", SOURCE_LOST: "its source is gone",
 };
 
+const reasonOf = (name) => REASONS[name] ?? name;
+const whyUnknown = ({ reason }) => (reason === "NO_EVIDENCE" ? "nothing to judge by" : reasonOf(reason));
 const percent = (share) => `${Math.round(100 * (share ?? 0))}\u00a0%`;
 const best = (probabilities) => Object.entries(probabilities).reduce((a, b) => (b[1] > a[1] ? b : a), ["", -1]);
 
 // What one row says of an estimate: probabilities, opacity, and why there are none.
 function part(estimate, row) {
   if (row === "fused") {
-    const why = estimate.label === "unknown" ? REASONS[estimate.reason] ?? estimate.reason : "";
+    const why = estimate.label === "unknown" ? whyUnknown(estimate) : "";
     return { probabilities: why ? {} : estimate.probabilities, weight: 1, why };
   }
   const found = estimate.evidence.find((item) => item.modality === row);
   if (!found) return null;
   return found.available
     ? { probabilities: found.probabilities, weight: found.weight, why: "" }
-    : { probabilities: {}, weight: 0, why: REASONS[found.reason] ?? found.reason };
+    : { probabilities: {}, weight: 0, why: reasonOf(found.reason) };
 }
 
 // Black or white, whichever can be read on a colour that shines through to the ground behind it.
@@ -34,27 +36,34 @@ function readable(colour, opacity, ground) {
   return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2] > 0.179 ? "#000" : "#fff";
 }
 
-// Lines of at most so many letters, as many as have room; nothing where a word would not fit.
-function wrapped(text, letters, most) {
+// How many letters of the Latin alphabet a text is as wide as.
+const wide = (text) => [...text].reduce((sum, letter) => sum + (letter > "\u1100" ? 2 : 1), 0);
+
+// Lines of at most so many letters, as many as have room; nothing where a word would not fit, unless words may be cut.
+function wrapped(text, letters, most, isCut = false) {
   const lines = [""];
-  for (const word of text.split(" ").filter(Boolean)) {
-    if (word.length > letters) return "";
-    if (lines.at(-1).length + word.length >= letters && lines.at(-1)) lines.push(word);
+  for (let word of text.split(" ").filter(Boolean)) {
+    if (wide(word) > letters) {
+      if (!isCut || letters < 5) return "";
+      while (wide(word) + 1 > letters) word = [...word].slice(0, -1).join("");
+      word += "…";
+    }
+    if (wide(lines.at(-1)) + wide(word) >= letters && lines.at(-1)) lines.push(word);
     else lines[lines.length - 1] += `${lines.at(-1) && " "}${word}`;
   }
   if (lines.length > most) lines.splice(most - 1, Infinity, "…");
   return lines.join("<br>").replace(/<(?!br>)/g, "&lt;");
 }
 
-function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, words }) {
+function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, words, nameOf }) {
   if (!window.Plotly) return;
   const style = getComputedStyle(document.documentElement);
-  const [fg, muted, grid, line, ground] = ["--fg", "--muted", "--grid", "--line", "--card"].map((name) => style.getPropertyValue(name).trim());
+  const [fg, muted, grid, line, ground, band] = ["--fg", "--muted", "--grid", "--line", "--card", "--bg"].map((name) => style.getPropertyValue(name).trim());
   const traces = [];
   const layout = {
     barmode: "stack", bargap: 0, showlegend: false, dragmode: false, margin: { l: 40, r: 16, t: 4, b: 36 },
     uniformtext: { minsize: 9, mode: "hide" },
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: fg, size: 12 }, hovermode: "closest",
+    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: band, font: { color: fg, size: 12 }, hovermode: "closest",
     xaxis: { range: [-windowS, 0], title: { text: "seconds ago" }, gridcolor: grid, zeroline: false, fixedrange: true,
       tickvals: [-120, -90, -60, -30, 0], ticktext: ["120", "90", "60", "30", "now"], anchor: "y5" },
   };
@@ -74,15 +83,15 @@ function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, word
     });
   };
   const lettersPerS = (div.clientWidth - 56) / windowS / 5.6;
-  const fit = (text, place, most) => wrapped(text, place.width * lettersPerS, most);
+  const fit = (text, place, most, isCut) => wrapped(text, place.width * lettersPerS, most, isCut);
   const span = (item) => {
     const start = Math.max(item.start_s - nowS, -windowS), end = Math.min(item.end_s - nowS, 0);
     return { x: (start + end) / 2, width: Math.max(end - start, 0.3) };
   };
   const speech = axis(1, 0.86, 1, "speech");
   add("speech", speech, utterances.map((item) => ({
-    ...span(item), y: 1, text: words ? fit(item.text ?? "", span(item), 4) : "", opacity: item.is_final ? 1 : 0.6, edge: 1,
-    hover: `${item.who || "somebody"} speaks${item.text ? `: ${item.text}` : ""}`.replace(/</g, "&lt;"),
+    ...span(item), y: 1, text: words ? fit(item.text ?? "", span(item), 4, true) : "", opacity: item.is_final ? 1 : 0.6, edge: 1,
+    hover: `${nameOf(item)} speaks${item.text ? `: ${item.text}` : ""}`.replace(/</g, "&lt;"),
   })), { color: "rgba(128,128,128,0.25)" });
   ROWS.forEach(([row, title], index) => {
     const top = 0.84 - index * 0.214;
@@ -112,6 +121,7 @@ function drawTimeline(div, { estimates, utterances, colours, nowS, windowS, word
     }
     add("missing", yaxis, missing, { color: "rgba(128,128,128,0.1)", pattern: { shape: "x", fgcolor: muted, fgopacity: 0.35, size: 8, solidity: 0.1, fillmode: "overlay" } });
   });
-  if (!traces.length) traces.push({ type: "bar", x: [], y: [] });
+  // Each band is there, also while it is empty.
+  for (const yaxis of ["y", "y2", "y3", "y4", "y5"]) traces.push({ type: "bar", yaxis, x: [0], y: [0], hoverinfo: "skip" });
   Plotly.react(div, traces, layout, { displayModeBar: false, responsive: true });
 }

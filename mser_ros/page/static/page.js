@@ -3,7 +3,8 @@
 
 const $ = (id) => document.getElementById(id);
 const MODALITIES = { speech: "voice", text: "words", mocap: "body" };
-const LEVELS = { 0: "well", 1: "warning", 2: "error", 3: "stale" };
+const LEVELS = { 0: "well", 1: "warning", 2: "error", 3: "silent, is it running?" };
+const SVG = "http://www.w3.org/2000/svg";
 const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, CHART_PERIOD_MS = 1000;
 
 const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
@@ -28,8 +29,15 @@ function setText(id, text) {
 const swatch = (label) => element("span", { class: `swatch ${label}`, "aria-hidden": "true", style: { backgroundColor: facts.colours?.[label] ?? "#CCCCCC" } });
 
 function bar(probabilities, opacity = 1) {
-  const parts = Object.entries(probabilities).map(([label, share]) => element("span", { class: `swatch-less ${label}`, title: `${label} ${percent(share)}`, style: { width: `${100 * share}%`, backgroundColor: facts.colours?.[label] ?? "#CCCCCC", opacity } }));
+  const parts = Object.entries(probabilities).map(([label, share]) => element("span", { class: label, title: `${label} ${percent(share)}`, style: { width: `${100 * share}%`, backgroundColor: facts.colours?.[label] ?? "#CCCCCC", opacity } }));
   return element("span", { class: "bar", role: "img", "aria-label": Object.entries(probabilities).map(([label, share]) => `${label} ${percent(share)}`).join(", ") }, ...parts);
+}
+
+// Who that is: an utterance keeps the name that its voice had, a person goes by the newest one.
+function nameOf({ who }) {
+  if (kinds.people.has(who)) return who || "somebody";
+  const renamed = [...kinds.people.values()].find((person) => kinds.estimates.get(person.utterance)?.who === who);
+  return renamed?.id || who || "somebody";
 }
 
 const felt = (item) => (item.label === "unknown" ? "unknown" : `${item.label} ${percent(item.confidence)}`);
@@ -78,7 +86,7 @@ function showChart() {
   isChartDue = false;
   drawTimeline($("timeline"), {
     estimates: inOrder(kinds.estimates), utterances: inOrder(kinds.utterances), colours: facts.colours ?? {},
-    nowS: facts.now_s ?? 0, windowS: facts.window_s ?? 120, words: facts.words,
+    nowS: facts.now_s ?? 0, windowS: facts.window_s ?? 120, words: facts.words, nameOf,
   });
 }
 
@@ -100,6 +108,7 @@ function showFacts() {
 }
 
 function showWords() {
+  $("said-note").hidden = facts.words !== true || !kinds.utterances.size;
   if (facts.words !== true) {
     setText("before", "");
     $("said").dataset.shown = "";
@@ -121,58 +130,69 @@ function showWords() {
   else if (!shown.length) shown.push(element("span", { class: "open" }, "(no words)"));
   if (newest.translation) shown.push(element("span", { class: "open" }, ` (${newest.translation})`));
   $("said").replaceChildren(...shown);
-  if (newest.language) $("said").lang = newest.language;
+  $("said").lang = newest.language || "en";
 }
 
 function showPeople() {
-  const people = [...kinds.people.values()];
-  replace("people", people, (item) => element("li", {},
-    element("div", {}, element("span", { class: "big" }, swatch(item.label), item.label), ` ${item.label === "unknown" ? "" : percent(item.confidence)} – ${item.id || "somebody"}`),
+  replace("people", [...kinds.people.values()], (item) => element("li", {},
+    element("div", { class: "who" }, item.id || "somebody"),
+    element("div", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` for ${Math.round(item.for_s)} s`),
     bar(item.probabilities),
-    element("div", { class: "muted" }, `for ${Math.round(item.for_s)} s · newest evidence ${Math.round(item.evidence_age_s)} s old · mostly ${item.usual}`)),
+    element("div", { class: "muted" }, `last heard or seen ${Math.round(item.evidence_age_s)} s ago · usually ${item.usual}`)),
   "Nobody is known yet.");
 }
 
 function showWhy() {
   const newest = inOrder(kinds.estimates).at(-1);
-  replaceOne("why", newest, (item) => {
+  replaceOne("why", newest && { ...newest, name: nameOf(newest) }, (item) => {
     const rows = item.evidence.map((part) => element("tr", {},
       element("th", { scope: "row" }, MODALITIES[part.modality] ?? part.modality),
       part.available
         ? element("td", {}, bar(part.probabilities, 0.35 + 0.65 * part.weight), `${best(part.probabilities)[0]} ${percent(best(part.probabilities)[1])}`)
-        : element("td", {}, `not counted: ${REASONS[part.reason] ?? part.reason}`),
-      element("td", {}, part.available ? `counted ${percent(part.weight)}` : "0 %"),
+        : element("td", {}, `not used: ${reasonOf(part.reason)}`),
+      element("td", {}, percent(part.available ? part.weight : 0)),
     ));
     const doubts = [
-      item.label === "unknown" ? REASONS[item.reason] ?? item.reason : "",
+      item.label === "unknown" ? whyUnknown(item) : "",
       item.label_set.length > 1 ? `one of ${item.label_set.join(", ")} with ${percent(item.coverage)}` : "",
       item.incongruent ? "voice, words and body contradict each other" : "",
     ].filter(Boolean).join(" · ");
     return [
-      element("p", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` ${item.state.toLowerCase()}${item.who ? `, ${item.who}` : ""}`),
+      element("p", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` ${item.name}${item.state === "PROVISIONAL" ? ", still speaking" : ""}`),
       element("p", { class: "muted" }, doubts || " "),
-      element("table", {}, element("thead", {}, element("tr", {}, ...["modality", "says", "share"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
+      element("table", {}, element("thead", {}, element("tr", {}, ...["sense", "says", "counted"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
     ];
   }, () => [element("p", {}, "None yet.")]);
   if (newest?.state === "FINAL" && newest.id !== toldId) {
     toldId = newest.id;
     const said = facts.words ? kinds.utterances.get(newest.id)?.text : "";
-    setText("news", `${newest.who || "Somebody"}: ${felt(newest)}${said ? `, “${said}”` : ""}`);
+    setText("news", `${nameOf(newest)}: ${felt(newest)}${said ? `, “${said}”` : ""}`);
   }
 }
 
 function showBodies() {
-  const body = facts.body;
-  const key = JSON.stringify(body ?? null);
-  if ($("sent").dataset.shown === key) return;
-  $("sent").dataset.shown = key;
-  for (const id of ["sent", "canonical"]) draw($(id), body?.[id]);
-  setText("body-note", body ? body.problem ?? `${body.id || "A body"}, layout ${body.layout}.` : "No body is seen.");
+  const judged = inOrder(kinds.estimates).reverse();
+  const shown = (facts.bodies ?? []).map((body) => {
+    const newest = judged.find((item) => item.body === body.id);
+    const open = newest && kinds.utterances.get(newest.id);
+    const speaks = newest?.state === "PROVISIONAL" || (open && !open.is_final);
+    return { ...body, name: newest ? nameOf(newest) : "", felt: newest ? felt(newest) : "", label: newest?.label, speaks: Boolean(speaks) };
+  });
+  replace("bodies", shown, (body) => element("li", { class: body.speaks ? "speaks" : "" },
+    element("p", {}, element("span", { class: "who" }, body.name || body.id || "somebody"),
+      ...(body.speaks ? [" ", element("strong", { class: "tag" }, "speaks")] : []), ...(body.felt ? [" ", swatch(body.label), body.felt] : [])),
+    element("div", { class: "pair" }, ...[["sent", "as it is sent"], ["canonical", "as the model sees it"]].map(([name, caption]) => {
+      const svg = document.createElementNS(SVG, "svg");
+      draw(svg, body[name]);
+      return element("figure", {}, svg, element("figcaption", {}, caption));
+    })),
+    element("p", { class: "muted" }, body.problem ?? `layout ${body.layout}`)), []);
+  setText("body-note", shown.length ? "Seen from the front. The person’s left: red, solid; right: blue, dashed." : "No body is seen.");
 }
 
 function draw(svg, figure) {
   const make = (name, attributes) => {
-    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    const made = document.createElementNS(SVG, name);
     for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
     return made;
   };
@@ -183,15 +203,20 @@ function draw(svg, figure) {
   }
   (figure?.points ?? []).forEach((point, joint) => point && shapes.push(make("circle", { cx: point[0], cy: -point[1], r: 0.035, class: figure.sides[joint] })));
   svg.replaceChildren(...shapes);
-  svg.setAttribute("aria-label", figure ? `Stick figure, ${figure.seen} of ${figure.points.length} joints seen` : "No body is seen");
+  svg.setAttribute("viewBox", "-1.1 -1.1 2.2 2.2");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", figure ? `Stick figure, ${figure.seen} of ${figure.points.length} joints seen` : "It cannot be drawn");
 }
 
 function showNodes() {
+  const ill = [...kinds.nodes.values()].filter((item) => item.is_stale || item.level).length;
+  $("trouble").hidden = !ill;
+  setText("trouble", ill === 1 ? "1 node has a problem" : `${ill} nodes have problems`);
   replace("nodes", [...kinds.nodes.values()].sort((a, b) => a.id.localeCompare(b.id)), (item) => {
     const level = item.is_stale ? 3 : item.level;
     const losses = ["dropped", "rejected", "bugs"].filter((key) => Number(item.values[key])).map((key) => `${item.values[key]} ${key}`);
     return element("li", { class: level ? "problem" : "" },
-      `${item.id}: ${LEVELS[level] ?? level}, ${item.message}${losses.length ? ` (${losses.join(", ")})` : ""}`,
+      `${item.id}: ${LEVELS[level] ?? level}${level === 3 ? " It said last: " : ", "}${item.message}${losses.length ? ` (${losses.join(", ")})` : ""}`,
       element("details", { class: "muted", "data-key": item.id }, element("summary", {}, `All of ${item.id}`),
         element("pre", {}, Object.entries(item.values).map(([key, value]) => `${key}: ${value}`).join("\n"))));
   }, "No node has reported yet.");
@@ -199,15 +224,16 @@ function showNodes() {
 
 function showList() {
   const finals = inOrder(kinds.estimates).reverse().filter((item) => item.state !== "PROVISIONAL").slice(0, 50);
-  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s - item.end_s) / 5) * 5, text: kinds.utterances.get(item.id)?.text ?? "" }));
-  replace("list", shown, (item) => element("tr", {},
-    element("td", {}, `${item.ago} s`), element("td", {}, item.who || "somebody"),
-    element("td", {}, swatch(item.label), felt(item), item.label === "unknown" ? `: ${REASONS[item.reason] ?? item.reason}` : ""),
-    ...Object.keys(MODALITIES).map((name) => {
-      const said = item.evidence.find((part) => part.modality === name);
-      return element("td", {}, !said ? "–" : said.available ? `${best(said.probabilities)[0]}, ${percent(said.weight)}` : REASONS[said.reason] ?? said.reason);
-    }),
-    element("td", {}, facts.words ? item.text : "")), element("tr", {}, element("td", { colspan: 7 }, "None yet.")));
+  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s - item.end_s) / 5) * 5, name: nameOf(item), text: kinds.utterances.get(item.id)?.text ?? "" }));
+  const cell = (name, ...children) => element("td", { role: "cell", ...(name ? { "data-name": name } : {}) }, ...children);
+  replace("list", shown, (item) => element("tr", { role: "row" },
+    cell("", `${item.ago} s`), cell("who", element("span", { class: "who" }, item.name)),
+    cell("", swatch(item.label), felt(item), item.label === "unknown" ? `: ${whyUnknown(item)}` : ""),
+    element("td", { role: "cell", class: "words", dir: "auto" }, facts.words ? item.text : ""),
+    ...Object.entries(MODALITIES).map(([modality, name]) => {
+      const said = item.evidence.find((part) => part.modality === modality);
+      return cell(name, !said ? "–" : said.available ? `${best(said.probabilities)[0]}, counted ${percent(said.weight)}` : reasonOf(said.reason));
+    })), element("tr", { role: "row" }, element("td", { role: "cell", colspan: 7 }, "None yet.")));
 }
 
 // Put items into a list, if they have changed; what was unfolded stays so.
@@ -218,7 +244,7 @@ function replace(id, items, make, nothing) {
   const open = new Set([...$(id).querySelectorAll("details[open]")].map((item) => item.dataset.key));
   const held = $(id).contains(document.activeElement) ? document.activeElement.closest("details")?.dataset.key : undefined;
   const none = typeof nothing === "string" ? element("li", {}, nothing) : nothing;
-  $(id).replaceChildren(...(items.length ? items.map(make) : [none]));
+  $(id).replaceChildren(...(items.length ? items.map(make) : [none].flat()));
   for (const item of $(id).querySelectorAll("details")) {
     item.open = open.has(item.dataset.key);
     if (held !== undefined && item.dataset.key === held) item.querySelector("summary").focus();
@@ -286,7 +312,7 @@ function send(message) {
 
 async function turnOn(id) {
   if (!navigator.mediaDevices) {
-    setText("answer", "Browsers give microphone and camera to pages of this machine or of https only: open it as http://127.0.0.1");
+    setText("answer", "Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https");
     return;
   }
   try {
