@@ -15,7 +15,7 @@ import numpy as np
 
 from ..errors import DependencyError, TranscriberError
 from ..types import SAMPLE_NS, Transcript, Word
-from .transcriber import Pieces, transcript_of
+from .transcriber import Pieces, begun_before, transcript_of
 
 #: A frame of the recogniser's front end.
 _FRAME_NS = 10_000_000
@@ -112,7 +112,7 @@ class PocketsphinxTranscriber:
         # Without a path through the lattice there are no posteriors, but what the search found still stands.
         lattice = self._decoder.seg()
         words = tuple(self._words(first_pass) if lattice is None else self._words(lattice, scored=True))
-        return transcript_of(words, self.language)
+        return transcript_of(begun_before(words, self._start_ns, samples), self.language)
 
     def reset(self) -> None:
         if self._decoding:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
-from ..types import Transcript, Word
+from ..types import SAMPLE_NS, Transcript, Word
 
 #: Samples that a recogniser is given at once, whatever the caller's pieces: results must not depend on those.
 PIECE = 1024
@@ -42,8 +42,8 @@ class Transcriber(Protocol):
         as far as that is known. A recogniser that reads utterances as a whole does so now."""
 
     def finish(self, samples: int | None = None) -> Transcript:
-        """The utterance is over, after so many samples (None: all that were accepted; behind them nobody speaks): the
-        final transcript, with the times and confidences of its words."""
+        """The utterance is over, after so many samples (None: all that were accepted; what was said behind them belongs
+        to the next one): the final transcript, with the times and confidences of its words."""
 
     def reset(self) -> None:
         """Forget the open utterance."""
@@ -104,6 +104,11 @@ class Pieces:
         """What is left over; the next piece starts anew."""
         rest, self._held = self._held, np.zeros(0, np.int16)
         return rest
+
+
+def begun_before(words: Iterable[Word], start_ns: int, samples: int | None) -> tuple[Word, ...]:
+    """The words that begin within so many samples after the start; all where it is None."""
+    return tuple(word for word in words if samples is None or word.start_ns < start_ns + samples * SAMPLE_NS)
 
 
 def mean_confidence(words: Sequence[Word]) -> float | None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..errors import DependencyError, TranscriberError
 from ..types import SAMPLE_RATE, Transcript, Word, to_ns
-from .transcriber import Pieces, transcript_of
+from .transcriber import Pieces, begun_before, transcript_of
 
 #: Each line: any one of these files must be there.
 _NEEDED = (
@@ -119,7 +119,7 @@ class VoskTranscriber:
         found = (item for result in self._results for item in result.get("result", ()))
         words = tuple(self._word(item) for item in found if item["word"] != _UNKNOWN)
         self.reset()
-        return transcript_of(words, self.language)
+        return transcript_of(begun_before(words, self._start_ns, samples), self.language)
 
     def reset(self) -> None:
         self._recognizer = None

@@ -12,6 +12,9 @@ from ..settings import SegmenterSettings
 from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk
 from .vad import FRAME, SileroVad, VoiceActivityDetector
 
+#: Frames over which it is measured where a segment that must be cut is quietest: a tenth of a second.
+_QUIET = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Started:
@@ -71,8 +74,10 @@ class Segmenter:
     """Finds the segments of speech in 16 kHz mono audio that has no holes.
 
     The audio is judged in frames of 32 ms, counted from the first sample after a reset, so the segments do not depend
-    on how it is cut into chunks. All times are exact to the sample, on the clock of the newest chunk. It remembers no
-    more than the pre-roll and the frames that wait for confirmation.
+    on how it is cut into chunks. All times are exact to the sample, on the clock of the newest chunk. A segment that
+    grows too long is cut where its last third is quietest, and what comes after that goes into the next one. It
+    remembers no more than that third, or while no segment is open the pre-roll and the frames that wait for
+    confirmation.
     """
 
     def __init__(self, settings: SegmenterSettings | None = None, vad: VoiceActivityDetector | None = None) -> None:
@@ -86,12 +91,15 @@ class Segmenter:
         self._longest = _samples(settings.max_speech_s)
         self._shortest_voice = _samples(settings.min_speech_s)
         self._past: deque[np.ndarray] = deque(maxlen=self._confirm - (-self._pre_roll // FRAME))
+        #: The last frames of the open segment, each with whether it holds voice.
+        self._tail: deque[tuple[np.ndarray, bool]] = deque(maxlen=max(_QUIET, self._longest // 3 // FRAME))
         self.reset()
 
     def reset(self) -> None:
         """Forget everything; the next chunk sets the clock anew."""
         self._vad.reset()
         self._past.clear()
+        self._tail.clear()
         self._pending: list[np.ndarray] = []  # less than a frame that waits for the rest
         self._pending_samples = 0
         self._anchor_ns: int | None = None
@@ -153,6 +161,7 @@ class Segmenter:
         self._voiced = self._voice_run * FRAME
         self._voice_end = self._now
         self._voice_run = 0
+        self._tail.clear()
         self._start = max(self._now - self._voiced - self._pre_roll, self._earliest)
         yield Started(self._time(self._start), self._time(self._now))
         yield Speech(held[len(held) - (self._now - self._start) :], self._time(self._start))
@@ -166,6 +175,7 @@ class Segmenter:
                 return
         yield Speech(frame, self._time(self._now))
         self._past.append(frame)
+        self._tail.append((frame, voiced))
         self._now += FRAME
         if voiced:
             self._voice_end = self._now
@@ -179,19 +189,30 @@ class Segmenter:
                 yield Paused(self._time(start), self._time(end), self._time(self._now), end - start)
 
     def _cut(self, voiced: bool) -> Iterator[SegmentEvent]:
-        """End the longest segment; while the voice lasts, the next one begins at the very next sample."""
-        yield self._end()
-        if voiced:
-            self._start = self._voice_end = self._now
-            self._voiced = 0
-            yield Started(self._time(self._now), self._time(self._now))
+        """End the longest segment: in a pause there, else where it was quietest of late; the next one then begins at
+        the very next sample."""
+        if not voiced or len(self._tail) < _QUIET:
+            yield self._end()
+            return
+        level = [float(frame.var()) for frame, _ in self._tail]
+        quietest = int(np.argmin(np.convolve(level, np.ones(_QUIET), "valid"))) + _QUIET // 2
+        rest = list(self._tail)[quietest:]
+        cut, now = self._now - len(rest) * FRAME + FRAME // 2, self._now
+        told = sum(FRAME for _, is_voice in rest if is_voice)
+        self._voiced -= told
+        yield self._end(cut)
+        self._start, self._voiced, self._voice_end = cut, told, now
+        self._tail.clear()
+        yield Started(self._time(cut), self._time(now))
+        yield Speech(np.concatenate([frame for frame, _ in rest])[FRAME // 2 :], self._time(cut))
 
-    def _end(self) -> Ended | Cancelled:
+    def _end(self, last: int | None = None) -> Ended | Cancelled:
+        """`last`: one past its last sample; None: where its voice ends, post-roll included."""
         assert self._start is not None
         start, self._start = self._start, None
         if self._voiced < self._shortest_voice:
             return Cancelled(self._time(start), self._time(self._now))
-        self._earliest = min(self._now, self._voice_end + self._post_roll)
+        self._earliest = min(self._now, self._voice_end + self._post_roll) if last is None else last
         return Ended(self._time(start), self._time(self._earliest), self._time(self._now), self._earliest - start)
 
     def _time(self, sample: int) -> int:

@@ -125,7 +125,7 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str
         if not file:
             _start(stack, session, chosen, sound)
         tell(console, server)
-        deadline_s = time.monotonic() + (_FOREVER_S if length_s is None else length_s)
+        deadline_s = time.monotonic() + (_FOREVER_S if chosen.length_s is None else chosen.length_s)
         try:
             if file:
                 console.print("The file is played as soon as somebody opens the page.")

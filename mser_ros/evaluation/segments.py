@@ -21,7 +21,7 @@ _GAP_S = (1.0, 2.5)
 #: A person is heard where 20 ms are no more than 35 dB quieter than the loudest, from the first to the last.
 _FRAME, _QUIET_DB = SAMPLE_RATE // 50, 35.0
 #: Level of every person's voice, RMS of full scale.
-_LEVEL = 0.05
+LEVEL = 0.05
 #: A segment is right if what it shares with a person's is at least half of both together (Jaccard index).
 _OVERLAP = 0.5
 #: So close to an edge of speech nothing counts in what is scored by time, as in NIST's evaluations of speech activity
@@ -61,7 +61,7 @@ def in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.
     for clip in clips:
         first, last = voiced(clip)
         gap = int(rng.uniform(*_GAP_S) * SAMPLE_RATE)
-        said = clip[first:last] * np.float32(_LEVEL / max(rms(clip[first:last]), 1e-9))
+        said = clip[first:last] * np.float32(LEVEL / max(rms(clip[first:last]), 1e-9))
         parts += [np.zeros(gap, np.float32), said]
         spans.append((at + gap, at + gap + len(said)))
         at = spans[-1][1]
@@ -78,7 +78,7 @@ def voiced(clip: np.ndarray) -> Span:
 
 def stream(speech: np.ndarray, spans: tuple[Span, ...], noise: np.ndarray | None, snr_db: float) -> Stream:
     """`noise`: None for silence; the ratio is that of the power where people speak."""
-    return Stream(to_int16(speech) if noise is None else in_noise(speech, noise, snr_db, level=_LEVEL), spans)
+    return Stream(to_int16(speech) if noise is None else in_noise(speech, noise, snr_db, level=LEVEL), spans)
 
 
 def find(samples: np.ndarray, vad: VoiceActivityDetector | None = None) -> list[Span]:

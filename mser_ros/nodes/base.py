@@ -14,6 +14,7 @@ from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, T
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
+from . import events
 from .diagnostics import UNTIL_CLEARED, Health, Pace, Problem, build_status
 from .liveliness import Sources, show_life
 from .parameters import declare_settings, read_settings
@@ -59,7 +60,9 @@ class PerceptionNode(LifecycleNode):
         self._beat_s = self._report_s = time.monotonic()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
-        self._diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        self._diagnostics = self.create_publisher(
+            DiagnosticArray, "/diagnostics", 10, event_callbacks=events.of_publisher()
+        )
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
         self._heartbeat = self.create_timer(_REPORT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self._sources = Sources(self, self._report)
@@ -289,7 +292,9 @@ class PerceptionNode(LifecycleNode):
         qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
         if topic not in self._outputs:
             with opening(self, topic):
-                self._outputs[topic] = self.create_lifecycle_publisher(message_class, topic, qos)
+                self._outputs[topic] = self.create_lifecycle_publisher(
+                    message_class, topic, qos, event_callbacks=events.of_publisher()
+                )
         if self._worker is not None:
             self._outputs[topic].on_activate(None)  # rclpy activates only those that were there before the node was
         return self._outputs[topic]

@@ -14,10 +14,7 @@ from rclpy.node import Node
 from rclpy.qos import LivelinessPolicy, QoSProfile
 from std_msgs.msg import Empty
 
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks
+from . import events
 
 #: A process of which the middleware has not heard for so long is dead [s]. It is heard three times in two of these.
 LEASE_S = 0.7
@@ -30,7 +27,7 @@ def _quality() -> QoSProfile:
 
 def show_life(node: Node) -> None:
     """Let others see that this node's process lives, for as long as the node is not destroyed."""
-    node.create_publisher(Empty, "~/alive", _quality())
+    node.create_publisher(Empty, "~/alive", _quality(), event_callbacks=events.of_publisher())
 
 
 class Sources:
@@ -80,9 +77,10 @@ class Sources:
                 before.discard(name)
                 self._changed()
 
-        events = SubscriptionEventCallbacks(liveliness=note)
         try:
-            return self._node.create_subscription(Empty, _topic(name), _ignore, _quality(), event_callbacks=events)
+            return self._node.create_subscription(
+                Empty, _topic(name), _ignore, _quality(), event_callbacks=events.of_subscription(note)
+            )
         except RuntimeError:  # a middleware without such events: then it is as with the nodes of others
             return None
 

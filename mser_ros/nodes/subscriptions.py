@@ -13,6 +13,7 @@ from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import SettingsError
+from . import events
 from .diagnostics import Level, Problem
 
 #: How long an input may be silent at its start; and how long its source may be gone before that is an error.
@@ -216,7 +217,9 @@ class InputTopic:
     def _subscribe(self) -> Any:
         qos = QoSProfile(depth=self._depth, reliability=self._reliability, durability=self._durability)
         with opening(self._node, self.topic):
-            return self._node.create_subscription(self._message_class, self.topic, self._receive, qos)
+            return self._node.create_subscription(
+                self._message_class, self.topic, self._receive, qos, event_callbacks=events.of_subscription()
+            )
 
     def _receive(self, message: Any) -> None:
         now_s = self._clock()

@@ -61,7 +61,13 @@ class SegmenterSettings:
     )
     pre_roll_s: float = setting(0.2, "Audio kept before the first voice", unit="s", low=0, high=2)
     post_roll_s: float = setting(0.1, "Audio kept after the last voice", unit="s", low=0, high=2)
-    max_speech_s: float = setting(15.0, "A longer utterance is cut and goes on as the next", unit="s", low=1, high=60)
+    max_speech_s: float = setting(
+        15.0,
+        "A longer utterance is cut where its last third is quietest, and goes on as the next",
+        unit="s",
+        low=1,
+        high=60,
+    )
 
     def validate(self) -> None:
         """Raises `SettingsError` for values that contradict each other."""

@@ -24,7 +24,7 @@ from ros_world import (
 
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
-from mser_ros.nodes import base, diagnostics, liveliness, subscriptions
+from mser_ros.nodes import base, diagnostics, events, liveliness, subscriptions
 from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Pace, Problem, build_status
 
 
@@ -474,11 +474,13 @@ def test_texts_that_no_utterance_has_are_refused_and_kept_nowhere(world, tiny_bu
 
 
 def test_a_middleware_that_tells_nothing_of_liveliness_is_no_problem(world, tiny_bundle, monkeypatch):
-    class Refusing(liveliness.SubscriptionEventCallbacks):
-        def create_event_handlers(self, *arguments: object) -> None:
-            raise RuntimeError("no such event")
+    class Refusing(events.SubscriptionEventCallbacks):
+        def create_event_handlers(self, *arguments: object) -> list:
+            if self.liveliness is not None:
+                raise RuntimeError("no such event")
+            return super().create_event_handlers(*arguments)
 
-    monkeypatch.setattr(liveliness, "SubscriptionEventCallbacks", Refusing)
+    monkeypatch.setattr(events, "SubscriptionEventCallbacks", Refusing)
     tested = world.node("emotion", bundle=str(tiny_bundle))
     with world.stranger() as stranger:
         liveliness.show_life(stranger)

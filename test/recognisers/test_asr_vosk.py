@@ -193,6 +193,16 @@ def test_speech_gives_words_with_times_and_confidences(transcript: Transcript, s
     assert all(one.start_ns < one.end_ns <= other.start_ns for one, other in pairwise(transcript.words))
 
 
+def test_what_is_said_behind_the_end_belongs_to_the_next_utterance(
+    transcriber: Transcriber, transcript: Transcript, speech: np.ndarray
+) -> None:
+    middle = transcript.words[len(transcript.words) // 2]
+    transcriber.start(NS_PER_S)
+    transcriber.accept(speech)
+    found = transcriber.finish((middle.start_ns - NS_PER_S) * 16_000 // NS_PER_S)
+    assert found.words == transcript.words[: transcript.words.index(middle)]
+
+
 def test_partial_texts_come_while_somebody_speaks(commanded: Transcriber, speech: np.ndarray) -> None:
     commanded.start(0)
     texts = []

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mser_ros.asr.registry import create_transcriber
-from mser_ros.asr.transcriber import PIECE, NullTranscriber, Pieces, mean_confidence
+from mser_ros.asr.transcriber import PIECE, NullTranscriber, Pieces, begun_before, mean_confidence
 from mser_ros.settings import AsrSettings
-from mser_ros.types import Transcript, Word
+from mser_ros.types import SAMPLE_NS, Transcript, Word
 
 
 def test_the_backend_none_reads_nothing() -> None:
@@ -36,3 +36,12 @@ def test_confidence_of_a_text_is_the_mean_of_its_words() -> None:
     assert mean_confidence(words) == 0.75
     assert mean_confidence(words[2:]) is None
     assert mean_confidence([]) is None
+
+
+def test_a_word_belongs_to_the_utterance_in_which_it_begins() -> None:
+    words = [
+        Word(text, 7 + first * SAMPLE_NS, 7 + last * SAMPLE_NS) for text, first, last in (("a", 0, 5), ("b", 5, 9))
+    ]
+    assert begun_before(words, 7, None) == tuple(words)
+    assert begun_before(words, 7, 6) == tuple(words)
+    assert begun_before(words, 7, 5) == tuple(words[:1])

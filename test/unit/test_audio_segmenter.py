@@ -214,9 +214,36 @@ def test_a_long_monologue_is_cut_without_losing_a_sample() -> None:
     events = run(Segmenter(settings, FakeVad()), samples)
     check_grammar(events, samples)
     ended = of(Ended, events)
-    assert len(ended) == 4
+    assert len(ended) == 5
     assert all(event.end_ns - event.start_ns <= 3 * NS_PER_S for event in ended)
     assert all(one.end_ns == other.start_ns for one, other in pairwise(ended))
+
+
+def test_a_monologue_is_cut_where_its_last_third_is_quietest() -> None:
+    said = voice(8)
+    for begin_s, level in ((0.9, 0.2), (2.2, 0.3), (2.6, 0.6), (4.4, 0.3)):  # of the first one it is too early
+        soft = slice(round(begin_s * RATE), round((begin_s + 0.12) * RATE))
+        said[soft] = (said[soft] * level).astype(np.int16)
+    samples = np.concatenate([silence(1), said, silence(1)])
+    events = run(Segmenter(SegmenterSettings(max_speech_s=3.0, pre_roll_s=0.0), FakeVad()), samples)
+    check_grammar(events, samples)
+    first, second, *rest = of(Ended, events)
+    assert (first.end_ns, second.end_ns) == (
+        pytest.approx(at(3.26), abs=to_ns(0.04)),
+        pytest.approx(at(5.46), abs=to_ns(0.04)),
+    )
+    assert second.start_ns == first.end_ns
+    assert len(rest) == 2
+    assert rest[-1].end_ns == pytest.approx(at(9.1), abs=to_ns(0.04))
+
+
+def test_a_monologue_that_pauses_when_it_must_be_cut_is_cut_there() -> None:
+    samples = np.concatenate([silence(1), voice(2.9), silence(0.3), voice(2), silence(1)])
+    events = run(Segmenter(SegmenterSettings(max_speech_s=3.0, pre_roll_s=0.0, post_roll_s=0.0), FakeVad()), samples)
+    check_grammar(events, samples)
+    first, second = of(Ended, events)
+    assert first.end_ns == pytest.approx(at(3.9), abs=to_ns(0.04))
+    assert second.start_ns == pytest.approx(at(4.2), abs=to_ns(0.04))
 
 
 def test_a_flush_ends_what_is_open_at_the_very_last_sample() -> None:

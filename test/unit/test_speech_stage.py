@@ -203,7 +203,7 @@ def test_a_long_speech_is_cut_and_goes_on_without_a_gap() -> None:
     settings = SegmenterSettings(max_speech_s=1.0)
     _, events = run(stage(segmenter=settings), chunks(scene(0.5, 3.5, 1)))
     finals = [event for event in events if event.state is ENDED and event.transcript.is_final]
-    assert len(finals) == 4
+    assert len(finals) == 5
     assert all(one.end_ns == other.start_ns for one, other in pairwise(finals))
     check_lives(events)
 

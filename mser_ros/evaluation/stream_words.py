@@ -1,0 +1,170 @@
+"""Words as the robot hears them: people in a stream, found by the segmenter and read as their utterances are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..asr.transcriber import Transcriber
+from ..audio.waveform import to_int16
+from ..corpora.base import Item
+from ..settings import AsrSettings, SegmenterSettings, SpeechSettings
+from ..stages.speech import SpeechStage
+from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk, UtteranceEvent, UtteranceState
+from .loading import load_each
+from .noise import babble, in_noise, rms
+from .segments import LEVEL, Span, voiced
+from .words import edits, words_of
+
+#: Between two clips lies so much that is no speech [s].
+_GAP_S = (1.0, 2.5)
+#: An edge of an utterance may lie so far inside of what is said: the first and last sounds are the softest [s].
+_EDGE_S = 0.1
+_BLOCK = 1024
+
+
+@dataclass(frozen=True)
+class Clip:
+    """What became of a clip: what was `said` in it, and the `texts` and `languages` of the utterances found in it.
+
+    `begin_s`, `end_s`: how much of what is said lies before the first of them, and behind the last.
+    """
+
+    person: str
+    said: str
+    texts: tuple[str, ...]
+    languages: tuple[str, ...]
+    begin_s: float
+    end_s: float
+
+    @property
+    def errors(self) -> int:
+        """Words to insert, delete or replace."""
+        return edits(words_of(self.said), words_of(" ".join(self.texts)))
+
+
+@dataclass(frozen=True)
+class Listened:
+    """What was heard of a stream. `invented`: texts of utterances in which nobody of it speaks."""
+
+    clips: tuple[Clip, ...]
+    invented: tuple[str, ...]
+
+    @property
+    def word_error_rate(self) -> float:
+        """Of what is said in the clips; what is invented between them is an error, too."""
+        extra = sum(len(words_of(text)) for text in self.invented)
+        return (sum(clip.errors for clip in self.clips) + extra) / sum(len(words_of(clip.said)) for clip in self.clips)
+
+    @property
+    def lost(self) -> int:
+        """Clips in which no utterance was found."""
+        return sum(not clip.texts for clip in self.clips)
+
+    @property
+    def split(self) -> int:
+        """Clips that became several utterances."""
+        return sum(len(clip.texts) > 1 for clip in self.clips)
+
+    @property
+    def cut(self) -> int:
+        """Clips whose first or last sounds lie outside of their utterances."""
+        return sum(bool(clip.texts) and max(clip.begin_s, clip.end_s) > _EDGE_S for clip in self.clips)
+
+    def mistaken(self, language: str) -> int:
+        """Clips of which anything was taken for another language."""
+        return sum(any(found != language for found in clip.languages) for clip in self.clips)
+
+
+def listen(
+    transcriber: Transcriber,
+    items: Sequence[Item],
+    noises: Sequence[Item] = (),
+    snr_db: float | None = None,
+    *,
+    seed: int = 0,
+    track: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Listened:
+    """A stream of each person: their clips as loud as each other, in silence, or in the babble of `noises`.
+
+    Raises `CorpusError` for items that cannot be loaded.
+    """
+    rng = np.random.default_rng(seed)
+    voices = [utterance.audio.samples for _, utterance in load_each(noises) if utterance.audio is not None]
+    clips: list[Clip] = []
+    invented: list[str] = []
+    for person in track(sorted({item.person for item in items})):
+        said = [
+            (utterance.audio.samples, utterance.transcript.text)
+            for _, utterance in load_each([item for item in items if item.person == person])
+            if utterance.audio is not None and utterance.transcript is not None
+        ]
+        wave, spans = _in_a_row([samples for samples, _ in said], rng)
+        if snr_db is None:
+            samples = to_int16(wave)
+        else:
+            samples = in_noise(wave, babble(voices, len(wave), rng), snr_db, level=LEVEL)
+        heard = _hear(transcriber, samples)
+        taken: set[int] = set()
+        for span, (_, text) in zip(spans, said, strict=True):
+            own = [number for number, (first, last, _, _) in enumerate(heard) if first < span[1] and last > span[0]]
+            taken.update(own)
+            clips.append(
+                Clip(
+                    person,
+                    text,
+                    tuple(heard[number][2] for number in own),
+                    tuple(heard[number][3] for number in own if heard[number][2]),
+                    (heard[own[0]][0] - span[0]) / SAMPLE_RATE if own else 0.0,
+                    (span[1] - heard[own[-1]][1]) / SAMPLE_RATE if own else 0.0,
+                )
+            )
+        invented += [text for number, (_, _, text, _) in enumerate(heard) if number not in taken and text]
+    return Listened(tuple(clips), tuple(invented))
+
+
+def invent(transcriber: Transcriber, sounds: Iterable[np.ndarray]) -> tuple[str, ...]:
+    """The texts that are read where nobody speaks; each sound is a stream of its own: int16, (n,), 16 kHz."""
+    return tuple(text for sound in sounds for _, _, text, _ in _hear(transcriber, sound) if text)
+
+
+def _in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, tuple[Span, ...]]:
+    """Whole clips with silence between them, and where in it people speak."""
+    parts, spans, at = [], [], 0
+    for clip in clips:
+        first, last = voiced(clip)
+        gap = int(rng.uniform(*_GAP_S) * SAMPLE_RATE)
+        parts += [np.zeros(gap, np.float32), clip * np.float32(LEVEL / max(rms(clip[first:last]), 1e-9))]
+        spans.append((at + gap + first, at + gap + last))
+        at += gap + len(clip)
+    return np.concatenate([*parts, np.zeros(SAMPLE_RATE, np.float32)]), tuple(spans)
+
+
+def _hear(transcriber: Transcriber, samples: np.ndarray) -> list[tuple[int, int, str, str]]:
+    """First sample, one past the last, text and language of each utterance of a stream."""
+    # What is read in pauses is what would be read in the end, and is left out for its time.
+    settings = SpeechSettings(
+        segmenter=SegmenterSettings(pause_s=0.0), asr=AsrSettings(partial_period_s=0.0), voice_id="somebody"
+    )
+    stage = SpeechStage(settings, transcriber=transcriber, on_failure=_raise)
+    found = []
+    for first in range(0, len(samples), _BLOCK):
+        block = samples[first : first + _BLOCK, np.newaxis]
+        found += [*stage.push(AudioChunk(block, SAMPLE_RATE, SAMPLE_RATE * SAMPLE_NS + first * SAMPLE_NS, first))]
+    found += [*stage.flush()]
+    return [
+        (
+            event.start_ns // SAMPLE_NS - SAMPLE_RATE,
+            event.end_ns // SAMPLE_NS - SAMPLE_RATE,
+            event.transcript.text,
+            event.transcript.language,
+        )
+        for event in found
+        if isinstance(event, UtteranceEvent) and event.state is UtteranceState.ENDED and event.transcript.is_final
+    ]
+
+
+def _raise(error: Exception) -> None:
+    raise error
