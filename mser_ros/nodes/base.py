@@ -268,7 +268,7 @@ class PerceptionNode(LifecycleNode):
                 self.fail(error)
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
-        expected |= {"has_died": self._sources.has_died, "lives": self._sources.lives}
+        expected["has_died"] = self._sources.has_died
         self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
         if flow is Flow.STEADY:
             self._beat_each(_BEAT_S)
@@ -348,6 +348,11 @@ class PerceptionNode(LifecycleNode):
     def is_working(self) -> bool:
         """Whether there is a worker that is alive."""
         return self._worker is not None and not self._worker.has_died
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether the worker has work that is not done yet."""
+        return self.is_working and self._worker is not None and self._worker.backlog > 0
 
     def guard(self, work: Callable[[], None]) -> None:
         """Run `work`; what is wrong with its data is counted and logged, and the node lives on."""

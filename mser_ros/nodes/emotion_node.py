@@ -171,7 +171,9 @@ class EmotionNode(PerceptionNode):
     def _on_listening(self, message: Bool) -> None:
         self._is_listening = bool(message.data)
         self._expect_voice()
-        if not self._is_listening:
+        if self._is_listening:
+            self._voice.promise()  # while its voice waits for words, the speech node tells this again
+        else:
             self.submit(self._stage.forget_audio, is_order=True)
 
     def _on_robot(self, message: Bool) -> None:

@@ -60,10 +60,6 @@ class Sources:
         """Whether a node is known to be dead, which the graph may not know yet."""
         return name in self._dead
 
-    def lives(self, name: str) -> bool:
-        """Whether a node shows that its process lives; one of others shows nothing."""
-        return self._watched.get(name) is not None and name not in self._dead
-
     def close(self) -> None:
         self.watch(())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -22,20 +23,23 @@ from ..types import AudioChunk, UtteranceEvent
 from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
-from .subscriptions import Flow, type_name
+from .subscriptions import SILENCE_S, Flow, type_name
 
 _AUDIO_DEPTH = 256
 #: Ticks of the watch within `stall_s`.
 _STALL_TICKS = 2
+#: How long the voice waits for the words before it until that is told, again and again [s]; for `SILENCE_S` at most, so
+#: that a recogniser that has got stuck is missed.
+_WAITS_S = 0.2
 
 
 class SpeechNode(PerceptionNode):
     """Subscribes `audio` (AudioFrame of any rate and channels, or what `AUDIO_TYPES` lists), where ros-drivers'
     audio_common_msgs is installed `audio_info`, and `robot_speaking` (Bool: true while the robot does), where
     `asr.foreign` is set `text` (String or LiveSpeech); publishes `voice` (AudioFrame, 16 kHz mono), `utterance`
-    (Utterance) and `listening` (Bool, kept for late subscribers). Where `ros4hri.enabled` is set, each voice of
-    /humans/voices likewise (`hri.Voices`). Service `~/stop_listening` (SetBool): true stops, false goes on; who has
-    stopped stays so through 'inactive'."""
+    (Utterance) and `listening` (Bool, kept for late subscribers, told again while the voice waits for words). Where
+    `ros4hri.enabled` is set, each voice of /humans/voices likewise (`hri.Voices`). Service `~/stop_listening`
+    (SetBool): true stops, false goes on; who has stopped stays so through 'inactive'."""
 
     settings: SpeechSettings
 
@@ -59,6 +63,7 @@ class SpeechNode(PerceptionNode):
 
     def connect(self) -> None:
         self._robot_speaks = False
+        self._voice_s = self._told_s = time.monotonic()
         self._listening.publish(Bool(data=self._is_listening))
         has_voices = self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None
         source = "the microphone node or another source"
@@ -120,7 +125,16 @@ class SpeechNode(PerceptionNode):
         if voice_id:
             chunk = replace(chunk, voice_id=voice_id)
         self._silent_ticks[voice_id] = 0
+        self._tell_that_it_waits()
         self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns, voice_id)))
+
+    def _tell_that_it_waits(self) -> None:
+        """To who expects the voice: sound comes, but the worker is busy with words."""
+        now_s = time.monotonic()
+        waits_s, told_s = now_s - self._voice_s, now_s - self._told_s
+        if self._is_listening and self.is_behind and min(waits_s, told_s) > _WAITS_S and waits_s < SILENCE_S:
+            self._told_s = now_s
+            self._listening.publish(Bool(data=True))
 
     def _on_voice(self, voice_id: str) -> None:
         self._decoders[voice_id] = AudioDecoder(self.settings.audio)
@@ -183,6 +197,7 @@ class SpeechNode(PerceptionNode):
                 if self._voices is not None:
                     self._voices.publish(item)
             else:
+                self._voice_s = time.monotonic()
                 self._voice.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(item)))
 
 

@@ -28,7 +28,6 @@ class Flow(Enum):
     """What is expected of an input while all is well."""
 
     STEADY = "messages come all the time"
-    WORKED = "as STEADY, of a node that is busy at times, and may pause for long while it shows that it lives"
     AT_TIMES = "somebody publishes; messages come when there is news"
     OPTIONAL = "nobody need publish, but who does must not vanish"
     PASSING = "as OPTIONAL, of something that comes and goes: its source may be gone a little before it"
@@ -68,8 +67,8 @@ class InputTopic:
     `check` is to be called once a second: it adapts to publishers that came or went, and where nobody publishes its
     type takes the first of `others` (such as 'std_msgs/msg/Bool') that somebody does. `source` tells a user who should
     publish. `kept`: the last message before is wanted as well, unless one of the publishers keeps none. `clock`: steady
-    seconds, so that a paused or absent simulation clock hides no silence. `has_died` and `lives`: of a node by its full
-    name, what the graph does not know yet.
+    seconds, so that a paused or absent simulation clock hides no silence. `has_died`: of a node by its full name, what
+    the graph does not know yet.
 
     `sources`: full names of the nodes that publish, as of the last `check`.
     """
@@ -88,7 +87,6 @@ class InputTopic:
         kept: bool = False,
         clock: Callable[[], float] = time.monotonic,
         has_died: Callable[[str], bool] = lambda name: False,
-        lives: Callable[[str], bool] = lambda name: False,
     ) -> None:
         self._node = node
         self._message_class = message_class
@@ -101,7 +99,6 @@ class InputTopic:
         self._durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         self._clock = clock
         self._has_died = has_died
-        self._lives = lives
         self.sources: frozenset[str] = frozenset()
         self.topic = topic
         self.received = 0
@@ -110,7 +107,7 @@ class InputTopic:
         self._type = type_name(message_class)
         self._types = (self._type, *others)
         self._received_s = self._published_s = clock()
-        self._is_published = self._was_published = self._is_alive = False
+        self._is_published = self._was_published = False
         self._is_flowing = self._is_resting = False
         self._gap_s = 0.0  # the longest of late
 
@@ -129,7 +126,6 @@ class InputTopic:
         fitting = [item for item in publishers if item.topic_type == self._type]
         self.sources = frozenset(f"{item.node_namespace.rstrip('/')}/{item.node_name}" for item in fitting)
         self._is_published = not all(map(self._has_died, self.sources))
-        self._is_alive = any(map(self._lives, self.sources))
         if self._is_published:
             self._was_published, self._published_s = True, self._clock()
         offered = {item.qos_profile.reliability for item in fitting}
@@ -196,9 +192,8 @@ class InputTopic:
             return Problem(f"nobody publishes {name} any more: restart {self._source}", level)
         if is_long_ago and self.flow is Flow.AT_TIMES:
             return Problem(f"nobody publishes {name}: start {self._source}, or remap '{self.topic}' to its topic")
-        may_pause = not self._is_flowing or (self.flow is Flow.WORKED and self._is_alive)
-        patience_s = SILENCE_S if may_pause else min(SILENCE_S, max(PAUSE_S, _GAPS * self._gap_s))
-        if silent_s >= patience_s and self.flow in (Flow.STEADY, Flow.WORKED) and not self._is_resting:
+        patience_s = min(SILENCE_S, max(PAUSE_S, _GAPS * self._gap_s)) if self._is_flowing else SILENCE_S
+        if silent_s >= patience_s and self.flow is Flow.STEADY and not self._is_resting:
             return Problem(
                 f"nothing received on {name} for {silent_s:.0f} s: start or activate {self._source}, or remap "
                 f"'{self.topic}' to its topic"
@@ -209,6 +204,11 @@ class InputTopic:
         """Expect nothing for now, although it comes steadily else; or expect it again."""
         if is_resting != self._is_resting:
             self._is_resting, self._is_flowing, self._received_s = is_resting, False, self._clock()
+
+    def promise(self) -> None:
+        """Its source tells that more will come, which is as good as a message."""
+        if self._is_flowing:
+            self._received_s = self._clock()
 
     def excuse(self, late_s: float) -> None:
         """The executor was held up for so long: what has come since then may wait to be received."""

@@ -256,19 +256,17 @@ def test_silence_where_audio_is_expected_is_told_before_the_first_message_and_af
 class Listened:
     """A steady input of a node, with a clock that the test sets."""
 
-    def __init__(self, world, flow=subscriptions.Flow.STEADY):
+    def __init__(self, world):
         self.now_s = 1000.0
-        self.living: set[str] = set()
         self.item = subscriptions.InputTopic(
             world.peer,
             AudioFrame,
             "audio",
             lambda message: None,
             depth=1,
-            flow=flow,
+            flow=subscriptions.Flow.STEADY,
             source="the microphone node",
             clock=lambda: self.now_s,
-            lives=self.living.__contains__,
         )
 
     def receive(self, *gaps_s: float) -> None:
@@ -303,24 +301,20 @@ def test_how_soon_it_is_missed_depends_on_the_pauses_that_it_makes(world):
     assert listened.is_missed_after(0.75), "what was long ago does not count"
 
 
-def test_a_node_that_is_busy_may_pause_while_its_process_shows_that_it_lives(world):
-    listened = Listened(world, subscriptions.Flow.WORKED)
-    world.publisher(AudioFrame, "audio", linked=False)
-
-    def has_publisher() -> bool:
-        listened.item.check()
-        return bool(listened.item.sources)
-
-    world.wait(has_publisher, "the publisher")
+def test_what_its_source_promises_is_waited_for_as_if_something_had_come(world):
+    listened = Listened(world)
+    listened.now_s += 5.9
+    listened.item.promise()
+    assert listened.is_missed_after(0.1), "of what never came, more cannot come"
     listened.receive(*[0.064] * 50)
-    assert listened.is_missed_after(0.75), "a node that shows nothing of its life"
-    listened.living |= listened.item.sources
-    listened.item.check()
-    assert not listened.is_missed_after(5.9)
-    assert listened.is_missed_after(6.0)
-    listened.living.clear()
-    listened.item.check()
+    for _ in range(20):
+        listened.now_s += 0.3
+        assert not listened.is_missed_after(0.3)
+        listened.item.promise()
+    assert not listened.is_missed_after(0.6)
     assert listened.is_missed_after(0.75)
+    listened.receive(0.1)
+    assert listened.is_missed_after(0.75), "it is no pause that the input makes"
 
 
 def test_of_a_node_that_was_killed_it_is_known_until_it_is_back_or_nobody_expects_it(world):
@@ -339,10 +333,9 @@ def test_of_a_node_that_was_killed_it_is_known_until_it_is_back_or_nobody_expect
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(world.peer, "create_subscription", keep)
         world.wait(lambda: (sources.watch({"/other"}), bool(told))[1], "who shows that it lives")
-    assert sources.lives("/other")
     for alive, dead, is_dead in ((0, 1, True), (0, 0, True), (1, 1, False), (0, 1, True)):
         told[0](SimpleNamespace(alive_count=alive, not_alive_count=dead))
-        assert (sources.has_died("/other"), sources.lives("/other")) == (is_dead, not is_dead)
+        assert sources.has_died("/other") == is_dead
     assert len(news) == 3
     sources.watch(())
     assert not sources.has_died("/other")
@@ -389,6 +382,24 @@ def test_a_voice_that_has_a_reason_to_be_silent_is_not_missed(world, tiny_bundle
     why.publish(Bool(data=not rests))
     voice.publish(audio_message(scene(1).voice[0]))
     world.wait(is_missed, "the voice to be missed again")
+
+
+def test_a_voice_that_waits_for_words_is_not_missed_until_nothing_tells_so_any_more(world, tiny_bundle):
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    voice = world.publisher(AudioFrame, "voice")
+    listening = world.publisher(Bool, "listening")
+    item = next(item for item in tested.node._inputs if item.topic == "voice")
+    voice.publish(audio_message(scene(1).voice[0]))
+    world.wait(lambda: item.received == 1, "the voice")
+    told_s = time.monotonic()
+
+    def has_waited() -> bool:
+        listening.publish(Bool(data=True))
+        return time.monotonic() - told_s > 3 * subscriptions.PAUSE_S
+
+    world.wait(has_waited, "a while")
+    assert item.missing() is None
+    world.wait(lambda: "voice" in tested.value("missing"), "the voice to be missed")
 
 
 def test_a_tracker_that_nobody_has_started_is_told_but_not_that_it_sees_nobody(world, impatient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -11,6 +12,7 @@ from ros_world import AudioFrame, Bool, Int16MultiArray, SetBool, Utterance, Wor
 
 from mser_ros.evaluation.words import words_of
 from mser_ros.messages import conversions
+from mser_ros.nodes import speech_node
 from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
 from mser_ros.types import NS_PER_S, AudioChunk, UtteranceEvent, UtteranceState, to_ns
@@ -427,6 +429,28 @@ def stop_listening(world, *, stop: bool) -> bool:
     answer = world.call(SetBool, "/speech/stop_listening", SetBool.Request(data=stop))
     assert answer.message
     return answer.success
+
+
+def test_while_the_worker_is_busy_with_words_it_is_told_that_sound_comes_and_not_for_ever(world, audio, monkeypatch):
+    ear = Ear(world)
+    told: list[Bool] = world.listen(Bool, "listening", kept=True)
+    ear.give(audio[0])
+    world.wait(lambda: len(told) == 1, "whether it listens")
+    is_read = threading.Event()
+    ear.node.node.submit(is_read.wait)
+
+    def hear() -> None:
+        ear._audio.publish(audio_message(audio[1]))
+
+    world.wait(lambda: (hear(), len(told) > 3)[1], "to be told again")
+    assert all(message.data for message in told)
+    monkeypatch.setattr(speech_node, "SILENCE_S", 0.0)  # as if it had taken that long
+    ear.node.node._told_s = 0.0
+    before = len(told)
+    received = ear.node.node._inputs[1].received
+    world.wait(lambda: (hear(), ear.node.node._inputs[1].received > received + 20)[1], "more sound")
+    assert len(told) <= before + 1, "one may have been on its way"
+    is_read.set()
 
 
 def test_the_robots_own_voice_is_told_by_a_topic(world, audio):
