@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -384,10 +385,20 @@ def test_a_translation_stands_beside_the_original(model: WhisperModel, data_dir:
 
 
 def test_a_language_that_the_model_does_not_know_is_refused(model: WhisperModel) -> None:
-    with pytest.raises(
-        TranscriberError, match=r"does not know the language 'tlh': set asr.language to 'auto' or one of"
-    ):
+    with pytest.raises(TranscriberError) as refused:
         WhisperTranscriber(model, language="tlh")
+    assert str(refused.value) == (
+        "this Whisper model does not know the language 'tlh': set asr.language to 'auto' or the code of one of the "
+        "99 it knows, as de, en, ja, pl"
+    )
+    assert len(model.languages) == 99
+    assert {"de", "en", "ja", "pl"} <= set(model.languages)
+
+
+def test_a_model_of_english_alone_names_it() -> None:
+    english = Mock(spec=WhisperModel, languages=("en",))
+    with pytest.raises(TranscriberError, match=r"the language 'pl': set asr.language to 'en'$"):
+        WhisperTranscriber(english, language="pl")
 
 
 @pytest.mark.parametrize(
