@@ -92,9 +92,10 @@ class WhisperTranscriber:
         Whisper base. Raises `TranscriberError` for a language that the model does not know."""
         code = primary_language(language)
         if code != "auto" and code not in model.languages:
+            many = len(model.languages)
+            cure = f"'auto' or the code of one of the {many} it knows, as de, en, ja, pl" if many > 1 else "'en'"
             raise TranscriberError(
-                f"this Whisper model does not know the language '{language}': set asr.language to 'auto' or one of "
-                f"{', '.join(model.languages)}"
+                f"this Whisper model does not know the language '{language}': set asr.language to {cure}"
             )
         self._model = model
         self._fixed = "" if code == "auto" else code

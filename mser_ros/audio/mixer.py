@@ -54,14 +54,19 @@ class Conditioner:
 
     def _give(self, out: np.ndarray, full: np.ndarray) -> Conditioned:
         self._full = np.concatenate([self._full, full])
-        edges = np.arange(self._given, self._given + len(out) + 1, dtype=np.int64) * self._rate // SAMPLE_RATE
-        first = np.minimum(edges[:-1] - self._first, max(len(self._full) - 1, 0))
+        clipped = self._shares(len(out)) if self._full.any() else np.zeros(len(out), np.float32)
+        self._given += len(out)
+        next_first = self._given * self._rate // SAMPLE_RATE
+        self._full, self._first = self._full[next_first - self._first :], next_first
+        return out, clipped
+
+    def _shares(self, count: int) -> np.ndarray:
+        """Of what each of the next samples is made of, how much is clipped."""
+        edges = np.arange(self._given, self._given + count + 1, dtype=np.int64) * self._rate // SAMPLE_RATE
+        first = np.minimum(edges[:-1] - self._first, len(self._full) - 1)
         last = np.maximum(edges[1:] - self._first, first + 1)
         until = np.concatenate([[0], np.cumsum(self._full)])
-        clipped = (until[np.minimum(last, len(self._full))] - until[first]) / (last - first)
-        self._given += len(out)
-        self._full, self._first = self._full[int(edges[-1]) - self._first :], int(edges[-1])
-        return out, clipped.astype(np.float32)
+        return ((until[np.minimum(last, len(self._full))] - until[first]) / (last - first)).astype(np.float32)
 
 
 class ChannelMixer:

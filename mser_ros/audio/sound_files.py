@@ -185,6 +185,11 @@ def why_no_sound(path: Path, error: object = "") -> str:
             f"'{path}' has no header of a sound file: if these are raw samples, give them one "
             "(ffmpeg -f s16le -ar 16000 -ac 1 -i FILE FILE.wav, with their format, rate and channels), else convert it"
         )
+    if head.startswith(b"ID3"):  # of which libsndfile says that there is no such file
+        return (
+            f"'{path}' begins with an ID3 tag behind which no sound is found, as where the tag tells a wrong length: "
+            "take another copy of it, or have it tagged anew"
+        )
     return f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC"
 
 

@@ -94,6 +94,7 @@ def test_files_without_sound_are_refused_in_one_sentence(tmp_path: Path) -> None
     soundfile.write(tmp_path / "empty.wav", np.zeros(0), 16_000)
     soundfile.write(tmp_path / "slow.wav", np.zeros(10), 1_000)
     noise = np.random.default_rng(0).integers(1, 255, 2000).astype(np.uint8).tobytes()
+    soundfile.write(tmp_path / "tone.mp3", np.sin(np.arange(32_000) / 10), 16_000, format="MP3")
     for name, content in {
         "nothing.wav": b"",
         "text.wav": b"no sound at all",
@@ -105,6 +106,7 @@ def test_files_without_sound_are_refused_in_one_sentence(tmp_path: Path) -> None
         "run.tar": noise[:257] + b"ustar" + noise,
         "run.db3-wal": b"7\x7f\x06\x82" + noise,
         "broken.caf": b"caff" + noise,
+        "tagged.mp3": b"ID3\4\0\0" + bytes((0, 61, 9, 0)) + bytes(100) + (tmp_path / "tone.mp3").read_bytes(),
     }.items():
         (tmp_path / name).write_bytes(content)
     for name, message in {
@@ -120,6 +122,7 @@ def test_files_without_sound_are_refused_in_one_sentence(tmp_path: Path) -> None
         "run.tar": "packed: unpack it",
         "run.db3-wal": "name the .db3 file beside it",
         "broken.caf": "cannot be read as sound",
+        "tagged.mp3": "an ID3 tag behind which no sound is found, as where .* a wrong length: take another copy of it",
         "slow.wav": "sample_rate 1000",
         ".": "there is no sound file",
     }.items():
