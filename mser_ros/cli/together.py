@@ -181,7 +181,8 @@ def _listen(session: ReplaySession) -> Spoken:
         def take(message: Any, info: Mapping[str, int]) -> None:
             note(message, int(info["source_timestamp"]))
 
-        session.node.create_subscription(kind, topic, take, QoSProfile(depth=1000))
+        callback: Any = take  # rclpy counts its arguments
+        session.node.create_subscription(kind, topic, callback, QoSProfile(depth=1000))
 
     def noting(where: list[tuple[int, int]]) -> Callable[[Any, int], None]:
         return lambda message, given_ns: where.append((time_to_ns(message.header.stamp), given_ns))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
+from rclpy.clock import Clock, ClockType, JumpThreshold
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -18,13 +18,15 @@ from . import events
 from .diagnostics import UNTIL_CLEARED, Health, Pace, Problem, build_status
 from .liveliness import Sources, show_life
 from .parameters import declare_settings, read_settings
-from .subscriptions import Flow, InputTopic, opening
+from .subscriptions import SILENCE_S, Flow, InputTopic, opening
 from .worker import Worker
 
 #: How often a node reports [s]; and how often it is looked whether an input that comes steadily has fallen silent.
 _REPORT_S, _BEAT_S = 1.0, 0.2
 #: How long an input is missing before the log tells of it, which `/diagnostics` does at once: a short pause is no news.
 _WORTH_A_LINE_S = 3.0
+#: A clock that goes back by more was set [s].
+_SET_BACK_S = 1.0
 #: How often the log repeats that an input is missing.
 _REMINDER_S = 60.0
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
@@ -57,7 +59,7 @@ class PerceptionNode(LifecycleNode):
         self._missing: frozenset[str] = frozenset()
         self._missing_since_s: dict[str, float] = {}
         self._period_s = _REPORT_S
-        self._beat_s = self._report_s = time.monotonic()
+        self._beat_s = self._report_s = self._clock_since_s = time.monotonic()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(
@@ -69,6 +71,8 @@ class PerceptionNode(LifecycleNode):
         show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
         self._survive_impossible_transitions()
+        back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-_SET_BACK_S), on_clock_change=False)
+        self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._tell_of_jump)
 
     # -- what a subclass fills in
 
@@ -423,10 +427,31 @@ class PerceptionNode(LifecycleNode):
             "last problem": problem.sentence if problem else "",
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
-        worst = max([*filter(None, [problem]), *missing.values()], key=lambda item: item.level, default=None)
+        standing = self._standing_clock()
+        worst = max([*filter(None, [problem, standing]), *missing.values()], key=lambda item: item.level, default=None)
         report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), state, worst, values)])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)
+
+    def _tell_of_jump(self, jump: Any) -> None:
+        if self._worker is not None:
+            back_s = -jump.delta.nanoseconds / 1e9
+            self.get_logger().info(
+                f"the clock was set back by {back_s:.0f} s, as where a bag begins again: so does all"
+            )
+
+    def _standing_clock(self) -> Problem | None:
+        """That no time has come yet, although the node goes by that of a simulation: no wait ends then."""
+        if self._worker is None or self.get_clock().now().nanoseconds:
+            self._clock_since_s = time.monotonic()
+        if time.monotonic() - self._clock_since_s < SILENCE_S:
+            return None
+        sentence = (
+            "use_sim_time is true, and nothing comes on /clock: start the simulation, play the bag with --clock, or "
+            "set use_sim_time to false"
+        )
+        self.health.remind(sentence, _REMINDER_S)
+        return Problem(sentence)
 
     def _check(self, item: InputTopic) -> Problem | None:
         """Adapt an input to its publishers; what it lacks."""

@@ -294,8 +294,8 @@ class EmotionStage:
         estimate = self._recognize(replace(pending.event, end_ns=end_ns), EstimateState.PROVISIONAL)
         if estimate is not None:
             self.counters.provisional += 1
-            pending.told_ns = max(pending.told_ns, end_ns)
-            yield replace(estimate, stamp_ns=pending.told_ns)
+            pending.told_ns = end_ns
+            yield replace(estimate, stamp_ns=end_ns)
 
     def _goes_on(self, pending: _Pending) -> Iterator[EmotionEstimate]:
         """Of a speech that goes on and on: voice and body of the last period."""

@@ -12,6 +12,7 @@ import pytest
 from emotion_robot import scene
 from rclpy.node import Node
 from ros_world import (
+    T0,
     AudioFrame,
     Bool,
     Skeleton,
@@ -26,6 +27,7 @@ from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
 from mser_ros.nodes import base, diagnostics, events, liveliness, subscriptions
 from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Pace, Problem, build_status
+from mser_ros.types import to_ns
 
 
 class Log:
@@ -501,3 +503,22 @@ def test_a_middleware_that_tells_nothing_of_liveliness_is_no_problem(world, tiny
         stranger.destroy_publisher(voice)
         world.wait(lambda: "/stranger" not in tested.node._sources._watched, "its end")
     tested.wait_for(bugs=0)
+
+
+def test_a_simulation_without_a_clock_is_told_until_there_is_one(world, monkeypatch):
+    monkeypatch.setattr(base, "SILENCE_S", 0.5)
+    tested = world.node("mocap", use_sim_time=True)
+    hint = "use_sim_time is true, and nothing comes on /clock"
+    world.wait(lambda: hint in tested.value("message"), "the hint")
+    assert tested.value("level") == "1"
+    world.set_clock(T0, tested)
+    world.wait(lambda: hint not in tested.value("message"), "that all is well")
+
+
+def test_a_clock_that_is_set_back_is_one_line_of_each_node_and_one_that_goes_on_is_none(world, tiny_bundle, capfd):
+    nodes = [world.node("mocap", use_sim_time=True), world.node("emotion", bundle=str(tiny_bundle), use_sim_time=True)]
+    for at_s in (100, 101, 5000, 4999.5, 10):
+        world.set_clock(T0 + to_ns(at_s), *nodes)
+    told = [line for line in capfd.readouterr().err.splitlines() if "the clock was set back by" in line]
+    assert len(told) == 2, "a small correction is none"
+    assert all("by 4990 s" in line for line in told)
