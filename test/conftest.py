@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import os
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +16,9 @@ from hypothesis import settings
 # Workers of pytest share the cores, so each and its children compute on one; numpy and torch read this when they load.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Lightning looks through every installed package for each trainer, which takes longer than to train a tiny network.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 
 # The same examples in every run, and no verdict that depends on how busy the machine is. More, and other ones in every
 # run: --hypothesis-profile random.
