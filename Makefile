@@ -84,10 +84,11 @@ demo: setup ## replay a recorded person through the live nodes and watch the emo
 	@$(BIN)/mser models get default-text || echo "Going on without it, with a poorer model of words."
 	@$(BIN)/mser demo $(if $(DATA),--data $(DATA))
 
-# The tests of a file stay with one worker, for they share what they have made. Plain pytest will do as well.
+# The tests of a file stay with one worker, for they share what they have made, and files begin in the order that
+# test/conftest.py puts them into. Plain pytest will do as well.
 # ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
 # MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
-PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 # What starts no node, trains no network and runs no recogniser's model.
 QUICK := test/unit test/node/test_package.py \
   $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import importlib.metadata
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +17,9 @@ from hypothesis import settings
 # Workers of pytest share the cores, so each and its children compute on one; numpy and torch read this when they load.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Lightning looks through every installed package for each trainer, which takes longer than to train a tiny network.
+importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
 
 # The same examples in every run, and no verdict that depends on how busy the machine is. More, and other ones in every
 # run: --hypothesis-profile random.
@@ -29,6 +35,37 @@ if TYPE_CHECKING:
 # ROS reads these when it is first loaded: tests talk to nobody outside this machine and leave no logs at home.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_log_{os.getuid()}")
+
+
+#: Files that take long although they hold few tests. Where files are dealt to workers, a long one that is begun late is
+#: waited for by all the others.
+_LONG = (
+    "test_export_streams.py",
+    "test_train.py",
+    "test_papers.py",
+    "test_asr_whisper.py",
+    "test_cli_annotate.py",
+    "test_processes.py",
+    "test_export.py",
+    "test_domain.py",
+    "test_page_browser.py",
+    "test_lifecycle.py",
+    "test_emotion_node.py",
+    "test_speech_node.py",
+    "test_train_distributed.py",
+    "test_foreign_messages.py",
+    "test_executables.py",
+    "test_cli_demo.py",
+    "test_diagnostics.py",
+    "test_audio_jitter.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the long files, and go on with those of many tests."""
+    counts = Counter(item.path for item in items)
+    ranks = {name: rank for rank, name in enumerate(_LONG)}
+    items.sort(key=lambda item: (ranks.get(item.path.name, len(_LONG)), -counts[item.path], str(item.path)))
 
 
 @pytest.fixture(scope="session")

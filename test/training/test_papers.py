@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from fakes_iemocap import write_iemocap
 from fakes_transformers import write_bert, write_wav2vec2
 
 from mser_ros.cli.main import main
+from mser_ros.corpora import iemocap_files
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
 from mser_ros.training.config.files import load_config, shipped_configs
@@ -62,6 +65,14 @@ class Workshop:
         return run_experiment(
             self.config(name, *overrides), self.root / "runs" / (folder or name), log=lambda _text: None
         )
+
+
+@pytest.fixture(scope="module", autouse=True)
+def motion_is_read_once() -> Iterator[None]:
+    """Two dialogues are kept of a release, whose files are large; all of this one, which is read again and again."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(iemocap_files, "read_mocap", cache(iemocap_files.read_mocap.__wrapped__))
+        yield
 
 
 @pytest.fixture(scope="module")
