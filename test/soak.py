@@ -1,9 +1,9 @@
 """Half an hour of a robot's life in accelerated time: does anything grow? `make soak`, or python test/soak.py --help.
 
 People come and go, each for ten seconds: they speak, a fan hums, it is silent, and bodies walk by; a person manager
-(ROS4HRI) tells who they are, by ids that never come again. All of it goes through the pipeline, the states that rest on
-it, and waits for an emotion. The process's own memory (USS), its threads and its open files are noted each simulated
-minute.
+(ROS4HRI) tells who they are, by ids that never come again. All of it goes through the checks of skeletons, the
+pipeline, the states that rest on it, and waits for an emotion. The process's own memory (USS), its threads and its open
+files are noted each simulated minute.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ import psutil
 
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg, skeleton_from_msg
+from mser_ros.mocap.cadence import Cadence
+from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import AsrSettings, EmotionSettings, SpeechSettings, StateSettings
+from mser_ros.settings import AsrSettings, EmotionSettings, MocapSettings, SpeechSettings, StateSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.identities import Identities, Kind, Match
 from mser_ros.stages.people import People
@@ -104,6 +106,7 @@ def soak(
     identities = Identities()
     heard = SpeechStage(SpeechSettings(asr=AsrSettings(backend=asr)))
     pipeline = EmotionPipeline(heard, EmotionStage(recognizer, identities=identities))
+    seen, cadence = SkeletonStream(MocapSettings()), Cadence()
     states = EmotionStates(StateSettings(events="sad 0.5 1; happy 0.5 1; angry 0.5 1"), recognizer.bundle.labels)
     people, process = People(recognizer, states, identities=identities), psutil.Process()
     held: list[Held] = []
@@ -112,8 +115,12 @@ def soak(
     finals = looked_ns = 0
     stay = -1
     for item in lives(minutes):
-        is_audio = isinstance(item, AudioChunk)
-        for estimate in pipeline.push_audio(item) if is_audio else pipeline.push_skeleton(item):  # type: ignore[arg-type]
+        if isinstance(item, AudioChunk):
+            estimates = pipeline.push_audio(item)
+        else:
+            cadence.note(item.body_id, item.stamp_ns)
+            estimates = pipeline.push_skeleton(seen.push(item))
+        for estimate in estimates:
             states.push(estimate)
             people.meet(estimate)
             finals += estimate.state.name == "FINAL"

@@ -69,7 +69,7 @@ class Spoken:
         return found
 
     def finals_s(self) -> list[float]:
-        """From the speech node's news that an utterance has ended to its FINAL."""
+        """From the speech node's news that an utterance has ended to its FINAL, unless it was given up before that."""
         ended: dict[str, int] = {}
         for event, given_ns in self.utterances:
             if event.state == Utterance.ENDED:
@@ -77,7 +77,7 @@ class Spoken:
         return [
             (given_ns - ended[emotion.utterance_id]) / NS_PER_S
             for emotion, given_ns in self.emotions
-            if emotion.state == Emotion.FINAL and emotion.utterance_id in ended
+            if emotion.state == Emotion.FINAL and given_ns >= ended.get(emotion.utterance_id, sys.maxsize)
         ]
 
     def firsts_s(self) -> list[float]:

@@ -27,6 +27,8 @@ from .subscriptions import Flow
 
 #: An image may come so much before its time, as a share of the period.
 _EARLY = 0.1
+#: Fields of view that a camera may have [degrees], as those that the parameter may.
+_NARROWEST, _WIDEST = 5.0, 170.0
 #: How much of what one image took counts in the mean that diagnostics show.
 _NEWEST = 0.1
 
@@ -97,8 +99,15 @@ class PoseNode(PerceptionNode):
     def _on_info(self, message: Any) -> None:
         """What a calibrated camera says of itself outweighs the parameter."""
         width, focal = float(message.width), float(message.k[0])
-        if width > 0 and focal > 0:
-            self._field_of_view = math.degrees(2 * math.atan(width / 2 / focal))
+        if not (width > 0 and focal > 0):  # not calibrated
+            return
+        field_of_view = math.degrees(2 * math.atan(width / 2 / focal))
+        if not _NARROWEST <= field_of_view <= _WIDEST:
+            raise ImageError(
+                f"camera_info of a lens that sees {field_of_view:.3g} degrees (width {width:g}, focal length {focal:g} "
+                "pixels): calibrate the camera, or remap 'camera_info' to a topic that nobody publishes"
+            )
+        self._field_of_view = field_of_view
 
     def _take(self, stamp_ns: int, frame_id: str, image: Any) -> None:
         """Have an image looked at, unless it comes before its time. While the worker is busy only the newest waits."""

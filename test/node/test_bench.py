@@ -33,12 +33,14 @@ def test_latencies_are_between_the_publications_of_what_belongs_together() -> No
             (Utterance(utterance_id="a", state=Utterance.STARTED), ns(1)),
             (Utterance(utterance_id="a", state=Utterance.ENDED), ns(3)),
             (Utterance(utterance_id="a", state=Utterance.ENDED), ns(3.5)),
+            (Utterance(utterance_id="given up", state=Utterance.ENDED), ns(9)),
         ],
         emotions=[
             (emotion("a", Emotion.PROVISIONAL, start_s=1), ns(2.25)),
             (emotion("a", Emotion.PROVISIONAL, start_s=1), ns(2.75)),
             (emotion("a", Emotion.FINAL, start_s=1), ns(3.75)),
             (emotion("of before", Emotion.FINAL), ns(0.5)),
+            (emotion("given up", Emotion.FINAL), ns(8)),
             (emotion("b", Emotion.RETRACTED), ns(4)),
         ],
     )

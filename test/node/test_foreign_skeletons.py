@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -16,6 +17,7 @@ from ros_world import T0, Skeleton, World
 
 from mser_ros.messages.conversions import skeleton_from_msg
 from mser_ros.mocap.layouts import get_layout
+from mser_ros.nodes.diagnostics import THROTTLE_S
 from mser_ros.types import NS_PER_S, SkeletonFrame
 
 FRAMES = 12
@@ -104,6 +106,29 @@ def test_every_type_of_tracker_is_seen_and_a_malformed_message_costs_itself(worl
             assert "\n" not in eyes.value(name, "last problem")
             assert eyes.value(name, "state") == "active"
             assert eyes.value(name, "not installed") == "hri_msgs"
+
+
+def test_hundreds_of_malformed_messages_of_every_type_are_counted_and_the_next_bodies_seen(world: World, tmp_path):
+    """A skeleton of TF is put together from many messages, and refused as one."""
+    kinds = {name: kind for name, kind in KINDS.items() if name != "frames"}
+    with ExitStack() as stack:
+        eyes = Eyes(stack, world, tmp_path, "skeletons", **{name: TOLD.get(name, {}) for name in kinds})
+        peer = stack.enter_context(Peer(world, "skeletons"))
+        begin_s = time.monotonic()
+        for at in range(0, 200, 25):  # no more at a time than wait in a queue
+            for name, (kind, *_) in kinds.items():
+                wrong = [malformed(name, stamp(number)) for number in range(at, at + 25)]
+                peer.publish(kind, f"/{name}/skeleton_in", *wrong)
+            for name in kinds:
+                world.wait(lambda name=name: eyes.value(name, "rejected") == str(at + 25), f"refusals at {name}")  # noqa: B023
+        lasted_s = time.monotonic() - begin_s
+        for name, (kind, layout, make, _) in kinds.items():
+            peer.publish(kind, f"/{name}/skeleton_in", make(stamp(300), given.body_of(layout, 0)))
+        for name in kinds:
+            assert [frame.stamp_ns for frame in eyes.bodies(name, 1)] == [stamp(300)]
+            assert (eyes.value(name, "state"), eyes.value(name, "bugs")) == ("active", "0")
+            warnings = (tmp_path / name).read_text().count("[WARN]")
+            assert warnings <= 2 + lasted_s / THROTTLE_S, "one of a kind in a while, and of an input that pauses"
 
 
 def test_what_trackers_get_wrong_is_one_sentence_and_counted(world: World, tmp_path):

@@ -125,6 +125,15 @@ def test_a_calibrated_camera_tells_how_far_away_people_are(world, outside, pose_
     near, far = (frame.positions[EYES[0], 2] for frame in eye.found(2))
     assert far / near == pytest.approx(2000 / (320 / np.tan(np.radians(30))), rel=0.15)
     eye.node.wait_for(**{"field of view": 18.2})
+    for count, focal in enumerate((float("inf"), 1e300, 1e-9), 3):
+        info = CameraInfo(width=640, height=480)
+        info.k[0] = focal
+        calibration.publish(info)
+        eye.node.wait_to_receive(camera_info=count)
+    eye.node.wait_for_problem("camera_info of a lens that sees 180 degrees", "calibrate the camera")
+    eye.show(raw(HOPPER_ALONE, 2))
+    assert eye.found(3)[2].positions[EYES[0], 2] == pytest.approx(far, rel=0.05), "as before"
+    eye.node.wait_for(**{"field of view": 18.2, "rejected": 3, "bugs": 0})
 
 
 def test_several_people_are_told_apart_and_nobody_gives_nothing(world, outside, pose_model):
@@ -184,6 +193,24 @@ def test_what_is_no_image_of_use_costs_that_message_and_names_the_cure(world, ou
     eye.show(raw(HOPPER_ALONE, 3))
     assert eye.found(1)[0].stamp_ns == T0 + 3 * PERIOD_NS
     eye.node.wait_for(rejected=3)
+
+
+def test_hundreds_of_such_images_are_counted_and_told_once_of_each_kind(world, outside, pose_model, capfd, monkeypatch):
+    monkeypatch.setattr("mser_ros.nodes.diagnostics.THROTTLE_S", 3600.0)
+    eye = Eye(world, outside, pose_model, rate_hz=30.0)
+    unstamped, depth, cut = (Image(height=480, width=640, step=1920, encoding="rgb8") for _ in range(3))
+    depth.encoding = "16UC1"
+    for at in range(67):
+        for image, number in ((depth, 2 * at), (cut, 2 * at + 1)):
+            header(image, number)
+        eye.show(unstamped, depth, cut)
+    eye.show(raw(HOPPER_ALONE, 140))
+    assert eye.found(1)[0].stamp_ns == T0 + 140 * PERIOD_NS
+    eye.node.wait_for(rejected=201, bugs=0)
+    assert eye.node.state == "active"
+    warnings = [line for line in capfd.readouterr().err.splitlines() if "[WARN]" in line]
+    for words in ("an image without a time", "images in encoding '16UC1'", "must send 480 rows of 1920"):
+        assert sum(words in line for line in warnings) == 1, words
 
 
 def test_a_bag_that_begins_again_is_looked_at_again(world, outside, pose_model):

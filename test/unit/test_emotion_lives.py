@@ -163,11 +163,18 @@ class Lives(RuleBasedStateMachine):
         self.count += 1000
         self.open.clear()
 
-    @rule(undone=st.booleans())
-    def restart_emotion(self, undone: bool) -> None:
-        """Deactivated and activated, with an event perhaps that nobody worked on."""
-        if undone and self.pushed:
+    @rule(undone=st.sampled_from(["", "known", "new"]), state=st.sampled_from([STARTED, ENDED, CANCELLED]))
+    def restart_emotion(self, undone: str, state: UtteranceState) -> None:
+        """Deactivated and activated, with an event perhaps that nobody worked on: of an utterance that is known, or of
+        which it is the first that came."""
+        if undone == "known" and self.pushed:
             self.stage.skip_event(self.pushed[-1])
+        elif undone == "new":
+            self.count += 1
+            at_ns = T0 + to_ns(self.now_s)
+            event = UtteranceEvent(f"anna-{self.count}", state, at_ns, at_ns, at_ns, Transcript(""), "anna")
+            self.names.add(event.utterance_id)
+            self.stage.skip_event(event)
         self.note(self.stage.flush())
         self.make_stage()
 
