@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev foreign models test-models demo page-picture test check lint docs docs-serve bundle papers fuzz soak bench clean
+.PHONY: help setup setup-dev foreign models test-models demo live page-picture test check lint docs docs-serve bundle papers fuzz soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -78,11 +78,21 @@ models: setup ## get the speech recogniser (148 MB), the model of words (109 MB)
 test-models: models # what tests want beside that: a Vosk model (87 MB)
 	@$(BIN)/mser models get vosk-ko
 
+# What can be done without, in poorer quality.
+define get_models
+@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
+@$(BIN)/mser models get default-text || echo "Going on without it, with a poorer model of words."
+endef
+
 # DATA: a folder that holds the corpora ravdess or nemo, whose people then speak.
 demo: setup ## replay a recorded person through the live nodes and watch the emotions; DATA=folder: people of a corpus
-	@$(BIN)/mser models get whisper-base || echo "Going on without it, with a poorer recogniser."
-	@$(BIN)/mser models get default-text || echo "Going on without it, with a poorer model of words."
+	$(get_models)
 	@$(BIN)/mser demo $(if $(DATA),--data $(DATA))
+
+# FILE: a sound file or film that is played in place of the browser's microphone.
+live: setup ## your own voice through your browser's microphone, on a page; FILE=talk.wav: a recording's
+	$(get_models)
+	@$(BIN)/mser live --browser $(if $(FILE),--file $(FILE))
 
 # The tests of a file stay with one worker, for they share what they have made, and files begin in the order that
 # test/conftest.py puts them into. Plain pytest will do as well.

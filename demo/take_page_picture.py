@@ -29,8 +29,10 @@ from mser_ros.resources import share_dir
 
 TARGET = Path(__file__).parents[1] / "docs" / "page.png"
 ROUNDS, RATE = 4, 2.0
-HEIGHT, GAP, COLOURS = 1490, 24, 128
+HEIGHT, GAP, COLOURS = 1260, 24, 128
 SCREENS = (("light", 1180), ("dark", 390))
+#: How long a busy machine may take to draw it [ms].
+PATIENCE_MS = 180_000
 SKELETON = "mser_msgs/msg/Skeleton"
 
 
@@ -97,7 +99,7 @@ def main() -> int:
             session.finish()
             for page in pages:
                 page.wait_for_timeout(1500)  # until the chart is drawn again
-            save([page.screenshot() for page in pages], TARGET)
+            save([page.screenshot(timeout=PATIENCE_MS) for page in pages], TARGET)
             browser.close()
     finally:
         view.send_signal(signal.SIGINT)

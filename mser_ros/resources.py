@@ -6,7 +6,7 @@ import os
 import sys
 from pathlib import Path
 
-from .errors import DependencyError, SettingsError
+from .errors import DependencyError
 
 _PACKAGE = "mser_ros"
 
@@ -28,16 +28,6 @@ def share_dir() -> Path:
     raise DependencyError(
         "the data files of mser_ros were not found: install it with colcon or pip and source the workspace's setup file"
     )
-
-
-def user_dir() -> Path:
-    """`mser_ros` in the user's data folder (XDG base directory specification). Raises `SettingsError` where a user has
-    none."""
-    data = Path(os.environ.get("XDG_DATA_HOME", ""))
-    try:
-        return (data if data.is_absolute() else Path.home() / ".local" / "share") / "mser_ros"
-    except RuntimeError:
-        raise SettingsError("this user has no home folder: set XDG_DATA_HOME to a folder of its own") from None
 
 
 def config_file() -> Path:

@@ -12,7 +12,7 @@ import click
 from rich.console import Console
 
 from ..errors import SettingsError
-from ..resources import user_dir
+from ..model_store.store import user_dir
 
 if TYPE_CHECKING:
     from ..page.server import PageServer

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ModelError, SettingsError
-from ..resources import user_dir
+from ..errors import ModelError
 from .assembly import SOURCES, check_file, files_of, sources_of
 from .catalogue import CATALOGUE, Merge, Model
 from .merging import write_weights
@@ -19,14 +18,22 @@ from .transport import Progress
 NOTICE = "LICENCE.txt"
 
 
+def user_dir() -> Path:
+    """`mser_ros` in the user's data folder (XDG base directory specification). Raises `ModelError` where there is none."""
+    data = Path(os.environ.get("XDG_DATA_HOME", ""))
+    try:
+        return (data if data.is_absolute() else Path.home() / ".local" / "share") / "mser_ros"
+    except RuntimeError:
+        raise ModelError(
+            "this user has no home folder: set XDG_DATA_HOME to a folder of its own, or MSER_MODELS to one for models"
+        ) from None
+
+
 def models_dir() -> Path:
-    """`$MSER_MODELS`, else `mser_ros/models` in the user's data folder (XDG base directory specification)."""
+    """`$MSER_MODELS`, else `models` in `user_dir`."""
     if own := os.environ.get("MSER_MODELS", ""):
         return Path(own).expanduser().absolute()
-    try:
-        return user_dir() / "models"
-    except SettingsError:
-        raise ModelError("this user has no home folder: set MSER_MODELS to a folder for models") from None
+    return user_dir() / "models"
 
 
 def _silent(what: str, done: int, total: int) -> None:

@@ -31,6 +31,8 @@ class BodyFigures:
 
     def clear(self) -> None:
         self._bodies: dict[str, deque[SkeletonFrame]] = {}
+        self._drawings: dict[str, dict[str, Any]] = {}
+        self._moved: dict[str, None] = {}  # since they were drawn, who has waited longest first
         self._newest_ns = 0
 
     def push(self, frame: SkeletonFrame) -> None:
@@ -38,6 +40,8 @@ class BodyFigures:
         self._newest_ns = max(self._newest_ns, frame.stamp_ns)
         for name in [name for name, frames in self._bodies.items() if self._is_gone(frames[-1])]:
             del self._bodies[name]
+            self._drawings.pop(name, None)
+            self._moved.pop(name, None)
         frames = self._bodies.get(frame.body_id)
         if frames is None:
             if len(self._bodies) == _MOST or self._is_gone(frame):
@@ -50,14 +54,22 @@ class BodyFigures:
         ):
             frames.clear()
         frames.append(frame)
+        self._moved.setdefault(frame.body_id)
         while frames[-1].stamp_ns - frames[0].stamp_ns > to_ns(_WINDOW_S):
             frames.popleft()
 
     def draw(self) -> list[dict[str, Any]]:
         """Of each body, in the order in which they came into view: `id`, `layout`, `sent` and `canonical`, these with
         points (x right, y up, of a person seen from the front, in -1..1; None where not seen), bones (pairs of points)
-        and the side of each point; None where none can be made, with a `problem` where the frames are wrong."""
-        return [_drawn(list(frames)) for frames in self._bodies.values()]
+        and the side of each point; None where none can be made, with a `problem` where the frames are wrong.
+
+        Those that moved are drawn anew in turn, one at each call, so that several cost no more than one.
+        """
+        new = [name for name in self._bodies if name not in self._drawings]
+        for name in new or list(self._moved)[:1]:
+            self._moved.pop(name, None)
+            self._drawings[name] = _drawn(list(self._bodies[name]))
+        return [self._drawings[name] for name in self._bodies]
 
     def _is_gone(self, frame: SkeletonFrame) -> bool:
         return self._newest_ns - frame.stamp_ns > to_ns(_GONE_S)

@@ -193,6 +193,23 @@ def test_each_body_is_drawn_until_it_is_gone_and_no_crowd() -> None:
     assert board.news() == {}
 
 
+def test_bodies_that_move_are_drawn_anew_in_turn() -> None:
+    board = Board()
+
+    def seen() -> list[int]:
+        return [body["sent"]["seen"] for body in board.news()["bodies"]]
+
+    for name in ("ann", "bob"):
+        stand(board, raising(), name=name)
+    assert seen() == [15, 15]
+    for number in range(1, 4):
+        sure = np.ones(15, np.float32)
+        sure[:number] = 0
+        for name in ("ann", "bob"):
+            board.skeleton(SkeletonFrame(T0 + number * NS_PER_S, name, "canonical15", raising(), sure))
+        assert seen() == {1: [14, 15], 2: [14, 13], 3: [12, 13]}[number]
+
+
 def test_news_are_made_once_for_all_and_who_is_too_slow_loses_them_and_is_told_all_anew() -> None:
     class Reader:
         def __init__(self, *, is_slow: bool) -> None:

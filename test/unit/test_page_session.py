@@ -205,6 +205,7 @@ def test_a_file_is_played_on_a_page_once_somebody_looks(
 
     def look(port: int) -> None:
         while not begun:
+            time.sleep(0.01)
             with (
                 suppress(OSError, WebSocketException),
                 connect(f"ws://127.0.0.1:{port}/live", origin=f"http://127.0.0.1:{port}") as socket,
@@ -217,7 +218,7 @@ def test_a_file_is_played_on_a_page_once_somebody_looks(
         assert main([*common, "--port", "0", "--seconds", "0.2"]) == 0
         assert not begun
         port = free_port()
-        viewer = threading.Thread(target=look, args=(port,))
+        viewer = threading.Thread(target=look, args=(port,), daemon=True)
         viewer.start()
         assert main([*common, "--port", str(port)]) == 0
         viewer.join()

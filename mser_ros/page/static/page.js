@@ -158,7 +158,7 @@ function showWhy() {
       item.incongruent ? "voice, words and body contradict each other" : "",
     ].filter(Boolean).join(" · ");
     return [
-      element("p", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` ${item.name}${item.state === "PROVISIONAL" ? ", still speaking" : ""}`),
+      element("p", {}, element("span", { class: "big" }, swatch(item.label), felt(item)), ` ${item.name}${item.state === "PROVISIONAL" ? ", still speaking" : `, ${item.state.toLowerCase()}`}`),
       element("p", { class: "muted" }, doubts || " "),
       element("table", {}, element("thead", {}, element("tr", {}, ...["sense", "says", "counted"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
     ];
