@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,12 @@ from ..errors import AudioError, DependencyError
 from ..settings import MicrophoneSettings
 from ..types import NS_PER_S, AudioChunk
 
-#: Blocks that may wait to be fetched.
-_QUEUE = 64
+#: Blocks that may wait to be fetched: 16 s of the usual ones.
+_QUEUE = 256
+
+#: How much the device keeps beside a block, for the time in which Python's threads wait for each other [s]. PortAudio's
+#: own choice, often 35 ms, is less than that on a busy machine.
+_BUFFER_S = 0.2
 
 #: A clock that strays further from the count of samples was set; ahead of it only if it stays there for so long, else a
 #: block came late.
@@ -26,6 +31,9 @@ _SMOOTHING = 500
 
 #: A block cannot have waited longer than this for its callback [s].
 _OLDEST_S = 2.0
+
+#: Over so many seconds it is looked when a callback ran at once.
+_WINDOW_S = 10
 
 #: Captures whose stream is open: PortAudio cannot be begun anew meanwhile.
 _open_streams: WeakSet[MicrophoneCapture] = WeakSet()
@@ -135,6 +143,27 @@ class DeviceClock:
         return samples * NS_PER_S // self._rate
 
 
+class HostClock:
+    """Maps times of PortAudio's clock to another one, on which it is known only when a callback runs.
+
+    That is later than the time which PortAudio gives the callback, for it had to wait until Python's other threads let
+    it run: on a busy machine up to seconds. The least of the last such differences is that of the clocks.
+    """
+
+    def __init__(self) -> None:
+        self._least_ns: deque[tuple[int, int]] = deque(maxlen=_WINDOW_S)  # in each second of PortAudio's clock
+
+    def time_ns(self, host_s: float, now_ns: int) -> int:
+        """The other clock's time at `host_s`, where a callback that was given this runs at `now_ns`."""
+        if host_s <= 0.0:  # some drivers leave the times out
+            return now_ns
+        second, ahead_ns = int(host_s), now_ns - round(host_s * NS_PER_S)
+        if self._least_ns and self._least_ns[-1][0] == second:
+            ahead_ns = min(ahead_ns, self._least_ns.pop()[1])
+        self._least_ns.append((second, ahead_ns))
+        return round(host_s * NS_PER_S) + min(least_ns for _, least_ns in self._least_ns)
+
+
 class MicrophoneCapture:
     """An open microphone. Iterate over it, or call `read`; both raise what ended PortAudio's thread, which is a bug.
 
@@ -152,6 +181,7 @@ class MicrophoneCapture:
         self._now_ns = now_ns
         self._blocks: queue.Queue[AudioChunk] = queue.Queue(_QUEUE)
         self._clock = DeviceClock(self.sample_rate)
+        self._host = HostClock()
         self._device_error = sounddevice.PortAudioError
         self._failure: Exception | None = None
         if settings.channels > self.device.channels:
@@ -165,6 +195,7 @@ class MicrophoneCapture:
                 channels=settings.channels,
                 blocksize=round(settings.block_s * self.sample_rate),
                 dtype="int16",
+                latency=_BUFFER_S,
                 callback=self._on_block,
             )
             self._stream.start()
@@ -215,7 +246,7 @@ class MicrophoneCapture:
         age_s = time.currentTime - time.inputBufferAdcTime
         if not 0.0 < age_s < _OLDEST_S:  # some drivers leave the times out
             age_s = frames / self.sample_rate
-        heard_ns = self._now_ns() - round(age_s * NS_PER_S)
+        heard_ns = self._host.time_ns(time.currentTime, self._now_ns()) - round(age_s * NS_PER_S)
         stamp_ns, first_sample = self._clock.stamp(frames, heard_ns, overflow=bool(status.input_overflow))
         chunk = AudioChunk(
             samples=samples.copy(),

@@ -61,7 +61,7 @@ class SoundSystem:
     def query_devices(self) -> list[dict]:
         return self.devices
 
-    def InputStream(self, *, device, samplerate, channels, blocksize, dtype, callback):  # noqa: N802
+    def InputStream(self, *, device, samplerate, channels, blocksize, dtype, latency, callback):  # noqa: N802
         if samplerate not in self.rates:
             raise self.PortAudioError("Invalid sample rate")
         assert (device, dtype) == (0, "int16")

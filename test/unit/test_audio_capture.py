@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mser_ros.audio import capture as capture_module
-from mser_ros.audio.capture import Device, DeviceClock, MicrophoneCapture, find_device, list_devices
+from mser_ros.audio.capture import Device, DeviceClock, HostClock, MicrophoneCapture, find_device, list_devices
 from mser_ros.errors import AudioError
 from mser_ros.settings import MicrophoneSettings
 from mser_ros.types import NS_PER_S
@@ -73,6 +73,41 @@ def test_a_clock_that_was_set_is_followed_at_once() -> None:
     clock.stamp(1024, 0)
     stamp_ns, first = clock.stamp(1024, 64_000_000 - 20 * NS_PER_S)
     assert (stamp_ns, first) == (64_000_000 - 20 * NS_PER_S, 1024)
+
+
+def test_what_a_callback_waited_for_other_threads_is_no_part_of_the_time() -> None:
+    host = HostClock()
+    waits_s = [0.3, 0.0, *[0.2 + 0.01 * (n % 40) for n in range(100)]]  # nearly all of them, for six seconds
+    for number, wait_s in enumerate(waits_s):
+        host_s = 1000.0 + 0.064 * number
+        error_ns = host.time_ns(host_s, round((5000.0 + host_s + wait_s) * NS_PER_S)) - round((5000.0 + host_s) * 1e9)
+        assert abs(error_ns) < 1000 or number == 0
+
+
+@pytest.mark.parametrize("step_s", [-30.0, 30.0])
+def test_a_clock_that_was_set_is_followed_within_seconds_by_the_times_of_portaudio(step_s: float) -> None:
+    host = HostClock()
+    for number in range(400):
+        host_s = 1000.0 + 0.064 * number
+        now_ns = round((host_s + (step_s if number > 100 else 0.0)) * NS_PER_S)
+        told_ns = host.time_ns(host_s, now_ns)
+    assert abs(told_ns - now_ns) < 1000
+
+
+def test_without_times_of_portaudio_a_block_ends_when_its_callback_runs() -> None:
+    assert HostClock().time_ns(0.0, 5 * NS_PER_S) == 5 * NS_PER_S
+
+
+def test_stamps_stay_in_order_where_every_callback_is_late_for_a_while(device: Device48) -> None:
+    now_ns = 0
+    capture = MicrophoneCapture(MicrophoneSettings(sample_rate=0), lambda: now_ns)
+    stamps = []
+    for number in range(1000):
+        heard_s = 100.0 + 0.01 * number
+        now_ns = round((heard_s + 0.01 + (0.4 if 300 < number < 600 else 0.0)) * NS_PER_S)
+        device.deliver(SimpleNamespace(currentTime=heard_s + 0.01, inputBufferAdcTime=heard_s))
+        stamps.append(capture.read().stamp_ns)
+    assert np.abs(np.diff(stamps) - 10_000_000).max() < 100_000
 
 
 def test_audio_that_the_device_lost_shows_in_the_index() -> None:
