@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import time
 from pathlib import Path
 
 import click
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from ..errors import DependencyError
 from ..messages.bags import Bag
-from ..nodes.load import BODIES, bodies_load, idle_load, latencies, usages
+from ..nodes.load import BODIES, bodies_load, first_words, idle_load, latencies, spoken_s, usages
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
@@ -35,7 +36,9 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
     people who look at the page of `mser view`.
 
     Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
-    the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top.
+    the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top. First words count from the
+    end of the first word, as the final transcript times it. Load is processor time, which others on the machine change
+    little.
     """
     console = Console(highlight=False)
     isolate()
@@ -43,6 +46,8 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
     Bag(path).close()  # what is wrong with it is better told before the quiet than after
     parameters = {"emotion:bundle": bundle} if bundle else {}
     found: list[float] = []
+    told: list[float] = []
+    talking: list[float] = []
     with NodeProcesses(NODES, parameters=parameters) as nodes, Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("listening to silence", total=rounds + 3)
         with ReplaySession() as session:
@@ -53,9 +58,15 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
                 progress.update(task, description=f"replay {number + 1} of {rounds}")
                 session.emotions.clear()
                 session.utterances.clear()
+                before, begin_s = usages(nodes), time.monotonic()
                 session.play(path, topics=("/audio", "/skeleton_in"))
                 session.finish()
+                lasted_s, after = time.monotonic() - begin_s, usages(nodes)
                 found += latencies(session)
+                told += first_words(session)
+                if said_s := spoken_s(session):
+                    work_s = sum(after[name].cpu_s - before[name].cpu_s for name in before)
+                    talking.append((work_s - sum(idle.values()) * max(0.0, lasted_s - said_s)) / said_s)
                 progress.advance(task)
             held = usages(nodes)
             watched: dict[int, PageLoad] = {}
@@ -71,6 +82,9 @@ def bench(rounds: int, idle_s: float, bag: Path | None, bundle: str, watchers: i
         "utterances": len(found),
         "final_p50_ms": round(float(np.percentile(found, 50)) * 1000, 1),
         "final_p95_ms": round(float(np.percentile(found, 95)) * 1000, 1),
+        "first_words_p50_ms": round(float(np.median(told)) * 1000, 1) if told else None,
+        "first_words_p95_ms": round(float(np.percentile(told, 95)) * 1000, 1) if told else None,
+        "talking_share_of_core": round(float(np.median(talking)), 4),
         "bodies_share_of_core": round(bodies_load(), 4),
         "watchers": watchers,
         "page_share_of_core": {str(count): round(item.share, 4) for count, item in watched.items()},
@@ -93,6 +107,12 @@ def _print(console: Console, numbers: dict) -> None:
         f"end of speech → final emotion: p50 [bold]{numbers['final_p50_ms']:.0f} ms[/], "
         f"p95 [bold]{numbers['final_p95_ms']:.0f} ms[/] ({numbers['utterances']} utterances)"
     )
+    if numbers["first_words_p50_ms"] is not None:
+        console.print(
+            f"first word said → first words told: p50 [bold]{numbers['first_words_p50_ms']:.0f} ms[/], "
+            f"p95 [bold]{numbers['first_words_p95_ms']:.0f} ms[/]"
+        )
+    console.print(f"nodes together while somebody speaks: [bold]{numbers['talking_share_of_core']:.1%}[/] of a core")
     console.print(
         f"{BODIES} bodies at 30 Hz, checked, mended and made canonical twice a second: "
         f"[bold]{numbers['bodies_share_of_core']:.1%}[/] of a core"

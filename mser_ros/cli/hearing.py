@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import click
@@ -23,22 +24,22 @@ from ..evaluation import segments as speech
 from ..evaluation.calibration import fit_confidence
 from ..evaluation.loading import load_each
 from ..evaluation.noise import speech_shaped
+from ..evaluation.sounds import SOUNDS
+from ..evaluation.stream_words import invent, listen
 from ..evaluation.translation import translate
 from ..evaluation.words import HeardWords
 from ..model_store.store import ModelStore
 from ..resources import whisper_confidence_file
+from .tables import show, table, write_option
 
 _SNRS_DB = (20, 10, 5, 0)
 _BABBLE_DB = (20, 10, 0)
 #: Clips of each person whose babble is the noise.
 _BABBLED = 12
+#: How loud sounds are in which nobody speaks [RMS of 16 bits]: from a quiet room to louder than people.
+_LEVELS = (100.0, 1000.0, 4000.0)
 
-_WRITE = click.option(
-    "--write",
-    "page",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Put the tables between the marks of this page, as docs/hearing.md.",
-)
+_WRITE = write_option("docs/hearing.md")
 _MODEL = click.option("--model", default="", metavar="DIR", help="Whisper model.  [whisper-base of 'mser models']")
 
 
@@ -74,7 +75,72 @@ def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
                 figures = (scores.precision, scores.recall, scores.f1, scores.time_precision, scores.time_recall)
                 rows.append([name, condition, detector, *(f"{figure:.2f}" for figure in figures)])
     columns = ["corpus", "noise", "detector", "precision", "recall", "F1", "precision, time", "recall, time"]
-    _show(page, "segments", [*_table(columns, rows), "", f"{clips} clips of each corpus."])
+    show(page, "segments", [*table(columns, rows), "", f"{clips} clips of each corpus."])
+
+
+@hearing.command("words")
+@click.option("--corpus", "names", multiple=True, default=("ravdess", "nemo"), metavar="NAME[=PATH]", show_default=True)
+@click.option(
+    "--language", "languages", multiple=True, default=("en", "pl"), metavar="TAG", show_default=True, help="Of each."
+)
+@click.option("--clips", type=click.IntRange(1, 10_000), default=12, show_default=True, help="So many of each person.")
+@click.option(
+    "--snr", "snrs_db", type=float, multiple=True, default=(10.0,), metavar="DB", show_default=True, help="Of babble."
+)
+@_MODEL
+@_WRITE
+def spoken_words(
+    names: tuple[str, ...],
+    languages: tuple[str, ...],
+    clips: int,
+    snrs_db: tuple[float, ...],
+    model: str,
+    page: Path | None,
+) -> None:
+    """Hear people as the robot does, in a stream of each, and count the words that Whisper gets wrong.
+
+    In quiet and in the babble of six people of the next corpus, who babble between what is said as well; told the
+    language, and left to find it out.
+    """
+    if len(names) != len(languages):
+        raise SettingsError(
+            f"{len(names)} corpora and {len(languages)} languages: name one --language for each --corpus"
+        )
+    whisper = WhisperModel(Path(model) if model else ModelStore().require(WHISPER))
+    chosen = [(name, _some(items, clips)) for name, items in map(_items, names)]
+    rows = []
+    for number, ((name, people), language) in enumerate(zip(chosen, languages, strict=True)):
+        babblers = chosen[(number + 1) % len(chosen)][1]
+        for told in (language, "auto"):
+            reader = WhisperTranscriber(whisper, language=told)
+            for snr_db in (None, *snrs_db):
+                heard = listen(reader, people, babblers, snr_db, track=partial(_progress, description=name))
+                condition = "quiet" if snr_db is None else f"babble, {snr_db:g} dB"
+                counts = (len(heard.clips), heard.lost, heard.split, heard.cut, heard.mistaken(language))
+                row = [name, condition, told, f"{heard.word_error_rate:.3f}", *map(str, counts)]
+                rows.append([*row, str(len(heard.invented))])
+    columns = ["corpus", "condition", "asr.language", "word error rate", "clips", "not found", "in several utterances"]
+    show(page, "words", table([*columns, "edges cut off", "other language", "invented texts"], rows))
+
+
+@hearing.command()
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Of all sounds together."
+)
+@_MODEL
+@_WRITE
+def invented(minutes: float, model: str, page: Path | None) -> None:
+    """Play sounds in which nobody speaks, and count the utterances and texts that are made of them."""
+    reader = WhisperTranscriber(WhisperModel(Path(model) if model else ModelStore().require(WHISPER)))
+    seconds = minutes * 60 / len(SOUNDS) / len(_LEVELS)
+    rows, texts = [], []
+    for name, make in SOUNDS.items():
+        found = [invent(reader, make(seconds, level)) for level in _progress(_LEVELS, name)]
+        texts += [text for item in found for text in item.texts]
+        counts = (sum(item.utterances for item in found), sum(len(item.texts) for item in found))
+        rows.append([name, f"{seconds * len(_LEVELS) / 60:.1f}", *map(str, counts)])
+    told = f"In {minutes:g} minutes {len(texts)} texts were invented" + (f": {'; '.join(texts)}." if texts else ".")
+    show(page, "invented", [*table(["sound", "minutes", "utterances", "texts"], rows), "", told])
 
 
 @hearing.command()
@@ -112,7 +178,7 @@ def confidence(text: str, babble: str, language: str, clips: int, fit: bool, mod
         values = {"certain": found.certain, "doubtful": found.doubtful, "offset": found.offset, "source": source}
         whisper_confidence_file().write_text(yaml.safe_dump(values, sort_keys=False, width=120), encoding="utf-8")
         click.echo(f"written: {whisper_confidence_file()}", err=True)
-    _show(page, "confidence", _reliability(halves[1], read_confidence_map(), name))
+    show(page, "confidence", _reliability(halves[1], read_confidence_map(), name))
 
 
 def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: str) -> list[str]:
@@ -143,7 +209,7 @@ def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: s
                 ]
                 for item in bins
             ]
-        lines += [*_table([what, "confidence", "how many", "mean", "right"], rows), ""]
+        lines += [*table([what, "confidence", "how many", "mean", "right"], rows), ""]
         lines += [f"Expected calibration error of {what}: {errors[0]:.3f} before, {errors[1]:.3f} calibrated.", ""]
     conditions = []
     for condition in dict.fromkeys(item.condition for item in heard):
@@ -151,7 +217,7 @@ def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: s
         after_mean = f"{np.mean([calibrated(one) for one in value]):.2f}" if len(value) else "–"
         shares = (f"{np.mean(value):.2f}", after_mean, f"{np.mean(is_right):.2f}") if len(value) else ("–",) * 3
         conditions.append([condition, str(len(value)), *shares])
-    lines += _table(["babble", "words", "token probability", "calibrated", "right"], conditions)
+    lines += table(["babble", "words", "token probability", "calibrated", "right"], conditions)
     return [*lines, "", f"{len({item.person for item in heard})} people of {name}, none of whom the map was fitted on."]
 
 
@@ -171,7 +237,7 @@ def translation(text: str, language: str, clips: int, model: str, page: Path | N
     cost = f"Processor time of an utterance: {plain:.0f} ms without translation, {both:.0f} ms with it"
     kept = sum(bool(item.translation) for item in found)
     cost = f"{cost} ({both / plain:.2f} times). {kept} of {len(found)} were translated; the others seemed guessed."
-    _show(page, "translation", [*_table(["said", "heard", "translation"], rows), "", cost])
+    show(page, "translation", [*table(["said", "heard", "translation"], rows), "", cost])
 
 
 def _items(text: str) -> tuple[str, tuple[Item, ...]]:
@@ -184,8 +250,14 @@ def _items(text: str) -> tuple[str, tuple[Item, ...]]:
 
 def _half(items: Sequence[Item], half: int, clips: int) -> list[Item]:
     """Some clips of every second person."""
+    people = set(sorted({item.person for item in items})[half::2])
+    return _some([item for item in items if item.person in people], clips)
+
+
+def _some(items: Sequence[Item], clips: int) -> list[Item]:
+    """Some clips of each person."""
     chosen = []
-    for person in sorted({item.person for item in items})[half::2]:
+    for person in sorted({item.person for item in items}):
         own = [item for item in items if item.person == person]
         chosen += own[:: max(1, len(own) // clips)][:clips]
     return chosen
@@ -200,21 +272,3 @@ def _samples(item: Item) -> np.ndarray:
 
 def _progress(items: Iterable, description: str = "clips"):  # type: ignore[no-untyped-def]
     return show_progress(list(items), description=description, console=Console(stderr=True), transient=True)
-
-
-def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]
-
-
-def _show(page: Path | None, mark: str, lines: Sequence[str]) -> None:
-    """Print them, and put them between the marks of a page."""
-    content = "\n".join(lines)
-    click.echo(content)
-    if page is None:
-        return
-    begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
-    text = page.read_text(encoding="utf-8")
-    if begin not in text or end not in text:
-        raise SettingsError(f"{page} has no place for these tables: put '{begin.strip()}' and '{end}' into it")
-    before, after = text.split(begin, 1)[0], text.split(end, 1)[1]
-    page.write_text(f"{before}{begin}{content}\n{end}{after}", encoding="utf-8")

@@ -125,9 +125,18 @@ def listen(
     return Listened(tuple(clips), tuple(invented))
 
 
-def invent(transcriber: Transcriber, sounds: Iterable[np.ndarray]) -> tuple[str, ...]:
-    """The texts that are read where nobody speaks; each sound is a stream of its own: int16, (n,), 16 kHz."""
-    return tuple(text for sound in sounds for _, _, text, _ in _hear(transcriber, sound) if text)
+@dataclass(frozen=True)
+class Unspoken:
+    """What was heard in a sound in which nobody speaks: how many `utterances`, and the `texts` that were read."""
+
+    utterances: int
+    texts: tuple[str, ...]
+
+
+def invent(transcriber: Transcriber, sound: np.ndarray) -> Unspoken:
+    """Hear a sound in which nobody speaks: int16, (n,), 16 kHz."""
+    heard = _hear(transcriber, sound)
+    return Unspoken(len(heard), tuple(text for _, _, text, _ in heard if text))
 
 
 def _in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, tuple[Span, ...]]:
