@@ -90,39 +90,6 @@ def demo_sentences() -> tuple[tuple[np.ndarray, str], ...]:
     return tuple((np.concatenate(piece), text) for piece, text in zip(pieces, texts, strict=True))
 
 
-def hum(seconds: float, rms: float) -> np.ndarray:
-    """Mains hum with its harmonics: int16, shape (n,), 16 kHz."""
-    times = np.arange(round(seconds * RATE)) / RATE
-    wave = sum(np.sin(2 * np.pi * 50 * number * times + number) / number for number in (1, 2, 3, 5, 7))
-    return _scaled(wave, rms)
-
-
-def motor(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
-    """A gear motor that speeds up and slows down, with the noise of its brushes: int16, shape (n,), 16 kHz."""
-    rng = np.random.default_rng(seed)
-    times = np.arange(round(seconds * RATE)) / RATE
-    turns = np.cumsum(120 + 60 * np.sin(2 * np.pi * 0.7 * times)) / RATE
-    tones = sum(np.sin(2 * np.pi * number * turns + number) / number for number in (1, 2, 3, 6, 11, 17))
-    return _scaled(tones + 0.3 * rng.standard_normal(len(times)) * (1 + np.sin(2 * np.pi * turns)), rms)
-
-
-def chords(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
-    """Something like music, three plucked notes every 0.4 s: int16, shape (n,), 16 kHz."""
-    rng = np.random.default_rng(seed)
-    wave = np.zeros(round(seconds * RATE))
-    for first in range(0, len(wave), round(0.4 * RATE)):
-        times = np.arange(len(wave) - first) / RATE
-        for step in rng.choice([0, 2, 4, 5, 7, 9, 11, 12], 3, replace=False):
-            pitch = 220 * 2 ** (step / 12)
-            tones = sum(np.sin(2 * np.pi * number * pitch * times) / number for number in range(1, 6))
-            wave[first:] += tones * np.exp(-3 * times)
-    return _scaled(wave, rms)
-
-
-def _scaled(wave: np.ndarray, rms: float) -> np.ndarray:
-    return np.clip(wave * rms / np.sqrt(np.mean(wave**2)), -32768, 32767).astype(np.int16)
-
-
 def recordings(folder: Path, per_speaker: int = 1) -> list[tuple[np.ndarray, str]]:
     """Some clips of each speaker of a corpus with a manifest.tsv: (int16, shape (n,), 16 kHz; what is said)."""
     lines = (folder / "manifest.tsv").read_text(encoding="utf-8").splitlines()

@@ -16,7 +16,8 @@ PIECE = 1024
 class Transcriber(Protocol):
     """Reads one utterance after the other: `start`, `accept` as often as audio comes, `finish` (or `reset`).
 
-    The same audio gives the same transcript, however it is cut and whatever was heard before. Audio is int16, shape
+    The same audio gives the same transcript, however it is cut and whatever was heard before; only where the language
+    is to be found out and is not certain may what was spoken before tell. Audio is int16, shape
     (n,), 16 kHz mono. Models are loaded when the object is made; nothing later reads a file.
     """
 

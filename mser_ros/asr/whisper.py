@@ -30,6 +30,9 @@ _QUIET, _CUT_FROM = SAMPLE_RATE // 10, LONGEST * 2 // 3
 _PENALTY = 1.2
 #: Partial texts may take this part of the time.
 _PARTIAL_SHARE = 0.5
+#: A language that is less probable is not certain; the last certain one of a voice goes before it where it is not
+#: improbable itself.
+_CERTAIN, _IMPROBABLE = 0.5, 0.05
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,12 @@ def repetition(text: str) -> float:
 class WhisperTranscriber:
     """Reads each utterance as a whole when it is over.
 
-    Partial texts come from reading what there is so far every `partial_period_s`: what two readings in a row agree on
-    is told, and never taken back (local agreement, Macháček et al. 2023). They are left out where they would take more
-    than half of the time.
+    Partial texts come from reading what there is so far every `partial_period_s`, and twice as often until the first
+    words are told: what two readings in a row agree on is told, and never taken back (local agreement, Macháček et al.
+    2023). They are left out where they would take more than half of the time.
+
+    What language is spoken, where that is to be found out, does not depend on what was said before, unless it is not
+    certain: few words may sound like any.
 
     A word's confidence is the probability of its tokens, each given those before, as a map turns it into the share of
     such words that are right.
@@ -106,6 +112,7 @@ class WhisperTranscriber:
         self._calibrated = confidence or read_confidence_map()
         self._rejected = self._skipped = 0
         self._open: _Utterance | None = None
+        self._spoken = ""  # the last certain language
 
     @property
     def language(self) -> str:
@@ -127,7 +134,8 @@ class WhisperTranscriber:
         heard = self._open
         if heard is None:
             return Transcript("", language=self.language, is_final=False)
-        if self._period and heard.samples - heard.asked_at >= self._period:
+        period = self._period if heard.agreed or not heard.asked_at else self._period // 2
+        if self._period and heard.samples - heard.asked_at >= period:
             heard.asked_at = heard.samples
             if (heard.samples - heard.read_at) / SAMPLE_RATE * _PARTIAL_SHARE < heard.cost_s:
                 self._skipped += 1
@@ -158,6 +166,7 @@ class WhisperTranscriber:
             if reading is None or reading.samples != samples:
                 reading = self._transcribe(heard, is_final=True, samples=samples)
             self._rejected += reading.rejected
+            self._spoken = reading.certain or self._spoken
             transcript = reading.transcript
         self.reset()
         return transcript
@@ -167,7 +176,7 @@ class WhisperTranscriber:
 
     def another(self) -> WhisperTranscriber:
         twin = copy(self)
-        twin._open = None
+        twin._open, twin._spoken = None, ""
         twin._rejected = twin._skipped = 0
         return twin
 
@@ -179,13 +188,15 @@ class WhisperTranscriber:
         """Read so many samples of what was heard; word times and a translation only in the end."""
         words: list[Word] = []
         rejected = 0
+        certain = ""
         translations = []
         for first, clip in _cut(np.concatenate([*heard.pieces, np.zeros(0, np.int16)])[:samples]):
             if len(clip) < _SHORTEST:
                 continue
             encoded = self._model.encode(clip)
             if not self._fixed and not words:
-                heard.language = self._model.detect_language(encoded)
+                heard.language, is_certain = self._likeliest(self._model.detect_language(encoded))
+                certain = heard.language if is_certain else certain
             language = self._fixed or heard.language
             decoded = self._decode(encoded, language, "transcribe")
             if decoded is None:
@@ -205,7 +216,14 @@ class WhisperTranscriber:
             is_final=is_final,
             translation=" ".join(translations),
         )
-        return _Reading(samples, transcript, rejected)
+        return _Reading(samples, transcript, rejected, certain if words else "")
+
+    def _likeliest(self, languages: Mapping[str, float]) -> tuple[str, bool]:
+        """The language that is spoken, and whether that is certain."""
+        first = next(iter(languages))
+        if languages[first] >= _CERTAIN:
+            return first, True
+        return (self._spoken if languages.get(self._spoken, 0.0) >= _IMPROBABLE else first), False
 
     def _decode(self, encoded: Encoded, language: str, task: str) -> Decoded | None:
         """What is said in a clip, None for what seems invented. A loop is read again, with a penalty on it."""
@@ -260,11 +278,13 @@ class WhisperTranscriber:
 
 @dataclass(frozen=True)
 class _Reading:
-    """What was read of the first so many `samples`, and how many of its pieces were `rejected` as invented."""
+    """What was read of the first so many `samples`, how many of its pieces were `rejected` as invented, and what its
+    language is for `certain`, else ''."""
 
     samples: int
     transcript: Transcript
     rejected: int
+    certain: str
 
 
 @dataclass

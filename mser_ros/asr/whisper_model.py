@@ -127,11 +127,11 @@ class WhisperModel:
                 log_probabilities.append(_log_probability(np.asarray(logits).ravel(), token))
         return Decoded(tuple(tokens), tuple(log_probabilities), result.no_speech_prob)
 
-    def detect_language(self, encoded: Encoded) -> str:
-        """The likeliest language."""
+    def detect_language(self, encoded: Encoded) -> dict[str, float]:
+        """The probability of each language, the likeliest first."""
         if not self._model.is_multilingual:
-            return "en"
-        return self._model.detect_language(encoded.memory)[0][0][0].strip("<|>")
+            return {"en": 1.0}
+        return {mark.strip("<|>"): value for mark, value in self._model.detect_language(encoded.memory)[0]}
 
     def token_spans(self, encoded: Encoded, language: str, tokens: tuple[int, ...]) -> list[tuple[float, float]]:
         """Begin and end of each token in the clip [s], by what the decoder attended to (dynamic time warping)."""

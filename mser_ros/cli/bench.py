@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import tempfile
+import time
 from pathlib import Path
 
 import click
@@ -16,13 +17,13 @@ from rich.table import Table
 
 from ..errors import DependencyError
 from ..messages.bags import Bag
-from ..nodes.load import BODIES, bodies_load, idle_load, latencies, usages
+from ..nodes.load import BODIES, bodies_load, first_words, idle_load, latencies, spoken_s, usages
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import ReplaySession
 from ..resources import share_dir
 from .demo import NODES, isolate, wait_for_nodes
 from .page_load import PageLoad, page_load
-from .tables import show_table
+from .tables import show_table, write_option
 from .together import compare, rows
 
 
@@ -34,12 +35,7 @@ from .together import compare, rows
 @click.option("--watchers", type=click.IntRange(1, 100), default=10, show_default=True, help="Who look at the page.")
 @click.option("--talks", type=click.IntRange(1, 100), default=2, show_default=True, help="To one process and to four.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-@click.option(
-    "--write",
-    "page",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Put the table of one process and four between the marks of this page, as docs/measured.md.",
-)
+@write_option("docs/measured.md")
 def bench(
     rounds: int,
     idle_s: float,
@@ -54,7 +50,9 @@ def bench(
     who look at the page of `mser view`; and all nodes in one process (`mser run`) beside each in its own.
 
     Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
-    the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top.
+    the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top. First words count from the
+    end of the first word, as the final transcript times it. Load is processor time, which others on the machine change
+    little.
     """
     console = Console(highlight=False)
     isolate()
@@ -62,6 +60,8 @@ def bench(
     Bag(path).close()  # what is wrong with it is better told before the quiet than after
     parameters = {"emotion:bundle": bundle} if bundle else {}
     found: list[float] = []
+    told: list[float] = []
+    talking: list[float] = []
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("listening to silence", total=rounds + 5)
         with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession() as session:
@@ -72,9 +72,15 @@ def bench(
                 progress.update(task, description=f"replay {number + 1} of {rounds}")
                 session.emotions.clear()
                 session.utterances.clear()
+                before, begin_s = usages(nodes), time.monotonic()
                 session.play(path, topics=("/audio", "/skeleton_in"))
                 session.finish()
+                lasted_s, after = time.monotonic() - begin_s, usages(nodes)
                 found += latencies(session)
+                told += first_words(session)
+                if said_s := spoken_s(session):
+                    work_s = sum(after[name].cpu_s - before[name].cpu_s for name in before)
+                    talking.append((work_s - sum(idle.values()) * max(0.0, lasted_s - said_s)) / said_s)
                 progress.advance(task)
             held = usages(nodes)
             watched: dict[int, PageLoad] = {}
@@ -96,6 +102,9 @@ def bench(
         "utterances": len(found),
         "final_p50_ms": round(float(np.percentile(found, 50)) * 1000, 1),
         "final_p95_ms": round(float(np.percentile(found, 95)) * 1000, 1),
+        "first_words_p50_ms": round(float(np.median(told)) * 1000, 1) if told else None,
+        "first_words_p95_ms": round(float(np.percentile(told, 95)) * 1000, 1) if told else None,
+        "talking_share_of_core": round(float(np.median(talking)), 4),
         "bodies_share_of_core": round(bodies_load(), 4),
         "watchers": watchers,
         "page_share_of_core": {str(count): round(item.share, 4) for count, item in watched.items()},
@@ -121,6 +130,12 @@ def _print(console: Console, numbers: dict) -> None:
         f"end of speech → final emotion: p50 [bold]{numbers['final_p50_ms']:.0f} ms[/], "
         f"p95 [bold]{numbers['final_p95_ms']:.0f} ms[/] ({numbers['utterances']} utterances)"
     )
+    if numbers["first_words_p50_ms"] is not None:
+        console.print(
+            f"first word said → first words told: p50 [bold]{numbers['first_words_p50_ms']:.0f} ms[/], "
+            f"p95 [bold]{numbers['first_words_p95_ms']:.0f} ms[/]"
+        )
+    console.print(f"nodes together while somebody speaks: [bold]{numbers['talking_share_of_core']:.1%}[/] of a core")
     console.print(
         f"{BODIES} bodies at 30 Hz, checked, mended and made canonical twice a second: "
         f"[bold]{numbers['bodies_share_of_core']:.1%}[/] of a core"

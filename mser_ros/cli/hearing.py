@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 import click
@@ -17,29 +18,28 @@ from ..asr.registry import WHISPER
 from ..asr.whisper import WhisperTranscriber
 from ..asr.whisper_model import WhisperModel
 from ..corpora import Item, corpus_folder, open_corpus
-from ..errors import CorpusError
+from ..errors import CorpusError, SettingsError
 from ..evaluation import confidence as words
 from ..evaluation import segments as speech
 from ..evaluation.calibration import fit_confidence
 from ..evaluation.loading import load_each
 from ..evaluation.noise import speech_shaped
+from ..evaluation.sounds import SOUNDS
 from ..evaluation.translation import translate
 from ..evaluation.words import HeardWords
 from ..model_store.store import ModelStore
 from ..resources import whisper_confidence_file
-from .tables import show_table, table
+from .stream_words import invent, listen
+from .tables import show_table, table, write_option
 
 _SNRS_DB = (20, 10, 5, 0)
 _BABBLE_DB = (20, 10, 0)
 #: Clips of each person whose babble is the noise.
 _BABBLED = 12
+#: How loud sounds are in which nobody speaks [RMS of 16 bits]: from a quiet room to louder than people.
+_LEVELS = (100.0, 1000.0, 4000.0)
 
-_WRITE = click.option(
-    "--write",
-    "page",
-    type=click.Path(path_type=Path, dir_okay=False, exists=True),
-    help="Put the tables between the marks of this page, as docs/hearing.md.",
-)
+_WRITE = write_option("docs/hearing.md")
 _MODEL = click.option("--model", default="", metavar="DIR", help="Whisper model.  [whisper-base of 'mser models']")
 
 
@@ -76,6 +76,71 @@ def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
                 rows.append([name, condition, detector, *(f"{figure:.2f}" for figure in figures)])
     columns = ["corpus", "noise", "detector", "precision", "recall", "F1", "precision, time", "recall, time"]
     show_table(page, "segments", [*table(columns, rows), "", f"{clips} clips of each corpus."])
+
+
+@hearing.command("words")
+@click.option("--corpus", "names", multiple=True, default=("ravdess", "nemo"), metavar="NAME[=PATH]", show_default=True)
+@click.option(
+    "--language", "languages", multiple=True, default=("en", "pl"), metavar="TAG", show_default=True, help="Of each."
+)
+@click.option("--clips", type=click.IntRange(1, 10_000), default=12, show_default=True, help="So many of each person.")
+@click.option(
+    "--snr", "snrs_db", type=float, multiple=True, default=(10.0,), metavar="DB", show_default=True, help="Of babble."
+)
+@_MODEL
+@_WRITE
+def spoken_words(
+    names: tuple[str, ...],
+    languages: tuple[str, ...],
+    clips: int,
+    snrs_db: tuple[float, ...],
+    model: str,
+    page: Path | None,
+) -> None:
+    """Hear people as the robot does, in a stream of each, and count the words that Whisper gets wrong.
+
+    In quiet and in the babble of six people of the next corpus, who babble between what is said as well; told the
+    language, and left to find it out.
+    """
+    if len(names) != len(languages):
+        raise SettingsError(
+            f"{len(names)} corpora and {len(languages)} languages: name one --language for each --corpus"
+        )
+    whisper = WhisperModel(Path(model) if model else ModelStore().require(WHISPER))
+    chosen = [(name, _some(items, clips)) for name, items in map(_items, names)]
+    rows = []
+    for number, ((name, people), language) in enumerate(zip(chosen, languages, strict=True)):
+        babblers = chosen[(number + 1) % len(chosen)][1]
+        for told in (language, "auto"):
+            reader = WhisperTranscriber(whisper, language=told)
+            for snr_db in (None, *snrs_db):
+                heard = listen(reader, people, babblers, snr_db, track=partial(_progress, description=name))
+                condition = "quiet" if snr_db is None else f"babble, {snr_db:g} dB"
+                counts = (len(heard.clips), heard.lost, heard.split, heard.cut, heard.mistaken(language))
+                row = [name, condition, told, f"{heard.word_error_rate:.3f}", *map(str, counts)]
+                rows.append([*row, str(len(heard.invented))])
+    columns = ["corpus", "condition", "asr.language", "word error rate", "clips", "not found", "in several utterances"]
+    show_table(page, "words", table([*columns, "edges cut off", "other language", "invented texts"], rows))
+
+
+@hearing.command()
+@click.option(
+    "--minutes", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Of all sounds together."
+)
+@_MODEL
+@_WRITE
+def invented(minutes: float, model: str, page: Path | None) -> None:
+    """Play sounds in which nobody speaks, and count the utterances and texts that are made of them."""
+    reader = WhisperTranscriber(WhisperModel(Path(model) if model else ModelStore().require(WHISPER)))
+    seconds = minutes * 60 / len(SOUNDS) / len(_LEVELS)
+    rows, texts = [], []
+    for name, make in SOUNDS.items():
+        found = [invent(reader, make(seconds, level)) for level in _progress(_LEVELS, name)]
+        texts += [text for item in found for text in item.texts]
+        counts = (sum(item.utterances for item in found), sum(len(item.texts) for item in found))
+        rows.append([name, f"{seconds * len(_LEVELS) / 60:.1f}", *map(str, counts)])
+    told = f"In {minutes:g} minutes {len(texts)} texts were invented" + (f": {'; '.join(texts)}." if texts else ".")
+    show_table(page, "invented", [*table(["sound", "minutes", "utterances", "texts"], rows), "", told])
 
 
 @hearing.command()
@@ -185,8 +250,14 @@ def _items(text: str) -> tuple[str, tuple[Item, ...]]:
 
 def _half(items: Sequence[Item], half: int, clips: int) -> list[Item]:
     """Some clips of every second person."""
+    people = set(sorted({item.person for item in items})[half::2])
+    return _some([item for item in items if item.person in people], clips)
+
+
+def _some(items: Sequence[Item], clips: int) -> list[Item]:
+    """Some clips of each person."""
     chosen = []
-    for person in sorted({item.person for item in items})[half::2]:
+    for person in sorted({item.person for item in items}):
         own = [item for item in items if item.person == person]
         chosen += own[:: max(1, len(own) // clips)][:clips]
     return chosen

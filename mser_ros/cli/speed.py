@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from ..errors import SettingsError
+from .tables import show_table, table, write_option
 from .training_runs import training_packages
 
 _JSON = click.option(
@@ -86,30 +87,62 @@ def training(config: str, overrides: tuple[str, ...], utterances: int, seconds: 
 )
 @click.option("--clips", type=click.IntRange(1, 100_000), default=84, show_default=True, help="So many of them.")
 @click.option("--language", default="en", show_default=True, metavar="TAG", help="What is spoken in them.")
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0, 30),
+    default=0.0,
+    show_default=True,
+    help="So much of each, with what is said in the middle; 0: all.",
+)
 @click.option("--vosk-model", default="", metavar="DIR", help="Measure vosk as well, with this model.")
 @_JSON
-def recognisers(corpus_text: str, clips: int, language: str, vosk_model: str, json_path: Path | None) -> None:
+@write_option("docs/recogniser.md")
+def recognisers(
+    corpus_text: str,
+    clips: int,
+    language: str,
+    seconds: float,
+    vosk_model: str,
+    json_path: Path | None,
+    page: Path | None,
+) -> None:
     """Compare the speech recognisers on recordings: word error rate, time, memory. Prints a table in Markdown.
 
     Each reads them in a process of its own with one thread; faster-whisper too, where it is installed.
     """
     from ..corpora.registry import corpus_folder
-    from ..evaluation.recognisers import measure
+    from ..evaluation.recognisers import LANGUAGES, LICENCES, REFERENCE, measure
 
     name, _, path = corpus_text.partition("=")
     found, lacking = measure(
-        name, corpus_folder(name, path), clips=clips, language=language, models={"vosk": vosk_model}
+        name,
+        corpus_folder(name, path),
+        clips=clips,
+        seconds=seconds,
+        language=language,
+        models={"vosk": vosk_model},
     )
-    click.echo("| recogniser | word error rate | a clip takes | of it work | memory | model |")
-    click.echo("|---|---|---|---|---|---|")
-    for item in found:
-        times = f"{item.ms:.0f} ms | {item.work_ms:.0f} ms"
-        sizes = f"{item.memory_mb:.0f} MB | {f'{item.model_mb:.0f} MB' if item.model_mb else 'in its package'}"
-        click.echo(f"| {item.name} | {item.word_error_rate:.2f} | {times} | {sizes} |")
+    columns = ("recogniser", "word error rate", "a clip takes", "of it work", "memory", "model", "languages", "licence")
+    rows = [
+        (
+            item.name,
+            f"{item.word_error_rate:.2f}",
+            f"{item.ms:.0f} ms",
+            f"{item.work_ms:.0f} ms",
+            f"{item.memory_mb:.0f} MB",
+            f"{item.model_mb:.0f} MB" if item.model_mb else "in its package",
+            LANGUAGES[item.name],
+            LICENCES[item.name],
+        )
+        for item in found
+    ]
+    told = [f"{item.clips} clips of {name}, {item.clip_s} s in the mean, one thread." for item in found[:1]]
+    work = {item.name: item.work_ms for item in found}
+    if {"whisper", REFERENCE} <= set(work):
+        told += [f"{REFERENCE} with its defaults does {work[REFERENCE] / work['whisper']:.1f} times the work of ours."]
+    show_table(page, "recognisers", [*table(columns, rows), "", *told])
     for other, why in lacking.items():
         click.echo(f"{other}: {why}", err=True)
-    if found:
-        click.echo(f"{found[0].clips} clips of {name}, {found[0].clip_s} s in the mean, one thread", err=True)
     _keep({"corpus": name, "recognisers": [asdict(item) for item in found], "lacking": lacking}, json_path)
 
 

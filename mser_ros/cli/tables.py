@@ -28,6 +28,16 @@ def figures(columns: Sequence[str], *, left: Collection[str], title: str | None 
     return empty
 
 
+def write_option(example: str):  # type: ignore[no-untyped-def]
+    """The option --write of a command; `example`: a page that has a place for its tables."""
+    return click.option(
+        "--write",
+        "page",
+        type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        help=f"Put the tables between the marks of this page, as {example}.",
+    )
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of Markdown."""
     return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]

@@ -1,6 +1,6 @@
 """How good, how fast and how large the speech recognisers are, on the same recordings, each in a process of its own.
 
-`python -m mser_ros.evaluation.recognisers NAME MODEL LANGUAGE CORPUS FOLDER CLIPS` prints one line of JSON.
+`python -m mser_ros.evaluation.recognisers NAME MODEL LANGUAGE CORPUS FOLDER CLIPS SECONDS` prints one line of JSON.
 """
 
 from __future__ import annotations
@@ -25,13 +25,17 @@ from ..corpora.registry import open_corpus
 from ..errors import CorpusError, MserError
 from ..model_store.store import ModelStore
 from ..settings import AsrSettings
-from ..types import Transcript
+from ..types import SAMPLE_RATE, Transcript
 from .loading import load_each
 from .memory import peak_mb
+from .segments import voiced
 from .words import edits, words_of
 
 #: A recogniser to compare with, if it is installed: Whisper as it is usually run, on windows of 30 s.
 REFERENCE = "faster-whisper"
+#: What each can read, and under which licence it and its model are.
+LANGUAGES = {"whisper": "99", "vosk": "that of its model", "pocketsphinx": "English", REFERENCE: "99"}
+LICENCES = {"whisper": "MIT", "vosk": "Apache-2.0", "pocketsphinx": "BSD-2-Clause", REFERENCE: "MIT"}
 #: Exit code of a process whose recordings cannot be used.
 _NO_CORPUS = 3
 
@@ -53,9 +57,16 @@ class Figures:
 
 
 def measure(
-    corpus: str, folder: Path, *, clips: int = 84, language: str = "en", models: Mapping[str, str] | None = None
+    corpus: str,
+    folder: Path,
+    *,
+    clips: int = 84,
+    seconds: float = 0.0,
+    language: str = "en",
+    models: Mapping[str, str] | None = None,
 ) -> tuple[list[Figures], dict[str, str]]:
-    """Figures of every recogniser that is there, and why others are not. `models`: folders by recogniser.
+    """Figures of every recogniser that is there, and why others are not. `models`: folders by recogniser. `seconds`:
+    what of each clip is read, with what is said in the middle; 0: all of it.
 
     The clips are spread over the corpus. Raises `CorpusError` for one without sound and transcripts.
     """
@@ -67,7 +78,8 @@ def measure(
             continue
         if name == REFERENCE and find_spec("faster_whisper") is None:
             continue
-        command = [sys.executable, "-m", __name__, name, given.get(name, ""), language, corpus, str(folder), str(clips)]
+        which = (name, given.get(name, ""), language, corpus, str(folder), str(clips), str(seconds))
+        command = [sys.executable, "-m", __name__, *which]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode == _NO_CORPUS:
             raise CorpusError(done.stderr.strip())
@@ -129,7 +141,7 @@ def _open(name: str, model: str, language: str) -> tuple[Transcriber, float]:
     return create_transcriber(AsrSettings(backend=name, model_path=folder, language=language)), size
 
 
-def _measure(name: str, model: str, language: str, corpus: str, folder: str, clips: str) -> Figures:
+def _measure(name: str, model: str, language: str, corpus: str, folder: str, clips: str, seconds: str) -> Figures:
     items = open_corpus(corpus, folder).items
     chosen = items[:: max(1, len(items) // int(clips))][: int(clips)]
     began_s = time.perf_counter()
@@ -140,14 +152,14 @@ def _measure(name: str, model: str, language: str, corpus: str, folder: str, cli
     for _, utterance in load_each(chosen):
         if utterance.audio is None or utterance.transcript is None:
             raise CorpusError(f"corpus '{corpus}' has items without sound or words: choose another one")
-        samples = to_int16(utterance.audio.samples)
+        samples = to_int16(_middle(utterance.audio.samples, float(seconds)))
         wall_s, work_s = time.perf_counter(), time.process_time()
         transcriber.start(0)
         transcriber.accept(samples)
         text = transcriber.finish().text
         works_s.append(time.process_time() - work_s)
         walls_s.append(time.perf_counter() - wall_s)
-        lengths_s.append(utterance.audio.duration_s)
+        lengths_s.append(len(samples) / SAMPLE_RATE)
         truth = words_of(utterance.transcript.text)
         errors += edits(truth, words_of(text))
         words += len(truth)
@@ -162,6 +174,14 @@ def _measure(name: str, model: str, language: str, corpus: str, folder: str, cli
         model_mb=round(model_mb),
         clips=len(chosen),
     )
+
+
+def _middle(clip: np.ndarray, seconds: float) -> np.ndarray:
+    """So much of it around what is said."""
+    size = round(seconds * SAMPLE_RATE) or len(clip)
+    first, last = voiced(clip)
+    begin = min(max(0, (first + last - size) // 2), max(0, len(clip) - size))
+    return clip[begin : begin + size]
 
 
 if __name__ == "__main__":

@@ -135,6 +135,35 @@ def latencies(session: ReplaySession) -> list[float]:
     return [final[name] - at_s for name, at_s in ended.items() if name in final]
 
 
+def first_words(session: ReplaySession) -> list[float]:
+    """Seconds from the end of each utterance's first word to the arrival of the first words that are told of it, in a
+    replay in real time.
+
+    What the beginning was decided from had just been heard when its news arrived.
+    """
+    begun: dict[str, tuple[float, Utterance]] = {}
+    told: dict[str, float] = {}
+    found = []
+    for arrived_s, message in session.utterances:
+        name = message.utterance_id
+        if message.state == Utterance.STARTED:
+            begun[name] = arrived_s, message
+        if message.text:
+            told.setdefault(name, arrived_s)
+        if message.state == Utterance.ENDED and message.is_text_final and message.words and name in begun:
+            began_s, start = begun.pop(name)
+            heard_ns = conversions.time_to_ns(start.end) - conversions.time_to_ns(message.words[0].end)
+            found.append(told[name] - began_s + heard_ns / NS_PER_S)
+    return found
+
+
+def spoken_s(session: ReplaySession) -> float:
+    """How long somebody spoke in all, by the utterances."""
+    ends = {message.utterance_id: message for _, message in session.utterances if message.state == Utterance.ENDED}
+    spans = ((conversions.time_to_ns(one.start), conversions.time_to_ns(one.end)) for one in ends.values())
+    return sum(last - first for first, last in spans) / NS_PER_S
+
+
 def usages(nodes: NodeProcesses) -> dict[str, Usage]:
     """What each node has used so far."""
     return {name: usage(process.pid) for name, process in nodes.processes.items()}

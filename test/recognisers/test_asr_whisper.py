@@ -10,13 +10,14 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from clips import chords, demo_sentences, hum, motor, noise, recordings, silence
+from clips import demo_sentences, noise, recordings, silence
 
 from mser_ros.asr import whisper
 from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.whisper import Guard, WhisperTranscriber
 from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel
 from mser_ros.errors import TranscriberError
+from mser_ros.evaluation.sounds import chords, hum, motor
 from mser_ros.evaluation.words import edits, words_of
 from mser_ros.settings import AsrSettings
 from mser_ros.types import NS_PER_S, SAMPLE_RATE, Transcript, to_ns
@@ -295,10 +296,16 @@ def counted(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.usefixtures("time_stands_still")
-def test_a_partial_text_is_read_once_a_period(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_partial_text_is_read_once_a_period_and_twice_until_the_first_words(
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lengths = counted(model, monkeypatch)
-    partials(WhisperTranscriber(model, partial_period_s=0.5), demo_sentences()[5][0][:32_000])
-    assert lengths == [8_192, 16_384, 24_576], "the first block with which 0.5 s have come since the last time"
+    found = partials(WhisperTranscriber(model, partial_period_s=0.5), demo_sentences()[5][0][:32_000])
+    first = 1024 * (1 + next(number for number, one in enumerate(found) if one.text))
+    assert first in lengths[1:]
+    waits = [other - one for one, other in pairwise([0, *lengths])]
+    # The first block with which so much has come since the last time.
+    assert waits == [8_192, *(4_096 if length <= first else 8_192 for length in lengths[1:])]
     lengths.clear()
     partials(WhisperTranscriber(model, partial_period_s=0), demo_sentences()[5][0][:32_000])
     assert lengths == []
@@ -313,8 +320,8 @@ def test_on_a_slow_machine_partial_texts_are_left_out_and_counted(
     monkeypatch.setattr(whisper.time, "perf_counter", lambda: next(times_s))
     transcriber = WhisperTranscriber(model, partial_period_s=0.5)
     partials(transcriber, demo_sentences()[0][0][: 8_192 * 6])
-    assert lengths == [8_192, 8_192 * 4]
-    assert transcriber.counters["skipped_partials"] == 4
+    assert lengths == [8_192, 8_192 + 4_096 * 5, 8_192 + 4_096 * 10]
+    assert transcriber.counters["skipped_partials"] == 8
 
 
 # -- pauses
@@ -369,7 +376,7 @@ def test_a_fixed_language_is_told_as_it_was_set(model: WhisperModel, tag: str, c
     transcriber = WhisperTranscriber(model, language=tag)
     assert transcriber.language == tag
     assert read(transcriber, demo_sentences()[4][0]).language == tag
-    assert model.detect_language(model.encode(demo_sentences()[4][0])) == "en"
+    assert next(iter(model.detect_language(model.encode(demo_sentences()[4][0])))) == "en"
 
 
 def test_the_language_is_found_out(model: WhisperModel, data_dir: Path) -> None:
@@ -379,6 +386,27 @@ def test_the_language_is_found_out(model: WhisperModel, data_dir: Path) -> None:
         found = [read(transcriber, samples).language for samples, _ in recordings(data_dir / corpus)[:6]]
         assert found.count(language) >= 5, found
     assert transcriber.language == "und", "the next one is not known yet"
+
+
+def test_a_language_that_is_not_certain_is_the_last_certain_one_unless_it_is_improbable(
+    model: WhisperModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transcriber, samples = WhisperTranscriber(model, language="auto"), demo_sentences()[4][0]
+    found = model.decode(model.encode(samples), "en")
+    monkeypatch.setattr(model, "decode", lambda *arguments, **options: found)
+
+    def heard(**languages: float) -> str:
+        monkeypatch.setattr(model, "detect_language", lambda encoded: languages)
+        return read(transcriber, samples).language
+
+    assert heard(la=0.4, pl=0.3) == "la", "nothing is known of this voice yet"
+    assert heard(pl=0.9, en=0.1) == "pl"
+    assert heard(la=0.4, pl=0.1) == "pl"
+    assert heard(la=0.4, pl=0.01) == "la"
+    assert heard(en=0.6, pl=0.4) == "en"
+    assert heard(la=0.4, pl=0.3, en=0.1) == "en"
+    transcriber = transcriber.another()
+    assert heard(la=0.4, en=0.3) == "la", "another voice"
 
 
 def test_a_translation_stands_beside_the_original(model: WhisperModel, data_dir: Path) -> None:

@@ -15,7 +15,7 @@ from fakes_bundle import write_tiny_bundle
 from mser_ros.asr.confidence import read_confidence_map
 from mser_ros.cli.main import main
 
-MARKS = ("segments", "confidence", "translation")
+MARKS = ("segments", "words", "invented", "confidence", "translation")
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def test_segments_are_counted_beside_webrtcs_and_the_table_goes_into_the_page(
     written = page.read_text()
     assert table(written, "corpus") == rows
     assert written.startswith("# Title\n\n<!-- segments -->\n| corpus |")
-    assert written.count("old") == 2
+    assert written.count("old") == len(MARKS) - 1
     assert written.endswith("\nend\n")
 
 
@@ -103,6 +103,41 @@ def test_the_map_of_confidences_is_fitted_on_some_people_and_judged_on_others(
     assert [row[0] for row in noisy] == ["20 dB", "10 dB", "0 dB"]
     assert float(quiet[4]) > 0.7
     assert "1 people of toy, none of whom the map was fitted on." in page.read_text()
+
+
+def test_words_of_a_stream_are_counted_in_quiet_and_in_babble(
+    corpus: Path, whisper_base: Path, page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["hearing", "words", "--corpus", f"toy={corpus}", "--language", "en", "--clips", "1"]
+    assert main([*arguments, "--model", str(whisper_base), "--write", str(page)]) == 0
+    rows = table(capsys.readouterr().out, "corpus")
+    assert [row[:3] for row in rows] == [
+        ["toy", condition, told] for told in ("en", "auto") for condition in ("quiet", "babble, 10 dB")
+    ]
+    told, _, found_out, _ = rows
+    assert float(told[3]) < 0.15
+    assert told[4:6] == ["2", "0"]
+    assert told[8] == "0"
+    assert found_out[3:8] == told[3:8]
+    assert table(page.read_text(), "corpus") == rows
+
+
+def test_each_corpus_has_its_language(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hearing", "words", "--corpus", f"toy={corpus}"]) == 1
+    assert "1 corpora and 2 languages: name one --language for each --corpus" in capsys.readouterr().err
+
+
+def test_what_is_made_of_sounds_in_which_nobody_speaks_is_counted(
+    whisper_base: Path, page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["hearing", "invented", "--minutes", "0.8", "--model", str(whisper_base), "--write", str(page)]
+    assert main(arguments) == 0
+    out = capsys.readouterr().out
+    rows = table(out, "sound")
+    assert [(row[0], row[1]) for row in rows] == [(name, "0.2") for name in ("noise", "music", "hum", "motors")]
+    assert all(int(texts) <= int(utterances) for _, _, utterances, texts in rows)
+    assert "In 0.8 minutes 0 texts were invented." in out
+    assert table(page.read_text(), "sound") == rows
 
 
 def test_translation_is_shown_with_its_cost(

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from clips import chords, hum, motor, noise, silence, spoken
+from clips import noise, silence, spoken
 
+from mser_ros.evaluation.sounds import chords, hum, motor
 from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
 from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceEvent, UtteranceState, to_ns

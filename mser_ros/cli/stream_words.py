@@ -10,13 +10,13 @@ import numpy as np
 from ..asr.transcriber import Transcriber
 from ..audio.waveform import to_int16
 from ..corpora.base import Item
+from ..evaluation.loading import load_each
+from ..evaluation.noise import babble, in_noise, rms
+from ..evaluation.segments import LEVEL, Span, voiced
+from ..evaluation.words import edits, words_of
 from ..settings import AsrSettings, SegmenterSettings, SpeechSettings
 from ..stages.speech import SpeechStage
 from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk, UtteranceEvent, UtteranceState
-from .loading import load_each
-from .noise import babble, in_noise, rms
-from .segments import LEVEL, Span, voiced
-from .words import edits, words_of
 
 #: Between two clips lies so much that is no speech [s].
 _GAP_S = (1.0, 2.5)
@@ -125,9 +125,18 @@ def listen(
     return Listened(tuple(clips), tuple(invented))
 
 
-def invent(transcriber: Transcriber, sounds: Iterable[np.ndarray]) -> tuple[str, ...]:
-    """The texts that are read where nobody speaks; each sound is a stream of its own: int16, (n,), 16 kHz."""
-    return tuple(text for sound in sounds for _, _, text, _ in _hear(transcriber, sound) if text)
+@dataclass(frozen=True)
+class Unspoken:
+    """What was heard in a sound in which nobody speaks: how many `utterances`, and the `texts` that were read."""
+
+    utterances: int
+    texts: tuple[str, ...]
+
+
+def invent(transcriber: Transcriber, sound: np.ndarray) -> Unspoken:
+    """Hear a sound in which nobody speaks: int16, (n,), 16 kHz."""
+    heard = _hear(transcriber, sound)
+    return Unspoken(len(heard), tuple(text for _, _, text, _ in heard if text))
 
 
 def _in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, tuple[Span, ...]]:
