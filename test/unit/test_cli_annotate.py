@@ -919,6 +919,43 @@ def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
     assert all(len(finals_of(out / f"{number}.wav")) == 1 for number in range(10))
 
 
+def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
+    bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """As `kill -INT` sends it; they would work on for minutes."""
+    soundfile.write(tmp_path / "short.wav", speech, 16000)
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", 16000, 1) as file:
+        for _ in range(1000):
+            file.write(speech)
+    out = tmp_path / "out"
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline_s = time.monotonic() + 120
+    while not ((out / "results.csv").exists() and (out / "long.flac" / ".emotions.part").exists()):
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    try:
+        said = process.communicate(timeout=120)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, said.splitlines()) == (
+        130,
+        [f"interrupted: what is done is in {out}; the same call with --resume goes on"],
+    )
+    with (out / "results.csv").open(newline="") as stream:
+        assert [Path(row["recording"]).name for row in csv.DictReader(stream)] == ["short.wav"]
+    assert (out / "long.flac" / ".emotions.part").exists(), "what is done of it is kept, to go on with"
+
+
 def test_an_archive_without_a_recording_is_one_sentence(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
