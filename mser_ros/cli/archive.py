@@ -9,6 +9,7 @@ import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -36,7 +37,10 @@ _INTERRUPTED = "interrupted"
 #: Endings of the files of bags.
 _BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
 #: Endings of sound files.
-_SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", *FILMS)
+_SOUNDS = (
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au",
+    ".snd", ".caf", ".sph", ".voc", *FILMS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,23 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
             sounds = [name for name in files if name.lower().endswith((*_SOUNDS, *_BAGS))]
             found |= dict.fromkeys(here / name for name in sorted([*bags, *sounds]))
     return list(found)
+
+
+def left_out(sources: Sequence[Path], recordings: Sequence[Path], *, without: Path) -> Counter[str]:
+    """How many files of which endings lie in the folders and are no recordings; hidden ones do not count."""
+    taken, found = set(recordings), Counter[str]()
+    for source in sources:
+        if source in taken or not source.is_dir():
+            continue
+        for folder, folders, files in os.walk(source):
+            here = Path(folder)
+            if here.resolve() == without.resolve():
+                folders.clear()
+                continue
+            folders[:] = [name for name in folders if here / name not in taken and not name.startswith(".")]
+            others = [name for name in files if here / name not in taken and not name.startswith(".")]
+            found.update(Path(name).suffix.lower() or name for name in others)
+    return found
 
 
 def annotate_all(

@@ -361,6 +361,19 @@ def test_audio_without_stamps_has_those_of_its_receipt(
         assert unstamped.read_bytes() == stamped.read_bytes()
 
 
+def test_a_bag_whose_messages_were_all_logged_at_time_0_is_read(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """Other programs than a recorder may not fill in the log time."""
+    with BagWriter(tmp_path / "bag") as writer:
+        for first in range(0, len(speech), 1024):
+            samples = speech[first : first + 1024, None]
+            fields = audio_to_fields(AudioChunk(samples, 16_000, 10**18 + first * 62_500, first))
+            writer.write("/audio", AUDIO, fields, 0)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 0
+    assert len(finals_of(tmp_path / "out")) == 1
+
+
 def test_of_several_topics_one_is_to_be_chosen(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -851,7 +864,9 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     write_bag(archive / "bag", speech)
     command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
     assert main([*command, "--html", "--workers", "2"]) == 0
-    assert "4 recordings, 1 of them without a result, 4 utterances" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "4 recordings, 1 of them without a result, 4 utterances" in printed.out
+    assert "left out, as no sound, film or bag is named so: 1 .txt" in printed.err
 
     def rows() -> dict[str, dict[str, str]]:
         with (archive / "out" / "results.csv").open(newline="") as stream:
