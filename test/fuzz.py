@@ -125,7 +125,8 @@ def bvh() -> str:
 
 
 MANIFEST = "file\tlabel\tspeaker\ttext\n" + "".join(
-    f"sound.wav\t{label}\tp{number}\twords of {number}\n" for number, label in enumerate(("angry", "sad", "happy"))
+    f"sound.{ending}\t{label}\tp_{ending}\tsaid in {ending}\n"
+    for ending, label in (("wav", "angry"), ("flac", "sad"), ("ogg", "happy"))
 )
 
 

@@ -13,8 +13,13 @@ from .waveform import StreamResampler, to_float
 _MEMORY_S, _FRAME_S = 2.0, 0.02
 #: Two channels of a correlation below this have opposite phase: a lead was swapped.
 _OPPOSITE = -0.6
-#: A channel with less than this share of the power of the loudest one is silent.
+#: A channel with less than this share of the power of the loudest one, where voices are, is silent.
 _SILENT = 0.01
+#: What voices are made of is told from hum and rumble by differences of samples that lie so far apart [s]: of two in a
+#: row little is left of 50 Hz, and much of what lies above 300 Hz.
+_LAG_S = 0.0005
+#: A channel whose power is so many times what is left of it hums, if it is louder than this (square of 16-bit samples).
+_HUM, _HUM_FLOOR = 50, 100.0**2
 #: 16-bit samples that lie so far out are at full scale.
 _FULL = 32_767
 #: A channel of which more than this share is at full scale is clipped.
@@ -72,7 +77,8 @@ class Conditioner:
 class ChannelMixer:
     """Mixes the channels of one source: their mean, unless what was heard so far says that some of them do harm.
 
-    A channel of opposite phase is turned round, a silent one is left out, and a clipped one where there is another.
+    A channel of opposite phase is turned round, a silent one is left out, and so is one that is clipped or hums where
+    there is another.
     The result does not depend on how the audio is cut. `inverted`, `left_out`: how many channels are so now.
     `clipped`: bool (frames,), which of the samples that were mixed last lie at full scale in a channel that counted.
     """
@@ -82,9 +88,13 @@ class ChannelMixer:
         self._keeps = math.exp(-_FRAME_S / _MEMORY_S)
         self._filled = 0  # samples of the frame that has begun
         self._weights = np.full(channels, 1 / channels, np.float32)
-        # Sums of the frame that has begun, exact, and of what was before, fading: samples, products, at full scale.
-        self._begun = [np.zeros(channels, np.int64), np.zeros((channels, channels), np.int64), np.zeros(channels, int)]
-        self._past = [np.zeros(channels), np.zeros((channels, channels)), np.zeros(channels)]
+        self._lag = max(1, round(_LAG_S * sample_rate))
+        self._last: np.ndarray | None = None  # samples (2 * lag, channels) before those that come
+        # Sums of the frame that has begun, exact, and of what was before, fading: samples, products, at full scale, and
+        # squares of differences.
+        shapes = (channels, (channels, channels), channels, channels)
+        self._begun = [np.zeros(shape, np.int64) for shape in shapes]
+        self._past = [np.zeros(shape) for shape in shapes]
         self._count = 0.0
         self.inverted = self.left_out = 0
         self.clipped = np.zeros(0, bool)
@@ -107,7 +117,13 @@ class ChannelMixer:
 
     def _note(self, part: np.ndarray, is_full: np.ndarray) -> None:
         wide = part.astype(np.int64)
-        for total, more in zip(self._begun, (wide.sum(0), wide.T @ wide, is_full.sum(0)), strict=True):
+        if self._last is None:
+            self._last = np.repeat(wide[:1], 2 * self._lag, axis=0)
+        both = np.concatenate([self._last, wide])
+        self._last = both[-2 * self._lag :]
+        sharp = both[2 * self._lag :] - 2 * both[self._lag : -self._lag] + both[: -2 * self._lag]
+        found = wide.sum(0), wide.T @ wide, is_full.sum(0), np.square(sharp).sum(0)
+        for total, more in zip(self._begun, found, strict=True):
             total += more
         self._filled += len(part)
         if self._filled == self._size:
@@ -120,12 +136,15 @@ class ChannelMixer:
             self._weights = self._judge()
 
     def _judge(self) -> np.ndarray:
-        sums, products, clipped = (past / self._count for past in self._past)
+        sums, products, clipped, voiced = (past / self._count for past in self._past)
         covariance = products - np.outer(sums, sums)
         power = np.diag(covariance)
-        reference = int(power.argmax())
+        hums = (power > _HUM * voiced) & (power > _HUM_FLOOR)
+        if not (~hums & (voiced > max(_SILENT * voiced.max(), 1.0))).any():
+            hums[:] = False
+        reference = int(np.where(hums, -1, voiced).argmax())
         alike = covariance / np.maximum(np.sqrt(np.outer(power, power)), 1e-9)  # correlations
-        heard = power > _SILENT * power[reference]
+        heard = ~hums & (voiced > _SILENT * voiced[reference])
         clean = (clipped <= _CLIPPED) & (heard | (np.abs(alike[reference]) > -_OPPOSITE))
         if clean.any() and (clipped[heard] > _CLIPPED).any():
             heard = clean

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import io
 import os
-import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import soundfile
 
 from ..errors import AudioError, DependencyError
 from ..types import AudioChunk, Waveform
+from .sound_headers import find_samples, mp3_begins, ogg_begins, spliced, wav_begins, why_no_wav
 from .waveform import check_rate, pcm16
 
 #: Frames that a header tells of where it knows no number.
 _ENDLESS = 1 << 48
-#: Sizes of WAV from here on are what those write who do not know them yet.
-_LONGEST = 0x7FFFF000
 #: So much less than its header tells of may be in a file whose end is whole: what codecs add at both ends [s].
 _MISSING_S = 0.2
+#: Encodings in which samples may lie beyond full scale, and how far they do without harm.
+_FLOATS, _CLIPPED = ("FLOAT", "DOUBLE"), 1.05
 _PACKED = "is packed: unpack it, and name what is in it"
 #: Files of other kinds, by how they begin, and how sound files do.
 _OTHERS = {
@@ -49,7 +49,10 @@ _SOUNDS = (
 #: Of the encoder: made for voices, and fast.
 _OPUS = {"application": "voip", "compression_level": "5"}
 #: Endings of files that hold more than sound.
-FILMS = (".mp4", ".m4a", ".m4v", ".mkv", ".mov", ".webm", ".avi", ".ts", ".3gp", ".wma", ".aac")
+FILMS = (
+    ".mp4", ".m4a", ".m4b", ".m4v", ".mkv", ".mka", ".mov", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
+    ".flv", ".wmv", ".3gp", ".3g2", ".wma", ".aac", ".amr", ".ac3",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,10 @@ def open_sound_file(path: Path | str) -> Sound:
         sound = Sound(rate, frames, lambda size: _read_blocks(path, size, frames, notes, count), notes)
         if not whole:
             raise AudioError(f"'{path}' holds no audio: record it again")
-    check_rate(sound.sample_rate)
+    try:
+        check_rate(sound.sample_rate)
+    except AudioError as error:
+        raise AudioError(f"'{path}' holds {error}") from None
     return sound
 
 
@@ -144,7 +150,7 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: int) -> Iterator[np.ndarray]:
     """`count`: how many of its recordings."""
-    heard, rate = 0, 1
+    heard, rate, highest = 0, 1, 0.0
     try:
         for part in _parts(path, [])[:count]:
             with _Forward(part) as file:
@@ -152,6 +158,8 @@ def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: in
                 # As int16, soundfile would not scale files that hold floats.
                 while len(block := file.read(size, dtype="float32", always_2d=True)):
                     heard += len(block)
+                    if file.subtype in _FLOATS:  # what other codecs overshoot by is no scale
+                        highest = max(highest, float(np.abs(block).max()))
                     yield block
     except soundfile.SoundFileError as error:
         raise AudioError(
@@ -159,8 +167,13 @@ def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: in
             "copy of it, if there is one"
         ) from None
     if frames - heard > _MISSING_S * rate:
+        lasts_s, there_s = frames / rate, heard / rate
+        _note(notes, f"{path.name} is cut off or damaged: {there_s:.1f} s of the {lasts_s:.1f} s it tells of are there")
+    if highest > _CLIPPED:
         _note(
-            notes, f"{path.name} is cut off: {heard / rate:.1f} s of the {frames / rate:.1f} s it speaks of are there"
+            notes,
+            f"{path.name} holds floats up to {highest:.2g}, and what lies beyond 1 is clipped: normalise it "
+            "(sox --norm=-1 IN OUT)",
         )
 
 
@@ -190,6 +203,11 @@ def why_no_sound(path: Path, error: object = "") -> str:
             f"'{path}' begins with an ID3 tag behind which no sound is found, as where the tag tells a wrong length: "
             "take another copy of it, or have it tagged anew"
         )
+    if head[:4] in (b"RIFF", b"RIFX") and head[8:12] == b"WAVE":
+        with path.open("rb") as stream:
+            wrong = why_no_wav(stream)
+        if wrong:
+            return f"'{path}' {wrong}"
     return f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC"
 
 
@@ -232,162 +250,43 @@ def _no_film(path: Path, error: Exception) -> AudioError:
 
 
 def _parts(path: Path, notes: list[str]) -> list[Path | io.BufferedReader]:
-    """The file; of an Ogg file to which others were appended, each of them (chained streams, RFC 3533)."""
-    begins, size = [], path.stat().st_size
+    """The file; of one to which others were appended, each of them; of one that its recorder did not finish what stands
+    for it."""
     with path.open("rb") as stream:
-        at, was_begin = 0, False
-        while len(head := stream.read(27)) == 27 and head[:4] == b"OggS":
-            if (is_begin := bool(head[5] & 2)) and not was_begin:
-                begins.append(at)
-            was_begin = is_begin
-            at += 27 + head[26] + sum(stream.read(head[26]))
-            stream.seek(at)
+        head = stream.read(12)
+        if head[:4] == b"OggS":
+            begins, has_end = ogg_begins(stream)
+            if not has_end:
+                _note(notes, f"{path.name} has no end: its recorder was stopped, or it was cut off")
+        else:
+            begins = mp3_begins(stream) if head[:3] == b"ID3" or head[:1] == b"\xff" else wav_begins(stream)
     if len(begins) < 2:
         return [_finished(path, notes)]
-    ends = [*begins[1:], size]
-    return [io.BufferedReader(_Part(path, begin, end)) for begin, end in zip(begins, ends, strict=True)]
+    ends = [*begins[1:], path.stat().st_size]
+    return [spliced(path, b"", begin, end) for begin, end in zip(begins, ends, strict=True)]
 
 
 def _finished(path: Path, notes: list[str]) -> Path | io.BufferedReader:
     """The file, or one whose recorder was killed before it filled in the sizes, with those that it has."""
     with path.open("rb") as stream:
         whole = stream.seek(0, os.SEEK_END)
-        stream.seek(0)
-        head = stream.read(24)
-        place = None
-        if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-            place = _data_of_wav(stream, whole)
-        elif head[:4] == b".snd" and len(head) == 24:
-            place = _Place(8, ">I", int.from_bytes(head[4:8], "big"), int.from_bytes(head[8:12], "big"))
-        elif head[:4] == b"riff":
-            place = _data_of_wave64(stream)
-        if place is None or not place.is_wrong(stream, whole):
-            if place and (lost := place.lost(whole)):
-                _note(notes, f"{path.name} is cut off: {lost} bytes of those that its header speaks of are not there")
+        place = find_samples(stream, whole)
+        if place is None:
             return path
-        stream.seek(0)
-        content = bytearray(stream.read(place.begin))
-    _note(notes, f"the recorder of {path.name} did not finish: it is read to its end")
-    most = (1 << 8 * struct.calcsize(place.kind)) - 1
-    struct.pack_into(place.kind, content, place.at, min(whole - place.begin + place.more, most))
-    if content[:4] == b"RIFF":
-        struct.pack_into("<I", content, 4, min(whole - 8, 0xFFFFFFFF))
-    elif content[:4] == b"RF64":
-        struct.pack_into("<Q", content, place.at - 8, whole - 8)
-    return io.BufferedReader(_WithHead(path, bytes(content)))
-
-
-@dataclass(frozen=True)
-class _Place:
-    """Where the size of the samples stands, as what; where they begin, and the size; `more`: what it counts besides."""
-
-    at: int
-    kind: str
-    begin: int
-    size: int
-    more: int = 0
-
-    def lost(self, whole: int) -> int:
-        """How many bytes are missing at the end; 0 where the size is one that stands for an unknown one."""
-        is_known = self.size < (_ENDLESS if self.kind == "<Q" else _LONGEST)
-        return max(0, self.begin + self.size - self.more - whole) if is_known else 0
-
-    def is_wrong(self, stream: BinaryIO, whole: int) -> bool:
-        """Whether there are samples beyond the size: it is 0, or what follows is no chunk."""
-        end = self.begin + self.size - self.more
-        if whole <= max(self.begin, end):
-            return False
-        if self.size <= self.more:
-            return True
-        stream.seek(end + end % 2)
-        follows = stream.read(4)
-        return self.kind == "<I" and len(follows) == 4 and any(follows) and not follows.decode("latin-1").isprintable()
-
-
-def _data_of_wav(stream: BinaryIO, whole: int) -> _Place | None:
-    stream.seek(12)
-    long: _Place | None = None
-    while len(chunk := stream.read(8)) == 8:
-        name, size = struct.unpack("<4sI", chunk)
-        at = stream.tell()
-        if name == b"ds64":
-            sizes = stream.read(16)
-            long = _Place(at + 8, "<Q", 0, int.from_bytes(sizes[8:], "little"))
-        if name == b"data":
-            return replace(long, begin=at) if long else _Place(at - 4, "<I", at, size)
-        stream.seek(min(at + size + size % 2, whole))
-    return None
-
-
-def _data_of_wave64(stream: BinaryIO) -> _Place | None:
-    """Chunks have names of 16 bytes, sizes of 8 that count both, and begin at multiples of 8."""
-    stream.seek(40)
-    while len(chunk := stream.read(24)) == 24:
-        at, size = stream.tell(), int.from_bytes(chunk[16:], "little")
-        if chunk[:4] == b"data":
-            return _Place(at - 8, "<Q", at, size, 24)
-        if size < 24:
-            return None
-        stream.seek(at - 24 + -(-size // 8) * 8)
-    return None
+        lost = place.lost(whole)
+        if lost:
+            _note(notes, f"{path.name} is cut off: {lost} bytes of those that its header speaks of are not there")
+        is_unfinished = not lost and place.is_wrong(stream, whole)
+        if not is_unfinished and place.head is None and not (lost and place.is_strict):
+            return path
+        content = place.written(stream, whole)
+    if is_unfinished:
+        _note(notes, f"the recorder of {path.name} did not finish: it is read to its end")
+    elif not lost:
+        _note(notes, f"the header of {path.name} is not as it should be, and read as it is meant")
+    return spliced(path, content, place.begin, whole)
 
 
 def _note(notes: list[str], sentence: str) -> None:
     if sentence not in notes:
         notes.append(sentence)
-
-
-class _WithHead(io.RawIOBase):
-    """A file whose first bytes are others than on the disk."""
-
-    def __init__(self, path: Path, head: bytes) -> None:
-        self._file = path.open("rb")
-        self._head = head
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        return self._file.seek(offset, whence)
-
-    def readinto(self, buffer: Any) -> int:
-        at = self._file.tell()
-        count = self._file.readinto(buffer)
-        if at < len(self._head):
-            known = self._head[at : at + count]
-            buffer[: len(known)] = known
-        return count
-
-    def close(self) -> None:
-        self._file.close()
-        super().close()
-
-
-class _Part(io.RawIOBase):
-    """The bytes of a file from `begin` to `end`."""
-
-    def __init__(self, path: Path, begin: int, end: int) -> None:
-        self._path, self._begin, self._end = path, begin, end
-        self._at = 0
-
-    def readable(self) -> bool:
-        return True
-
-    def seekable(self) -> bool:
-        return True
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end - self._begin}[whence]
-        self._at = max(0, base + offset)
-        return self._at
-
-    def readinto(self, buffer: Any) -> int:
-        with self._path.open("rb") as stream:  # only while it is read, as parts wait for each other
-            stream.seek(self._begin + self._at)
-            found = stream.read(max(0, min(len(buffer), self._end - self._begin - self._at)))
-        buffer[: len(found)] = found
-        self._at += len(found)
-        return len(found)

@@ -16,7 +16,7 @@ from ..settings import BACKENDS, AudioFormatSettings, MocapSettings
 from ..settings.schema import build
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices
-from .archive import Row, annotate_all, find_recordings, is_recording
+from .archive import Row, annotate_all, find_recordings, is_recording, left_out
 from .inputs import Item, skeleton_options
 from .lines import counted, emotion_line
 
@@ -160,6 +160,9 @@ def _annotate_all(
     recordings = find_recordings(sources, without=out)
     if not recordings:
         raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")
+    if others := left_out(sources, recordings, without=out):
+        named = ", ".join(f"{count} {ending}" for ending, count in others.most_common(10))
+        errors.print(f"left out, as no sound, film or bag is named so: {named}", style="yellow")
     rows: list[Row] = []
     columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     begun_s = time.monotonic()

@@ -9,11 +9,13 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,15 +28,21 @@ from ..messages.bag_files import is_bag
 from .annotation import Annotator
 from .annotation_choices import Choices
 from .cluster import share_on_ray
+from .inputs import Item
 from .recording_report import REPORT
 
 TABLE, INDEX = "results.csv", "index.html"
+#: Nothing of this process, such as its threads, is to be copied.
+_SPAWNING = multiprocessing.get_context("spawn")
 #: The reason of a recording that is gone on with next time.
 _INTERRUPTED = "interrupted"
 #: Endings of the files of bags.
 _BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
 #: Endings of sound files.
-_SOUNDS = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".au", ".caf", *FILMS)
+_SOUNDS = (
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au",
+    ".snd", ".caf", ".sph", ".voc", *FILMS,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,6 +95,23 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
     return list(found)
 
 
+def left_out(sources: Sequence[Path], recordings: Sequence[Path], *, without: Path) -> Counter[str]:
+    """How many files of which endings lie in the folders and are no recordings; hidden ones do not count."""
+    taken, found = set(recordings), Counter[str]()
+    for source in sources:
+        if source in taken or not source.is_dir():
+            continue
+        for folder, folders, files in os.walk(source):
+            here = Path(folder)
+            if here.resolve() == without.resolve():
+                folders.clear()
+                continue
+            folders[:] = [name for name in folders if here / name not in taken and not name.startswith(".")]
+            others = [name for name in files if here / name not in taken and not name.startswith(".")]
+            found.update(Path(name).suffix.lower() or name for name in others)
+    return found
+
+
 def annotate_all(
     recordings: Sequence[Path],
     out: Path,
@@ -132,7 +157,8 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
         groups = [[path] for path in left] if alone else [left]
         left = []
         for group in groups:
-            with _pool(1 if alone else workers, choices) as pool:
+            stop = _SPAWNING.Event()
+            with _pool(1 if alone else workers, choices, stop) as pool:
                 try:
                     with _without_ctrl_c():
                         futures = {pool.submit(_annotate, path, places[str(path)]): path for path in group}
@@ -144,6 +170,7 @@ def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices
                         else:
                             yield row or _died(str(path))
                 except BaseException:
+                    stop.set()  # Ctrl-C need not have reached the other processes
                     pool.shutdown(cancel_futures=True)
                     raise
         if not left:
@@ -162,13 +189,11 @@ def _on_cluster(
             yield _died(name) if found is None else _bug(name, found)
 
 
-def _pool(workers: int, choices: Choices) -> ProcessPoolExecutor:
+def _pool(workers: int, choices: Choices, stop: Event) -> ProcessPoolExecutor:
     if workers > 1:  # processes share the cores; more threads than those only wait for each other
         for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
             os.environ.setdefault(variable, "1")
-    # Nothing of this process, such as its threads, is to be copied.
-    spawning = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(workers, mp_context=spawning, initializer=_begin, initargs=(choices,))
+    return ProcessPoolExecutor(workers, mp_context=_SPAWNING, initializer=_begin, initargs=(choices, stop))
 
 
 def _row_of(future: Future[Row], path: Path) -> Row | None:
@@ -219,10 +244,13 @@ def _with_ctrl_c() -> Iterator[None]:
 
 _annotator: Annotator | None = None
 _is_interrupted = False
+_stop: Event | None = None
 
 
-def _begin(choices: Choices) -> None:
-    global _annotator
+def _begin(choices: Choices, stop: Event | None = None) -> None:
+    """`stop`: set where the work is to end."""
+    global _annotator, _stop
+    _stop = stop
     if threading.current_thread() is threading.main_thread():  # Ray has its own way to interrupt a task
         signal.signal(signal.SIGINT, signal.default_int_handler)
     _annotator = Annotator(choices)
@@ -238,12 +266,12 @@ def _annotate_with(choices: Choices, path: Path, out: Path) -> Row:
 def _annotate(path: Path, out: Path) -> Row:
     global _is_interrupted
     assert _annotator is not None
-    if _is_interrupted:  # was handed over before that
+    if _is_interrupted or (_stop and _stop.is_set()):  # was handed over before that
         return Row(str(path), _INTERRUPTED)
     begun_s = time.monotonic()
     try:
         with _with_ctrl_c():
-            found = _annotator.annotate(path, out, resume=True)
+            found = _annotator.annotate(path, out, resume=True, track=_until_stop)
     except MserError as error:
         return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
     except KeyboardInterrupt:  # what is done was written down if it is `Interrupted`
@@ -254,6 +282,14 @@ def _annotate(path: Path, out: Path) -> Row:
         labels[record["label"]] = labels.get(record["label"], 0) + 1
     took_s, dropped = time.monotonic() - begun_s, sum(found.dropped.values())
     return Row(str(path), "", found.seconds, len(found.finals), labels, dropped, "; ".join(found.notes), took_s)
+
+
+def _until_stop(items: Iterable[Item], count: int, name: str) -> Iterator[Item]:
+    for item in items:
+        if _stop and _stop.is_set():
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # once is enough
+            raise KeyboardInterrupt
+        yield item
 
 
 # -- the table

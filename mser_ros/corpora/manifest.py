@@ -4,13 +4,15 @@ The manifest is text, tab-separated, without quoting; its first line names the c
 four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton` (a motion file: BVH or npz,
 see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m), `group` (such as a session),
 `dialogue`, `split` (train, dev, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored, and named
-in the corpus's note. Lines that stand there twice count once. Paths are relative to the folder.
+in the corpus's note. Lines that stand there twice count once; a file that two lines tell different things of is a
+fault. Paths are relative to the folder; those of Windows are understood.
 """
 
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -64,7 +66,7 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
         lacking.append(f"{MANIFEST}: a column 'file', 'text' or 'skeleton'")
     if lacking:
         refuse(name, folder, lacking, _CURE)
-    faults = [fault for number, row in rows for fault in _faults(folder, number, row)]
+    faults = [fault for number, row in rows for fault in _faults(folder, number, row)] + _contradictions(rows)
     if faults:
         refuse(name, folder, faults, _CURE)
     items = []
@@ -85,7 +87,7 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
 
 def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]], int]:
     """Columns, the rows by line, and how many of them stood there before."""
-    lines = read_text(path).replace("\r\n", "\n").split("\n")
+    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines and "\t" not in lines[0] and (found := next((mark for mark in ",;" if mark in lines[0]), "")):
         refuse(name, path.parent, [f"{MANIFEST}: its columns are separated by '{found}'"], "separate them by tabs")
     reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
@@ -98,10 +100,31 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
                 count += 1
                 row["label"] = row.get("label", "").strip().lower()
                 row["speaker"] = row.get("speaker", "").strip()
+                for kind in ("file", "skeleton"):
+                    if row.get(kind):
+                        row[kind] = _usual(path.parent, row[kind])
                 rows.setdefault(tuple(map(str, row.values())), (number, row))
         return tuple(reader.fieldnames), list(rows.values()), count - len(rows)
     except csv.Error as error:
         refuse(name, path.parent, [f"{MANIFEST}: it is no table ({error})"], _CURE)
+
+
+def _usual(folder: Path, name: str) -> str:
+    """One name for a file that may be named in several ways."""
+    if "\\" in name and not (folder / name).exists():
+        name = name.replace("\\", "/")
+    return os.path.normpath(name)
+
+
+def _contradictions(rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
+    """Lines that tell something else of a recording than an earlier one."""
+    first: dict[tuple[str, str], int] = {}
+    found = []
+    for number, row in rows:
+        key = row.get("file", ""), row.get("skeleton", "")
+        if any(key) and (before := first.setdefault(key, number)) != number:
+            found.append(f"{MANIFEST} line {number}: {key[0] or key[1]} stands in line {before} with other content")
+    return found
 
 
 def _faults(folder: Path, number: int, row: dict[str, str]) -> list[str]:

@@ -8,7 +8,7 @@ from heapq import merge
 from pathlib import Path
 from typing import Any
 
-from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat
+from rosbags.interfaces import Connection, MessageDefinition, MessageDefinitionFormat, Nodetype
 from rosbags.rosbag2 import Reader
 from rosbags.typesys import Stores, get_types_from_idl, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -18,7 +18,7 @@ _SEPARATOR, _IDL = "=" * 80 + "\n", "IDL: "
 
 
 class BagReader:
-    """Opened files. `connections`: of all files; `typestore`: the types that the files define, and `known` ones.
+    """Opened files. `connections`: of all files; `typestore`: their types, as the files define them, else as `known`.
 
     A type of which the files hold no definition, or one that cannot be read, costs its own topic alone, and not even
     that where it is known. Raises what the library raises for files that it cannot read.
@@ -56,13 +56,32 @@ class BagReader:
 
 
 def _types(connections: Iterable[Connection], known: Typestore) -> Typestore:
-    found = dict(known.fielddefs)
-    for name, definition in {one.msgtype: one.msgdef for one in connections}.items():
+    found: dict[str, Any] = {}
+    wanted = {one.msgtype: one.msgdef for one in connections}
+    for name, definition in wanted.items():
         with suppress(Exception):  # a parser's: of any kind, and what it does not understand does no other topic harm
             found.update(_parsed(name, definition))
+    left = list(wanted)
+    seen = set(left)
+    while left:
+        name = left.pop()
+        if name not in found and name in known.fielddefs:
+            found[name] = known.fielddefs[name]
+        others = {inner for _, described in found.get(name, ((), ()))[1] for inner in _names(described)} - seen
+        seen |= others
+        left += others
     store = get_typestore(Stores.EMPTY)
     store.register(found)
     return store
+
+
+def _names(described: Any) -> Iterator[str]:
+    """The types of which a field is made."""
+    kind, detail = described
+    if kind == Nodetype.NAME:
+        yield detail
+    elif kind != Nodetype.BASE:
+        yield from _names(detail[0])
 
 
 def _parsed(name: str, definition: MessageDefinition) -> dict[str, Any]:

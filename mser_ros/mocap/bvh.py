@@ -42,7 +42,7 @@ def read_bvh(path: Path) -> BvhMotion:
     try:
         raw = path.read_bytes()
         data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-        text = data.decode("utf-16" if data.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig")
+        text = _decoded(data)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
     try:
@@ -56,6 +56,18 @@ def read_bvh(path: Path) -> BvhMotion:
     except ValueError as error:
         raise SkeletonError(f"{path} is not a BVH file that can be used: {error}") from None
     return BvhMotion(tuple(joint.name for joint in joints), _positions(joints, values), frame_s)
+
+
+def _decoded(data: bytes) -> str:
+    """Names of joints may be in any encoding; the rest is ASCII. Lines may end as on a Mac of old."""
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    return text.replace("\r", "\n")
 
 
 def _hierarchy(words: list[str]) -> list[_Joint]:

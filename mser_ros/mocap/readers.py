@@ -71,7 +71,10 @@ def _layout_of(joints: tuple[str, ...], path: Path) -> Layout:
 
 def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | None, start_ns: int) -> SkeletonSequence:
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        opened = np.load(path, allow_pickle=False)
+        if not isinstance(opened, np.lib.npyio.NpzFile):
+            raise SkeletonError(f"{path} holds one array without a name: store it as 'joints' with numpy.savez")
+        with opened as archive:
             data = {key: archive[key] for key in archive.files if key in _NPZ_KEYS}
             others = {key: _array(archive, key) for key in archive.files if key not in data}
             names = ", ".join(archive.files)
@@ -111,7 +114,13 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
     stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
-    return _sequence(get_layout(layout or str(data["layout"])), stamps_ns + start_ns, positions, confidence)
+    return _sequence(get_layout(layout or _text(data["layout"])), stamps_ns + start_ns, positions, confidence)
+
+
+def _text(array: np.ndarray) -> str:
+    """A text that was stored as text or bytes, alone or as the only one of an array."""
+    item = array.item() if array.size == 1 else array
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)
 
 
 def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | None, path: Path) -> np.ndarray:

@@ -15,7 +15,7 @@ _SENTENCES: Mapping[str, str] = {
     "clock_steps": "times the stamps and the count of the samples disagreed: the clock was set anew",
     "discontinuities": "times audio did not go on where it had been: what was being said ended there",
     "inverted_samples": "samples were mixed with a channel turned round, as its phase was opposite",
-    "left_out_samples": "samples were mixed without a channel that was silent or clipped",
+    "left_out_samples": "samples were mixed without a channel that was silent, clipped or hummed",
     "clipped_samples": "samples lie at full scale: the microphone is overdriven",
     "unread": "utterances have no words, as the recogniser failed",
     "duplicate": "skeletons of one body have the same stamp: the first counts",

@@ -179,6 +179,27 @@ def test_a_manifest_is_read_as_an_editor_saved_it(tmp_path: Path, encoding: str)
     assert corpus.note == "columns that are not read: transcript; 1 lines stand there more than once and count once"
 
 
+def test_a_file_counts_once_however_it_is_named(tmp_path: Path) -> None:
+    """As a manifest of Windows names it, and where lines end as on a Mac of old."""
+    (tmp_path / "deep").mkdir()
+    soundfile.write(tmp_path / "deep" / "a.wav", np.zeros(1600), 16_000)
+    names = ["deep/a.wav", "./deep/a.wav", "deep\\a.wav"]
+    text = "\r".join(["file\tlabel\tspeaker", *(f"{name}\tsad\tann" for name in names), ""])
+    (tmp_path / "manifest.tsv").write_bytes(text.encode())
+    corpus = open_corpus("mine", tmp_path)
+    assert [item.item_id for item in corpus.items] == ["deep/a.wav"]
+    assert corpus.note == "2 lines stand there more than once and count once"
+
+
+@pytest.mark.parametrize("other", ["angry\tann", "sad\tbob"])
+def test_two_lines_that_tell_different_things_of_a_file_are_refused(tmp_path: Path, other: str) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(1600), 16_000)
+    text = f"file\tlabel\tspeaker\na.wav\tsad\tann\n./a.wav\t{other}\n"
+    (tmp_path / "manifest.tsv").write_text(text)
+    with pytest.raises(CorpusError, match=r"manifest\.tsv line 3: a\.wav stands in line 2 with other content"):
+        open_corpus("mine", tmp_path)
+
+
 @pytest.mark.parametrize(("mark", "message"), [(",", "separated by ','"), (";", "separated by ';'")])
 def test_a_manifest_without_tabs_names_what_separates_its_columns(tmp_path: Path, mark: str, message: str) -> None:
     (tmp_path / "manifest.tsv").write_text(mark.join(("text", "label", "speaker")) + "\n")
@@ -222,8 +243,9 @@ def test_an_unreadable_sound_is_told_when_it_is_loaded(tmp_path: Path) -> None:
 
 
 def test_ravdess_actors_have_a_sex_and_its_text_is_no_cue(tmp_path: Path) -> None:
-    folder = write_manifest(tmp_path, "a.wav\tsad\t07\t1.0\tDogs", "a.wav\tsad\t08\t1.0\tDogs")
-    write_sound(folder / "a.wav")
+    folder = write_manifest(tmp_path, "a.wav\tsad\t07\t1.0\tDogs", "b.wav\tsad\t08\t1.0\tDogs")
+    for name in ("a.wav", "b.wav"):
+        write_sound(folder / name)
     corpus = open_corpus("ravdess", folder)
     assert [item.sex for item in corpus.items] == ["m", "f"]
     assert corpus.modalities == ("speech",)

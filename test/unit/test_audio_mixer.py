@@ -74,6 +74,26 @@ def test_clipping_stays_visible_where_there_is_no_good_channel(voice: np.ndarray
         assert clipped_share(out[RATE // 2 :]) == pytest.approx(clipped_share(alone[RATE // 2 :]), rel=0.05)
 
 
+@pytest.mark.parametrize("hertz", [40, 50, 60])
+@pytest.mark.parametrize("level", [2_000, 20_000])
+def test_a_channel_that_hums_is_left_out_where_there_is_a_good_one(voice: np.ndarray, hertz: int, level: int) -> None:
+    """A cable that nobody is at the other end of, or the bass of a film with six channels."""
+    hum = level * np.sin(2 * np.pi * hertz * np.arange(len(voice)) / RATE)
+    out, mixer = mixed(hum, voice)
+    assert mixer.left_out == 1
+    assert power(out) == pytest.approx(power(to_float(voice.astype(np.int16))), rel=0.05)
+    out, mixer = mixed(voice / 3, voice / 3, voice, hum, voice / 5, voice / 5)
+    assert mixer.left_out == 1
+    alone = power(to_float((voice * (1 + 2 / 3 + 2 / 5) / 5).astype(np.int16)))
+    assert power(out) == pytest.approx(alone, rel=0.05), "the mean of the others"
+
+
+def test_hum_is_no_reason_where_nothing_else_is_heard(voice: np.ndarray) -> None:
+    hum = 20_000 * np.sin(2 * np.pi * 50 * np.arange(len(voice)) / RATE)
+    out, alone = mixed(hum + voice, np.zeros_like(voice))[0], mixed(hum + voice)[0]
+    np.testing.assert_allclose(out[RATE:], alone[RATE:], atol=1e-4)  # once it knows
+
+
 def test_silence_in_all_channels_is_silence() -> None:
     out, mixer = mixed(np.zeros(RATE), np.zeros(RATE), np.zeros(RATE))
     assert not out.any()

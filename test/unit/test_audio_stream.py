@@ -157,6 +157,33 @@ def test_a_short_loss_becomes_silence_of_the_same_length(rate: int, indexed: boo
     assert stream.counters.filled_samples == stream.counters.lost_samples == size
 
 
+@pytest.mark.parametrize(
+    ("indexed", "stamped", "wanted", "lost"),
+    [
+        (True, True, True, 24_000),
+        (True, False, True, 24_000),
+        (True, True, False, 0),  # nobody listened
+        (False, True, True, 0),  # a source that does not count may have rested
+    ],
+)
+def test_what_a_source_that_counts_sent_while_it_seemed_to_rest_is_lost(
+    indexed: bool, stamped: bool, wanted: bool, lost: int
+) -> None:
+    """Audio that stops is flushed; a piece of a bag may be missing."""
+    chunks = [chunk if indexed else replace(chunk, first_sample=0) for chunk in blocks(recording(5.0))]
+    stream = AudioStream()
+    first = [*range(15), *range(15 + 24_000 // BLOCK, len(chunks))]
+    for number in first:
+        chunk = chunks[number]
+        if number == first[15]:
+            stream.flush()
+            if not wanted:
+                stream.skip()
+        stream.push(chunk if stamped else replace(chunk, stamp_ns=0), arrival_ns=chunk.end_ns)
+    assert stream.counters.lost_samples == lost // BLOCK * BLOCK
+    assert stream.counters.discontinuities == (lost > 0)
+
+
 @pytest.mark.parametrize("indexed", [True, False])
 def test_a_long_loss_is_a_discontinuity_and_nothing_around_it_is_lost(indexed: bool) -> None:
     samples = recording(2.0, rate=48_000)

@@ -368,6 +368,19 @@ def test_audio_without_stamps_has_those_of_its_receipt(
         assert unstamped.read_bytes() == stamped.read_bytes()
 
 
+def test_a_bag_whose_messages_were_all_logged_at_time_0_is_read(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """Other programs than a recorder may not fill in the log time."""
+    with BagWriter(tmp_path / "bag") as writer:
+        for first in range(0, len(speech), 1024):
+            samples = speech[first : first + 1024, None]
+            fields = audio_to_fields(AudioChunk(samples, 16_000, 10**18 + first * 62_500, first))
+            writer.write("/audio", AUDIO, fields, 0)
+    assert annotate(tmp_path / "bag", out=tmp_path / "out") == 0
+    assert len(finals_of(tmp_path / "out")) == 1
+
+
 def test_of_several_topics_one_is_to_be_chosen(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -860,7 +873,9 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     write_bag(archive / "bag", speech)
     command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
     assert main([*command, "--html", "--workers", "2"]) == 0
-    assert "4 recordings, 1 of them without a result, 4 utterances" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "4 recordings, 1 of them without a result, 4 utterances" in printed.out
+    assert "left out, as no sound, film or bag is named so: 1 .txt" in printed.err
 
     def rows() -> dict[str, dict[str, str]]:
         with (archive / "out" / "results.csv").open(newline="") as stream:
@@ -926,6 +941,43 @@ def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
     )
     assert main([*arguments, "--resume"]) == 0
     assert all(len(finals_of(out / f"{number}.wav")) == 1 for number in range(10))
+
+
+def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
+    bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """As `kill -INT` sends it; they would work on for minutes."""
+    soundfile.write(tmp_path / "short.wav", speech, 16000)
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", 16000, 1) as file:
+        for _ in range(1000):
+            file.write(speech)
+    out = tmp_path / "out"
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline_s = time.monotonic() + 120
+    while not ((out / "results.csv").exists() and (out / "long.flac" / ".emotions.part").exists()):
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    try:
+        said = process.communicate(timeout=120)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, said.splitlines()) == (
+        130,
+        [f"interrupted: what is done is in {out}; the same call with --resume goes on"],
+    )
+    with (out / "results.csv").open(newline="") as stream:
+        assert [Path(row["recording"]).name for row in csv.DictReader(stream)] == ["short.wav"]
+    assert (out / "long.flac" / ".emotions.part").exists(), "what is done of it is kept, to go on with"
 
 
 def test_an_archive_without_a_recording_is_one_sentence(

@@ -204,6 +204,26 @@ def test_a_bvh_as_exporters_write_it_is_read(tmp_path: Path, old: str, new: str,
     assert found.joints == plain.joints or "MOTION" in found.joints
 
 
+def test_lines_that_end_as_on_an_old_mac_and_names_in_any_encoding_are_read(tmp_path: Path) -> None:
+    plain = read_bvh(put(tmp_path / "arm.bvh", ARM))
+    (tmp_path / "mac.bvh").write_bytes(ARM.replace("\n", "\r").encode())
+    np.testing.assert_array_equal(read_bvh(tmp_path / "mac.bvh").positions, plain.positions)
+    (tmp_path / "other.bvh").write_bytes(ARM.replace("elbow", "Ellbogen-\u00fc").encode("latin-1"))
+    np.testing.assert_array_equal(read_bvh(tmp_path / "other.bvh").positions, plain.positions)
+
+
+@pytest.mark.parametrize("layout", [np.bytes_(b"egait16"), np.array(["egait16"]), np.array([b"egait16"])], ids=repr)
+def test_a_layout_is_known_however_it_was_stored(tmp_path: Path, layout: np.ndarray) -> None:
+    assert read_motion(save(tmp_path / "w.npz", joints=WALK, layout=layout, rate_hz=30.0)).layout == "egait16"
+
+
+def test_one_array_without_a_name_is_no_npz(tmp_path: Path) -> None:
+    with (tmp_path / "w.npz").open("wb") as stream:
+        np.save(stream, WALK)
+    with pytest.raises(SkeletonError, match=r"holds one array without a name: store it as 'joints' with numpy\.savez"):
+        read_motion(tmp_path / "w.npz")
+
+
 @pytest.mark.parametrize("values", [np.linspace(0, 100, 64), np.arange(64) % 3, np.linspace(-1, 1, 64)], ids=str)
 def test_confidences_that_are_no_shares_are_refused_as_the_nodes_do(tmp_path: Path, values: np.ndarray) -> None:
     """Percent, levels such as NuiTrack's, and signed scores."""
