@@ -17,7 +17,7 @@ from rich.console import Console
 from ..audio.stream import AudioStream
 from ..audio.waveform import to_int16
 from ..corpora import open_corpus
-from ..errors import BagError, CorpusError, DependencyError, MserError
+from ..errors import BagError, CorpusError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..labels import LABELS
 from ..messages import conversions
@@ -25,12 +25,11 @@ from ..messages.bag_writer import BagWriter
 from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.processes import NodeProcesses
-from ..nodes.replay import ReplaySession
+from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
 from ..resources import share_dir
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk
 from .lines import LEGEND, counted, emotion_line
 
-NODES = ("speech", "mocap", "emotion")
 AUDIO = "mser_msgs/msg/AudioFrame"
 #: Corpora of acted speech, and when and in which blocks their people speak.
 _PEOPLE = ("ravdess", "nemo")
@@ -122,13 +121,6 @@ def write_people(data: Path, target: Path, console: Console) -> Path:
                     writer.write("/audio", AUDIO, conversions.audio_to_fields(block), block.end_ns)
                     sample += _BLOCK
     return target
-
-
-def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
-    """Wait until the nodes have started and hear each other. Raises `DependencyError` when that will not be."""
-    if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
-        why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
-        raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")
 
 
 def isolate() -> None:

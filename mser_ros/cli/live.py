@@ -165,8 +165,8 @@ def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str)
 def _through_nodes(console: Console, chosen: _Choices) -> int:
     from ..messages import conversions
     from ..nodes.processes import NodeProcesses
-    from ..nodes.replay import ReplaySession
-    from .demo import NODES, how_to_watch, isolate, wait_for_nodes
+    from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
+    from .demo import how_to_watch, isolate
     from .lines import LEGEND, emotion_line
 
     device, file = chosen.device, chosen.file

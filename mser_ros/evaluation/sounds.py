@@ -17,7 +17,7 @@ def white(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
 def hum(seconds: float, rms: float) -> np.ndarray:
     """Mains hum with its harmonics."""
     times = np.arange(round(seconds * RATE)) / RATE
-    wave = sum(np.sin(2 * np.pi * 50 * number * times + number) / number for number in (1, 2, 3, 5, 7))
+    wave = np.sum([np.sin(2 * np.pi * 50 * number * times + number) / number for number in (1, 2, 3, 5, 7)], axis=0)
     return _scaled(wave, rms)
 
 
@@ -26,7 +26,7 @@ def motor(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
     rng = np.random.default_rng(seed)
     times = np.arange(round(seconds * RATE)) / RATE
     turns = np.cumsum(120 + 60 * np.sin(2 * np.pi * 0.7 * times)) / RATE
-    tones = sum(np.sin(2 * np.pi * number * turns + number) / number for number in (1, 2, 3, 6, 11, 17))
+    tones = np.sum([np.sin(2 * np.pi * number * turns + number) / number for number in (1, 2, 3, 6, 11, 17)], axis=0)
     return _scaled(tones + 0.3 * rng.standard_normal(len(times)) * (1 + np.sin(2 * np.pi * turns)), rms)
 
 

@@ -18,9 +18,10 @@ from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 
-from ..errors import BagError
+from ..errors import BagError, DependencyError
 from ..messages.bags import Bag
 from ..types import NS_PER_S
+from .processes import NodeProcesses
 from .spinner import Spinner
 
 #: What must be connected before a bag may start, by the keys that the nodes show in their diagnostics.
@@ -29,6 +30,8 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     "mocap": ("subscribers skeleton",),
     "emotion": ("subscribers emotion",),
 }
+#: The nodes that make emotions of sound and skeletons.
+NODES = tuple(LINKS)
 #: A node that has not reported for so long is dead.
 _DEAD_S = 5.0
 
@@ -232,3 +235,10 @@ def _message_class(type_name: str) -> Any:
         raise BagError(
             f"the bag needs messages of {type_name}: install the package {package}, or choose topics"
         ) from None
+
+
+def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
+    """Wait until the nodes have started and hear each other. Raises `DependencyError` when that will not be."""
+    if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
+        why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
+        raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")

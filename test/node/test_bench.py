@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 from ros_world import DEMO, T0, Emotion, Utterance, conversions
 
-from mser_ros.cli import together
-from mser_ros.cli.together import Spoken, compare, rows
+from mser_ros.cli.bench import FIRST_GOAL_MS, rows
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import to_fields
+from mser_ros.nodes.together import Spoken, compare
 from mser_ros.types import to_ns
 
 
@@ -62,7 +62,7 @@ def test_the_table_has_a_column_for_each_way_and_the_goals() -> None:
     head, _, hop, first, *_, cpu, memory = rows(found)
     assert head == "|  | four processes | one process | goal |"
     assert hop.endswith("| p50 40.0 ms, p95 40.0 ms | p50 20.0 ms, p95 20.0 ms | – |")
-    assert first.endswith(f"| p95 ≤ {together.FIRST_GOAL_MS} ms |")
+    assert first.endswith(f"| p95 ≤ {FIRST_GOAL_MS} ms |")
     assert "| 40% of one core | 20% of one core |" in cpu
     assert "| 400 MB | 200 MB |" in memory
 

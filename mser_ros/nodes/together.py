@@ -19,12 +19,10 @@ from ..errors import DependencyError
 from ..messages import conversions
 from ..messages.bags import Bag
 from ..messages.conversions import time_to_ns
-from ..nodes.load import pss, see_somebody, usages
-from ..nodes.processes import NodeProcesses
-from ..nodes.replay import ReplaySession
 from ..types import NS_PER_S, to_ns
-from .demo import wait_for_nodes
-from .tables import table
+from .load import pss, see_somebody, usages
+from .processes import NodeProcesses
+from .replay import ReplaySession, wait_for_nodes
 
 #: As the launch file starts them; who is seen is published by this process.
 NODES = ("microphone", "speech", "mocap", "emotion")
@@ -32,8 +30,6 @@ NODES = ("microphone", "speech", "mocap", "emotion")
 _SAME_S = 0.02
 #: Waited for the first estimates, after all that was to be heard [s].
 _PATIENCE_S = 60.0
-#: Above this a robot looks up too late [ms].
-FIRST_GOAL_MS = 300
 
 
 class OneProcess(NodeProcesses):
@@ -129,35 +125,6 @@ def compare(
             raise DependencyError(f"no utterance of {bag} got a provisional and a final emotion: see 'mser doctor'")
         found[name] = measured.numbers()
     return found
-
-
-def rows(found: Mapping[str, Mapping[str, float]]) -> list[str]:
-    """The lines of a table in Markdown."""
-
-    def latency(name: str, digits: int) -> list[str]:
-        return [
-            ", ".join(f"p{percent} {item[f'{name}_p{percent}_ms']:.{digits}f} ms" for percent in (50, 95))
-            for item in found.values()
-        ]
-
-    return table(
-        ["", *found, "goal"],
-        [
-            ["a block of sound: from the microphone node through the speech node", *latency("hop", 1), "–"],
-            ["a second of speech → first provisional emotion", *latency("first", 0), f"p95 ≤ {FIRST_GOAL_MS} ms"],
-            ["end of speech, as the segmenter decides it → final emotion", *latency("final", 0), "p95 ≤ 80 ms"],
-            [
-                "CPU while somebody speaks and is seen",
-                *(f"{item['share_of_core']:.0%} of one core" for item in found.values()),
-                "–",
-            ],
-            [
-                "memory, what they share counted once",
-                *(f"{item['memory_mb']:.0f} MB" for item in found.values()),
-                "–",
-            ],
-        ],
-    )
 
 
 def _measure(nodes: NodeProcesses, seconds: float) -> Measured:
