@@ -19,7 +19,7 @@ NOTICE = "LICENCE.txt"
 
 
 def user_dir() -> Path:
-    """`mser_ros` in the user's data folder (XDG base directory specification). Raises `ModelError` where none is."""
+    """`mser_ros` in the user's data folder (XDG base directory specification). Raises `ModelError` without one."""
     data = Path(os.environ.get("XDG_DATA_HOME", ""))
     try:
         return (data if data.is_absolute() else Path.home() / ".local" / "share") / "mser_ros"
