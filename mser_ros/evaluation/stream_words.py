@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..asr.transcriber import Transcriber
+from ..audio.segmenter import Cancelled, Ended, Segmenter, SegmentEvent, Speech, Started
 from ..audio.waveform import to_int16
 from ..corpora.base import Item
-from ..settings import AsrSettings, SegmenterSettings, SpeechSettings
-from ..stages.speech import SpeechStage
-from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk, UtteranceEvent, UtteranceState
+from ..settings import SegmenterSettings
+from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk
 from .loading import load_each
 from .noise import babble, in_noise, rms
 from .segments import LEVEL, Span, voiced
@@ -154,26 +154,24 @@ def _in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np
 def _hear(transcriber: Transcriber, samples: np.ndarray) -> list[tuple[int, int, str, str]]:
     """First sample, one past the last, text and language of each utterance of a stream."""
     # What is read in pauses is what would be read in the end, and is left out for its time.
-    settings = SpeechSettings(
-        segmenter=SegmenterSettings(pause_s=0.0), asr=AsrSettings(partial_period_s=0.0), voice_id="somebody"
-    )
-    stage = SpeechStage(settings, transcriber=transcriber, on_failure=_raise)
-    found = []
+    segmenter = Segmenter(SegmenterSettings(pause_s=0.0))
+    found: list[tuple[int, int, str, str]] = []
+
+    def take(events: Iterable[SegmentEvent]) -> None:
+        for event in events:
+            if isinstance(event, Started):
+                transcriber.start(event.start_ns)
+            elif isinstance(event, Speech):
+                transcriber.accept(event.samples)
+            elif isinstance(event, Ended):
+                text = transcriber.finish(event.samples)
+                span = event.start_ns // SAMPLE_NS, event.end_ns // SAMPLE_NS
+                found.append((*span, text.text, text.language))
+            elif isinstance(event, Cancelled):
+                transcriber.reset()
+
     for first in range(0, len(samples), _BLOCK):
         block = samples[first : first + _BLOCK, np.newaxis]
-        found += [*stage.push(AudioChunk(block, SAMPLE_RATE, SAMPLE_RATE * SAMPLE_NS + first * SAMPLE_NS, first))]
-    found += [*stage.flush()]
-    return [
-        (
-            event.start_ns // SAMPLE_NS - SAMPLE_RATE,
-            event.end_ns // SAMPLE_NS - SAMPLE_RATE,
-            event.transcript.text,
-            event.transcript.language,
-        )
-        for event in found
-        if isinstance(event, UtteranceEvent) and event.state is UtteranceState.ENDED and event.transcript.is_final
-    ]
-
-
-def _raise(error: Exception) -> None:
-    raise error
+        take(segmenter.push(AudioChunk(block, SAMPLE_RATE, first * SAMPLE_NS, first)))
+    take(segmenter.flush())
+    return found
