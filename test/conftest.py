@@ -98,6 +98,12 @@ def pose_model() -> Path:
     return _model("pose")
 
 
+@pytest.fixture(scope="session")
+def neutral_voices() -> Path:
+    """The real packages of neutral voices; tests that need them are skipped where they cannot be had."""
+    return _model("neutral-voices")
+
+
 def _model(name: str) -> Path:
     from mser_ros.model_store.store import ModelStore
 

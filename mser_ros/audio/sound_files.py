@@ -91,12 +91,14 @@ def open_sound_file(path: Path | str) -> Sound:
         sound = _open_film(path)
     else:
         rate = int(infos[0].samplerate)
-        count = next((number for number, info in enumerate(infos) if info.samplerate != rate), len(infos))
+        kind = (rate, infos[0].channels)
+        other = (number for number, info in enumerate(infos) if (info.samplerate, info.channels) != kind)
+        count = next(other, len(infos))
         if count < len(infos):
             _note(
                 notes,
                 f"{path.name} holds {len(infos)} recordings, of which the first {count} are read: the next is of "
-                "another rate; cut it into files",
+                "another rate or number of channels; cut it into files",
             )
         whole = sum(int(info.frames) for info in infos[:count])
         frames = whole if whole < _ENDLESS else 0

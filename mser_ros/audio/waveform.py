@@ -67,6 +67,21 @@ def centred(samples: np.ndarray) -> np.ndarray:
     return samples - samples.mean(dtype=np.float64).astype(samples.dtype) if samples.size else samples
 
 
+def trim(samples: np.ndarray, below_db: float, sample_rate: int) -> np.ndarray:
+    """A waveform (samples,) without the silence at both ends that is so far below its loudest 20 ms; 0.1 s of it stays.
+    Recordings begin and end with silence, utterances that are cut out of a stream hardly do."""
+    size = sample_rate // 50
+    count = len(samples) // size
+    if not below_db or count < 2:
+        return samples
+    power = np.square(samples[: count * size].astype(np.float64)).reshape(count, size).mean(1)
+    heard = np.flatnonzero(power > power.max() * 10 ** (-below_db / 10))
+    if not len(heard):
+        return samples
+    first, last = int(heard[0]) * size - sample_rate // 10, (int(heard[-1]) + 1) * size + sample_rate // 10
+    return samples[max(0, first) : last]
+
+
 def level_db(samples: np.ndarray) -> float:
     """RMS level of floats in -1..1, in dB of full scale (a full-scale sine is -3.01); -inf for silence or nothing."""
     if samples.size == 0:

@@ -9,12 +9,14 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from ..errors import CorpusError, SettingsError
+from ..errors import CorpusError, ModelError, SettingsError
+from ..model_store.store import ModelStore
 from ..resources import phrases_file
 from ..settings.schema import Setting
 from . import manifest, movement, text
 from .base import Corpus, require_folder
 from .iemocap import iemocap
+from .neutral_voices import VOICES_MODEL, neutral_voices
 from .phrases import phrases
 from .pseudo import pseudo
 
@@ -28,6 +30,7 @@ CORPORA: Mapping[str, Callable[..., Corpus]] = {
     "bandai_namco": movement.bandai_namco,
     "iemocap": iemocap,
     "phrases": phrases,
+    "neutral_voices": neutral_voices,
     "pseudo": pseudo,
 }
 
@@ -38,14 +41,19 @@ DATA_DIR = "MSER_DATA_DIR"
 
 def corpus_folder(name: str, path: str | Path = "") -> Path:
     """`path`, or where that is empty the folder of this name in MSER_DATA_DIR; for 'pseudo', that folder itself; for
-    'phrases', that of this package's configuration.
+    'phrases', that of this package's configuration; for 'neutral_voices', that to which `mser models get` brings them.
 
-    Raises `CorpusError` where neither is given.
+    Raises `CorpusError` where neither is given, or they have not been brought.
     """
     if str(path):
         return Path(path).expanduser()
     if name == "phrases":
         return phrases_file().parent
+    if name == "neutral_voices":
+        try:
+            return ModelStore().require(VOICES_MODEL)
+        except ModelError as error:
+            raise CorpusError(str(error)) from None
     root = os.environ.get(DATA_DIR)
     if not root:
         raise CorpusError(f"where is corpus '{name}'? give its folder as {name}=FOLDER or set {DATA_DIR}")

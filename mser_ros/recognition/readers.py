@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 from tokenizers import Tokenizer
 
-from ..audio.waveform import centred, clipped_share, level_db
+from ..audio.waveform import centred, clipped_share, level_db, trim
 from ..errors import AudioError, BundleError
 from ..mocap.canonical import canonicalise
 from ..mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
@@ -149,21 +149,6 @@ def spoken(text: str) -> str:
 def last_seconds(samples: np.ndarray, max_s: float, sample_rate: int) -> np.ndarray:
     """The end of a waveform, (samples,), as far as it counts."""
     return samples[-round(max_s * sample_rate) :]
-
-
-def trim(samples: np.ndarray, below_db: float, sample_rate: int) -> np.ndarray:
-    """A waveform (samples,) without the silence at both ends that is so far below its loudest 20 ms; 0.1 s of it stays.
-    Recordings begin and end with silence, utterances that are cut out of a stream hardly do."""
-    size = sample_rate // 50
-    count = len(samples) // size
-    if not below_db or count < 2:
-        return samples
-    power = np.square(samples[: count * size].astype(np.float64)).reshape(count, size).mean(1)
-    heard = np.flatnonzero(power > power.max() * 10 ** (-below_db / 10))
-    if not len(heard):
-        return samples
-    first, last = int(heard[0]) * size - sample_rate // 10, (int(heard[-1]) + 1) * size + sample_rate // 10
-    return samples[max(0, first) : last]
 
 
 def normalise(samples: np.ndarray) -> np.ndarray:

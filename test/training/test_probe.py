@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +13,12 @@ from sklearn.linear_model import LogisticRegression
 from test_train import small, write_voices
 
 from mser_ros.errors import SettingsError
+from mser_ros.labels import LABELS
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import predict
+from mser_ros.training.fit.fitting import class_weights, predict
 from mser_ros.training.fit.probe import _centred, fit_probe
 from mser_ros.training.models.build import UnimodalModel, build_model
 from mser_ros.training.models.encoding import encode
@@ -54,6 +56,40 @@ def test_a_probe_is_the_logistic_regression_of_what_the_encoder_gives(voices: Pa
     expected = LogisticRegression(C=0.01, max_iter=1000).fit(scaled, labels, sample_weight=weights[labels])
     logits = predict(config, network, train)
     np.testing.assert_allclose(softmax(logits), expected.predict_proba(scaled), atol=0.01)
+
+
+def test_an_item_of_half_the_weight_counts_half(voices: Path) -> None:
+    config = probed(voices)
+    samples = list(load_data(config, log=lambda _text: None).samples)
+    half = [replace(sample, weight=0.5) for sample in samples[:8]]
+    np.testing.assert_allclose(
+        class_weights([*half, *samples[8:] * 2]), class_weights([*samples[:8], *samples[8:] * 4])
+    )
+    logits = []
+    for train in ([*half, *half, *samples[8:]], [*samples[:8], *samples[8:]]):
+        torch.manual_seed(5)
+        network = build_model(config)
+        assert isinstance(network, UnimodalModel)
+        fit_probe(config, network, train, class_weights(train))
+        logits.append(predict(config, network, samples))
+    np.testing.assert_allclose(logits[0], logits[1], atol=1e-5)
+
+
+def test_a_corpus_with_a_share_counts_for_so_much_of_its_classes(voices: Path) -> None:
+    tree = config_tree(probed(voices))
+    (one,) = tree["corpora"]
+    tree["corpora"] = [one | {"repeat": 3}, one | {"name": "others", "repeat": 2, "share": 0.2, "test": False}]
+    data = load_data(build_config(tree), log=lambda _text: None)
+    train = data.repeated([index for index in range(len(data.items)) if index % 3])  # other counts of each class
+    for label in range(len(LABELS)):
+        weights = dict.fromkeys(("others", ""), 0.0)
+        for sample in train:
+            if sample.label == label:
+                weights["others" if sample.person.startswith("others") else ""] += sample.weight
+        assert weights["others"] / sum(weights.values()) == pytest.approx(0.2)
+    assert {sample.weight for sample in train if not sample.person.startswith("others")} == {1.0}
+    alone = [index for index, item in enumerate(data.items) if item.corpus == "others"]
+    assert {sample.weight for sample in data.repeated(alone)} == {1.0}, "with nobody beside it there is no share"
 
 
 def test_a_centred_probe_learns_from_each_item_without_what_is_usual_for_its_person() -> None:

@@ -463,6 +463,10 @@ def test_recordings_that_were_appended_to_an_ogg_file_are_all_heard(
     assert annotate(tmp_path / "changes.ogg", out=tmp_path / "out2") == 0
     assert len(finals_of(tmp_path / "out2")) == 2
     assert "holds 3 recordings, of which the first 2 are read" in " ".join(capsys.readouterr().out.split())
+    soundfile.write(tmp_path / "both", np.stack([speech] * 2, 1), 16000, format="OGG", subtype="VORBIS")
+    (tmp_path / "channels.ogg").write_bytes(one + (tmp_path / "both").read_bytes())
+    assert annotate(tmp_path / "channels.ogg", out=tmp_path / "out3") == 0
+    assert "the next is of another rate or number of channels" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_pipe_is_not_waited_for(annotate: Annotate, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,7 +19,8 @@ from loopback import Loopback, loopback
 
 from mser_ros.cli.main import main
 from mser_ros.errors import ModelError
-from mser_ros.model_store import transport
+from mser_ros.model_store import assembly, transport
+from mser_ros.model_store.assembly import sources_of
 from mser_ros.model_store.catalogue import CATALOGUE, LICENCES, Archive, Model, ModelFile, Wheel
 from mser_ros.model_store.store import NOTICE, ModelStore, models_dir
 
@@ -89,6 +90,21 @@ def test_files_may_lie_in_folders_of_the_model(server: Loopback, tmp_path: Path)
     store = store_of(tmp_path, replace(HUB, files=(published("deep/down/x.bin", BIG),)))
     assert (store.get("toy") / "deep" / "down" / "x.bin").read_bytes() == BIG
     assert store.verify("toy") == []
+
+
+def test_packages_come_from_debian_or_from_its_archive_of_a_day(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(assembly, "DEBIAN", (f"{server.url}/debian", f"{server.url}/then"))
+    server.files = {"/debian/pool/b/big.deb": BIG, "/then/pool/s/small.deb": SMALL}
+    files = [replace(published("big.bin", BIG), pool="pool/b/big.deb")]
+    files += [replace(published("small.json", SMALL), pool="pool/s/small.deb")]
+    store = store_of(tmp_path, replace(HUB, files=tuple(files), hub=None))
+    store.get("toy")
+    check_whole(store)
+    shutil.rmtree(store.folder("toy"))
+    del server.files["/then/pool/s/small.deb"]
+    assert sentence(store).count("answers 404") == 2
 
 
 def test_a_broken_connection_goes_on_where_it_broke(server: Loopback, tmp_path: Path) -> None:
@@ -414,7 +430,7 @@ def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 @pytest.mark.parametrize("model", CATALOGUE.values(), ids=CATALOGUE)
 def test_every_model_of_the_catalogue_can_be_had_and_checked(model: Model) -> None:
-    assert model.wheels or model.hub or (model.archive and model.archive.url)
+    assert sources_of(model)
     assert model.licence in LICENCES
     assert model.owner in model.notice
     for size, sha256 in [(file.size, file.sha256) for file in model.files]:

@@ -18,12 +18,13 @@ from mocap_poses import pose_of
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, normalizers
 
+from mser_ros.audio.waveform import trim
 from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import LABELS, UNKNOWN, valence_arousal
 from mser_ros.mocap.canonical import canonicalise
 from mser_ros.recognition.bundle import MANIFEST, load_bundle, write_manifest
 from mser_ros.recognition.decision import label_set, with_neutral_share
-from mser_ros.recognition.readers import spoken, trim
+from mser_ros.recognition.readers import spoken
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings
 from mser_ros.types import (

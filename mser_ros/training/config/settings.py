@@ -15,6 +15,12 @@ class CorpusConfig:
     name: str = setting("", "Name of the corpus: which reader reads it")
     path: str = setting("", "Its folder; empty: the folder of this name in MSER_DATA_DIR")
     repeat: int = setting(1, "How often each of its training items is seen in an epoch", low=0, high=100)
+    share: float = setting(
+        0.0,
+        "optimiser.probe: all its training items together count as this share of their class; 0: each as one item",
+        low=0,
+        high=0.9,
+    )
     test: bool = setting(True, "Whether its people are tested; else it is only trained on")
     longest_s: float = setting(0.0, "Longer items are left out before the split; 0: none", unit="s", low=0, high=3600)
     options: dict[str, Any] = field(default_factory=dict)

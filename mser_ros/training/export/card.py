@@ -24,6 +24,8 @@ _CORPORA: Mapping[str, str] = {
     "iemocap": "ten actors in pairs, in English, in a laboratory; its words were typed by people and not recognised, "
     "its motion capture is of markers on face, head and hands of one of the two, which a robot's camera does not give.",
     "phrases": "sentences that were composed for this project: they mean what their words say, without irony.",
+    "neutral_voices": "prompts of telephones and games, read aloud and taken for neutral, which nobody has checked; "
+    "it shows no other class, and a large share of it makes whatever is unlike the other corpora neutral.",
     "pseudo": "SYNTHETIC: voices, lines and walks of one class but of different people, combined; they agree on the "
     "class and on nothing else.",
 }

@@ -17,6 +17,8 @@ ATTRIBUTION: Mapping[str, str] = {
     "bandai_namco": "Bandai-Namco Research Motion Dataset, by Bandai Namco Research Inc., CC BY-NC 4.0",
     "meld": "MELD, by S. Poria et al. (2019), lines of the television series Friends, GPL-3.0",
     "phrases": "phrases: sentences written for mser_ros, Apache License 2.0",
+    "neutral_voices": "recorded prompts of the Debian packages asterisk-core-sounds (CC BY-SA 3.0), klettres-data and "
+    "ktuberling-data (GPL 2 or later) and gcin-voice (CC BY 3.0)",
     "pseudo": "pseudo: voices, lines and walks of the corpora beside it, combined (SYNTHETIC)",
     "iemocap": "IEMOCAP, by C. Busso et al. (2008), University of Southern California: licensed to each user",
 }

@@ -71,9 +71,12 @@ def computes_in_bf16() -> bool:
 
 
 def class_weights(samples: Sequence[Sample]) -> np.ndarray:
-    """Inverse frequency of each class, with mean 1 over the samples; 1 for a class that does not occur."""
-    counts = np.bincount([sample.label for sample in samples], minlength=len(LABELS))
-    return np.where(counts > 0, len(samples) / (max(1, (counts > 0).sum()) * np.maximum(counts, 1)), 1.0)
+    """Inverse frequency of each class, with mean 1 over the samples; 1 for a class that does not occur. A sample counts
+    by its weight."""
+    each = np.array([sample.weight for sample in samples], np.float64)
+    counts = np.bincount([sample.label for sample in samples], each, minlength=len(LABELS))
+    there = counts > 0
+    return np.where(there, each.sum() / (max(1, there.sum()) * np.where(there, counts, 1)), 1.0)
 
 
 def fit(

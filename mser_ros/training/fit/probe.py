@@ -21,8 +21,8 @@ from .pooled import changed, pool
 
 
 def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[Sample], weights: np.ndarray) -> None:
-    """Set the network's classifier. `train`: an item that stands there several times counts so often. `weights`: (C,),
-    how much an item of each class counts."""
+    """Set the network's classifier. `train`: an item counts by its weight, and as often as it stands there. `weights`:
+    (C,), how much an item of each class counts."""
     settings = config.optimiser
     times = Counter(id(sample) for sample in train)
     samples = list({id(sample): sample for sample in train}.values())
@@ -31,7 +31,8 @@ def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[
     features = pool(config, network.encoder, network.classifier.pooling, heard)
     network.train()
     labels = np.tile([sample.label for sample in samples], settings.probe_copies + 1)
-    counts = np.tile([times[id(sample)] for sample in samples], settings.probe_copies + 1) / (settings.probe_copies + 1)
+    once = np.array([times[id(sample)] * sample.weight for sample in samples])
+    counts = np.tile(once, settings.probe_copies + 1) / (settings.probe_copies + 1)
     mean, spread = features.mean(0), features.std(0) + 1e-6
     if settings.probe_centred:
         people = np.array([sample.person for sample in samples] * (settings.probe_copies + 1))

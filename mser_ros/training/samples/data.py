@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -16,11 +17,12 @@ from .inputs import Sample, prepare
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the experiment says of an item's corpus."""
+    """What the experiment says of an item's corpus, see `CorpusConfig`."""
 
     source: str
     repeat: int
     test: bool
+    share: float
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -33,8 +35,17 @@ class Data:
     corpora: Mapping[str, Corpus]
 
     def repeated(self, indices: Sequence[int]) -> list[Sample]:
-        """Training samples, each as often as its corpus asks for."""
-        return [self.samples[index] for index in indices for _ in range(self.entries[index].repeat)]
+        """Training samples, each as often as its corpus asks for; those of a corpus with a share weigh accordingly."""
+        samples = {index: self.samples[index] for index in indices}
+        counts: Counter[tuple[str, int]] = Counter()
+        for index, sample in samples.items():
+            entry = self.entries[index]
+            counts[entry.source if entry.share else "", sample.label] += entry.repeat
+        for index, sample in samples.items():
+            if share := self.entries[index].share:
+                others, own = counts["", sample.label], counts[self.entries[index].source, sample.label]
+                samples[index] = replace(sample, weight=share / (1 - share) * others / own if others else 1.0)
+        return [samples[index] for index in indices for _ in range(self.entries[index].repeat)]
 
     def people(self, indices: Iterable[int]) -> set[tuple[str, str]]:
         """(corpus, person) of everybody who can be heard, read or seen in these items."""
@@ -63,7 +74,7 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], 
         source = ":".join([corpus.name, *map(str, entry.options.values())])
         chosen = [item for item in corpus.items if not entry.longest_s or item.duration_s <= entry.longest_s]
         items += chosen
-        entries += [Entry(source, entry.repeat, entry.test)] * len(chosen)
+        entries += [Entry(source, entry.repeat, entry.test, entry.share)] * len(chosen)
         synthetic = ", synthetic" if corpus.synthetic else ""
         log(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1

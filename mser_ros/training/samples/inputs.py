@@ -13,11 +13,11 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ...audio.waveform import centred, to_float, to_int16
+from ...audio.waveform import centred, to_float, to_int16, trim
 from ...errors import CorpusError, SettingsError
 from ...mocap.canonical import canonicalise
 from ...mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
-from ...recognition.readers import last_seconds, make_tokenizer, normalise, spoken, trim
+from ...recognition.readers import last_seconds, make_tokenizer, normalise, spoken
 from ...types import SAMPLE_RATE, Utterance
 from ..config.settings import ExperimentConfig, InputConfig
 
@@ -33,7 +33,7 @@ class Sample:
     `seen`: bool (T, 15); of IEMOCAP's markers (200, 63, 3) and (200, 63). `confidence`: the recogniser's, of the text.
     `affect`: valence and arousal, -1..1. `frames`: files with the features that a frozen encoder gave, by modality.
     `spectra`: float16 (T, D), what the speech front end gave of the voice as it is, then of changed copies of it.
-    `person`: whose it is, '' where that is not known.
+    `person`: whose it is, '' where that is not known. `weight`: how much it counts in the regression of a probe.
     """
 
     label: int
@@ -46,6 +46,7 @@ class Sample:
     frames: Mapping[str, Path] = field(default_factory=dict)
     spectra: tuple[np.ndarray, ...] = ()
     person: str = ""
+    weight: float = 1.0
 
     def has(self, modality: str) -> bool:
         return getattr(self, "positions" if modality == "mocap" else modality) is not None
