@@ -13,6 +13,7 @@ ROBOT = [
     "backports.zstd>=1.0; python_version < '3.14'",
     "click>=8.0",
     "ctranslate2>=4.5",
+    "lz4>=3.1",
     "matplotlib>=3.5",
     "numpy>=1.21",
     "onnxruntime>=1.22",

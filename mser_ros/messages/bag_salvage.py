@@ -188,13 +188,12 @@ def salvage_sqlite(source: Path, target: Path, named: Path) -> str:
     try:
         old, new = apsw.Connection(str(pages), flags=apsw.SQLITE_OPEN_READONLY), apsw.Connection(str(target))
         new.execute("BEGIN")
-        found = old.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'").fetchall()
-        tables = {str(name): str(sql) for name, sql in found}
-        if not {"topics", "messages"} <= set(tables):
+        tables = {str(name) for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if not {"topics", "messages"} <= tables:
             raise BagError(f"{named} is a database of something else and no bag: name the .db3 file of a bag")
         for name in ("schema", "metadata", "topics", "message_definitions", "messages"):
             if name in tables:
-                new.execute(tables[name])
+                _make_table(old, new, name)
                 lost += _copy_rows(old, new, name)
         if "message_definitions" in tables:
             known = ", ".join(f"'{name}'" for name in _DEFINITIONS)
@@ -206,7 +205,7 @@ def salvage_sqlite(source: Path, target: Path, named: Path) -> str:
         ((kept,),) = new.execute("SELECT count(*) FROM messages").fetchall()
         new.close()
         old.close()
-    except apsw.Error as error:
+    except (apsw.Error, ValueError) as error:  # ValueError: a name with a character that SQL does not know
         raise BagError(
             f"the bag {named} cannot be read ({error}): it is damaged; take another copy of it, or record it again"
         ) from None
@@ -231,6 +230,14 @@ def _copy_pages(source: Path, target: Path) -> None:
         while left > 0 and (block := stream.read(min(left, _BLOCK))):
             copy.write(block)
             left -= len(block)
+
+
+def _make_table(old: apsw.Connection, new: apsw.Connection, table: str) -> None:
+    """A table of the same columns; the file's own SQL, which may say anything, is not run."""
+    columns = [
+        '"' + str(column).replace('"', '""') + '"' for _, column, *_ in old.execute(f"PRAGMA table_info({table})")
+    ]
+    new.execute(f"CREATE TABLE {table} ({', '.join(columns)})")
 
 
 def _copy_rows(old: apsw.Connection, new: apsw.Connection, table: str) -> int:

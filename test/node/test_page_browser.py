@@ -107,7 +107,7 @@ def test_words_appear_while_a_bag_plays_to_everybody_and_come_again_after_a_rest
         with command(*arguments) as link:
             assert session.wait_for_links(("speech", "emotion"), 60)
             page = shown.enter_context(opened(browser, link))
-            has(page, "#nodes", "/emotion: well, active")
+            has(page, "#nodes", "/emotion: warning, use_sim_time is true, and nothing comes on /clock")
             session.play(tmp_path / "bag", topics=("/audio",))
             has(page, "#said", LONELY)
             assert session.finish()

@@ -87,11 +87,11 @@ def test_level_body_and_whether_people_are_listened_to(world: World, board: Boar
         voice.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(chunk)))
         skeleton.publish(conversions.fill(Skeleton(), conversions.skeleton_to_fields(body)))
         levels.extend(filter(None, [board.news().get("level_db")]))
-        return bool(levels) and board.everything()["body"] is not None
+        return bool(levels) and bool(board.everything()["bodies"])
 
     world.wait(are_there, "sound and body")
     assert levels[-1] == pytest.approx(-20, abs=0.1)
-    assert board.everything()["body"]["id"] == "ann"
+    assert [body["id"] for body in board.everything()["bodies"]] == ["ann"]
     world.node("speech", asr__backend="none")
     assert "not listening" in watching.listen(False)
     world.wait(lambda: board.everything().get("listening") is False, "what the speech node tells")
