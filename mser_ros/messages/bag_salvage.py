@@ -247,6 +247,8 @@ def _copy_rows(old: apsw.Connection, new: apsw.Connection, table: str) -> int:
         try:
             rows = old.execute(f"SELECT rowid, * FROM {table} WHERE rowid > ? ORDER BY rowid", (last + jump,))
             for row, *values in rows:
+                if row <= last:  # pages that point to each other: what follows may have no end
+                    raise apsw.CorruptError("rows out of order")
                 new.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
                 last, jump = row, 0
             return faults
