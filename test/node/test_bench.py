@@ -8,10 +8,11 @@ import pytest
 from ros_world import DEMO, T0, Emotion, Utterance, conversions
 
 from mser_ros.cli import together
-from mser_ros.cli.together import Spoken, compare, rows
+from mser_ros.cli.together import compare, rows
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import to_fields
+from mser_ros.nodes.spoken import Spoken
 from mser_ros.types import to_ns
 
 

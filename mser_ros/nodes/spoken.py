@@ -1,0 +1,136 @@
+"""How fast live nodes are while somebody speaks, told by when each gives its messages away: for `mser bench`."""
+
+from __future__ import annotations
+
+import sys
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+from mser_msgs.msg import AudioFrame, Emotion, Utterance
+from rclpy.qos import QoSProfile
+
+from ..messages import conversions
+from ..messages.bags import Bag
+from ..messages.conversions import time_to_ns
+from ..types import NS_PER_S, to_ns
+from .load import pss, see_somebody, usages
+from .processes import NodeProcesses
+from .replay import ReplaySession
+
+#: Clocks of the two nodes' stamps are one; so far their stamps of one block may differ, and hardly ever do [s].
+_SAME_S = 0.02
+#: Waited for the first estimates, after all that was to be heard [s].
+_PATIENCE_S = 60.0
+
+
+@dataclass
+class Spoken:
+    """What was published while somebody spoke: by stamp, or in order, with the time [ns] at which its node gave it to
+    the middleware, which no wait of whoever listens changes."""
+
+    audio: list[tuple[int, int]] = field(default_factory=list)
+    voice: list[tuple[int, int]] = field(default_factory=list)
+    utterances: list[tuple[Utterance, int]] = field(default_factory=list)
+    emotions: list[tuple[Emotion, int]] = field(default_factory=list)
+
+    def hops_s(self) -> list[float]:
+        """From a block of the microphone node to the same of the speech node, which has heard, checked and passed it
+        on."""
+        audio = sorted(self.audio)
+        stamps = [stamp_ns for stamp_ns, _ in audio]
+        found = []
+        for stamp_ns, given_ns in self.voice:
+            index = bisect_left(stamps, stamp_ns - to_ns(_SAME_S))
+            if index < len(audio) and stamps[index] <= stamp_ns + to_ns(_SAME_S):
+                found.append((given_ns - audio[index][1]) / NS_PER_S)
+        return found
+
+    def finals_s(self) -> list[float]:
+        """From the speech node's news that an utterance has ended to its FINAL, unless it was given up before that."""
+        ended: dict[str, int] = {}
+        for event, given_ns in self.utterances:
+            if event.state == Utterance.ENDED:
+                ended.setdefault(event.utterance_id, given_ns)
+        return [
+            (given_ns - ended[emotion.utterance_id]) / NS_PER_S
+            for emotion, given_ns in self.emotions
+            if emotion.state == Emotion.FINAL and given_ns >= ended.get(emotion.utterance_id, sys.maxsize)
+        ]
+
+    def firsts_s(self) -> list[float]:
+        """From the moment at which somebody has spoken for a second to the first PROVISIONAL."""
+        first: dict[str, float] = {}
+        for emotion, given_ns in self.emotions:
+            if emotion.state == Emotion.PROVISIONAL:
+                due_ns = time_to_ns(emotion.speech_start) + NS_PER_S
+                first.setdefault(emotion.utterance_id, (given_ns - due_ns) / NS_PER_S)
+        return list(first.values())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Of one way to run the nodes: latencies [s], share of one core, and memory [bytes], shared pages counted once."""
+
+    hops_s: Sequence[float]
+    finals_s: Sequence[float]
+    firsts_s: Sequence[float]
+    share: float
+    memory: int
+
+    def numbers(self) -> dict[str, float]:
+        """For JSON."""
+        found: dict[str, float] = {"utterances": len(self.finals_s)}
+        for name, seconds in (("hop", self.hops_s), ("final", self.finals_s), ("first", self.firsts_s)):
+            for percent in (50, 95):
+                found[f"{name}_p{percent}_ms"] = round(float(np.percentile(seconds, percent)) * 1000, 1)
+        return found | {"share_of_core": round(self.share, 4), "memory_mb": round(self.memory / 1e6, 1)}
+
+
+def measure(nodes: NodeProcesses, seconds: float, wait: Callable[[ReplaySession, NodeProcesses], None]) -> Measured:
+    """Of nodes that hear a file by themselves, for so long, and see somebody who stands. `wait`: until they work."""
+    with nodes, ReplaySession() as session:
+        wait(session, nodes)
+        spoken = _listen(session)
+        before, begin_s = usages(nodes), time.monotonic()
+        see_somebody(session, seconds)
+        after, lasted_s = usages(nodes), time.monotonic() - begin_s
+        # Who speaks goes on: on a slow machine the first estimates come late, and are told of all the same.
+        session.wait(lambda: bool(spoken.finals_s() and spoken.firsts_s()), _PATIENCE_S)
+        share = sum(after[name].cpu_s - before[name].cpu_s for name in before) / lasted_s
+        memory = sum(pss(process.pid) for process in nodes.processes.values())
+    return Measured(spoken.hops_s(), spoken.finals_s(), spoken.firsts_s(), share, memory)
+
+
+def _listen(session: ReplaySession) -> Spoken:
+    spoken = Spoken()
+
+    def hear(kind: type, topic: str, note: Callable[[Any, int], None]) -> None:
+        def take(message: Any, info: Mapping[str, int]) -> None:
+            note(message, int(info["source_timestamp"]))
+
+        callback: Any = take  # rclpy counts its arguments
+        session.node.create_subscription(kind, topic, callback, QoSProfile(depth=1000))
+
+    def noting(where: list[tuple[int, int]]) -> Callable[[Any, int], None]:
+        return lambda message, given_ns: where.append((time_to_ns(message.header.stamp), given_ns))
+
+    hear(AudioFrame, "audio", noting(spoken.audio))
+    hear(AudioFrame, "voice", noting(spoken.voice))
+    hear(Utterance, "utterance", lambda message, given_ns: spoken.utterances.append((message, given_ns)))
+    hear(Emotion, "emotion", lambda message, given_ns: spoken.emotions.append((message, given_ns)))
+    return spoken
+
+
+def write_sound(bag: Path, path: Path) -> float:
+    """What a bag's topic /audio holds, as a file; its length [s]. There must be some, and all of one rate."""
+    with Bag(bag) as source:
+        chunks = [conversions.audio_from_msg(message.decode()) for message in source.messages(["/audio"])]
+    samples, rate = np.concatenate([chunk.samples for chunk in chunks]), chunks[0].sample_rate
+    soundfile.write(path, samples, rate)
+    return len(samples) / rate
