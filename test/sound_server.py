@@ -49,15 +49,29 @@ def sound_server(folder: Path) -> Iterator[SoundServer]:
     command = ["pulseaudio", "-n", "--daemonize=no", "--exit-idle-time=-1", "--disable-shm", "--use-pid-file=no"]
     for module in ("null-sink sink_name=room rate=48000 channels=2", f"native-protocol-unix socket={socket}"):
         command += ["-L", f"module-{module}"]
+    # A sink that nobody hears wakes up every two seconds. Who begins to record from it then waits for so long, and for
+    # a second more is told times that are wrong by up to 0.6 s: so somebody hears it all the time.
+    heard = folder / "heard"
+    listen = ["parec", "--device=room.monitor", "--latency-msec=20", "--rate=8000", "--channels=1", "--format=u8"]
+    processes: list[subprocess.Popen[bytes]] = []
     with (folder / "log").open("wb") as log:
-        server = subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True)
+        processes.append(subprocess.Popen(command, env=own, stdout=log, stderr=log, start_new_session=True))
     try:
         deadline_s = time.monotonic() + _PATIENCE_S
         while subprocess.run(["pactl", "info"], env=own, capture_output=True, check=False).returncode:
-            if server.poll() is not None or time.monotonic() > deadline_s:
-                pytest.skip(f"PulseAudio cannot be started here: {(folder / 'log').read_text()[-300:]}")
-            time.sleep(0.05)
+            _check(processes, deadline_s, folder / "log")
+        processes.append(subprocess.Popen([*listen, str(heard)], env=own, start_new_session=True))
+        while not (heard.exists() and heard.stat().st_size):
+            _check(processes, deadline_s, folder / "log")
         yield SoundServer(own)
     finally:
-        server.kill()
-        server.wait()
+        for process in reversed(processes):
+            process.kill()
+            process.wait()
+
+
+def _check(processes: list[subprocess.Popen[bytes]], deadline_s: float, log: Path) -> None:
+    """Wait a little; skip the test where one has ended, or it takes too long."""
+    if any(process.poll() is not None for process in processes) or time.monotonic() > deadline_s:
+        pytest.skip(f"PulseAudio cannot be started here: {log.read_text()[-300:]}")
+    time.sleep(0.05)

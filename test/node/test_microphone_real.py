@@ -80,7 +80,6 @@ def test_what_is_played_in_the_room_is_heard_by_mser_run(
         process.kill()
         process.wait()
     found = said()
-    # How late it is, the sound server only guesses in its first seconds.
     start_ns = found[0].start.sec * NS_PER_S + found[0].start.nanosec
     assert began_ns - NS_PER_S // 2 < start_ns < began_ns + 5 * NS_PER_S
     assert {message.sample_rate for message in audio} == {RATE}
