@@ -376,7 +376,7 @@ def test_what_is_open_when_a_bug_ends_the_work_is_finished(world, own, monkeypat
 
 def test_utterances_that_wait_for_a_worker_which_a_bug_ends_get_a_last_emotion(world, own, monkeypatch):
     emotions = world.listen(Emotion, "emotion")
-    tested = world.node("emotion", **own["emotion"])
+    tested = world.node("emotion", state__rate_hz=0.0, **own["emotion"])  # no other work is due
     world.wait_for_outputs(tested, "emotion")
     utterance = world.publisher(Utterance, "utterance")
     (topic,) = [item for item in tested.node._inputs if item.topic == "utterance"]
