@@ -83,16 +83,21 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
         if is_recording(source) or not source.is_dir():
             found[source] = None
             continue
-        for folder, folders, files in os.walk(source):
-            here = Path(folder)
-            if here.resolve() == without.resolve():
-                folders.clear()
-                continue
+        for here, folders, files in _walk(source, without):
             bags = sorted(name for name in folders if is_recording(here / name))
             folders[:] = sorted(set(folders) - set(bags))
             sounds = [name for name in files if name.lower().endswith((*_SOUNDS, *_BAGS))]
             found |= dict.fromkeys(here / name for name in sorted([*bags, *sounds]))
     return list(found)
+
+
+def _walk(source: Path, without: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As `os.walk`, but not into `without`."""
+    for folder, folders, files in os.walk(source):
+        if Path(folder).resolve() == without.resolve():
+            folders.clear()
+        else:
+            yield Path(folder), folders, files
 
 
 def left_out(sources: Sequence[Path], recordings: Sequence[Path], *, without: Path) -> Counter[str]:
@@ -101,11 +106,7 @@ def left_out(sources: Sequence[Path], recordings: Sequence[Path], *, without: Pa
     for source in sources:
         if source in taken or not source.is_dir():
             continue
-        for folder, folders, files in os.walk(source):
-            here = Path(folder)
-            if here.resolve() == without.resolve():
-                folders.clear()
-                continue
+        for here, folders, files in _walk(source, without):
             folders[:] = [name for name in folders if here / name not in taken and not name.startswith(".")]
             others = [name for name in files if here / name not in taken and not name.startswith(".")]
             found.update(Path(name).suffix.lower() or name for name in others)

@@ -8,25 +8,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType, JumpThreshold
+from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import MserError
 from . import events
-from .diagnostics import UNTIL_CLEARED, Health, Pace, Problem, build_status
+from .clock import ClockWatch
+from .diagnostics import UNTIL_CLEARED, Health, Problem, build_status
 from .liveliness import Sources, show_life
 from .parameters import declare_settings, read_settings
-from .subscriptions import SILENCE_S, Flow, InputTopic, opening
+from .subscriptions import Flow, InputTopic, opening
 from .worker import Worker
 
 #: How often a node reports [s]; and how often it is looked whether an input that comes steadily has fallen silent.
 _REPORT_S, _BEAT_S = 1.0, 0.2
 #: How long an input is missing before the log tells of it, which `/diagnostics` does at once: a short pause is no news.
 _WORTH_A_LINE_S = 3.0
-#: A clock that goes back by more was set [s].
-_SET_BACK_S = 1.0
 #: How often the log repeats that an input is missing.
 _REMINDER_S = 60.0
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
@@ -53,13 +52,12 @@ class PerceptionNode(LifecycleNode):
         self.health = Health(self.get_logger())
         self._settings_class = settings_class
         self._inputs: list[InputTopic] = []
-        self._paces: dict[str, Pace] = {}
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
         self._missing_since_s: dict[str, float] = {}
         self._period_s = _REPORT_S
-        self._beat_s = self._report_s = self._clock_since_s = time.monotonic()
+        self._beat_s = self._report_s = time.monotonic()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(
@@ -71,8 +69,7 @@ class PerceptionNode(LifecycleNode):
         show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
         self._survive_impossible_transitions()
-        back = JumpThreshold(min_forward=None, min_backward=Duration(seconds=-_SET_BACK_S), on_clock_change=False)
-        self._jumps = self.get_clock().create_jump_callback(back, post_callback=self._tell_of_jump)
+        self._clock_watch = ClockWatch(self, is_working=lambda: self._worker is not None)
 
     # -- what a subclass fills in
 
@@ -262,10 +259,7 @@ class PerceptionNode(LifecycleNode):
         `others` and `kept`: as of `InputTopic`.
         """
 
-        pace = self._paces[topic] = Pace()
-
         def receive(message: Any) -> None:
-            pace.note()
             try:
                 self.guard(lambda: callback(message))
             except Exception as error:
@@ -282,7 +276,6 @@ class PerceptionNode(LifecycleNode):
         """Listen to this topic no more. To be called in the executor."""
         if item in self._inputs:
             self._inputs.remove(item)
-            self._paces.pop(item.topic, None)
             item.close()
 
     def adapt(self, item: InputTopic) -> None:
@@ -312,7 +305,6 @@ class PerceptionNode(LifecycleNode):
         """Drop every subscription."""
         while self._inputs:
             self._inputs.pop().close()
-        self._paces.clear()
         self._sources.close()
         self._beat_each(_REPORT_S)
 
@@ -356,7 +348,7 @@ class PerceptionNode(LifecycleNode):
     @property
     def is_behind(self) -> bool:
         """Whether the worker has work that is not done yet."""
-        return self.is_working and self._worker is not None and self._worker.backlog > 0
+        return self._worker is not None and not self._worker.has_died and self._worker.backlog > 0
 
     def guard(self, work: Callable[[], None]) -> None:
         """Run `work`; what is wrong with its data is counted and logged, and the node lives on."""
@@ -413,8 +405,8 @@ class PerceptionNode(LifecycleNode):
         problem = self.health.current()
         values = {
             **{f"received {item.topic}": item.received for item in self._inputs},
-            **{f"rate {topic}": f"{pace.rate_hz():.1f}" for topic, pace in self._paces.items()},
-            **{f"age {topic}": f"{age_s:.1f}" for topic, pace in self._paces.items() if (age_s := pace.age_s()) >= 0},
+            **{f"rate {item.topic}": f"{item.pace.rate_hz():.1f}" for item in self._inputs},
+            **{f"age {item.topic}": f"{age_s:.1f}" for item in self._inputs if (age_s := item.pace.age_s()) >= 0},
             **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
             **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,
@@ -427,31 +419,12 @@ class PerceptionNode(LifecycleNode):
             "last problem": problem.sentence if problem else "",
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
-        standing = self._standing_clock()
+        if standing := self._clock_watch.check():
+            self.health.remind(standing.sentence, _REMINDER_S)
         worst = max([*filter(None, [problem, standing]), *missing.values()], key=lambda item: item.level, default=None)
         report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), state, worst, values)])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)
-
-    def _tell_of_jump(self, jump: Any) -> None:
-        if self._worker is not None:
-            back_s = -jump.delta.nanoseconds / 1e9
-            self.get_logger().info(
-                f"the clock was set back by {back_s:.0f} s, as where a bag begins again: so does all"
-            )
-
-    def _standing_clock(self) -> Problem | None:
-        """That no time has come yet, although the node goes by that of a simulation: no wait ends then."""
-        if self._worker is None or self.get_clock().now().nanoseconds:
-            self._clock_since_s = time.monotonic()
-        if time.monotonic() - self._clock_since_s < SILENCE_S:
-            return None
-        sentence = (
-            "use_sim_time is true, and nothing comes on /clock: start the simulation, play the bag with --clock, or "
-            "set use_sim_time to false"
-        )
-        self.health.remind(sentence, _REMINDER_S)
-        return Problem(sentence)
 
     def _check(self, item: InputTopic) -> Problem | None:
         """Adapt an input to its publishers; what it lacks."""

@@ -14,7 +14,7 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from ..errors import SettingsError
 from . import events
-from .diagnostics import Level, Problem
+from .diagnostics import Level, Pace, Problem
 
 #: How long an input may be silent at its start; and how long its source may be gone before that is an error.
 SILENCE_S = 6.0
@@ -102,6 +102,7 @@ class InputTopic:
         self.sources: frozenset[str] = frozenset()
         self.topic = topic
         self.received = 0
+        self.pace = Pace(clock)
         self._reliability = ReliabilityPolicy.RELIABLE
         self._subscription = self._subscribe()
         self._type = type_name(message_class)
@@ -226,5 +227,6 @@ class InputTopic:
         gap_s = now_s - self._received_s if self._is_flowing else 0.0
         self._gap_s = max(min(gap_s, SILENCE_S / _GAPS), _FADING * self._gap_s)
         self.received += 1
+        self.pace.note()
         self._is_flowing, self._received_s = True, now_s
         self._callback(message)

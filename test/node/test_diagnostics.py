@@ -25,7 +25,7 @@ from ros_world import (
 
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
-from mser_ros.nodes import base, diagnostics, events, liveliness, subscriptions
+from mser_ros.nodes import base, clock, diagnostics, events, liveliness, subscriptions
 from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Pace, Problem, build_status
 from mser_ros.types import to_ns
 
@@ -506,7 +506,7 @@ def test_a_middleware_that_tells_nothing_of_liveliness_is_no_problem(world, tiny
 
 
 def test_a_simulation_without_a_clock_is_told_until_there_is_one(world, monkeypatch):
-    monkeypatch.setattr(base, "SILENCE_S", 0.5)
+    monkeypatch.setattr(clock, "SILENCE_S", 0.5)
     tested = world.node("mocap", use_sim_time=True)
     hint = "use_sim_time is true, and nothing comes on /clock"
     world.wait(lambda: hint in tested.value("message"), "the hint")
