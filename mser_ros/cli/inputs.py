@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 import numpy as np
@@ -39,6 +39,8 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 AZURE_TOPIC = "body_tracking_data"
 #: Length of the chunks that a sound file is cut into [s].
 _CHUNK_S = 0.064
+
+_Data = TypeVar("_Data", bound=AudioChunk | SkeletonFrame)
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,11 @@ def read_bag(
         try:
             for message in bag.messages([*topics, *infos, *bodies.beside]):
                 log_ns = message.log_ns
-                if message.topic == heard:
-                    yield Item(partial(_hear, message, decoder), log_ns)
-                    continue
                 try:
+                    if message.topic == heard:
+                        for chunk in decoder.decode(message.type_name, message.decode()):
+                            yield Item(partial(_same, chunk), log_ns)
+                        continue
                     if message.topic in infos:
                         decoder.tell(message.decode())
                         continue
@@ -151,10 +154,6 @@ class _Bodies:
 
 def _fail(error: MserError) -> AudioChunk:
     raise error
-
-
-def _hear(message: BagMessage, decoder: AudioDecoder) -> AudioChunk:
-    return decoder.decode(message.type_name, message.decode())
 
 
 def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
@@ -241,5 +240,5 @@ def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChun
     return AudioChunk(pcm16(block), rate, stamp_ns, first)
 
 
-def _same(data: SkeletonFrame) -> SkeletonFrame:
+def _same(data: _Data) -> _Data:
     return data
