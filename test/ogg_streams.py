@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -30,7 +32,7 @@ def ogg(wave: np.ndarray, rate: int, codec: str, *, page_s: float | None = None)
         soundfile.write(file, wave, rate, format="OGG", subtype=codec)
         return file.getvalue()
     av: Any = pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
-    layout = "mono" if wave.shape[1] == 1 else "stereo"
+    layout = {1: "mono", 2: "stereo", 4: "quad"}[wave.shape[1]]
     encoder = {"OPUS": "libopus", "VORBIS": "vorbis", "FLAC": "flac"}[codec]
     with av.open(file, "w", format="ogg", options={"page_duration": str(round(page_s * 1e6))}) as out:
         stream = out.add_stream(encoder, rate=rate, layout=layout, options={"strict": "experimental"})
@@ -54,6 +56,57 @@ def pages(content: bytes) -> list[bytes]:
         out.append(content[at : at + size])
         at += size
     return out
+
+
+def page(
+    pieces: Sequence[bytes],
+    *,
+    serial: int = 1,
+    sequence: int = 0,
+    granule: int = 0,
+    flags: int = 0,
+    is_open: bool = False,
+) -> bytes:
+    """A page of these packets, of which the last goes on where it `is_open` (then it is a multiple of 255 long)."""
+    laces = b"".join(b"\xff" * (len(piece) // 255) + bytes([len(piece) % 255]) for piece in pieces)
+    laces = laces[:-1] if is_open else laces
+    head = struct.pack("<4sBBqIIIB", b"OggS", 0, flags, granule, serial, sequence, 0, len(laces))
+    return sealed(head + laces + b"".join(pieces))
+
+
+def sealed(content: bytes) -> bytes:
+    """With a checksum that is right in each page that it may hold."""
+    data, at = bytearray(content), 0
+    while (at := data.find(b"OggS", at)) >= 0:
+        if len(data) < at + 27:
+            break
+        end = at + 27 + data[at + 26] + sum(data[at + 27 : at + 27 + data[at + 26]])
+        if end <= len(data):
+            data[at + 22 : at + 26] = bytes(4)
+            data[at + 22 : at + 26] = _checksum(data[at:end]).to_bytes(4, "little")
+        at += 4
+    return bytes(data)
+
+
+def _table() -> list[int]:
+    out = []
+    for byte in range(256):
+        value = byte << 24
+        for _ in range(8):
+            value = (value << 1) ^ (0x104C11DB7 if value & 0x80000000 else 0)
+        out.append(value)
+    return out
+
+
+_TABLE = _table()
+
+
+def _checksum(data: bytes | bytearray) -> int:
+    """As RFC 3533 has it."""
+    value = 0
+    for byte in data:
+        value = (value << 8 & 0xFFFFFFFF) ^ _TABLE[value >> 24 ^ byte]
+    return value
 
 
 def lag(heard: np.ndarray, wave: np.ndarray) -> tuple[int, float]:

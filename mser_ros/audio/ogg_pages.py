@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections import deque
 from dataclasses import dataclass
 
 #: How a page begins: its name, and the only version that there is.
@@ -45,7 +44,7 @@ class PageReader:
     def __init__(self) -> None:
         self._kept = bytearray()
         #: Where the messages begin of which something is kept, and their stamps.
-        self._marks: deque[tuple[int, int]] = deque()
+        self._marks: list[tuple[int, int]] = []
         #: Bytes since the last page in which none was found.
         self.strange = 0
 
@@ -60,15 +59,15 @@ class PageReader:
             self._kept += content
         pages: list[Page] = []
         start = done = 0
+        mirrored = memoryview(self._kept.translate(_MIRRORED))
         while (start := self._kept.find(_MAGIC, start)) >= 0:
             size = _page_size(self._kept, start)
-            page = self._read(start, size) if size and start + size <= len(self._kept) else None
-            if page is None:  # not whole yet, or none; one behind it that is whole shows that it is none
+            if size and start + size <= len(self._kept) and self._is_right(mirrored[start : start + size], start):
+                self.strange = 0
+                pages.append(self._read(start, size))
+                start = done = start + size
+            else:  # not whole yet, or none; one behind it that is whole shows that it is none
                 start += 1
-                continue
-            self.strange = 0
-            pages.append(page)
-            start = done = start + size
         self._forget(done)
         return pages
 
@@ -83,16 +82,20 @@ class PageReader:
         if first < 0:
             first = max(done, len(self._kept) - len(_MAGIC) + 1)
         self.strange += first - done
-        del self._kept[:first]
-        while self._marks and self._marks[0][0] < first and (len(self._marks) < 2 or self._marks[1][0] <= first):
-            self._marks.popleft()
-        self._marks = deque((at - first, stamp_ns) for at, stamp_ns in self._marks)
+        if first:
+            del self._kept[:first]
+            self._marks = [(at - first, stamp_ns) for at, stamp_ns in self._marks if at >= first]
 
-    def _read(self, start: int, size: int) -> Page | None:
+    def _is_right(self, mirrored: memoryview, start: int) -> bool:
+        """Whether the checksum of a page is that of its bytes, the checksum's own left empty."""
+        value = zlib.crc32(mirrored[: _CHECKSUM.start], 0xFFFFFFFF)
+        value = zlib.crc32(mirrored[_CHECKSUM.stop :], zlib.crc32(bytes(4), value)) ^ 0xFFFFFFFF
+        found = value.to_bytes(4, "little").translate(_MIRRORED)
+        return found[::-1] == self._kept[start + _CHECKSUM.start : start + _CHECKSUM.stop]
+
+    def _read(self, start: int, size: int) -> Page:
         data = bytes(self._kept[start : start + size])
-        _, _, flags, granule, serial, sequence, checksum, count = _HEADER.unpack_from(data)
-        if _checksum(data) != checksum:
-            return None
+        _, _, flags, granule, serial, sequence, _, count = _HEADER.unpack_from(data)
         pieces, at, length = [], _HEADER.size + count, 0
         laces = data[_HEADER.size : at]
         for lace in laces:
@@ -124,13 +127,6 @@ def _page_size(data: bytearray, start: int) -> int:
         return 0
     count = data[laces - 1]
     return _HEADER.size + count + sum(data[laces : laces + count])
-
-
-def _checksum(data: bytes) -> int:
-    """Ogg's CRC-32 of a page, as if the field for it were empty."""
-    mirrored = (data[: _CHECKSUM.start] + bytes(4) + data[_CHECKSUM.stop :]).translate(_MIRRORED)
-    found = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
-    return int.from_bytes(found.to_bytes(4, "little").translate(_MIRRORED), "big")
 
 
 class PacketJoiner:

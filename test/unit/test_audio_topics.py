@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace as Message
 from typing import Any
@@ -9,11 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from ogg_streams import lag, ogg, speech_like
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from mser_ros.cli.inputs import read_bag
-from mser_ros.errors import AudioError, MserError
+from mser_ros.errors import AudioError, DependencyError, MserError
 from mser_ros.messages.audio_topics import AUDIO_TYPES, AudioDecoder
 from mser_ros.messages.bags import Bag
 from mser_ros.settings import AudioFormatSettings
@@ -92,7 +95,13 @@ def test_the_capture_nodes_info_outweighs_the_settings() -> None:
     decoder.tell(info())
     chunk = one(decoder, DATA, raw(SOUND.tobytes()))
     assert (chunk.sample_rate, chunk.channels) == (44100, 2)
-    for wrong in (info("flac"), info(sample_format="S24LE"), info(rate=1), Message(format=8, channels=1)):
+    for wrong in (
+        info("flac"),
+        info("ogg opus"),
+        info(sample_format="S24LE"),
+        info(rate=1),
+        Message(format=8, channels=1),
+    ):
         with pytest.raises(AudioError):
             decoder.tell(wrong)
     np.testing.assert_array_equal(one(decoder, DATA, raw(SOUND.tobytes())).samples, SOUND, "as before")
@@ -167,6 +176,7 @@ def whole(message: Message) -> Message:
         (STAMPED, whole(typed(np.full((4, 2), 3e4, np.float32))), ("up to 3e+04", "divide")),
         (DATA, raw(b"fLaC" + b"\0" * 60), ("are flac", "S16LE", "capture it")),
         (DATA, raw(b"ID3" + b"\0" * 61), ("are mp3", "audio.format")),
+        (DATA, raw(b"OggS" + b"\0" * 60), ("are ogg", "set audio.format (--audio-format) to ogg")),
         (STAMPED, whole(typed(SOUND, channels=0)), ("0 channels",)),
         (STAMPED, whole(typed(SOUND[:1, :1], channels=2)), ("2 channels",)),
         (STAMPED, whole(typed(SOUND, rate=0)), ("sample_rate 0",)),
@@ -202,6 +212,50 @@ def test_what_is_no_mp3_is_one_sentence_or_nothing_at_all() -> None:
         except MserError as error:
             refused.append(str(error))
     assert not any("\n" in sentence for sentence in refused)
+
+
+@pytest.mark.parametrize("coding", ["ogg", "OPUS", "vorbis"])
+def test_ogg_is_heard_and_stamped_by_the_messages_in_which_its_pages_begin(coding: str) -> None:
+    """Ten messages a second of pages of a fifth of one: what is complete with a message began one or two before it."""
+    wave = speech_like(2, 48000)
+    content = ogg(wave, 48000, "OPUS", page_s=0.2)
+    size = -(-len(content) // 20)
+    decoder = AudioDecoder()
+    decoder.tell(info(coding, ""))
+    chunks = []
+    for number in range(20):
+        message = raw(content[number * size : (number + 1) * size])
+        stamped = Message(stamp=Message(sec=7, nanosec=number * 100_000_000), frame_id="ear")
+        chunks += decoder.decode(DATA_STAMPED, Message(header=stamped, audio=message))
+    assert {chunk.frame_id for chunk in chunks} == {"ear"}
+    filled = [chunk for chunk in chunks if chunk.frames]
+    assert len(chunks) == 20 > len(filled) > 8
+    for chunk in filled:
+        assert abs(chunk.stamp_ns / NS_PER_S - 7 - chunk.first_sample / 48000) < 0.15
+    late, alike = lag(np.concatenate([chunk.samples[:, 0] for chunk in filled]), wave[:, 0])
+    assert (late, alike > 0.96) == (0, True)
+
+
+def test_a_stream_that_changes_within_a_message_is_two_chunks() -> None:
+    parts = [ogg(speech_like(0.5, rate), rate, "FLAC", page_s=0.1) for rate in (16000, 48000)]
+    chunks = AudioDecoder(AudioFormatSettings("ogg")).decode(DATA, raw(b"".join(parts)))
+    assert [(chunk.sample_rate, chunk.frames) for chunk in chunks] == [(16000, 8000), (48000, 24000)]
+    mp3 = [BytesIO(), BytesIO()]
+    for file, channels in zip(mp3, (1, 2), strict=True):
+        soundfile.write(file, speech_like(0.5, 32000, channels), 32000, format="MP3")
+    chunks = AudioDecoder(AudioFormatSettings("mp3")).decode(DATA, raw(b"".join(file.getvalue() for file in mp3)))
+    assert [chunk.channels for chunk in chunks] == [1, 2]
+
+
+@pytest.mark.parametrize("name", ["mp3", "ogg"])
+def test_without_pyav_coded_sound_names_the_package(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    file = BytesIO()
+    soundfile.write(file, SOUND, 16000, format=name.upper())
+    monkeypatch.setitem(sys.modules, "av", None)
+    decoder = AudioDecoder(AudioFormatSettings(name))
+    for _ in range(2):
+        with pytest.raises(DependencyError, match=r"pip install 'mser_ros\[media\]' \(or av\), or capture it as wave"):
+            decoder.decode(DATA, raw(file.getvalue()))
 
 
 @pytest.mark.parametrize("type_name", AUDIO_TYPES[1:])
@@ -278,6 +332,22 @@ def test_a_bag_of_ros_drivers_audio_is_read_with_its_info(tmp_path: Path) -> Non
         + [("/audio", DATA, {"data": np.frombuffer(block.tobytes(), np.uint8)}) for block in blocks],
     )
     np.testing.assert_array_equal(np.concatenate([chunk.samples for chunk in read(bag)]), SOUND)
+
+
+def test_a_bag_of_ogg_is_heard_in_the_order_of_its_messages(tmp_path: Path) -> None:
+    """Each message is an item, which is empty where no page ends in it."""
+    content = ogg(speech_like(1, 16000), 16000, "FLAC", page_s=0.1)
+    parts = [content[at : at + 700] for at in range(0, len(content), 700)]
+    told = {"channels": 1, "sample_rate": 16000, "sample_format": "", "bitrate": 0, "coding_format": "ogg"}
+    bag = write_bag(
+        tmp_path / "bag",
+        ROS_DRIVERS,
+        [("/audio_info", INFO_TYPE, told)]
+        + [("/audio", DATA, {"data": np.frombuffer(part, np.uint8)}) for part in parts],
+    )
+    chunks = read(bag)
+    assert sum(chunk.frames for chunk in chunks) == 16000
+    assert any(chunk.frames == 0 for chunk in chunks)
 
 
 def test_a_bag_of_the_other_package_of_that_name_is_read_too(tmp_path: Path) -> None:
