@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial, wraps
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
@@ -39,8 +39,6 @@ CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 AZURE_TOPIC = "body_tracking_data"
 #: Length of the chunks that a sound file is cut into [s].
 _CHUNK_S = 0.064
-
-_Data = TypeVar("_Data", bound=AudioChunk | SkeletonFrame)
 
 
 @dataclass(frozen=True)
@@ -240,5 +238,5 @@ def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChun
     return AudioChunk(pcm16(block), rate, stamp_ns, first)
 
 
-def _same(data: _Data) -> _Data:
+def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:
     return data

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from ogg_streams import lag, ogg, speech_like
+from ogg_streams import lag, ogg, pages, speech_like
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
+from mser_ros.audio.stream import AudioStream, Discontinuity
 from mser_ros.cli.inputs import read_bag
 from mser_ros.errors import AudioError, DependencyError, MserError
 from mser_ros.messages.audio_topics import AUDIO_TYPES, AudioDecoder
@@ -234,6 +235,21 @@ def test_ogg_is_heard_and_stamped_by_the_messages_in_which_its_pages_begin(codin
         assert abs(chunk.stamp_ns / NS_PER_S - 7 - chunk.first_sample / 48000) < 0.15
     late, alike = lag(np.concatenate([chunk.samples[:, 0] for chunk in filled]), wave[:, 0])
     assert (late, alike > 0.96) == (0, True)
+
+
+@pytest.mark.parametrize("lost", [1, 5])
+def test_pages_that_are_lost_are_silence_or_end_what_is_said(lost: int) -> None:
+    """Pages of a tenth of a second, of which fewer are lost than `fill_s` or more."""
+    parts = pages(ogg(speech_like(2, 48000), 48000, "OPUS", page_s=0.1))
+    decoder, stream = AudioDecoder(AudioFormatSettings("ogg")), AudioStream()
+    items = []
+    for number, part in enumerate(parts):
+        if not 10 <= number < 10 + lost:
+            (chunk,) = decoder.decode(DATA, raw(part))
+            items += stream.push(chunk, NS_PER_S + number * 100_000_000)
+    assert stream.counters.lost_samples == lost * 4800
+    assert stream.counters.filled_samples == (4800 if lost == 1 else 0)
+    assert [item.reason for item in items if isinstance(item, Discontinuity)] == ["audio was lost"] * (lost == 5)
 
 
 def test_a_stream_that_changes_within_a_message_is_two_chunks() -> None:
