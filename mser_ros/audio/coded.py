@@ -16,6 +16,17 @@ class CodecError(AudioError):
     """What FFmpeg says of bytes that it cannot decode."""
 
 
+def pyav(what: str) -> Any:
+    """The package; raises `DependencyError` where it is missing, which `what` needs."""
+    try:
+        import av
+    except ImportError:
+        raise DependencyError(
+            f"audio in {what} needs a package: pip install 'mser_ros[media]' (or av), or capture it as wave"
+        ) from None
+    return av
+
+
 class Codec:
     """A decoder of FFmpeg: `name` as it calls it; `header` in its form, where one is needed; `what` it is needed for.
 
@@ -23,12 +34,7 @@ class Codec:
     """
 
     def __init__(self, name: str, what: str, header: bytes = b"") -> None:
-        try:
-            import av
-        except ImportError:
-            raise DependencyError(
-                f"audio in {what} needs a package: pip install 'mser_ros[media]' (or av), or capture it as wave"
-            ) from None
+        av = pyav(what)
         self._packet, self._fault = av.Packet, av.FFmpegError
         self._context: Any = av.CodecContext.create(name, "r")
         self._context.thread_count = 1  # more of them would hold frames back

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..errors import AudioError
-from .coded import CodecError
+from .coded import CodecError, pyav
 from .ogg_codecs import OggCodec, guess_codec, open_codec
 from .ogg_pages import LONGEST_PAGE, PacketJoiner, Page, PageReader
 
@@ -17,6 +17,8 @@ from .ogg_pages import LONGEST_PAGE, PacketJoiner, Page, PageReader
 _MOST_VALUES = 1 << 24
 #: A longer hole in the count is none that anybody heard [s].
 _LONGEST_HOLE_S = 60
+#: Streams that are known at a time; no film has so many.
+_MOST_BESIDE = 64
 #: Pages without a beginning by which a codec is told, or is not.
 _PAGES_TO_GUESS = 3
 _MISSED = (
@@ -94,9 +96,10 @@ class _Stream:
 
 
 class OggDecoder:
-    """Hears one stream of sound: the last that began, or was joined."""
+    """Hears one stream of sound: the last that began, or was joined. Raises `DependencyError` where PyAV is missing."""
 
     def __init__(self) -> None:
+        pyav("Ogg")  # now, and not when a stream begins, so that every message tells
         self._reader = PageReader()
         self._stream: _Stream | None = None
         self._last: Page | None = None
@@ -111,7 +114,7 @@ class OggDecoder:
         """The sound of the pages that are complete now.
 
         Raises `AudioError` where there is none and that will not pass by itself, and for a message that is no piece of
-        a stream; `DependencyError` where PyAV is missing.
+        a stream.
         """
         heard: list[Stretch] = []
         fault: AudioError | None = None
@@ -150,7 +153,7 @@ class OggDecoder:
     def _begin(self, page: Page) -> None:
         """A stream begins. Those that are sent at the same time begin one after the other, before anything else of them
         comes; of several with sound the last is heard."""
-        if self._last is None or not self._last.begins:
+        if self._last is None or not self._last.begins or len(self._beside) >= _MOST_BESIDE:
             self._stream, self._why_not = None, None
             self._beside.clear()
         self._strays.clear()
@@ -186,8 +189,8 @@ class OggDecoder:
         heard: list[Stretch] = []
         fault: AudioError | None = None
         for each in self._strays:
-            found, fault = self._stream.take(each, room)
-            heard += found
+            found, why_not = self._stream.take(each, room)
+            heard, fault = heard + found, why_not or fault
         self._strays.clear()
         return heard, fault
 
