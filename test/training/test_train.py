@@ -26,7 +26,7 @@ from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
 from mser_ros.training.config.files import build_config, config_tree, load_config, read_config
 from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
-from mser_ros.training.fit import experiment
+from mser_ros.training.fit import domain, experiment
 from mser_ros.training.fit.callbacks import read_figures
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import restore
@@ -558,7 +558,10 @@ def test_transfer_needs_another_corpus_and_encoders_of_no_run(voices: Path, run:
         run_experiment(dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, transfer=True)), tmp_path / "run")
 
 
-def test_a_judge_of_what_is_like_the_people_is_fitted_beside_every_network(voices: Path, tmp_path: Path) -> None:
+def test_a_judge_of_what_is_like_the_people_is_fitted_beside_every_network(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "_OF_A_KIND", 8)
     config = dataclasses.replace(
         small(voices, epochs=1), in_domain=True, folds=FoldsConfig(count=4, only=1, final=True)
     )
