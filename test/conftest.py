@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import os
 import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -18,6 +19,10 @@ from hypothesis import settings
 # Workers of pytest share the cores, so each and its children compute on one; numpy and torch read this when they load.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Tests start hundreds of processes, each of which would compile all that it imports where bytecode is not kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Lightning looks through every installed package for each trainer, which takes longer than to train a tiny network.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
