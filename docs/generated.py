@@ -191,7 +191,7 @@ def definition(text: str) -> Iterator[str]:
 def commands_page() -> str:
     """What each command says of itself when it is asked by --help."""
     lines = ["# Commands", "", "What `mser COMMAND --help` prints. `mser --version` tells which version this is."]
-    for name, command in _commands(click.Context(cli, info_name="mser")):
+    for name, command in _commands(click.Context(cli, info_name="mser", **cli.context_settings)):
         lines += ["", f"## {name}", "", "```text", command, "```"]
     return "\n".join(lines) + "\n"
 
@@ -202,5 +202,4 @@ def _commands(context: click.Context) -> Iterator[tuple[str, str]]:
         for name in context.command.list_commands(context):
             found = context.command.get_command(context, name)
             assert found is not None
-            settings = {"help_option_names": context.help_option_names}
-            yield from _commands(click.Context(found, context, name, **settings))  # type: ignore[arg-type]
+            yield from _commands(click.Context(found, context, name))  # type: ignore[arg-type]

@@ -240,7 +240,7 @@ def test_any_other_command_could_be_run(command: Command, at_place: Path) -> Non
 
 def read_mser(words: list[str]) -> None:
     """By the parser that would run it."""
-    command, context = cli, click.Context(cli, info_name="mser")
+    command, context = cli, click.Context(cli, info_name="mser", **cli.context_settings)
     while isinstance(command, click.Group) and words:
         name, *words = words
         found = command.get_command(context, name)
@@ -325,7 +325,7 @@ SPANS = sorted(set(spans()))
 @pytest.mark.parametrize(("page", "span"), [item for item in SPANS if re.match(r"mser [a-z]", item[1])])
 def test_a_command_in_prose_and_its_options_are_there(page: str, span: str) -> None:
     words = shlex.split(span.replace("...", "").replace("…", ""))[1:]
-    command, context = cli, click.Context(cli, info_name="mser")
+    command, context = cli, click.Context(cli, info_name="mser", **cli.context_settings)
     while isinstance(command, click.Group) and words:
         name, *words = words
         found = command.get_command(context, name)
