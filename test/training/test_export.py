@@ -19,7 +19,7 @@ from test_train import small, write_voices
 from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
-from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.bundle import Bundle, load_bundle, write_manifest
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.recognition.recognizer import EmotionRecognizer
@@ -31,6 +31,7 @@ from mser_ros.training.export.bundle import export_bundle, fit_log_linear
 from mser_ros.training.export.fusion_fit import combine, fuse
 from mser_ros.training.export.manifest import modality_entry
 from mser_ros.training.export.quantise import quantise
+from mser_ros.training.export.rest import Rest
 from mser_ros.training.export.temperatures import balanced_temperature
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import predict, restore
@@ -40,7 +41,7 @@ from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.data import load_data
 from mser_ros.training.samples.inputs import prepare
-from mser_ros.types import SAMPLE_RATE, Waveform
+from mser_ros.types import SAMPLE_RATE, Transcript, Utterance, Waveform
 
 
 @dataclasses.dataclass(frozen=True)
@@ -249,6 +250,39 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
     assert set(decision["largest_miss"]) == {"speech", "text", "speech+text"}
     assert set(decision["metrics"]["sets"]) == set(decision["largest_miss"])
     assert decision["metrics"]["incongruent"].keys() == {"auroc", "false_alarms", "found"}
+
+
+def test_the_other_modalities_of_a_bundle_are_taken_over_and_weighed_anew(
+    exported: Exported, whole_bundle: Bundle, tmp_path: Path
+) -> None:
+    export_bundle([exported.run], tmp_path / "out", rest=whole_bundle.path, log=lambda _text: None)
+    made, before = load_bundle(tmp_path / "out"), whole_bundle.manifest
+    assert list(made.manifest["modalities"]) == ["speech", "text", "mocap"]
+    assert made.manifest["modalities"]["speech"]["run"] == exported.config.name
+    for name in ("text", "mocap"):
+        ours, theirs = made.manifest["modalities"][name], before["modalities"][name]
+        assert {**ours, "weight": None} == {**theirs, "weight": None}
+        for file in (theirs["graph"], theirs["predictions"]):
+            assert made.file(file).read_bytes() == whole_bundle.file(file).read_bytes()
+    fallback, small = made.manifest["fallback"]["modalities"], before["fallback"]["modalities"]["text"]
+    assert {**fallback["text"], "weight": None} == {**small, "weight": None}
+    # What decides by hand is always right; the voice of the default bundle is not.
+    weights = [manifest["modalities"]["speech"]["weight"] for manifest in (made.manifest, before)]
+    assert weights[0] != weights[1]
+    assert fallback["speech"]["weight"] == pytest.approx(weights[0], rel=0.5)
+    recognizer = EmotionRecognizer(made)
+    said = Utterance("u", 0, 10**9, transcript=Transcript("I am so happy to see you!", language="en"))
+    assert recognizer.recognize(said).label == "happy"
+
+
+def test_a_bundle_without_predictions_cannot_be_taken_over(exported: Exported, tmp_path: Path) -> None:
+    old = tmp_path / "old"
+    shutil.copytree(exported.bundle, old)
+    manifest = json.loads((old / "manifest.json").read_text())
+    del manifest["modalities"]["speech"]["predictions"]
+    write_manifest(old, manifest)
+    with pytest.raises(SettingsError, match=r"does not keep what speech\.onnx predicted.*export it again"):
+        Rest.read(old, without=[])
 
 
 def test_an_unfinished_run_and_two_of_one_modality_are_refused(exported: Exported, tmp_path: Path) -> None:

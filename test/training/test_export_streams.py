@@ -32,6 +32,7 @@ from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export import quantise, streams
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.export.graphs import write_fusion_graph
+from mser_ros.training.export.rest import Rest
 from mser_ros.training.export.streams import export_streams
 from mser_ros.training.export.temperatures import balanced_temperature, halves
 from mser_ros.training.fit.experiment import run_experiment
@@ -120,6 +121,11 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
     for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT).logits, strict=True):
         found = [recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
         np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=1e-3, err_msg=str(subset))
+
+
+def test_modalities_that_were_trained_together_stay_together(exported: Exported) -> None:
+    with pytest.raises(SettingsError, match="trained together"):
+        Rest.read(exported.path, without=["speech"])
 
 
 def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
