@@ -73,8 +73,8 @@ setup(
     data_files=data_files(),
     python_requires=">=3.10",
     install_requires=ROBOT,
-    # media: sound tracks of films, and audio topics in mp3; camera: bodies in films and in images of a camera; ray:
-    # archives of recordings on a cluster; report: pages about recordings; view: the page of `mser view` and
+    # media: sound tracks of films, and audio topics in mp3 and Ogg; camera: bodies in films and in images of a camera;
+    # ray: archives of recordings on a cluster; report: pages about recordings; view: the page of `mser view` and
     # `mser live --browser`; docs: the documentation as a site
     extras_require={
         "train": TRAIN,

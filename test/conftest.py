@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.metadata
 import os
+import signal
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +19,10 @@ from hypothesis import settings
 # Workers of pytest share the cores, so each and its children compute on one; numpy and torch read this when they load.
 for variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
+
+# Tests start hundreds of processes, each of which would compile all that it imports where bytecode is not kept.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # Lightning looks through every installed package for each trainer, which takes longer than to train a tiny network.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
@@ -41,23 +47,38 @@ os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_
 #: waited for by all the others.
 _LONG = (
     "test_export_streams.py",
+    "test_processes.py",
+    "test_live_and_offline.py",
+    "test_train_distributed.py",
+    "test_cli_annotate.py",
+    "test_page_browser.py",
     "test_train.py",
+    "test_words.py",
+    "test_online_equals_offline.py",
     "test_papers.py",
     "test_asr_whisper.py",
-    "test_cli_annotate.py",
-    "test_processes.py",
+    "test_cli_hearing.py",
+    "test_fuzz.py",
+    "test_soak.py",
+    "test_speech_node.py",
+    "test_audio_native_rate.py",
+    "test_evaluation_recognisers.py",
+    "test_delta.py",
+    "test_robustness.py",
+    "test_audio_jitter.py",
+    "test_voices.py",
+    "test_corpora_neutral_voices.py",
+    "test_executables.py",
+    "test_emotion_node.py",
     "test_export.py",
     "test_domain.py",
-    "test_page_browser.py",
-    "test_lifecycle.py",
-    "test_emotion_node.py",
-    "test_speech_node.py",
-    "test_train_distributed.py",
+    "test_full_size.py",
+    "test_whisper_encoder.py",
+    "test_microphone_real.py",
     "test_foreign_messages.py",
-    "test_executables.py",
     "test_cli_demo.py",
     "test_diagnostics.py",
-    "test_audio_jitter.py",
+    "test_lifecycle.py",
 )
 
 
@@ -66,6 +87,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     counts = Counter(item.path for item in items)
     ranks = {name: rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: (ranks.get(item.path.name, len(_LONG)), -counts[item.path], str(item.path)))
+
+
+@pytest.fixture(autouse=True)
+def process_as_before() -> Iterator[None]:
+    """Tests run in one process what is made to be the last thing that a process does: it may leave signals ignored."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    variables = dict(os.environ)
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    os.environ.clear()
+    os.environ.update(variables)
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -365,6 +366,12 @@ def utterance_message(event: UtteranceEvent) -> Utterance:
 
 def demo_values(*, until_s: float = 1e9) -> tuple[list[AudioChunk], list[SkeletonFrame]]:
     """Audio and skeletons of the demo bag, up to a time since its start."""
+    audio, skeletons = _read_demo(until_s)
+    return list(audio), list(skeletons)
+
+
+@cache
+def _read_demo(until_s: float) -> tuple[list[AudioChunk], list[SkeletonFrame]]:
     audio, skeletons = [], []
     with Bag(DEMO) as bag:
         for message in bag.messages():

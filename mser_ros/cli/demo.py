@@ -131,14 +131,20 @@ def isolate() -> None:
 
 
 def _is_free(domain: int) -> bool:
-    """Whether no participant of this machine is in a ROS domain: the first one of each has a port of its own, by the
-    DDS Interoperability Wire Protocol 2.5, section 9.6.2.3 (default port numbers)."""
+    """Whether no participant of this machine is in a ROS domain, by the ports of the DDS Interoperability Wire Protocol
+    2.5, section 9.6.2.3: one for all that look beyond this machine, and one for each, of which the first are tried (the
+    very first participant may have ended)."""
+    offsets = (0, *(10 + 2 * participant for participant in range(20)))
+    return not any(_is_taken(7400 + 250 * domain + offset) for offset in offsets)
+
+
+def _is_taken(port: int) -> bool:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.bind(("0.0.0.0", 7400 + 250 * domain + 10))
+            probe.bind(("0.0.0.0", port))
         except OSError:
-            return False
-    return True
+            return True
+    return False
 
 
 def how_to_watch() -> str:

@@ -26,10 +26,25 @@ from .training_runs import training_packages
     type=click.Path(path_type=Path),
     help="What takes the place of its modality until then.  [that modality is needed]",
 )
+@click.option(
+    "--rest",
+    metavar="BUNDLE",
+    type=click.Path(path_type=Path),
+    help="A bundle whose other modalities are taken over as they are, such as models/default.",
+)
 def export(
-    runs: tuple[Path, ...], output: Path, name: str, version: str, int8: bool, delta: bool, fallback: Path | None
+    runs: tuple[Path, ...],
+    output: Path,
+    name: str,
+    version: str,
+    int8: bool,
+    delta: bool,
+    fallback: Path | None,
+    rest: Path | None,
 ) -> None:
     """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle."""
     with training_packages("exporting"):
         from ..training.export.bundle import export_bundle
-    export_bundle(runs, output, name=name, version=version, int8=int8, delta=delta, fallback=fallback, log=click.echo)
+    export_bundle(
+        runs, output, name=name, version=version, int8=int8, delta=delta, fallback=fallback, rest=rest, log=click.echo
+    )

@@ -23,7 +23,7 @@ from ..evaluation import confidence as words
 from ..evaluation import segments as speech
 from ..evaluation.calibration import fit_confidence
 from ..evaluation.loading import load_each
-from ..evaluation.noise import speech_shaped
+from ..evaluation.noise import babble, speech_shaped
 from ..evaluation.sounds import SOUNDS
 from ..evaluation.translation import translate
 from ..evaluation.words import HeardWords
@@ -34,6 +34,8 @@ from .tables import show_table, table, write_option
 
 _SNRS_DB = (20, 10, 5, 0)
 _BABBLE_DB = (20, 10, 0)
+#: What people talk in, beside quiet.
+_NOISES = {"noise": speech_shaped, "babble": babble}
 #: Clips of each person whose babble is the noise.
 _BABBLED = 12
 #: How loud sounds are in which nobody speaks [RMS of 16 bits]: from a quiet room to louder than people.
@@ -85,7 +87,7 @@ def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
 )
 @click.option("--clips", type=click.IntRange(1, 10_000), default=12, show_default=True, help="So many of each person.")
 @click.option(
-    "--snr", "snrs_db", type=float, multiple=True, default=(10.0,), metavar="DB", show_default=True, help="Of babble."
+    "--snr", "snrs_db", type=float, multiple=True, default=(10.0,), metavar="DB", show_default=True, help="Of noise."
 )
 @_MODEL
 @_WRITE
@@ -99,8 +101,8 @@ def spoken_words(
 ) -> None:
     """Hear people as the robot does, in a stream of each, and count the words that Whisper gets wrong.
 
-    In quiet and in the babble of six people of the next corpus, who babble between what is said as well; told the
-    language, and left to find it out.
+    In quiet, in steady noise with the spectrum of speech, and in the babble of six people of the next corpus, who
+    babble between what is said as well; told the language, and left to find it out.
     """
     if len(names) != len(languages):
         raise SettingsError(
@@ -113,9 +115,11 @@ def spoken_words(
         babblers = chosen[(number + 1) % len(chosen)][1]
         for told in (language, "auto"):
             reader = WhisperTranscriber(whisper, language=told)
-            for snr_db in (None, *snrs_db):
-                heard = listen(reader, people, babblers, snr_db, track=partial(_progress, description=name))
-                condition = "quiet" if snr_db is None else f"babble, {snr_db:g} dB"
+            noises = [(kind, snr_db) for kind in _NOISES for snr_db in snrs_db]
+            for kind, snr_db in (("quiet", None), *noises):
+                track = partial(_progress, description=name)
+                heard = listen(reader, people, babblers, snr_db, make_noise=_NOISES.get(kind, babble), track=track)
+                condition = kind if snr_db is None else f"{kind}, {snr_db:g} dB"
                 counts = (len(heard.clips), heard.lost, heard.split, heard.cut, heard.mistaken(language))
                 row = [name, condition, told, f"{heard.word_error_rate:.3f}", *map(str, counts)]
                 rows.append([*row, str(len(heard.invented))])

@@ -77,10 +77,11 @@ def read_bag(
         try:
             for message in bag.messages([*topics, *infos, *bodies.beside]):
                 log_ns = message.log_ns
-                if message.topic == heard:
-                    yield Item(partial(_hear, message, decoder), log_ns)
-                    continue
                 try:
+                    if message.topic == heard:
+                        for chunk in decoder.decode(message.type_name, message.decode()):
+                            yield Item(partial(_same, chunk), log_ns)
+                        continue
                     if message.topic in infos:
                         decoder.tell(message.decode())
                         continue
@@ -151,10 +152,6 @@ class _Bodies:
 
 def _fail(error: MserError) -> AudioChunk:
     raise error
-
-
-def _hear(message: BagMessage, decoder: AudioDecoder) -> AudioChunk:
-    return decoder.decode(message.type_name, message.decode())
 
 
 def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
@@ -241,5 +238,5 @@ def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChun
     return AudioChunk(pcm16(block), rate, stamp_ns, first)
 
 
-def _same(data: SkeletonFrame) -> SkeletonFrame:
+def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:
     return data

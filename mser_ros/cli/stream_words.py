@@ -84,10 +84,12 @@ def listen(
     noises: Sequence[Item] = (),
     snr_db: float | None = None,
     *,
+    make_noise: Callable[[Sequence[np.ndarray], int, np.random.Generator], np.ndarray] = babble,
     seed: int = 0,
     track: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Listened:
-    """A stream of each person: their clips as loud as each other, in silence, or in the babble of `noises`.
+    """A stream of each person: their clips as loud as each other, in silence, or in noise that `make_noise` makes of
+    `noises` (see `evaluation.noise`).
 
     Raises `CorpusError` for items that cannot be loaded.
     """
@@ -105,7 +107,7 @@ def listen(
         if snr_db is None:
             samples = to_int16(wave)
         else:
-            samples = in_noise(wave, babble(voices, len(wave), rng), snr_db, level=LEVEL)
+            samples = in_noise(wave, make_noise(voices, len(wave), rng), snr_db, level=LEVEL)
         heard = _hear(transcriber, samples)
         taken: set[int] = set()
         for span, (_, text) in zip(spans, said, strict=True):

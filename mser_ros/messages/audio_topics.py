@@ -7,12 +7,15 @@ its fields. Nothing here imports ROS.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from ..audio.coded import Codec, CodecError
+from ..audio.ogg_stream import OggDecoder
 from ..audio.waveform import check_rate, deinterleave, pcm16
-from ..errors import AudioError, DependencyError
+from ..errors import AudioError
 from ..settings import AudioFormatSettings
 from ..types import AudioChunk
 from .conversions import audio_from_msg, time_to_ns
@@ -35,6 +38,9 @@ _RAW: Mapping[str, str] = {
 }
 #: Coded streams by how they begin, and how many messages in a row must begin with a frame of MPEG to be such a one.
 _CODED: Mapping[bytes, str] = {b"ID3": "mp3", b"fLaC": "flac", b"OggS": "ogg"}
+#: What `coding_format` may be called, and the format that it is here.
+_CODINGS: Mapping[str, str] = {"mp3": "mp3", "ogg": "ogg", "opus": "ogg", "vorbis": "ogg"}
+_UNCODED = ("", "wave", "wav", "raw")
 _MPEG_FRAMES = 3
 
 
@@ -47,11 +53,16 @@ class AudioDecoder:
     def __init__(self, settings: AudioFormatSettings | None = None) -> None:
         settings = settings or AudioFormatSettings()
         self._format, self._rate, self._channels = settings.format, settings.sample_rate, settings.channels
-        self._mp3: _Mp3 | None = None
+        self._mp3: Codec | None = None
+        self._ogg: OggDecoder | None = None
         self._coded, self._frames = "", 0
 
-    def decode(self, type_name: str, message: Any) -> AudioChunk:
-        """Raises `AudioError` for a message that holds no sound that can be used."""
+    def decode(self, type_name: str, message: Any) -> list[AudioChunk]:
+        """The sound that is complete with this message: one chunk, which may be empty; of coded streams another where
+        they change their format or have a hole.
+
+        Raises `AudioError` for a message that holds no sound that can be used.
+        """
         return _DECODERS[type_name](self, message)
 
     def tell(self, info: Any) -> None:
@@ -59,20 +70,20 @@ class AudioDecoder:
         if not hasattr(info, "sample_format"):
             raise AudioError("audio info without sample_format: only that of ros-drivers' audio_common is needed")
         coded = str(info.coding_format).lower()
-        found = "mp3" if coded == "mp3" else str(info.sample_format).upper()
-        if coded not in ("", "wave", "wav", "raw", "mp3") or (found != "mp3" and found not in _RAW):
-            raise AudioError(f"audio in format '{coded} {found}'"[:200] + ": capture it as wave (S16LE) or mp3")
+        found = _CODINGS.get(coded) or str(info.sample_format).upper()
+        if coded not in _CODINGS and (coded not in _UNCODED or found not in _RAW):
+            raise AudioError(f"audio in format '{coded} {found}'"[:200] + ": capture it as wave (S16LE), mp3 or ogg")
         check_rate(info.sample_rate)
         self._coded, self._frames = "", 0
         self._format, self._rate, self._channels = found, int(info.sample_rate), int(info.channels)
 
-    def _bytes(self, data: Any, stamp_ns: int = 0, frame_id: str = "") -> AudioChunk:
+    def _bytes(self, data: Any, stamp_ns: int = 0, frame_id: str = "") -> list[AudioChunk]:
         """Raw or coded bytes as the settings or the info describe them."""
         content = np.asarray(data, np.uint8).tobytes()
-        if self._format == "mp3":
-            self._mp3 = self._mp3 or _Mp3()
-            samples, rate = self._mp3.decode(content)
-            return AudioChunk(samples, rate or self._rate, stamp_ns, frame_id=frame_id)
+        if self._format in _CODINGS:
+            decode = self._decode_ogg if self._format == "ogg" else self._decode_mp3
+            nothing = AudioChunk(np.zeros((0, 1), np.int16), self._rate, stamp_ns, frame_id=frame_id)
+            return [replace(chunk, frame_id=frame_id) for chunk in decode(content, stamp_ns)] or [nothing]
         self._check_raw(content)
         kind = np.dtype(_RAW[self._format])
         if len(content) % (kind.itemsize * max(1, self._channels)):
@@ -81,6 +92,20 @@ class AudioDecoder:
                 "channels: set audio.format and audio.channels to what the source sends"
             )
         return self._chunk(np.frombuffer(content, kind), self._rate, self._channels, stamp_ns, frame_id)
+
+    def _decode_mp3(self, content: bytes, stamp_ns: int) -> list[AudioChunk]:
+        self._mp3 = self._mp3 or Codec("mp3", "mp3")
+        try:
+            return [AudioChunk(samples, rate, stamp_ns) for samples, rate in self._mp3.parse(content)]
+        except CodecError as error:
+            raise AudioError(f"audio that is no mp3 ({error}): set audio.format to what the source sends") from None
+
+    def _decode_ogg(self, content: bytes, stamp_ns: int) -> list[AudioChunk]:
+        self._ogg = self._ogg or OggDecoder()
+        return [
+            AudioChunk(found.samples, found.sample_rate, found.stamp_ns, found.first_sample)
+            for found in self._ogg.decode(content, stamp_ns)
+        ]
 
     def _check_raw(self, content: bytes) -> None:
         """Raises `AudioError` for what is taken for samples and is a coded stream, from its beginning or where message
@@ -91,19 +116,21 @@ class AudioDecoder:
         if self._frames >= _MPEG_FRAMES:
             self._coded = "mp3"
         if self._coded:
-            cure = "set audio.format (--audio-format) to mp3" if self._coded == "mp3" else "capture it as wave or mp3"
+            cure = "capture it as wave, mp3 or ogg"
+            if self._coded in _CODINGS:
+                cure = f"set audio.format (--audio-format) to {self._coded}"
             raise AudioError(f"these bytes are {self._coded} and no samples in {self._format}: {cure}")
 
     def _chunk(
         self, samples: np.ndarray, rate: int, channels: int, stamp_ns: int = 0, frame_id: str = ""
-    ) -> AudioChunk:
+    ) -> list[AudioChunk]:
         check_rate(rate)
-        return AudioChunk(deinterleave(pcm16(samples), channels), int(rate), stamp_ns, frame_id=frame_id)
+        return [AudioChunk(deinterleave(pcm16(samples), channels), int(rate), stamp_ns, frame_id=frame_id)]
 
-    def _frame(self, message: Any) -> AudioChunk:
-        return audio_from_msg(message)
+    def _frame(self, message: Any) -> list[AudioChunk]:
+        return [audio_from_msg(message)]
 
-    def _array(self, message: Any) -> AudioChunk:
+    def _array(self, message: Any) -> list[AudioChunk]:
         """Of an array of frames its second dimension is the channels."""
         sizes = [int(dim.size) for dim in message.layout.dim]
         if len(sizes) > 2:
@@ -112,15 +139,15 @@ class AudioDecoder:
         samples = np.asarray(message.data, np.int16)[int(message.layout.data_offset) :]
         return self._chunk(samples, self._rate, channels)
 
-    def _data(self, message: Any) -> AudioChunk:
+    def _data(self, message: Any) -> list[AudioChunk]:
         if not hasattr(message, "data"):
             raise AudioError("audio without rate and channels: publish AudioStamped, which has them")
         return self._bytes(message.data)
 
-    def _data_stamped(self, message: Any) -> AudioChunk:
+    def _data_stamped(self, message: Any) -> list[AudioChunk]:
         return self._bytes(message.audio.data, time_to_ns(message.header.stamp), str(message.header.frame_id))
 
-    def _typed(self, message: Any, stamp_ns: int = 0, frame_id: str = "") -> AudioChunk:
+    def _typed(self, message: Any, stamp_ns: int = 0, frame_id: str = "") -> list[AudioChunk]:
         """The one array that is filled."""
         data, info = message.audio_data, message.info
         kinds = ("float32", "int32", "int16", "int8", "uint8")
@@ -131,11 +158,11 @@ class AudioDecoder:
         samples = filled[0] if filled else np.zeros(0, np.int16)
         return self._chunk(samples, int(info.rate), int(info.channels), stamp_ns, frame_id)
 
-    def _typed_stamped(self, message: Any) -> AudioChunk:
+    def _typed_stamped(self, message: Any) -> list[AudioChunk]:
         return self._typed(message.audio, time_to_ns(message.header.stamp), str(message.header.frame_id))
 
 
-_DECODERS: Mapping[str, Callable[[AudioDecoder, Any], AudioChunk]] = {
+_DECODERS: Mapping[str, Callable[[AudioDecoder, Any], list[AudioChunk]]] = {
     FRAME: AudioDecoder._frame,
     "audio_common_msgs/msg/AudioStamped": AudioDecoder._typed_stamped,
     "audio_common_msgs/msg/Audio": AudioDecoder._typed,
@@ -145,30 +172,3 @@ _DECODERS: Mapping[str, Callable[[AudioDecoder, Any], AudioChunk]] = {
 }
 #: Types of messages that carry sound, this package's own first.
 AUDIO_TYPES = tuple(_DECODERS)
-
-
-class _Mp3:
-    """A stream of MP3, cut anywhere."""
-
-    def __init__(self) -> None:
-        try:
-            import av
-        except ImportError:
-            raise DependencyError(
-                "audio in mp3 needs a package: pip install 'mser_ros[media]' (or av), or capture it as wave"
-            ) from None
-        self._fault = av.FFmpegError
-        self._codec = av.CodecContext.create("mp3", "r")
-
-    def decode(self, content: bytes) -> tuple[np.ndarray, int]:
-        """The samples that are complete now, int16 (frames, channels), and their rate; none, and 0, without any."""
-        try:
-            frames = [frame for packet in self._codec.parse(content) for frame in self._codec.decode(packet)]
-        except self._fault as error:
-            raise AudioError(f"audio that is no mp3 ({error}): set audio.format to what the source sends") from None
-        if not frames:
-            return np.zeros((0, 1), np.int16), 0
-        parts = [frame.to_ndarray() for frame in frames]
-        planes = [part if frame.format.is_planar else part.reshape(-1, len(frame.layout.channels)).T
-                  for part, frame in zip(parts, frames, strict=True)]  # fmt: skip
-        return pcm16(np.concatenate(planes, axis=1)).T, int(frames[-1].sample_rate)

@@ -115,22 +115,29 @@ class Layout:
             )
 
 
-def _files() -> dict[str, Path]:
-    """Of each layout its file; a user's own come before the package's."""
-    own = os.environ.get(OWN_LAYOUTS, "")
+def _files(own: str) -> dict[str, Path]:
+    """Of each layout its file; those in `own`, a user's folder, come before the package's."""
     folders = [skeletons_dir(), *([Path(own)] if own else [])]
     return {path.stem: path for folder in folders for path in folder.glob("*.yaml")}
 
 
 def known_layouts() -> tuple[str, ...]:
     """Names of all layouts."""
-    return tuple(sorted(_files()))
+    return tuple(sorted(_files(_own())))
+
+
+def get_layout(name: str) -> Layout:
+    """The layout of that name. Raises `SkeletonError`: an unknown name (with the known ones), a broken file."""
+    return _read_once(name, _own())
+
+
+def _own() -> str:
+    return os.environ.get(OWN_LAYOUTS, "")
 
 
 @cache
-def get_layout(name: str) -> Layout:
-    """The layout of that name. Raises `SkeletonError`: an unknown name (with the known ones), a broken file."""
-    files = _files()
+def _read_once(name: str, own: str) -> Layout:
+    files = _files(own)
     if name not in files:
         which = f"unknown joint layout '{name}'" if name else "the skeleton names no joint layout"
         raise SkeletonError(

@@ -121,12 +121,16 @@ class SpeechNode(PerceptionNode):
 
     def _on_audio(self, message: Any, voice_id: str = "") -> None:
         arrival_ns = self._now_ns()
-        chunk = self._decoders[voice_id].decode(type_name(type(message)), message)
+        chunks = self._decoders[voice_id].decode(type_name(type(message)), message)
         if voice_id:
-            chunk = replace(chunk, voice_id=voice_id)
+            chunks = [replace(chunk, voice_id=voice_id) for chunk in chunks]
         self._silent_ticks[voice_id] = 0
         self._tell_that_it_waits()
-        self.submit(lambda: self._publish(self._stage.push(chunk, arrival_ns, voice_id)))
+        for chunk in chunks:
+            self.submit(partial(self._hear, chunk, arrival_ns, voice_id))
+
+    def _hear(self, chunk: AudioChunk, arrival_ns: int, voice_id: str) -> None:
+        self._publish(self._stage.push(chunk, arrival_ns, voice_id))
 
     def _tell_that_it_waits(self) -> None:
         """To who expects the voice: sound comes, but the worker is busy with words."""

@@ -124,7 +124,7 @@ class AudioFormatSettings:
     format: str = setting(
         "S16LE",
         "Format of their samples",
-        choices=("S16LE", "S16BE", "S32LE", "S32BE", "F32LE", "F32BE", "S8", "U8", "mp3"),
+        choices=("S16LE", "S16BE", "S32LE", "S32BE", "F32LE", "F32BE", "S8", "U8", "mp3", "ogg"),
     )
     sample_rate: int = setting(SAMPLE_RATE, "Their rate", unit="Hz", low=8000, high=192000)
     channels: int = setting(1, "Their channels", low=1, high=64)

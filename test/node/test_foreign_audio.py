@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 from foreign_messages import Peer, node_process
+from ogg_streams import lag, ogg, pages
 from ros_world import T0, AudioFrame, Utterance, World, demo_values
 
 from mser_ros.messages.conversions import ns_to_time
@@ -97,6 +98,47 @@ def test_what_ros_drivers_capture_sends_is_heard(world: World, tmp_path, sound):
         assert lags.max() > 0.9 * np.sum(sound[: whole - 2 * BLOCK].astype(float) ** 2)
         world.wait(lambda: ears.value("stamped", "rejected") == "1", "the half sample to be counted")
         assert ears.value("bare", "unstamped") == ears.value("bare", "received audio")
+
+
+def test_what_comes_in_ogg_is_heard_from_its_beginning_or_from_the_midst_of_it(world: World, tmp_path, sound):
+    """Opus in bytes as audio_info describes them, Vorbis and stamped Opus, one page in each message; Opus of which the
+    beginning was missed; and Vorbis likewise, which is heard when its source begins anew."""
+    pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
+    wave = sound[:, None] / 32768
+    opus = ogg(wave, 16000, "OPUS", page_s=0.1)
+    vorbis = pages(ogg(np.repeat(wave, 2, axis=1), 16000, "VORBIS", page_s=0.1))
+    told = {"channels": 1, "sample_rate": 16000, "sample_format": "", "coding_format": "ogg"}
+    coded = {"audio.format": "ogg"}
+    own = {"told": {}, "vorbis": coded, "stamped": coded, "late": coded, "deaf": coded}
+    with ExitStack() as stack:
+        ears = Ears(stack, world, tmp_path, "audio_drivers", **own)
+        ears.peer.publish("audio_common_msgs/AudioInfo", "/told/audio_info", told, kept=True)
+        world.wait(lambda: ears.value("told", "received audio_info") == "1", "the info")
+        ears.say("told", "AudioData", *({"data": list(opus[at : at + 150])} for at in range(0, len(opus), 150)))
+        ears.say("vorbis", "AudioData", *({"data": list(each)} for each in vorbis))
+        ears.say(
+            "stamped",
+            "AudioDataStamped",
+            # Two pages of headers come before the first with sound.
+            *(
+                {"header": header(max(0, number - 2)), "audio": {"data": list(each)}}
+                for number, each in enumerate(pages(opus))
+            ),
+        )
+        ears.say("late", "AudioData", *({"data": list(each)} for each in pages(opus)[4:]))
+        ears.say("deaf", "AudioData", *({"data": list(each)} for each in vorbis[5:]))
+        world.wait(lambda: "was missed" in ears.value("deaf", "last problem"), "a sentence on what was missed")
+        assert int(ears.value("deaf", "rejected")) == len(vorbis) - 7
+        ears.peer.publish("audio_common_msgs/AudioData", "/deaf/audio", *({"data": list(each)} for each in vorbis))
+
+        for name, missing in (("told", 0), ("vorbis", 0), ("stamped", 0), ("late", 2 * BLOCK), ("deaf", 0)):
+            late, alike = lag(ears.heard(name, len(sound) - BLOCK - missing), sound)
+            assert (abs(late + missing) < 500, alike > 0.9) == (True, True), name
+            assert ears.value(name, "lost_samples") == "0"
+        first = ears.voice["stamped"][0]
+        assert first.header.frame_id == "ear"
+        assert first.header.stamp.sec * 10**9 + first.header.stamp.nanosec == T0
+        assert ears.value("told", "rejected") == "0"
 
 
 def test_what_the_other_package_of_that_name_sends_is_heard(world: World, tmp_path, sound):

@@ -112,9 +112,9 @@ def test_words_of_a_stream_are_counted_in_quiet_and_in_babble(
     assert main([*arguments, "--model", str(whisper_base), "--write", str(page)]) == 0
     rows = table(capsys.readouterr().out, "corpus")
     assert [row[:3] for row in rows] == [
-        ["toy", condition, told] for told in ("en", "auto") for condition in ("quiet", "babble, 10 dB")
+        ["toy", condition, told] for told in ("en", "auto") for condition in ("quiet", "noise, 10 dB", "babble, 10 dB")
     ]
-    told, _, found_out, _ = rows
+    told, _, _, found_out, _, _ = rows
     assert float(told[3]) < 0.15
     assert told[4:6] == ["2", "0"]
     assert told[8] == "0"

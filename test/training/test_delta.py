@@ -35,6 +35,8 @@ from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.samples.inputs import Collator, Sample
 from mser_ros.types import Transcript, Utterance
 
+pytestmark = pytest.mark.usefixtures("graphs_are_written_once")
+
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModelStore]:

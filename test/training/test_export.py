@@ -53,16 +53,9 @@ class Exported:
     bundle: Path
     voices: Path
 
-    def export_no_graph_anew(self, patch: pytest.MonkeyPatch) -> None:
-        """Let an export begin from the fp32 graph that is there."""
-        copy = shutil.copy
-        patch.setattr(
-            "mser_ros.training.export.bundle.write_graph", lambda *of, **_: copy(self.whole / of[-1].name, of[-1])
-        )
-
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(graphs_are_written_once: None, tmp_path_factory: pytest.TempPathFactory) -> Exported:
     root = tmp_path_factory.mktemp("export")
     voices = write_voices(root / "voices")
     config = dataclasses.replace(small(voices, epochs=1), inputs=InputConfig(trim_db=40.0))
@@ -70,9 +63,7 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     decide_run(config, root / "run")
     made = Exported(config, root / "run", root / "whole", root / "bundle", voices)
     export_bundle([made.run], made.whole, int8=False, log=lambda _text: None)
-    with pytest.MonkeyPatch.context() as patch:
-        made.export_no_graph_anew(patch)
-        export_bundle([made.run], made.bundle, name="tiny", log=lambda _text: None)
+    export_bundle([made.run], made.bundle, name="tiny", log=lambda _text: None)
     return made
 
 
@@ -163,7 +154,6 @@ def test_a_network_that_int8_spoils_ships_as_fp32_and_says_so(
 
     for name in ("quantise", "quantise_in_blocks"):
         monkeypatch.setattr(f"mser_ros.training.export.quantise.{name}", spoiled)
-    exported.export_no_graph_anew(monkeypatch)
     told: list[str] = []
     export_bundle([exported.run], tmp_path / "out", log=told.append)
     bundle = load_bundle(tmp_path / "out")

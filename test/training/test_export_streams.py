@@ -91,24 +91,14 @@ class Exported:
         decide_run(self.config, self.run)
         self.whole, self.path = root / "whole", root / "bundle"
         export_bundle([self.run], self.whole, int8=False, log=quiet)
-        with pytest.MonkeyPatch.context() as patch:
-            self.export_no_graph_anew(patch)
-            export_bundle([self.run], self.path, log=quiet)
+        export_bundle([self.run], self.path, log=quiet)
         self.recognizer = EmotionRecognizer(load_bundle(self.path))
-
-    def export_no_graph_anew(self, patch: pytest.MonkeyPatch) -> None:
-        """Let an export begin from the fp32 graphs that are there."""
-
-        def copy(*arguments: Any, **_settings: Any) -> None:
-            path = arguments[-1]
-            shutil.copy(self.whole / path.name, path)
-
-        for name in ("write_graph", "write_fusion_graph"):
-            patch.setattr(streams, name, copy)
 
 
 @pytest.fixture(scope="module", params=["cross_attention", "concat"])
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+def exported(
+    request: pytest.FixtureRequest, graphs_are_written_once: None, tmp_path_factory: pytest.TempPathFactory
+) -> Exported:
     return Exported(tmp_path_factory.mktemp(request.param), request.param)
 
 
@@ -235,7 +225,6 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     spoiled = {"quantise": ("fusion", "text"), "quantise_in_blocks": ("text",)}
     for name, names in spoiled.items():
         monkeypatch.setattr(quantise, name, spoiling(names, getattr(quantise, name)))
-    exported.export_no_graph_anew(monkeypatch)
     export_bundle([exported.run], tmp_path / "out", log=quiet)
     found = entries(tmp_path / "out")
     in_blocks = exported.config.model.fusion.kind == "cross_attention"  # concatenation has no product but Gemm

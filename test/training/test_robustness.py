@@ -28,6 +28,7 @@ from mser_ros.training.samples.inputs import Sample
 from mser_ros.types import NS_PER_S, SAMPLE_RATE, SkeletonSequence
 
 RATE_HZ = 30.0
+pytestmark = pytest.mark.usefixtures("graphs_are_written_once")
 
 
 @pytest.fixture(scope="module")

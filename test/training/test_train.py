@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
 from mser_ros.training.config.files import build_config, config_tree, load_config, read_config
 from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
-from mser_ros.training.fit import experiment
+from mser_ros.training.fit import domain, experiment
 from mser_ros.training.fit.callbacks import read_figures
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import restore
@@ -369,28 +370,51 @@ def manifest_lines(folder: Path) -> list[str]:
     return (folder / "manifest.tsv").read_text(encoding="utf-8").splitlines()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_a_signal_ends_training_with_its_own_exit_code(
-    voices: Path, tmp_path: Path, number: signal.Signals, code: int
-) -> None:
+#: Trains an experiment into several folders at once, each in a process of its own that begins with everything imported,
+#: which takes longest; tells the ids of these processes, then their exit codes.
+SCRIPT = """
+import json, os, sys
+import mser_ros.training.fit.experiment
+from mser_ros.cli.main import main
+children = []
+for folder in sys.argv[2:]:
+    child = os.fork()
+    if not child:
+        sys.exit(main(["train", sys.argv[1], "--run", folder]))
+    children.append(child)
+print(json.dumps(children), flush=True)
+print(json.dumps([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]))
+"""
+
+
+def test_a_signal_ends_training_with_its_own_exit_code(voices: Path, tmp_path: Path) -> None:
+    codes = {signal.SIGINT: 130, signal.SIGTERM: 143}
     (tmp_path / "long.yaml").write_text(yaml.safe_dump(config_tree(small(voices, epochs=1000))), encoding="utf-8")
-    command = [sys.executable, "-m", "mser_ros.cli.main", "train", str(tmp_path / "long.yaml")]
+    runs = [tmp_path / number.name for number in codes]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     process = subprocess.Popen(
-        [*command, "--run", str(tmp_path / "run")], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE
+        [sys.executable, "-c", SCRIPT, str(tmp_path / "long.yaml"), *map(str, runs)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
     )
+    assert process.stdout is not None
     try:
+        children = json.loads(process.stdout.readline())
         deadline = time.monotonic() + 120
-        while not (tmp_path / "run" / "fold0" / "last.safetensors").is_file():
+        while not all((run / "fold0" / "last.safetensors").is_file() for run in runs):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.1)
-        process.send_signal(number)
-        _, said = process.communicate(timeout=120)
+        for child, number in zip(children, codes, strict=True):
+            os.kill(child, number)
+        told, said = process.communicate(timeout=120)
     finally:
-        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-    assert process.returncode == code
+    assert json.loads(told.splitlines()[-1]) == list(codes.values()), said
     assert b"Traceback" not in said
 
 
@@ -558,7 +582,10 @@ def test_transfer_needs_another_corpus_and_encoders_of_no_run(voices: Path, run:
         run_experiment(dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, transfer=True)), tmp_path / "run")
 
 
-def test_a_judge_of_what_is_like_the_people_is_fitted_beside_every_network(voices: Path, tmp_path: Path) -> None:
+def test_a_judge_of_what_is_like_the_people_is_fitted_beside_every_network(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(domain, "_OF_A_KIND", 8)
     config = dataclasses.replace(
         small(voices, epochs=1), in_domain=True, folds=FoldsConfig(count=4, only=1, final=True)
     )

@@ -88,10 +88,11 @@ class Nodes:
                 sent = build_message("mser_msgs/msg/Skeleton", conversions.skeleton_to_fields(frame))
                 self.estimates += self.emotion.push_skeleton(conversions.skeleton_from_msg(sent))
             else:
-                chunk = self.decoder.decode(message.type_name, message.decode())
+                chunks = self.decoder.decode(message.type_name, message.decode())
                 # Of the moments at which the node's timer may come round, the first.
                 self._stalled_ns = self.now_ns + to_ns(SpeechSettings().stall_s)
-                self._send(self.speech.push(chunk, self.now_ns))
+                for chunk in chunks:
+                    self._send(self.speech.push(chunk, self.now_ns))
         except MserError:
             pass
 

@@ -57,6 +57,11 @@ def test_a_layout_of_ones_own_is_found_in_the_folder_that_the_environment_names(
     monkeypatch.setenv("MSER_SKELETONS", str(tmp_path))
     assert "mine" in known_layouts()
     assert get_layout("mine").joints == ("a", "b")
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.yaml").write_text(GOOD.replace("[b, a]", "[c, a]").replace("right_hip: b", "right_hip: c"))
+    monkeypatch.setenv("MSER_SKELETONS", str(other))
+    assert get_layout("mine").joints == ("a", "c")
 
 
 def turn_between(joints: np.ndarray, expected: np.ndarray) -> np.ndarray:

@@ -34,6 +34,7 @@ from .graphs import write_graph
 from .licences import licence_notices
 from .manifest import modality_entry
 from .quantise import shrink
+from .rest import Model, Rest, keep_predictions
 from .streams import export_streams
 from .target import check_target, replacing
 
@@ -49,6 +50,7 @@ def export_bundle(
     int8: bool = True,
     delta: bool = False,
     fallback: Path | None = None,
+    rest: Path | None = None,
     log: Log = print,
 ) -> None:
     """Write a bundle of one run per modality, or of one run of several, which replaces `out` as a whole once all has
@@ -56,6 +58,7 @@ def export_bundle(
 
     `delta`: of encoders with a fine-tuning of low rank only that is shipped, and `mser models get` makes the rest.
     `fallback`: a run that takes the place of that of its modality where this has not been done.
+    `rest`: a bundle whose other modalities are taken over as they are; fusion and decision are fitted anew.
 
     Raises `SettingsError` (an unfinished run, two of one modality, `out` is something else than a bundle),
     `CorpusError` (the data for the check is missing).
@@ -73,19 +76,24 @@ def export_bundle(
         raise SettingsError("two of these runs are of the same modality: name one of each")
     if poorer and (several or poorer.modality not in names or not delta):
         raise SettingsError("a fallback takes the place of one of several runs that are exported with --delta")
+    if rest and several:
+        raise SettingsError("a run of several modalities has a fusion of its own: nothing can be put beside it")
+    others = Rest.read(rest, without=names) if rest else None
+    models: dict[str, Model] = {}
     decision: dict[str, Any]
     with replacing(out) as folder:
         if several:
             modalities, fusion = export_streams(runs[0], folder, int8=int8, log=log)
             decision = {}
         else:
-            modalities = {
-                run.modality: _export_modality(
-                    run, folder, int8=int8, log=log, weights=f"{name or out.name}-{run.modality}" if delta else ""
-                )
-                for run in runs
-            }
-            fusion, decision = fit_log_linear({run.modality: run.rows_of_strangers() for run in runs}, modalities)
+            for run in runs:
+                weights = f"{name or out.name}-{run.modality}" if delta else ""
+                models[run.modality] = _export_modality(run, folder, int8=int8, log=log, weights=weights)
+            if others:
+                others.copy(folder)
+                models = {name: {**models, **others.models}[name] for name in dict.fromkeys([*others.order, *models])}
+            modalities = {name: entry for name, (entry, _rows) in models.items()}
+            fusion, decision = fit_log_linear({name: rows for name, (_entry, rows) in models.items()}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
@@ -94,9 +102,12 @@ def export_bundle(
             "fusion": fusion,
             "decision": decision,
         }
+        instead = dict(others.fallback) if others else {}
         if poorer:
-            instead = [poorer if run.modality == poorer.modality else run for run in runs]
-            manifest["fallback"] = _fallback(poorer, instead, manifest, folder, int8=int8, log=log)
+            stem = f"{poorer.modality}_small"
+            instead[poorer.modality] = _export_modality(poorer, folder, int8=int8, log=log, stem=stem)
+        if instead:
+            manifest["fallback"] = _fallback(instead, models)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
             (folder / file).write_text(text, encoding="utf-8")
@@ -107,20 +118,18 @@ def export_bundle(
     log(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _fallback(
-    poorer: FinishedRun, runs: Sequence[FinishedRun], manifest: Mapping[str, Any], folder: Path, *, int8: bool, log: Log
-) -> dict[str, Any]:
-    """What differs in the manifest where a run takes the place of that of its modality; writes its graph."""
-    entry = _export_modality(poorer, folder, int8=int8, log=log, stem=f"{poorer.modality}_small")
-    entries = {**{name: dict(other) for name, other in manifest["modalities"].items()}, poorer.modality: entry}
-    fusion, decision = fit_log_linear({run.modality: run.rows_of_strangers() for run in runs}, entries)
-    modalities = {name: {"weight": other["weight"]} for name, other in entries.items()}
-    return {"modalities": {**modalities, poorer.modality: entry}, "fusion": fusion, "decision": decision}
+def _fallback(poorer: Mapping[str, Model], models: Mapping[str, Model]) -> dict[str, Any]:
+    """What differs in the manifest where these models take the place of those of their modality."""
+    together = {**models, **poorer}
+    entries = {name: dict(entry) for name, (entry, _rows) in together.items()}
+    fusion, decision = fit_log_linear({name: rows for name, (_entry, rows) in together.items()}, entries)
+    modalities = {name: entry if name in poorer else {"weight": entry["weight"]} for name, entry in entries.items()}
+    return {"modalities": modalities, "fusion": fusion, "decision": decision}
 
 
 def _export_modality(
     run: FinishedRun, folder: Path, *, int8: bool, log: Log, stem: str = "", weights: str = ""
-) -> dict[str, Any]:
+) -> Model:
     """`stem`: of its files' names. `weights`: the name in `mser models` of what is left to the published model."""
     modality, config = run.modality, run.config
     network = restore(config, run.final_weights)
@@ -136,7 +145,9 @@ def _export_modality(
         entry["checklist"] = _checklist(config, graph)
     if factors and weights:
         entry["weights"] = leave_weights(graph, whole, network, factors, entry["base"], weights)
-    return entry
+    rows = run.rows_of_strangers()
+    keep_predictions(entry, rows, folder)
+    return entry, rows
 
 
 def _checklist(config: ExperimentConfig, graph: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,8 @@ def export_part(bundle: Bundle, modalities: Collection[str], out: Path, *, name:
     if poorer and any("graph" in poorer["modalities"].get(item, {}) for item in kept):
         manifest["fallback"] = _part(poorer, kept)
     with replacing(out) as folder:
-        for file in _files(manifest):
+        graph = manifest["fusion"].get("graph")
+        for file in [*files_of(models_of(manifest).values()), *([graph] if graph else [])]:
             shutil.copy2(bundle.file(file), folder / file)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
@@ -78,8 +79,8 @@ def _subsets(figures: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any
     return {key: value for key, value in figures.items() if set(key.split("+")) <= set(kept)}
 
 
-def _files(manifest: Mapping[str, Any]) -> list[str]:
-    found = [manifest["fusion"].get("graph")]
-    for entry in models_of(manifest).values():
-        found += [entry["graph"], entry.get("tokenizer"), entry.get("weights", {}).get("recipe")]
+def files_of(entries: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The files of models, by their entries in a manifest."""
+    keys = ("graph", "tokenizer", "predictions")
+    found = [file for entry in entries for file in (*map(entry.get, keys), entry.get("weights", {}).get("recipe"))]
     return list(dict.fromkeys(file for file in found if file))

@@ -1,0 +1,58 @@
+"""What tests of training share."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import pickle
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture(scope="session", autouse=True)
+def operators_are_read_once() -> Iterator[None]:
+    """Each export to ONNX parses the source of every operator that there is, which takes longer than to export a tiny
+    network."""
+    if "torch" not in sys.modules:  # no test of this run exports
+        yield
+        return
+    from torch.onnx._internal.exporter._registration import ONNXRegistry
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        yield
+
+
+@pytest.fixture(scope="session")
+def graphs_are_written_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whoever exports the same network again gets a copy of the graph of the first time."""
+    from mser_ros.training.export import bundle, streams
+
+    folder = tmp_path_factory.mktemp("graphs")
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((bundle, "write_graph"), (streams, "write_graph"), (streams, "write_fusion_graph")):
+            patch.setattr(module, name, _once(getattr(module, name), folder))
+        yield
+
+
+def _once(write: Callable[..., None], folder: Path) -> Callable[..., None]:
+    """`write` takes a network first and a path last, and by name what else matters."""
+
+    def copy(network: Any, *arguments: Any, **named: Any) -> None:
+        *how, path = arguments
+        judge = named.get("judge")
+        weights = [one.state_dict() for one in (network, judge) if one is not None]
+        content = [[(name, value.numpy().tobytes()) for name, value in one.items()] for one in weights]
+        rest = {name: value for name, value in named.items() if name != "judge"}
+        key = pickle.dumps((write.__name__, repr(network), repr(how), repr(rest), content))
+        first = folder / f"{hashlib.sha256(key).hexdigest()}.onnx"
+        if not first.exists():
+            write(network, *how, first, **named)
+        shutil.copy(first, path)
+
+    return copy
