@@ -54,6 +54,7 @@ def test_a_part_without_the_modality_that_has_a_fallback_has_none(tmp_path: Path
     assert not part.lacks
     assert {item.name for item in part.path.iterdir()} == {
         "mocap.onnx",
+        "mocap_predictions.npz",
         "MODEL_CARD.md",
         "NOTICE-not-stated.txt",
         MANIFEST,
