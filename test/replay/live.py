@@ -194,5 +194,10 @@ def assert_same(run: Run, expected: dict[str, EmotionEstimate], *, within_s: flo
         assert span == pytest.approx((estimate.speech_start_ns, estimate.speech_end_ns), rel=0, abs=to_ns(within_s))
         np.testing.assert_allclose(message.probabilities, estimate.probabilities, atol=atol)
         for got, wanted in zip(message.evidence, estimate.evidence, strict=True):
-            assert (got.modality, got.available, got.reason) == (wanted.modality, wanted.available, wanted.reason)
+            assert (got.modality, got.available) == (wanted.modality, wanted.available)
+            if got.reason == Emotion.SOURCE_LOST:
+                # A source that is silent for a second of this machine's time is gone; a bag has no such time.
+                assert wanted.reason in (Emotion.NO_EVIDENCE, Emotion.TOO_SHORT) or wanted.age_s > 0.3
+            else:
+                assert got.reason == wanted.reason
             assert got.age_s == pytest.approx(wanted.age_s, abs=1e-3 + within_s)
