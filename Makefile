@@ -128,7 +128,7 @@ docs: $(VENV)/.docs ## make the documentation as a site, to be read from disk: b
 docs-serve: $(VENV)/.docs ## show the documentation at http://127.0.0.1:8000 while it is written
 	@$(MKDOCS) serve --livereload
 
-bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (an hour on two cores) and write it to models/default
+bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (hours on two cores) and write it to models/default
 	@for name in whisper-base mpnet neutral-voices; do $(BIN)/mser models get $$name || exit 1; done
 	@for name in speech words text mocap; do $(BIN)/mser train default_$$name || exit 1; done
 	@$(BIN)/mser robustness runs/default_speech runs/default_words runs/default_mocap

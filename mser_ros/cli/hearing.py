@@ -110,16 +110,16 @@ def spoken_words(
         )
     whisper = WhisperModel(Path(model) if model else ModelStore().require(WHISPER))
     chosen = [(name, _some(items, clips)) for name, items in map(_items, names)]
+    noises = [(f"{kind}, {snr_db:g} dB", make, snr_db) for kind, make in _NOISES.items() for snr_db in snrs_db]
+    conditions = [("quiet", babble, None), *noises]
     rows = []
     for number, ((name, people), language) in enumerate(zip(chosen, languages, strict=True)):
         babblers = chosen[(number + 1) % len(chosen)][1]
         for told in (language, "auto"):
             reader = WhisperTranscriber(whisper, language=told)
-            noises = [(kind, snr_db) for kind in _NOISES for snr_db in snrs_db]
-            for kind, snr_db in (("quiet", None), *noises):
+            for condition, make_noise, snr_db in conditions:
                 track = partial(_progress, description=name)
-                heard = listen(reader, people, babblers, snr_db, make_noise=_NOISES.get(kind, babble), track=track)
-                condition = kind if snr_db is None else f"{kind}, {snr_db:g} dB"
+                heard = listen(reader, people, babblers, snr_db, make_noise=make_noise, track=track)
                 counts = (len(heard.clips), heard.lost, heard.split, heard.cut, heard.mistaken(language))
                 row = [name, condition, told, f"{heard.word_error_rate:.3f}", *map(str, counts)]
                 rows.append([*row, str(len(heard.invented))])
