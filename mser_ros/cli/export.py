@@ -10,7 +10,7 @@ from .training_runs import training_packages
 
 
 @click.command()
-@click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
 @click.option("--name", default="", help="Name of the bundle; that of the folder if not given.")
 @click.option("--version", default="0.1.0", show_default=True, help="Version of the bundle.")
@@ -42,7 +42,10 @@ def export(
     fallback: Path | None,
     rest: Path | None,
 ) -> None:
-    """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle."""
+    """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle.
+
+    With --rest and no run, fusion, decision and card of that bundle are made anew of what its models predicted.
+    """
     with training_packages("exporting"):
         from ..training.export.bundle import export_bundle
     export_bundle(

@@ -35,10 +35,39 @@ def confusion_matrix(scores: Scores, path: Path, *, title: str = "") -> None:
 
 def reliability_diagram(predictions: Predictions, path: Path, *, title: str = "") -> None:
     """Accuracy over confidence in bins of equal count, each with the interval of its accuracy (Wilson 1927)."""
+    figure, axes = _figure(title)
+    _draw_reliability(axes, predictions)
+    figure.savefig(path)
+
+
+def risk_coverage_curve(predictions: Predictions, path: Path, *, title: str = "") -> None:
+    """Share of errors over the share of items that are answered, the most confident first."""
+    figure, axes = _figure(title)
+    _draw_risk(axes, predictions)
+    figure.savefig(path)
+
+
+def trust(models: Mapping[str, Predictions], path: Path) -> None:
+    """The reliability diagram and the risk-coverage curve of each model, one above the other."""
+    figure = _blank(2.4 * len(models), 4.8)
+    grid = figure.subplots(2, len(models), squeeze=False)
+    for column, (name, predictions) in enumerate(models.items()):
+        _draw_reliability(grid[0, column], predictions)
+        grid[0, column].set_title(name, fontsize=9)
+        _draw_risk(grid[1, column], predictions)
+        grid[1, column].set_ylim(0, 0.75)
+        for axes in grid[:, column]:
+            axes.tick_params(labelsize=7)
+            if column:
+                axes.set_ylabel("")
+                axes.tick_params(labelleft=False)
+    figure.savefig(path)
+
+
+def _draw_reliability(axes: Axes, predictions: Predictions) -> None:
     answered = predictions.select(predictions.answered)
     hit, confidence = answered.guesses == answered.truth, answered.confidence
     bin_of = equal_count_bins(confidence, answered.answered, ECE_BINS)
-    figure, axes = _figure(title)
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1)
     for number in np.unique(bin_of):
         inside = bin_of == number
@@ -50,19 +79,15 @@ def reliability_diagram(predictions: Predictions, path: Path, *, title: str = ""
     axes.set_ylim(0, 1)
     axes.set_xlabel("confidence")
     axes.set_ylabel("accuracy")
-    figure.savefig(path)
 
 
-def risk_coverage_curve(predictions: Predictions, path: Path, *, title: str = "") -> None:
-    """Share of errors over the share of items that are answered, the most confident first."""
+def _draw_risk(axes: Axes, predictions: Predictions) -> None:
     coverage, risk = risk_coverage(predictions)
-    figure, axes = _figure(title)
     axes.plot(coverage, risk)
     axes.set_xlim(0, 1)
     axes.set_ylim(0, max(float(risk.max()), 0.05) * 1.05)
     axes.set_xlabel("coverage")
     axes.set_ylabel("risk (share of errors)")
-    figure.savefig(path)
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], path: Path, *, title: str, label: str) -> None:
@@ -103,14 +128,19 @@ def learning_curves(
 
 
 def _figure(title: str, *, width: float = 4.4, height: float = 3.8) -> tuple[Figure, Axes]:
+    figure = _blank(width, height)
+    axes = figure.add_subplot()
+    axes.set_title(title, fontsize=9)
+    return figure, axes
+
+
+def _blank(width: float, height: float) -> Figure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=120, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize=9)
-    return figure, axes
+    return figure
 
 
 def _wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:

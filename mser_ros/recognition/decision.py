@@ -47,14 +47,15 @@ def subset_name(modalities: Sequence[str]) -> str:
 
 
 def with_neutral_share(posterior: np.ndarray, labels: Sequence[str], share: float) -> np.ndarray:
-    """A posterior (C,) that supposes even classes, corrected for a life in which this share is neutral and the other
-    classes are even (Saerens et al. 2002). Unchanged without such a class."""
+    """A posterior (..., C) that supposes even classes, corrected for a life in which this share is neutral and the
+    other classes are even (Saerens et al. 2002). Unchanged without such a class."""
     if NEUTRAL not in labels or len(labels) < 2:
         return posterior
     prior = np.full(len(labels), (1 - share) / (len(labels) - 1))
     prior[list(labels).index(NEUTRAL)] = share
     corrected = posterior * prior
-    return corrected / corrected.sum()
+    result: np.ndarray = corrected / corrected.sum(-1, keepdims=True)
+    return result
 
 
 def label_set(posterior: np.ndarray, labels: Sequence[str], largest_miss: float) -> tuple[str, ...]:

@@ -145,6 +145,24 @@ def test_every_graph_is_among_those_that_were_checked_and_the_check_is_not_flatt
     assert "Each graph against" in model_card(bundle(speech=modality("speech", "ravdess")))
 
 
+def test_what_is_promised_and_what_came_of_it_stands_in_the_card() -> None:
+    sets = {"speech+text": {"coverage": 0.913, "size": 1.3}}
+    alarms = {"auroc": 0.741, "false_alarms": 0.052, "found": 0.31}
+    hour = {"neutral_share": 0.8, "alarms": 3.2, "found": 16.5, "right": 0.812}
+    made = bundle(fusion=fused(synthetic=False), speech=modality("speech", "iemocap"))
+    made["fusion"]["metrics"]["daily_life"] = {"speech+text": [hour]}
+    made["decision"] = {"coverage": 0.9, "metrics": {"sets": sets, "incongruent": alarms}}
+    made["picture"] = "trust.png"
+    card = model_card(made)
+    assert "| speech+text | 0.80 | 3.2 | 16.5 | 81% |" in card
+    assert "true class of 90% of what new people say" in card
+    assert "| speech+text | 91.3% | 1.30 |" in card
+    assert "AUROC 0.741, 31% are told, and 5.2% of those" in card
+    assert "](trust.png)" in card
+    del made["decision"]["metrics"]["incongruent"], made["fusion"]["metrics"]["daily_life"], made["picture"]
+    assert not any(word in model_card(made) for word in ("incongruent", "neutral_share", ".png"))
+
+
 def test_how_good_valence_and_arousal_are_is_told_where_a_graph_estimates_them() -> None:
     fusion, parts = fused(synthetic=False), {name: modality(name, "iemocap") for name in ("speech", "text")}
     assert "arousal" not in model_card(bundle(fusion=fusion, **parts))

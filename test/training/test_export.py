@@ -239,7 +239,8 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
     voices = FinishedRun.read(exported.run)
     rows = dict.fromkeys(("speech", "text"), voices.rows())
     modalities = {name: {"temperature": 1.0} for name in ("speech", "text")}
-    fusion, decision = fit_log_linear(rows, modalities)
+    fused = fit_log_linear(rows, modalities)
+    fusion, decision = fused.entry, fused.decision
     fit = fuse(combine(rows, dict.fromkeys(modalities, 1.0)), np.full(4, 0.25))
     assert {name: entry["weight"] for name, entry in modalities.items()} == {
         name: round(weight, 4) for name, weight in fit.weights.items()
@@ -273,6 +274,28 @@ def test_the_other_modalities_of_a_bundle_are_taken_over_and_weighed_anew(
     recognizer = EmotionRecognizer(made)
     said = Utterance("u", 0, 10**9, transcript=Transcript("I am so happy to see you!", language="en"))
     assert recognizer.recognize(said).label == "happy"
+
+
+def test_a_bundle_is_weighed_anew_of_what_its_models_predicted_and_comes_out_the_same(
+    whole_bundle: Bundle, tmp_path: Path
+) -> None:
+    export_bundle([], tmp_path / "out", rest=whole_bundle.path, name="default", log=lambda _text: None)
+    made, before = load_bundle(tmp_path / "out"), whole_bundle.manifest
+    for name, entry in before["modalities"].items():
+        ours = made.manifest["modalities"][name]
+        assert {**ours, "weight": None} == {**entry, "weight": None}
+        assert ours["weight"] == pytest.approx(entry["weight"], abs=2e-3)  # processors round otherwise
+    assert made.decision.largest_miss == pytest.approx(before["decision"]["largest_miss"], abs=2e-3)
+    assert (tmp_path / "out" / "trust.png").stat().st_size > 20_000
+    written_anew = {"MODEL_CARD.md", "trust.png"}
+    assert set(made.manifest["files"]) == set(before["files"])
+    for file in set(before["files"]) - written_anew:
+        assert made.file(file).read_bytes() == whole_bundle.file(file).read_bytes(), file
+
+
+def test_of_nothing_no_bundle_is_made(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="nothing to export: name a run, or a bundle with --rest"):
+        export_bundle([], tmp_path / "out", log=lambda _text: None)
 
 
 def test_a_bundle_without_predictions_cannot_be_taken_over(exported: Exported, tmp_path: Path) -> None:

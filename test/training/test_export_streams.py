@@ -24,6 +24,7 @@ from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
 from mser_ros.labels import LABELS, valence_arousal
 from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.decision import label_set, subset_name
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
 from mser_ros.recognition.recognizer import EmotionRecognizer
@@ -42,7 +43,7 @@ from mser_ros.training.models.fusion import FusionNetwork
 from mser_ros.training.runs.finished import FinishedRun, Result
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.inputs import Collator, prepare
-from mser_ros.types import Transcript, Utterance
+from mser_ros.types import Transcript, Utterance, subsets_of
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))
 #: Layers are all alike, and each takes seconds to export.
@@ -121,6 +122,19 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
     for subset, logits in zip(PRESENT, predict_subsets(exported.config, network, samples, PRESENT).logits, strict=True):
         found = [recognizer.recognize(one, modalities=subset).probabilities for one in utterances]
         np.testing.assert_allclose(np.array(found), softmax(logits / temperature), atol=1e-3, err_msg=str(subset))
+
+
+def test_what_was_trained_together_says_which_classes_hold_the_truth(exported: Exported) -> None:
+    whole = marked(exported)[0]
+    decision = exported.recognizer.bundle.decision
+    assert set(decision.largest_miss) == {subset_name(subset) for subset in subsets_of(exported.config.modalities)}
+    for subset in PRESENT:
+        estimate = exported.recognizer.recognize(whole, modalities=subset)
+        miss = decision.largest_miss[subset_name(subset)]
+        assert estimate.label_set == label_set(np.float64(estimate.probabilities), LABELS, miss)
+        assert estimate.coverage == 0.9
+    speak_for_themselves = exported.config.model.fusion.auxiliary > 0
+    assert (decision.incongruent_above > 0) == speak_for_themselves
 
 
 def test_modalities_that_were_trained_together_stay_together(exported: Exported) -> None:

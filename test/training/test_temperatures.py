@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from mser_ros.errors import SettingsError
+from mser_ros.evaluation.metrics import Predictions
 from mser_ros.labels import LABELS
 from mser_ros.recognition.posteriors import softmax
-from mser_ros.training.export.decision_fit import fit_decision, largest_miss, measure_decision
-from mser_ros.training.export.fusion_fit import combine, fuse, measure, try_out
+from mser_ros.training.export.decision_fit import fit_decision, fit_joint_decision, largest_miss, measure_decision
+from mser_ros.training.export.fusion_fit import combine, daily_life, fuse, measure, try_out
 from mser_ros.training.export.temperatures import balanced_temperature, fit_temperatures, halves
 from mser_ros.training.runs.predictions import OutOfFold
 
@@ -185,3 +186,65 @@ def test_everybody_counts_alike_however_much_they_said() -> None:
     misses = np.concatenate([np.full(1000, 0.1), np.linspace(0.5, 0.6, 50)])
     people = np.array(["a"] * 1000 + [f"p{number}" for number in range(50)])
     assert largest_miss(misses, people) > 0.5
+
+
+def joint_rows(people: int = 30, *, folds: int = 5) -> dict[tuple[str, ...], OutOfFold]:
+    """What a network of two streams said of the same items: the words tell more than the voice, both tell most."""
+    skills = {("speech", "text"): 3.0, ("speech",): 1.0, ("text",): 2.0}
+    rows = {
+        subset: rows_of(skill=skill, people=people, folds=folds, seed=number)
+        for number, (subset, skill) in enumerate(skills.items())
+    }
+    order = np.random.default_rng(0).permutation(len(rows[("text",)]))
+    return {**rows, ("text",): rows[("text",)].select(order)}
+
+
+def test_modalities_that_were_trained_together_promise_what_they_keep_of_other_folds() -> None:
+    rows = joint_rows()
+    entry = fit_joint_decision(rows, 1.0, {"speech": 1.0, "text": 1.0}, PRIOR)
+    sets = entry["metrics"]["sets"]
+    assert set(entry["largest_miss"]) == set(sets) == {"speech+text", "speech", "text"}
+    for figures in sets.values():
+        assert figures["coverage"] == pytest.approx(0.93, abs=0.05)
+    assert sets["speech+text"]["size"] < sets["text"]["size"] < sets["speech"]["size"]
+    assert 0.02 < entry["metrics"]["incongruent"]["false_alarms"] < 0.12
+    assert entry["metrics"]["incongruent"]["auroc"] > 0.6
+
+
+def test_what_a_fold_is_judged_by_never_saw_its_labels() -> None:
+    rows = joint_rows(folds=2)
+    spoiled = {subset: with_wrong_labels(one, one.fold == "fold1") for subset, one in rows.items()}
+    honest, worse = (fit_joint_decision(one, 1.0, {}, PRIOR) for one in (rows, spoiled))
+    for name, figures in worse["metrics"]["sets"].items():
+        assert figures["coverage"] < honest["metrics"]["sets"][name]["coverage"] - 0.05, "it was known beforehand"
+    assert "incongruent_above" not in worse, "nothing speaks for itself"
+
+
+def test_sets_of_synthetic_items_count_by_their_source_people() -> None:
+    rows = joint_rows(people=4, folds=1)[("text",)]
+    block = np.full(len(rows), "block")
+    source = np.array([f"voice{number % 3} + line{number}" for number in range(len(rows))])
+    synthetic = replace(rows, person=block, cluster=source)
+    by_voice = replace(rows, person=np.array([name.split(" + ")[0] for name in source]))
+    found, expected = (fit_joint_decision({("text",): one}, 1.0, {}, PRIOR) for one in (synthetic, by_voice))
+    assert found["largest_miss"] == expected["largest_miss"]
+
+
+def test_an_hour_of_daily_life_is_counted_as_the_setting_makes_it() -> None:
+    # Of four neutral things one is taken for anger, surely; one for joy, but hardly; feelings are all found.
+    neutral, angry, happy, sad = (LABELS.index(name) for name in ("neutral", "angry", "happy", "sad"))
+    truth = np.array([neutral] * 4 + [angry, happy, sad])
+    probabilities = np.full((7, 4), 0.01)
+    for row, label in enumerate([neutral, neutral, angry, happy, angry, happy, sad]):
+        probabilities[row, label] = 0.97
+    probabilities[3] = 0.1
+    probabilities[3, [neutral, happy]] = 0.35, 0.45
+    even, mostly = daily_life(Predictions(truth, probabilities, truth.astype(str)))
+    assert even == {"neutral_share": 0.25, "alarms": 40.0, "found": 20.0, "right": 0.333}
+    assert mostly == {"neutral_share": 0.8, "alarms": 20.0, "found": 20.0, "right": 0.5}
+
+
+def test_what_has_no_answer_alarms_nobody_and_finds_nothing() -> None:
+    truth = np.arange(4)
+    unanswered = Predictions(truth, np.eye(4), truth.astype(str), answered=np.zeros(4, bool))
+    assert [(row["alarms"], row["found"], row["right"]) for row in daily_life(unanswered)] == [(0.0, 0.0, 0.0)] * 2

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
 
 from ...corpora.phrases import read_phrases
@@ -29,10 +28,11 @@ from .agreement import CHECKED, Comparison
 from .card import model_card
 from .decision_fit import fit_decision, measure_decision
 from .delta import fold_low_rank, leave_weights
-from .fusion_fit import PLAIN_WORDS, combine, fuse, measure, try_out
+from .fusion_fit import EVEN, PLAIN_WORDS, Fused, combine, fuse, measure, predictions_of, try_out
 from .graphs import write_graph
 from .licences import licence_notices
 from .manifest import modality_entry
+from .pictures import draw_trust
 from .quantise import shrink
 from .rest import Model, Rest, keep_predictions
 from .streams import export_streams
@@ -54,7 +54,7 @@ def export_bundle(
     log: Log = print,
 ) -> None:
     """Write a bundle of one run per modality, or of one run of several, which replaces `out` as a whole once all has
-    worked (see `target.replacing`).
+    worked (see `target.replacing`). Of no run, the rest is weighed anew.
 
     `delta`: of encoders with a fine-tuning of low rank only that is shipped, and `mser models get` makes the rest.
     `fallback`: a run that takes the place of that of its modality where this has not been done.
@@ -64,6 +64,8 @@ def export_bundle(
     `CorpusError` (the data for the check is missing).
     """
     check_target(out)
+    if not folders and not rest:
+        raise SettingsError("there is nothing to export: name a run, or a bundle with --rest")
     runs = [FinishedRun.read(folder) for folder in folders]
     poorer = FinishedRun.read(fallback) if fallback else None
     for run in (*runs, *([poorer] if poorer else [])):
@@ -80,11 +82,9 @@ def export_bundle(
         raise SettingsError("a run of several modalities has a fusion of its own: nothing can be put beside it")
     others = Rest.read(rest, without=names) if rest else None
     models: dict[str, Model] = {}
-    decision: dict[str, Any]
     with replacing(out) as folder:
         if several:
-            modalities, fusion = export_streams(runs[0], folder, int8=int8, log=log)
-            decision = {}
+            modalities, fused = export_streams(runs[0], folder, int8=int8, log=log)
         else:
             for run in runs:
                 weights = f"{name or out.name}-{run.modality}" if delta else ""
@@ -93,14 +93,14 @@ def export_bundle(
                 others.copy(folder)
                 models = {name: {**models, **others.models}[name] for name in dict.fromkeys([*others.order, *models])}
             modalities = {name: entry for name, (entry, _rows) in models.items()}
-            fusion, decision = fit_log_linear({name: rows for name, (_entry, rows) in models.items()}, modalities)
+            fused = fit_log_linear({name: rows for name, (_entry, rows) in models.items()}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
             "labels": list(LABELS),
             "modalities": modalities,
-            "fusion": fusion,
-            "decision": decision,
+            "fusion": fused.entry,
+            "decision": fused.decision,
         }
         instead = dict(others.fallback) if others else {}
         if poorer:
@@ -108,6 +108,13 @@ def export_bundle(
             instead[poorer.modality] = _export_modality(poorer, folder, int8=int8, log=log, stem=stem)
         if instead:
             manifest["fallback"] = _fallback(instead, models)
+        judged = {name: rows for name, (_entry, rows) in models.items()}
+        judged |= {f"{name}, fallback": rows for name, (_entry, rows) in instead.items()}
+        if len(modalities) > 1:
+            synthetic = fused.entry["metrics"]["synthetic"]
+            manifest["picture"] = draw_trust(judged, folder, fused=fused.judged, synthetic=synthetic)
+        else:
+            manifest["picture"] = draw_trust(judged, folder)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
             (folder / file).write_text(text, encoding="utf-8")
@@ -122,9 +129,9 @@ def _fallback(poorer: Mapping[str, Model], models: Mapping[str, Model]) -> dict[
     """What differs in the manifest where these models take the place of those of their modality."""
     together = {**models, **poorer}
     entries = {name: dict(entry) for name, (entry, _rows) in together.items()}
-    fusion, decision = fit_log_linear({name: rows for name, (_entry, rows) in together.items()}, entries)
+    fused = fit_log_linear({name: rows for name, (_entry, rows) in together.items()}, entries)
     modalities = {name: entry if name in poorer else {"weight": entry["weight"]} for name, entry in entries.items()}
-    return {"modalities": modalities, "fusion": fusion, "decision": decision}
+    return {"modalities": modalities, "fusion": fused.entry, "decision": fused.decision}
 
 
 def _export_modality(
@@ -159,27 +166,26 @@ def _checklist(config: ExperimentConfig, graph: Path) -> dict[str, Any]:
     return {"passed": round(share_passed(outcomes), 4), "kinds": found}
 
 
-def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The entries of fusion and decision of separately trained modalities; sets `weight` in theirs. `rows`: what each
-    predicted of people and, where that is known, of corpora that it had not met, so that its weight is what it has
-    earned there as well."""
-    prior = np.full(len(LABELS), 1 / len(LABELS))
+def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) -> Fused:
+    """How separately trained modalities are fused; sets `weight` in their entries. `rows`: what each predicted of
+    people and, where that is known, of corpora that it had not met, so that its weight is what it has earned there as
+    well."""
     temperatures = {name: entry["temperature"] for name, entry in modalities.items()}
     try:
         combined = combine(rows, temperatures)
-        trial = try_out(rows, prior)
+        trial = try_out(rows, EVEN)
     except SettingsError:
         if len(rows) > 1:
             raise
-        return {"kind": "log_linear", "prior": prior.tolist(), "temperature": 1.0}, {}
-    fit = fuse(combined, prior)
-    decision = fit_decision(combined, fit, prior)
-    decision["metrics"] = measure_decision(fit_decision(trial.known, trial.fit, prior), trial.met, trial.fit, prior)
-    fusion: dict[str, Any] = {"kind": "log_linear", "prior": prior.tolist(), "temperature": round(fit.temperature, 4)}
+        return Fused({"kind": "log_linear", "prior": EVEN.tolist(), "temperature": 1.0}, {}, None)
+    fit = fuse(combined, EVEN)
+    decision = fit_decision(combined, fit, EVEN)
+    decision["metrics"] = measure_decision(fit_decision(trial.known, trial.fit, EVEN), trial.met, trial.fit, EVEN)
+    entry: dict[str, Any] = {"kind": "log_linear", "prior": EVEN.tolist(), "temperature": round(fit.temperature, 4)}
     if len(rows) > 1:
         for name, weight in fit.weights.items():
             modalities[name]["weight"] = round(weight, 4)
         if "text" in rows:
-            fusion["plain_words"] = PLAIN_WORDS
-        fusion["metrics"] = measure(trial, prior)
-    return fusion, decision
+            entry["plain_words"] = PLAIN_WORDS
+        entry["metrics"] = measure(trial, EVEN)
+    return Fused(entry, decision, predictions_of(trial.met, list(rows), trial.fit, EVEN))

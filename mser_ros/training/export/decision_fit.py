@@ -1,8 +1,10 @@
 """Fitting what the planner is told beside a posterior: label sets that hold the truth as often as promised, and when
 modalities contradict each other.
 
-Fitted on out-of-fold predictions, fused ones of combinations (see `fusion_fit`); every figure is measured on one half
-of each modality's people with what was fitted on the other.
+Fitted on out-of-fold predictions: of separately trained modalities on fused ones of combinations (see `fusion_fit`),
+where every figure is measured on one half of each modality's people with what was fitted on the other; of modalities
+that were trained together on what was predicted of each set of them, where each part of the people is judged by what
+was fitted on the others.
 """
 
 from __future__ import annotations
@@ -13,9 +15,13 @@ from typing import Any
 import numpy as np
 
 from ...evaluation.calibration import FusionFit
+from ...evaluation.resampling import SOURCES
 from ...recognition.decision import contradiction, subset_name
-from ...types import subsets_of
+from ...recognition.posteriors import softmax
+from ...types import Modalities, subsets_of
+from ..runs.predictions import OutOfFold
 from .fusion_fit import Combined, fused
+from .temperatures import balanced_temperature, parts_of
 
 #: Probability with which a label set holds the true class.
 COVERAGE = 0.9
@@ -35,7 +41,7 @@ def fit_decision(combined: Combined, fit: FusionFit, prior: np.ndarray) -> dict[
     entry: dict[str, Any] = {"coverage": COVERAGE, "largest_miss": misses}
     if len(names) > 1:
         matched = _contradictions(combined.posteriors, prior)
-        entry["incongruent_above"] = round(max(float(np.quantile(matched, 1 - _FALSE_ALARMS)), 1e-3), 4)
+        entry["incongruent_above"] = _threshold(matched)
     return entry
 
 
@@ -56,26 +62,111 @@ def largest_miss(misses: np.ndarray, people: np.ndarray) -> float:
 
 def measure_decision(entry: Mapping[str, Any], combined: Combined, fit: FusionFit, prior: np.ndarray) -> dict[str, Any]:
     """What became of the promises on other people: coverage and mean size of the sets, AUROC and alarms."""
-    from sklearn.metrics import roc_auc_score
-
     sets = {}
     for subset in subsets_of(list(combined.posteriors)):
         posterior = fused(combined, subset, fit, prior)
-        inside = 1 - posterior <= entry["largest_miss"][subset_name(subset)]
-        inside[np.arange(len(posterior)), posterior.argmax(1)] = True
-        held = inside[np.arange(len(posterior)), combined.truth]
-        sets[subset_name(subset)] = {"coverage": _round(held.mean()), "size": _round(inside.sum(1).mean())}
+        inside = _inside(posterior, entry["largest_miss"][subset_name(subset)])
+        sets[subset_name(subset)] = _set_figures(inside, combined.truth)
     found: dict[str, Any] = {"sets": sets}
     if "incongruent_above" in entry:
         matched = _contradictions(combined.posteriors, prior)
-        mismatched = np.concatenate([_contradictions(one, prior) for one in _mismatched(combined)])
-        truth = np.arange(len(matched) + len(mismatched)) >= len(matched)
-        found["incongruent"] = {
-            "auroc": _round(roc_auc_score(truth, np.concatenate([matched, mismatched]))),
-            "false_alarms": _round((matched > entry["incongruent_above"]).mean()),
-            "found": _round((mismatched > entry["incongruent_above"]).mean()),
-        }
+        mismatched = _mismatched(combined.posteriors, combined.truth, prior)
+        threshold = entry["incongruent_above"]
+        found["incongruent"] = _alarm_figures(matched, mismatched, matched > threshold, mismatched > threshold)
     return found
+
+
+def fit_joint_decision(
+    rows: Mapping[Modalities, OutOfFold], temperature: float, heads: Mapping[str, float], prior: np.ndarray
+) -> dict[str, Any]:
+    """The same entry, with its figures, for modalities that were trained together. `rows`: what was predicted of each
+    set of them. `temperature`: of the fused. `heads`: those of modalities that speak for themselves as well.
+
+    Of the parts of the people as `temperatures.parts_of` has them, each is judged by what was fitted on the others.
+    """
+    misses, sets = {}, {}
+    for subset, found in rows.items():
+        if not len(found):
+            continue
+        misses[subset_name(subset)] = round(_largest_miss(found, temperature), 4)
+        parts = parts_of(found)[0]
+        inside = np.zeros(found.logits.shape, bool)
+        for part in np.unique(parts):
+            mine = parts == part
+            others = found if mine.all() else found.select(~mine)
+            hot = balanced_temperature(others)
+            inside[mine] = _inside(softmax(found.believed[mine] / hot), _largest_miss(others, hot))
+        sets[subset_name(subset)] = _set_figures(inside, found.label)
+    entry: dict[str, Any] = {"coverage": COVERAGE, "largest_miss": misses}
+    figures: dict[str, Any] = {"sets": sets}
+    if len(heads) > 1:
+        alone = _same_items({name: rows[(name,)] for name in heads})
+        posteriors = {name: softmax(found.believed / heads[name]) for name, found in alone.items()}
+        first = next(iter(alone.values()))
+        matched, mismatched = _contradictions(posteriors, prior), _mismatched(posteriors, first.label, prior)
+        entry["incongruent_above"] = _threshold(matched)
+        thresholds = _held_out_thresholds(matched, parts_of(first)[0])
+        found_out = mismatched.reshape(-1, len(matched)) > thresholds
+        figures["incongruent"] = _alarm_figures(matched, mismatched, matched > thresholds, found_out)
+    return {**entry, "metrics": figures}
+
+
+def _held_out_thresholds(matched: np.ndarray, parts: np.ndarray) -> np.ndarray:
+    """Of each item, (N,), the threshold without its own part."""
+    thresholds = np.full(len(matched), _threshold(matched))
+    if len(np.unique(parts)) > 1:
+        for part in np.unique(parts):
+            thresholds[parts == part] = _threshold(matched[parts != part])
+    return thresholds
+
+
+def _largest_miss(rows: OutOfFold, temperature: float) -> float:
+    return largest_miss(_miss(softmax(rows.believed / temperature), rows.label), _speakers(rows))
+
+
+def _speakers(rows: OutOfFold) -> np.ndarray:
+    """Who stands for the group, (N,): the person; of synthetic items that of their modality with the fewest people."""
+    columns = np.array([cluster.split(SOURCES) for cluster in rows.cluster.tolist() if SOURCES in cluster])
+    if len(columns) < len(rows):
+        return rows.person
+    return min(columns.T, key=lambda people: len(set(people.tolist())))
+
+
+def _same_items(rows: Mapping[str, OutOfFold]) -> dict[str, OutOfFold]:
+    """Those items that all of them are of, in one order."""
+    keys = {name: list(zip(one.source.tolist(), one.item_id.tolist(), strict=True)) for name, one in rows.items()}
+    shared = sorted(set.intersection(*map(set, keys.values())))
+    places = {name: {key: number for number, key in enumerate(found)} for name, found in keys.items()}
+    return {name: one.select(np.array([places[name][key] for key in shared], int)) for name, one in rows.items()}
+
+
+def _inside(posterior: np.ndarray, miss: float) -> np.ndarray:
+    """Which classes belong to the sets, bool (N, C)."""
+    inside: np.ndarray = 1 - posterior <= miss
+    inside[np.arange(len(posterior)), posterior.argmax(1)] = True
+    return inside
+
+
+def _set_figures(inside: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    held = inside[np.arange(len(truth)), truth]
+    return {"coverage": _round(held.mean()), "size": _round(inside.sum(1).mean())}
+
+
+def _alarm_figures(
+    matched: np.ndarray, mismatched: np.ndarray, alarms: np.ndarray, found: np.ndarray
+) -> dict[str, float]:
+    from sklearn.metrics import roc_auc_score
+
+    truth = np.arange(len(matched) + len(mismatched)) >= len(matched)
+    return {
+        "auroc": _round(roc_auc_score(truth, np.concatenate([matched, mismatched]))),
+        "false_alarms": _round(alarms.mean()),
+        "found": _round(found.mean()),
+    }
+
+
+def _threshold(matched: np.ndarray) -> float:
+    return round(max(float(np.quantile(matched, 1 - _FALSE_ALARMS)), 1e-3), 4)
 
 
 def _miss(posterior: np.ndarray, truth: np.ndarray) -> np.ndarray:
@@ -91,15 +182,21 @@ def _contradictions(posteriors: Mapping[str, np.ndarray], prior: np.ndarray) -> 
     return np.array([contradiction(list(row), prior) for row in zip(*posteriors.values(), strict=True)])
 
 
-def _mismatched(combined: Combined) -> list[dict[str, np.ndarray]]:
-    """The same combinations, with one modality of another class: each modality and each other class in turn."""
-    names, classes = list(combined.posteriors), np.unique(combined.truth)
-    step = len(combined.truth) // len(classes)  # rows are sorted by class, as many of each
-    return [
-        {**combined.posteriors, name: np.roll(combined.posteriors[name], step * shift, axis=0)}
-        for name in names
-        for shift in range(1, len(classes))
-    ]
+def _mismatched(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, prior: np.ndarray) -> np.ndarray:
+    """Contradictions, (M * N,), of the same items with one modality of an item of another class: each modality and
+    each other class in turn."""
+    classes, place = np.unique(truth, return_inverse=True)
+    pools = [np.flatnonzero(place == number) for number in range(len(classes))]
+    rank = np.empty(len(truth), int)
+    for pool in pools:
+        rank[pool] = np.arange(len(pool))
+    found = []
+    for name in posteriors:
+        for shift in range(1, len(classes)):
+            others = [pools[number] for number in (place - shift) % len(classes)]
+            chosen = np.array([other[number % len(other)] for other, number in zip(others, rank, strict=True)])
+            found.append(_contradictions({**posteriors, name: posteriors[name][chosen]}, prior))
+    return np.concatenate(found)
 
 
 def _round(value: float) -> float:

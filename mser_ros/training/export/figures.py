@@ -54,6 +54,9 @@ def figures_section(manifest: Mapping[str, Any]) -> list[str]:
         ]
         poorer = manifest.get("fallback", {"fusion": {}})["fusion"].get("metrics", {"subsets": {}})
         lines += [f"| {subset}, with the fallback | {_row(figures)} |" for subset, figures in poorer["subsets"].items()]
+    lines += _daily_life(fused)
+    lines += _decision(manifest)
+    lines += _picture(manifest)
     if fused and "ccc" in fused:
         found = [f"{name} {value:.3f} ({low:.3f} to {high:.3f})" for name, (value, low, high) in fused["ccc"].items()]
         lines += [
@@ -62,6 +65,56 @@ def figures_section(manifest: Mapping[str, Any]) -> list[str]:
             f"what people rated, out of fold: {', '.join(found) or 'not measured'}.",
         ]
     return lines
+
+
+def _daily_life(fused: Mapping[str, Any] | None) -> list[str]:
+    """What the classes of training cost in a life that is mostly neutral, and what a setting brings."""
+    rows = [
+        f"| {name} | {row['neutral_share']:.2f} | {row['alarms']:.1f} | {row['found']:.1f} | {row['right']:.0%} |"
+        for name, found in (fused or {}).get("daily_life", {}).items()
+        for row in found
+    ]
+    return _section(
+        "Daily life is mostly neutral. Of the same combinations an hour in which somebody says 100 things, 80 of them "
+        "neutral and the others of the other classes alike, with the setting `neutral_share` as it is when nobody sets "
+        "it and as it fits this life: false alarms, feelings found (of 20), and of what is told as a feeling, how much "
+        "is one, and that one.",
+        "| modalities | neutral_share | false alarms | found | right |",
+        rows,
+    )
+
+
+def _decision(manifest: Mapping[str, Any]) -> list[str]:
+    """What became of the promises that go with an estimate."""
+    found = manifest.get("decision", {})
+    if "metrics" not in found:
+        return []
+    lines = _section(
+        f"What `label_set` promises: it holds the true class of {found['coverage']:.0%} of what new people say, "
+        "everybody counting alike (conformal prediction). Measured on people who fitted nothing:",
+        "| modalities | holds the truth | classes in it |",
+        [f"| {name} | {row['coverage']:.1%} | {row['size']:.2f} |" for name, row in found["metrics"]["sets"].items()],
+    )
+    if alarms := found["metrics"].get("incongruent"):
+        lines += [
+            "",
+            "`incongruent`, where one modality was put in from somebody of another class: "
+            f"AUROC {alarms['auroc']:.3f}, {alarms['found']:.0%} are told, and {alarms['false_alarms']:.1%} of those "
+            "where all are of one class.",
+        ]
+    return lines
+
+
+def _picture(manifest: Mapping[str, Any]) -> list[str]:
+    if "picture" not in manifest:
+        return []
+    return [
+        "",
+        "How far confidence can be trusted: above, accuracy over confidence (reliability; bars: 95 % intervals); "
+        "below, the share of errors among those that are answered, the surest first (risk-coverage).",
+        "",
+        f"![Reliability and risk-coverage of each model]({manifest['picture']})",
+    ]
 
 
 def _section(text: str, header: str, rows: Sequence[str]) -> list[str]:
@@ -144,7 +197,8 @@ def _baselines(modalities: Mapping[str, Any]) -> list[str]:
     entries = {name: entry["baseline_metrics"] for name, entry in modalities.items() if entry.get("baseline_metrics")}
     lines = []
     for name, found in entries.items():
-        columns = list(dict.fromkeys(key for one in found.values() for row in one["order"].values() for key in row))
+        counts = {key for one in found.values() for row in one["order"].values() for key in row}
+        columns = sorted(counts, key=lambda key: [int(part) for part in key.split() if part.isdigit()] or [1 << 30])
         lines += [
             "",
             f"One voice judged by itself ({name}): UA where the offset of a voice is learned while it talks, by how "

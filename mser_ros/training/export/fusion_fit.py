@@ -19,7 +19,7 @@ from ...evaluation.calibration import FusionFit, fit_fusion
 from ...evaluation.metrics import Predictions, score
 from ...evaluation.resampling import SOURCES
 from ...labels import LABELS
-from ...recognition.decision import NEUTRAL
+from ...recognition.decision import NEUTRAL, with_neutral_share
 from ...recognition.posteriors import despite_plain_words, log_linear, softmax
 from ...types import subsets_of
 from ..runs.predictions import OutOfFold
@@ -31,12 +31,26 @@ _COMBINATIONS = 500
 #: as MELD's lines are read; but to allow for more is to trust voices of unmet recordings, which are hardly ever judged
 #: neutral, against words that tell (`docs/experiments.md`).
 PLAIN_WORDS = 0.1
+#: What somebody says in an hour of daily life, by which false alarms are counted, and the share of it that is neutral.
+_AN_HOUR, _MOSTLY_NEUTRAL = 100, 0.8
 #: Items of one person from which it can be said how well this person is judged.
 _OF_ONE = 20
+#: What is supposed of the classes of whoever is judged.
+EVEN = np.full(len(LABELS), 1 / len(LABELS))
 NOTE = (
     "SYNTHETIC: out-of-fold predictions of one class but of different people, combined; it shows that fusion works, "
     "not how well it would work on one real person"
 )
+
+
+@dataclass(frozen=True, eq=False)
+class Fused:
+    """How modalities are fused. `entry`, `decision`: of the manifest. `judged`: what all of them together made of
+    people who fitted nothing; None where that could not be tried."""
+
+    entry: dict[str, Any]
+    decision: dict[str, Any]
+    judged: Predictions | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,18 +144,54 @@ def measure(trial: Trial, prior: np.ndarray) -> dict[str, Any]:
     names = sorted(subsets_of(list(trial.met.posteriors)), key=len)
     method = "temperatures and weights fitted on the other half of the people"
     found = {"synthetic": True, "note": NOTE, "judged_by": method}
-    found["subsets"] = {"+".join(chosen): _figures_of(trial.met, chosen, trial.fit, prior) for chosen in names}
+    judged = {"+".join(chosen): predictions_of(trial.met, chosen, trial.fit, prior) for chosen in names}
+    found["subsets"] = {name: figures(score(one)) for name, one in judged.items()}
+    found["daily_life"] = {name: daily_life(one) for name, one in judged.items()}
     if several := [chosen for chosen in names if "text" in chosen and len(chosen) > 1]:
         plain = trial.met.in_plain_words(1.0)
-        found["plain_words"] = {"+".join(chosen): _figures_of(plain, chosen, trial.fit, prior) for chosen in several}
+        found["plain_words"] = {
+            "+".join(chosen): figures(score(predictions_of(plain, chosen, trial.fit, prior))) for chosen in several
+        }
     return found
 
 
-def _figures_of(combined: Combined, chosen: Sequence[str], fit: FusionFit, prior: np.ndarray) -> dict[str, Any]:
+def predictions_of(combined: Combined, chosen: Sequence[str], fit: FusionFit, prior: np.ndarray) -> Predictions:
+    """What the recogniser makes of these modalities of the combinations."""
     names = list(combined.posteriors)
     columns = [names.index(name) for name in chosen]
     clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
-    return figures(score(Predictions(combined.truth, fused(combined, chosen, fit, prior), np.array(clusters))))
+    return Predictions(combined.truth, fused(combined, chosen, fit, prior), np.array(clusters))
+
+
+def daily_life(predictions: Predictions) -> list[dict[str, float]]:
+    """What is told in an hour in which somebody says `_AN_HOUR` things, `_MOSTLY_NEUTRAL` of them neutral and the rest
+    of the other classes alike: with a `neutral_share` of even classes, and with that of this life.
+
+    `alarms`: neutral things that are told as a feeling. `found`: feelings that are told as what they are. `right`: of
+    what is told as a feeling, the share that is one, and is the one that was told.
+    """
+    neutral = LABELS.index(NEUTRAL)
+    is_neutral = predictions.truth == neutral
+    rows = []
+    for share in (1 / len(LABELS), _MOSTLY_NEUTRAL):
+        told = with_neutral_share(predictions.probabilities, LABELS, share).argmax(1)
+        told = np.where(predictions.answered, told, neutral)  # of nothing that is unknown a planner acts on a feeling
+        recalls = [
+            (told == predictions.truth)[predictions.truth == n].mean() for n in range(len(LABELS)) if n != neutral
+        ]
+        mistaken = [(told != neutral)[predictions.truth == n].mean() for n in range(len(LABELS)) if n != neutral]
+        alarms = _AN_HOUR * _MOSTLY_NEUTRAL * float((told != neutral)[is_neutral].mean())
+        feelings = _AN_HOUR * (1 - _MOSTLY_NEUTRAL)
+        found, as_feelings = feelings * float(np.mean(recalls)), alarms + feelings * float(np.mean(mistaken))
+        rows.append(
+            {
+                "neutral_share": round(share, 2),
+                "alarms": round(alarms, 1),
+                "found": round(found, 1),
+                "right": round(found / as_feelings, 3) if as_feelings else 0.0,
+            }
+        )
+    return rows
 
 
 def figures(scores: Any) -> dict[str, Any]:

@@ -60,7 +60,7 @@ def _part(entry: Mapping[str, Any], kept: Collection[str]) -> dict[str, Any]:
     fusion, decision = dict(entry["fusion"]), dict(entry.get("decision", {}))
     if "metrics" in fusion:
         fusion["metrics"] = {
-            key: _subsets(value, kept) if key in ("subsets", "plain_words") else value
+            key: _subsets(value, kept) if key in ("subsets", "plain_words", "daily_life") else value
             for key, value in fusion["metrics"].items()
         }
     if decision:

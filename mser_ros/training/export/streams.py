@@ -17,7 +17,8 @@ from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
 from .agreement import CHECKED, FUSION, Comparison
-from .fusion_fit import figures
+from .decision_fit import fit_joint_decision
+from .fusion_fit import EVEN, Fused, figures
 from .graphs import write_fusion_graph, write_graph
 from .manifest import modality_entry
 from .quantise import shrink
@@ -26,8 +27,8 @@ from .temperatures import fit_temperatures
 
 def export_streams(
     run: FinishedRun, folder: Path, *, int8: bool, log: Callable[[str], None]
-) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Write the graphs into `folder`; the manifest's entries of the modalities and of the fusion."""
+) -> tuple[dict[str, Any], Fused]:
+    """Write the graphs into `folder`; the manifest's entries of the modalities, and how they are fused."""
     network = restore(run.config, run.final_weights)
     assert isinstance(network, FusionNetwork)
     samples = load_data(run.config, limit=CHECKED, log=lambda _text: None).samples
@@ -65,7 +66,9 @@ def export_streams(
         "export_check": agreement.as_json(),
         "metrics": metrics,
     }
-    return entries, entry
+    heads = {name: entries[name]["temperature"] for name in network.modalities if name in network.heads}
+    decision = fit_joint_decision(rows, round(temperatures.shipped, 4), heads, EVEN)
+    return entries, Fused(entry, decision, temperatures.predictions(rows[network.modalities]))
 
 
 def _concordance(rows: OutOfFold) -> dict[str, list[float]]:

@@ -39,10 +39,8 @@ class Temperatures:
 def fit_temperatures(rows: OutOfFold) -> Temperatures:
     """Fit the temperature that ships, and one for each part of the rows without that part."""
     shipped = balanced_temperature(rows)
-    if len(set(rows.fold.tolist())) > 1:
-        parts, method = rows.fold, "a temperature fitted on the other folds"
-    else:
-        parts, method = halves(rows), "a temperature fitted on the other half of the people"
+    parts, others = parts_of(rows)
+    method = f"a temperature fitted on the other {others}"
     if len(np.unique(parts)) == 1:
         method = "the temperature that was fitted on them, since they are all of one person: it is too good"
     held_out = {}
@@ -69,6 +67,13 @@ def balanced_temperature(rows: OutOfFold) -> float:
     together = OutOfFold.join(parts)
     together = together.select(together.answered)
     return fit_temperature(together.believed.astype(np.float64), together.label)
+
+
+def parts_of(rows: OutOfFold) -> tuple[np.ndarray, str]:
+    """The part of each row, (N,), that is to be judged by what was fitted on the others, and what the parts are."""
+    if len(set(rows.fold.tolist())) > 1:
+        return rows.fold, "folds"
+    return halves(rows), "half of the people"
 
 
 def halves(rows: OutOfFold, *, seed: int = 0) -> np.ndarray:
