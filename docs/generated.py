@@ -26,7 +26,13 @@ INTERFACES = "interfaces/mser_msgs"
 #: Pages that show a file or folder of the repository outside of docs/.
 PAGES = {"README.md": "index.md", "models/default/MODEL_CARD.md": "model_card.md", INTERFACES: "messages.md"}
 #: Files that links may lead to and that are shown as they are.
-COPIES = ("examples/*.py", "config/emotion.yaml", "config/foxglove_layout.json", "config/sros2/policy.xml")
+COPIES = (
+    "examples/*.py",
+    "config/emotion.yaml",
+    "config/foxglove_layout.json",
+    "config/sros2/policy.xml",
+    "models/default/*.png",
+)
 
 
 def on_files(files: Files, config: Any) -> Files:
@@ -37,9 +43,8 @@ def on_files(files: Files, config: Any) -> Files:
     for name, content in made.items():
         files.append(File.generated(config, name, content=content))
     for path in sorted(path for pattern in COPIES for path in ROOT.glob(pattern)):
-        # As text, so that a browser shows it and mkdocs makes no page of it.
         name = _copy_of(path.relative_to(ROOT).as_posix())
-        files.append(File.generated(config, name, content=path.read_text(encoding="utf-8")))
+        files.append(File.generated(config, name, content=path.read_bytes()))
     return files
 
 
@@ -70,7 +75,8 @@ def _link(link: str, source: str, page: str) -> str:
 
 
 def _copy_of(name: str) -> str:
-    return f"files/{name}.txt"
+    # As text, so that a browser shows it and mkdocs makes no page of it.
+    return f"files/{name}" if name.endswith(".png") else f"files/{name}.txt"
 
 
 # -- nodes
