@@ -6,7 +6,6 @@ however busy the node is, that its process lives (DDS: automatic liveliness); wh
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -19,8 +18,6 @@ from . import events
 
 #: A process of which the middleware has not heard for so long is dead [s]. It is heard three times in two of these.
 LEASE_S = 0.7
-#: A node that was found and not heard for so long is dead, too: it died before it was heard for the first time [s].
-UNHEARD_S = 3.0
 
 
 def _quality() -> QoSProfile:
@@ -37,33 +34,27 @@ class Sources:
     """The nodes that feed this one, as far as they show that they live; `changed` is called where one was heard for the
     first time, has died or is back. To be used in the executor.
 
-    `alive`: the full names of those in other processes that were heard to live.
+    `alive`: the full names of those in other processes that were heard to live. One that dies before that, in its first
+    half second, is missed only when the graph has noticed.
     """
 
     def __init__(self, node: Node, changed: Callable[[], None]) -> None:
         self._node = node
         self._changed = changed
         self._watched: dict[str, Any] = {}
-        self._unheard: dict[str, float] = {}  # since when
         self._dead: set[str] = set()
         self.alive: set[str] = set()
 
     def watch(self, names: Collection[str]) -> None:
-        """From now on these nodes, by their full names, and no others. To be called now and then."""
+        """From now on these nodes, by their full names, and no others."""
         for name in [name for name in self._watched if name not in names]:
             if (subscription := self._watched.pop(name)) is not None:
                 self._node.destroy_subscription(subscription)
-            self._unheard.pop(name, None)
             self._dead.discard(name)
             self.alive.discard(name)
         for name in names:
-            if name not in self._watched and (offers := self._node.get_publishers_info_by_topic(_topic(name))):
+            if name not in self._watched and self._node.count_publishers(_topic(name)):
                 self._watched[name] = self._subscribe(name)
-                if self._watched[name] is not None and any(map(self._will_be_heard, offers)):
-                    self._unheard[name] = time.monotonic()
-        for name in [name for name, since_s in self._unheard.items() if time.monotonic() - since_s > UNHEARD_S]:
-            del self._unheard[name]
-            self._dead.add(name)
 
     def has_died(self, name: str) -> bool:
         """Whether a node is known to be dead, which the graph may not know yet."""
@@ -72,18 +63,11 @@ class Sources:
     def close(self) -> None:
         self.watch(())
 
-    def _will_be_heard(self, offer: Any) -> bool:
-        """Whether the middleware tells that who offers this lives: a node of this package, in another process."""
-        own = self._node.get_publishers_info_by_topic(_topic(self._node.get_fully_qualified_name()))
-        is_ours = offer.qos_profile.liveliness_lease_duration == _quality().liveliness_lease_duration
-        return is_ours and _participant(offer) not in map(_participant, own)
-
     def _subscribe(self, name: str) -> Any:
         def note(status: Any) -> None:
             if status.alive_count == status.not_alive_count == 0:
                 return  # it is not known any more: of one that is dead the graph may not have heard yet
             now, before = (self._dead, self.alive) if status.alive_count == 0 else (self.alive, self._dead)
-            self._unheard.pop(name, None)
             if name in self._watched and name not in now:
                 now.add(name)
                 before.discard(name)
@@ -99,11 +83,6 @@ class Sources:
 
 def _topic(name: str) -> str:
     return f"{name}/alive"
-
-
-def _participant(offer: Any) -> bytes:
-    """The part of an endpoint's id that all of one context have in common (DDS: the prefix of the GUID)."""
-    return bytes(offer.endpoint_gid)[:12]
 
 
 def _ignore(message: Empty) -> None:

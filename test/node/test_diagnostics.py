@@ -22,8 +22,6 @@ from ros_world import (
     skeleton_message,
     utterance_message,
 )
-from std_msgs.msg import Empty
-from test_processes import node_command, running
 
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
@@ -344,37 +342,6 @@ def test_of_a_node_that_was_killed_it_is_known_until_it_is_back_or_nobody_expect
     sources.watch(())
     assert not sources.has_died("/other")
     other.destroy_node()
-
-
-def test_a_node_that_dies_before_it_was_heard_for_the_first_time_is_missed_before_the_graph_knows(
-    world, tiny_bundle, tmp_path, monkeypatch
-):
-    monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
-    emotion = world.node("emotion", bundle=str(tiny_bundle))
-    with running(tmp_path, mocap=node_command("mocap")) as processes:
-        world.wait(lambda: "/mocap" in emotion.node._sources._watched, "that the mocap node is found")
-        processes["mocap"].kill()
-        world.wait(lambda: "skeleton" in emotion.value("missing").split(", "), "that it is missed")
-    assert world.peer.count_publishers("skeleton") == 1, "the graph knows nothing"
-
-
-def test_who_cannot_be_heard_is_not_dead(world, monkeypatch):
-    """A node of the same process, and one of others whose topic happens to be called so."""
-    monkeypatch.setattr(liveliness, "UNHEARD_S", -1.0)
-    sources = liveliness.Sources(world.peer, lambda: None)
-    liveliness.show_life(world.peer)
-    here = Node("here", context=world.context)
-    liveliness.show_life(here)
-    with world.stranger() as stranger:
-        stranger.create_publisher(Empty, "~/alive", 1)
-        there = Node("there", context=stranger.context)
-        liveliness.show_life(there)
-        names = {"/here", "/stranger", "/there"}
-        world.wait(lambda: (sources.watch(names), set(sources._watched) == names)[1], "that all are found")
-        assert [name for name in sorted(names) if sources.has_died(name)] == ["/there"]
-        there.destroy_node()
-    sources.close()
-    here.destroy_node()
 
 
 def test_what_waits_since_the_node_was_held_up_is_not_missed(world):
