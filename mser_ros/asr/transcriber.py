@@ -13,6 +13,12 @@ from ..types import SAMPLE_NS, Transcript, Word
 PIECE = 1024
 
 
+def partial_wait(period: int, *, is_early: bool) -> int:
+    """How long after one partial text the next is due, in the unit of `period`: at first half of it, because the first
+    words take two readings that agree."""
+    return period // 2 if is_early else period
+
+
 class Transcriber(Protocol):
     """Reads one utterance after the other: `start`, `accept` as often as audio comes, `finish` (or `reset`).
 

@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import TranscriberError
 from ..types import SAMPLE_RATE, Transcript, Word, primary_language, to_ns
 from .confidence import ConfidenceMap, read_confidence_map
-from .transcriber import mean_confidence
+from .transcriber import mean_confidence, partial_wait
 from .whisper_model import LONGEST, Decoded, Encoded, WhisperModel
 
 #: Languages that are written without spaces between words.
@@ -73,9 +73,9 @@ def repetition(text: str) -> float:
 class WhisperTranscriber:
     """Reads each utterance as a whole when it is over.
 
-    Partial texts come from reading what there is so far every `partial_period_s`, and twice as often until the first
-    words are told: what two readings in a row agree on is told, and never taken back (local agreement, Macháček et al.
-    2023). They are left out where they would take more than half of the time.
+    Partial texts come from reading what there is so far every `partial_period_s`, and more often until the first words
+    are told (`partial_wait`): what two readings in a row agree on is told, and never taken back (local agreement,
+    Macháček et al. 2023). They are left out where they would take more than half of the time.
 
     What language is spoken, where that is to be found out, does not depend on what was said before, unless it is not
     certain: few words may sound like any.
@@ -134,8 +134,8 @@ class WhisperTranscriber:
         heard = self._open
         if heard is None:
             return Transcript("", language=self.language, is_final=False)
-        period = self._period if heard.agreed or not heard.asked_at else self._period // 2
-        if self._period and heard.samples - heard.asked_at >= period:
+        is_early = bool(heard.asked_at) and not heard.agreed
+        if self._period and heard.samples - heard.asked_at >= partial_wait(self._period, is_early=is_early):
             heard.asked_at = heard.samples
             if (heard.samples - heard.read_at) / SAMPLE_RATE * _PARTIAL_SHARE < heard.cost_s:
                 self._skipped += 1

@@ -164,7 +164,8 @@ class WaitServer:
 
     def _end(self, item: _Open, outcome: Outcome) -> None:
         del self._open[item.key]
-        if self._node.executor is not None:  # else nobody could send it
+        executor = self._node.executor
+        if executor is not None and self._node in executor.get_nodes():  # else nobody spins it, who could send it
             self._ended[item.key] = replace(item.newest, outcome=outcome)
             item.handle.execute()
 

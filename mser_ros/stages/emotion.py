@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ..audio.history import Voices
 from ..errors import AudioError, BundleError, log_failure
 from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
@@ -21,20 +20,16 @@ from ..types import (
     ModalityEvidence,
     SkeletonFrame,
     Transcript,
-    Utterance,
     UtteranceEvent,
     UtteranceState,
     Waveform,
     to_ns,
 )
-from .identities import Identities, Someone
+from .evidence import HISTORY_S, EvidenceHistory
+from .identities import Identities
 
 T = TypeVar("T")
 
-#: Audio and skeletons that are remembered: more than the longest utterance that settings allow.
-_HISTORY_S = 75.0
-#: Voices that are remembered.
-_VOICES = 16
 #: Utterances that may be open at once; of more, the oldest gets its final estimate.
 _PENDING = 64
 #: Utterances whose end is remembered, so that a late message cannot open them again.
@@ -121,21 +116,28 @@ class EmotionStage:
             )
         self.recognizer = recognizer
         self.settings = recognizer.settings
-        self.skeletons = SkeletonBuffer(mocap or MocapSettings(), history_s=_HISTORY_S, choice=self.settings.body)
+        spec = recognizer.bundle.modalities.get("mocap")
+        self._identities = identities or Identities()
+        self._evidence = EvidenceHistory(
+            mocap or MocapSettings(),
+            self._identities,
+            choice=self.settings.body,
+            window_s=spec.window_s if spec else 0.0,
+        )
         self.counters = EmotionCounters()
         self.lost: frozenset[str] = frozenset()
-        self._identities = identities or Identities()
-        self._speakers: dict[str, Someone] = {}  # of utterances without a last estimate, as far as was ever known
         self.clock = clock
         self._on_failure = on_failure
         self._newest_ns = 0
-        self._voices = Voices(_HISTORY_S, limit=_VOICES)
         self._pending: dict[str, _Pending] = {}
         self._closed = {} if closed is None else closed  # how far their voice had been heard
-        spec = recognizer.bundle.modalities.get("mocap")
-        self._window_ns = to_ns(spec.window_s) if spec else 0
         self._spoken_ns = 0  # end of the last utterance
         self._seen_ns = 0  # up to where the body was judged without an utterance
+
+    @property
+    def skeletons(self) -> SkeletonBuffer:
+        """The newest skeletons of every body."""
+        return self._evidence.skeletons
 
     @property
     def _period_ns(self) -> int:
@@ -148,11 +150,11 @@ class EmotionStage:
 
     def heard(self, voice_id: str, start_ns: int, end_ns: int) -> Waveform | None:
         """What a voice said, as far as it is remembered: every utterance is when its last estimate comes."""
-        return self._voices.cut(voice_id, start_ns, end_ns)
+        return self._evidence.voices.cut(voice_id, start_ns, end_ns)
 
     def forget_audio(self) -> None:
         """Forget what was heard, as where people do not want to be listened to any more."""
-        self._voices.clear()
+        self._evidence.voices.clear()
 
     def push_audio(self, chunk: AudioChunk) -> Iterator[EmotionEstimate]:
         """Take audio as the speech stage gives it. Raises `AudioError` for any other."""
@@ -161,12 +163,12 @@ class EmotionStage:
                 f"audio at {chunk.sample_rate} Hz in {chunk.channels} channels, but {SAMPLE_RATE} Hz mono is needed: "
                 "take the topic 'voice' that the speech node publishes"
             )
-        self._voices.push(chunk)
+        self._evidence.voices.push(chunk)
         now_ns = self._now(chunk.end_ns)
         for pending in self._pending.values():
             event = pending.event
             # No utterance is as long, and sound of before it, as of a bag that starts again, says nothing of it.
-            believable = 0 <= chunk.end_ns - event.start_ns <= to_ns(_HISTORY_S)
+            believable = 0 <= chunk.end_ns - event.start_ns <= to_ns(HISTORY_S)
             if event.voice_id == chunk.voice_id and not pending.has_ended and believable:
                 pending.since_clock_ns = now_ns
         yield from self.tick()
@@ -193,9 +195,9 @@ class EmotionStage:
             first_ns = event.start_ns + to_ns(self.settings.provisional_start_s)
             second_ns = event.start_ns + self._period_ns
             pending = self._pending[event.utterance_id] = _Pending(event, first_ns, second_ns, now_ns)
-        self._speaker(event)
+        self._evidence.hold(event)
         if event.state is UtteranceState.PAUSED and not pending.has_ended:
-            self._contained(lambda: self.recognizer.read_ahead(self._gather(event)))
+            self._contained(lambda: self.recognizer.read_ahead(self._evidence.gather(event)))
         if event.state is UtteranceState.CANCELLED:
             yield self._close(event, EstimateState.RETRACTED)
         elif not pending.has_ended:
@@ -242,7 +244,7 @@ class EmotionStage:
 
     def _is_heard_again(self, event: UtteranceEvent) -> bool:
         """Whether a speech node was restarted and reads the same bag again: its voice, too, was set back since then."""
-        heard_ns = self._voices.newest_ns(event.voice_id)
+        heard_ns = self._evidence.voices.newest_ns(event.voice_id)
         is_start = event.state is UtteranceState.STARTED
         return is_start and heard_ns is not None and heard_ns < self._closed[event.utterance_id]
 
@@ -267,24 +269,15 @@ class EmotionStage:
             return is_gone
         if not event.transcript.is_final:
             is_late = waited_ns > to_ns(settings.text_timeout_s)
-        elif self._has_audio(event) and self._has_skeletons(event):
+        elif self._evidence.has_audio(event) and self._evidence.has_skeletons(event):
             return True
         else:
             is_late = waited_ns > to_ns(settings.evidence_timeout_s)
         self.counters.timed_out += is_late
         return is_late
 
-    def _has_audio(self, event: UtteranceEvent) -> bool:
-        newest_ns = self._voices.newest_ns(event.voice_id)
-        return newest_ns is not None and newest_ns >= event.end_ns
-
-    def _has_skeletons(self, event: UtteranceEvent) -> bool:
-        newest_ns = self.skeletons.newest_ns
-        # A body that left before the utterance began, or was never there, is not waited for.
-        return newest_ns is None or newest_ns >= event.end_ns or newest_ns < event.start_ns - self._window_ns
-
     def _provisional(self, pending: _Pending) -> Iterator[EmotionEstimate]:
-        heard_ns = self._voices.newest_ns(pending.event.voice_id)
+        heard_ns = self._evidence.voices.newest_ns(pending.event.voice_id)
         if not self.settings.provisional_start_s or heard_ns is None or heard_ns < pending.next_provisional_ns:
             return
         # After a backlog only the newest of the estimates that are due is worth its time.
@@ -299,7 +292,7 @@ class EmotionStage:
 
     def _goes_on(self, pending: _Pending) -> Iterator[EmotionEstimate]:
         """Of a speech that goes on and on: voice and body of the last period."""
-        event, heard_ns = pending.event, self._voices.newest_ns(pending.event.voice_id)
+        event, heard_ns = pending.event, self._evidence.voices.newest_ns(pending.event.voice_id)
         if not self._period_ns or heard_ns is None or heard_ns < pending.next_continuous_ns:
             return
         end_ns = heard_ns - (heard_ns - pending.next_continuous_ns) % self._period_ns
@@ -310,8 +303,8 @@ class EmotionStage:
     def _body_alone(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
         """Of a body of whom nothing is said."""
         newest_ns = self.skeletons.newest_ns
-        is_stray = newest_ns is None or newest_ns - frame.stamp_ns > to_ns(_HISTORY_S)
-        if not self._period_ns or not self._window_ns or is_stray:
+        is_stray = newest_ns is None or newest_ns - frame.stamp_ns > to_ns(HISTORY_S)
+        if not self._period_ns or not self._evidence.window_ns or is_stray:
             return
         end_ns = frame.stamp_ns - frame.stamp_ns % self._period_ns
         before_ns = self._seen_ns
@@ -320,7 +313,7 @@ class EmotionStage:
         self._seen_ns = end_ns
         has_spoken = 0 <= end_ns - self._spoken_ns < self._period_ns
         if 0 < before_ns < end_ns and not (self._pending or has_spoken):
-            start_ns = end_ns - self._window_ns
+            start_ns = end_ns - self._evidence.window_ns
             nothing = Transcript("")
             yield from self._continuous(
                 UtteranceEvent("", UtteranceState.PARTIAL, end_ns, start_ns, end_ns, nothing, frame_id=frame.frame_id)
@@ -336,24 +329,24 @@ class EmotionStage:
     def _close(self, event: UtteranceEvent, state: EstimateState, *, is_skipped: bool = False) -> EmotionEstimate:
         told_ns = max(event.end_ns, self._pending.pop(event.utterance_id).told_ns)
         self._spoken_ns = event.end_ns
-        self._closed[event.utterance_id] = self._voices.newest_ns(event.voice_id) or 0
+        self._closed[event.utterance_id] = self._evidence.voices.newest_ns(event.voice_id) or 0
         if len(self._closed) > _CLOSED:
             del self._closed[next(iter(self._closed))]
         self.counters.final += state is EstimateState.FINAL
         self.counters.retracted += state is EstimateState.RETRACTED
         if state is EstimateState.RETRACTED:
-            estimate = self.recognizer.abstain(self._bare(event), AbstainReason.NO_EVIDENCE, state=state)
+            estimate = self.recognizer.abstain(self._evidence.bare(event), AbstainReason.NO_EVIDENCE, state=state)
         else:
             found = None if is_skipped else self._recognize(event, state)
-            estimate = found or self.recognizer.abstain(self._bare(event), AbstainReason.FAILED, state=state)
-        self._speakers.pop(event.utterance_id, None)
+            estimate = found or self.recognizer.abstain(self._evidence.bare(event), AbstainReason.FAILED, state=state)
+        self._evidence.release(event)
         return replace(estimate, stamp_ns=told_ns)
 
     def _recognize(self, event: UtteranceEvent, state: EstimateState) -> EmotionEstimate | None:
         """The estimate, None where it failed: an error in one utterance must cost no other."""
 
         def recognize() -> EmotionEstimate:
-            utterance = self._gather(event)
+            utterance = self._evidence.gather(event)
             self.counters.without_audio += utterance.audio is None and state is not EstimateState.CONTINUOUS
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
@@ -374,41 +367,3 @@ class EmotionStage:
             self.counters.failed += 1
             self._on_failure(error)
             return None
-
-    def _gather(self, event: UtteranceEvent) -> Utterance:
-        start_ns = min(event.start_ns, event.end_ns - self._window_ns)
-        speaker = self._speaker(event)
-        others = self._identities.strangers_to(speaker, self.skeletons.bodies)
-        skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=speaker.body_id, others=others)
-        bare = self._bare(event)
-        if skeleton and not event.voice_id:  # nobody is told apart by the voice: it is who is seen
-            bare = replace(bare, person_id=self._identities.of_body(skeleton.body_id).person_id)
-        audio = self._voices.cut(event.voice_id, event.start_ns, event.end_ns)
-        return replace(
-            bare,
-            audio=audio and replace(audio, clipped=event.clipped),
-            transcript=event.transcript if event.transcript.text else None,
-            skeleton=skeleton,
-            body_id=skeleton.body_id if skeleton else "",
-        )
-
-    def _bare(self, event: UtteranceEvent) -> Utterance:
-        """The utterance without any evidence."""
-        return Utterance(
-            utterance_id=event.utterance_id,
-            start_ns=event.start_ns,
-            end_ns=event.end_ns,
-            voice_id=event.voice_id,
-            person_id=self._speaker(event).person_id,
-            frame_id=event.frame_id,
-        )
-
-    def _speaker(self, event: UtteranceEvent) -> Someone:
-        """Who speaks: a person who vanishes in mid-utterance has spoken it all the same."""
-        someone = self._identities.of_voice(event.voice_id)
-        before = self._speakers.get(event.utterance_id, someone)
-        before = replace(before, person_id=self._identities.present(before.person_id))
-        speaker = someone if someone.person_id else before
-        if event.utterance_id in self._pending:
-            self._speakers[event.utterance_id] = speaker
-        return speaker

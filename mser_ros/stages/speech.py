@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from ..asr.registry import choose, create_transcriber
-from ..asr.transcriber import Transcriber
+from ..asr.transcriber import Transcriber, partial_wait
 from ..audio.segmenter import Cancelled, Ended, Paused, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
@@ -201,9 +201,8 @@ class SpeechStage:
         period_ns = to_ns(self.settings.asr.partial_period_s)
         if self._open is None or period_ns == 0 or heard_ns < self._next_partial_ns:
             return
-        # In the first two periods twice as often: the first words take two readings that agree.
         is_early = heard_ns < self._open.start_ns + 2 * period_ns
-        self._next_partial_ns = heard_ns + (period_ns // 2 if is_early else period_ns)
+        self._next_partial_ns = heard_ns + partial_wait(period_ns, is_early=is_early)
         self._guess = self._transcriber.partial()
         yield self._news(UtteranceState.PARTIAL, heard_ns, self._guess)
 

@@ -27,6 +27,7 @@ from ros_world import (
     utterance_message,
 )
 
+from mser_ros.nodes import voices
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings
@@ -467,6 +468,30 @@ def test_what_was_learned_is_kept_where_that_is_asked_for_and_nothing_is_left_of
     world.wait(lambda: voices_of(world, "show").message == "nobody is known", "the erasing")
     assert robot.node.deactivate()
     assert list(folder.iterdir()) == []
+
+
+def test_what_was_learned_is_saved_now_and_then_for_who_takes_the_place_of_a_node_that_was_killed(
+    world, knowing_bundle, tmp_path, monkeypatch
+):
+    """The first node is never told to stop."""
+    folder = str(tmp_path / "voices")
+    monkeypatch.setattr(voices, "_SAVE_S", 0.0)
+    robot = Robot(world, knowing_bundle, voices_folder=folder)
+    robot.give(scene(1))
+    robot.last("ann-1")
+    robot.node.wait_to_receive()
+    assert voices_of(world, "show").message.startswith("ann: 1 utterances heard")
+    (kept,) = (tmp_path / "voices").iterdir()
+    first = kept.read_text()
+    monkeypatch.setattr(voices, "_SAVE_S", 3600.0)
+    robot.give(scene(2))
+    robot.last("ann-2")
+    robot.node.wait_to_receive()
+    assert voices_of(world, "show").message.startswith("ann: 2 utterances heard")
+    assert kept.read_text() == first, "not after each utterance: a minute is not over yet"
+    world.node("emotion", bundle=str(knowing_bundle), voices_folder=folder, arguments=["-r", "__ns:=/next"])
+    shown = world.call(Trigger, "/next/emotion/show_voices", Trigger.Request()).message
+    assert shown.startswith("ann: 1 utterances heard")
 
 
 def test_what_is_to_be_erased_is_erased_although_the_node_ends_before_its_worker_comes_to_it(

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from emotion_robot import scene
 from ros_world import (
     DEMO,
     PATIENCE_S,
@@ -30,6 +31,7 @@ from ros_world import (
     audio_message,
     demo_values,
     skeleton_message,
+    utterance_message,
 )
 
 from mser_ros.messages.conversions import time_to_ns
@@ -281,6 +283,33 @@ def test_a_node_that_is_told_to_end_while_it_loads_a_large_model_does_not_load_i
         world.wait(lambda: "loading" in (tmp_path / "emotion").read_text(), "the loading")
         processes["emotion"].send_signal(number)
         assert_ended_cleanly(processes["emotion"], tmp_path / "emotion")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_node_that_is_told_to_end_while_it_is_far_behind_ends_soon_and_with_a_last_word_of_everything(
+    world, tiny_bundle, tmp_path, number
+):
+    """Each estimate takes two seconds: to work off ten utterances would take more than twenty."""
+    scenes = [scene(count) for count in range(10)]
+    with running(tmp_path, emotion=faulty_command("emotion", "slow", *parameters(tiny_bundle))) as processes:
+        emotions = world.listen(Emotion, "emotion")
+        ear, words = world.publisher(AudioFrame, "voice"), world.publisher(Utterance, "utterance")
+        world.wait(lambda: world.diagnostics.get("/emotion", {}).get("subscribers emotion") == "1", "the node's output")
+        for item in scenes:
+            for chunk in item.voice:
+                ear.publish(audio_message(chunk))
+            for event in item.events:
+                words.publish(utterance_message(event))
+        taken = {"received voice": len(scenes) * len(scenes[0].voice), "received utterance": 4 * len(scenes)}
+        world.wait(
+            lambda: all(world.diagnostics["/emotion"][key] == str(count) for key, count in taken.items()), "all of it"
+        )
+        processes["emotion"].send_signal(number)
+        told_s = time.monotonic()
+        assert_ended_cleanly(processes["emotion"], tmp_path / "emotion")
+        assert time.monotonic() - told_s < 10.0
+        names = Counter({item.name: 1 for item in scenes})
+        world.wait(lambda: Counter(item.utterance_id for item in emotions if item.state in LAST) == names, "last words")
 
 
 def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_named_in_the_diagnostics(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import signal
 
 import pytest
@@ -138,6 +139,23 @@ def test_a_new_goal_of_a_client_leaves_its_older_one_alone_and_may_take_its_plac
     assert client.result(older)[1].outcome == Result.CANCELLED
     robot.give(scene(1))
     assert client.result(newer)[1].outcome == Result.REACHED
+
+
+def test_a_goal_that_is_open_when_nobody_spins_the_node_any_more_leaves_nothing_behind(world, tiny_bundle, recwarn):
+    """As where a program of others, which has nodes of this package in it, ends its executor first."""
+    world.node("emotion", bundle=str(tiny_bundle))
+    assert world.waiting().send("sad").accepted
+    tested = world.tested.pop()
+    node, spinner = tested.node, tested.spinner
+    assert node._waits.waiting == 1
+    spinner.close()
+    node.close()
+    assert node._waits.waiting == 0
+    assert not node.is_answering, "no result that nobody will send"
+    node.destroy_node()
+    del node, spinner, tested
+    gc.collect()
+    assert not [str(item.message) for item in recwarn if "never awaited" in str(item.message)]
 
 
 @pytest.mark.parametrize(
