@@ -2,10 +2,10 @@
 
 The manifest is text, tab-separated; its first line names the columns, and where these are quoted, so is the rest.
 Needed: `label` (one of the four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton`
-(a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m), `group` (such as a session),
-`dialogue`, `split` (train, dev or validation, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are
-ignored, and named in the corpus's note. Lines that stand there twice count once; a file that two lines tell different
-things of is a fault. Paths are relative to the folder; those of Windows are understood.
+(a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m),
+`group` (such as a session), `dialogue`, `split` (train, dev or validation, test), `valence`, `arousal`, `dominance`
+(-1..1). Other columns are ignored, and named in the corpus's note. Lines that stand there twice count once; a file that
+two lines tell different things of is a fault. Paths are relative to the folder; those of Windows are understood.
 """
 
 from __future__ import annotations
