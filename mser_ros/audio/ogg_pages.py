@@ -11,6 +11,8 @@ _MAGIC = b"OggS\0"
 _HEADER = struct.Struct("<4sBBqIIIB")
 #: No page is longer [bytes].
 LONGEST_PAGE = _HEADER.size + 255 + 255 * 255
+#: Bytes that checksums are taken of for each byte of a message; what one look costs besides, in bytes.
+_MOST_LOOKED_AT, _LOOK = 8, 100
 _CONTINUES, _BEGINS, _ENDS = 1, 2, 4
 #: A packet that is longer is no sound but a picture in the comments: it is left out [bytes].
 _LONGEST_PACKET = 1 << 18
@@ -59,9 +61,15 @@ class PageReader:
             self._kept += content
         pages: list[Page] = []
         start = done = 0
+        room = _MOST_LOOKED_AT * len(self._kept) + LONGEST_PAGE
         mirrored = memoryview(self._kept.translate(_MIRRORED))
         while (start := self._kept.find(_MAGIC, start)) >= 0:
             size = _page_size(self._kept, start)
+            room -= size + _LOOK
+            if room < 0:  # nothing but names of pages, each of which claims all that follows
+                self.strange += len(self._kept) - done
+                done = len(self._kept)
+                break
             if size and start + size <= len(self._kept) and self._is_right(mirrored[start : start + size], start):
                 self.strange = 0
                 pages.append(self._read(start, size))

@@ -7,20 +7,22 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import soundfile
 
 from ..errors import AudioError, DependencyError
 from ..types import AudioChunk, Waveform
-from .sound_headers import find_samples, mp3_begins, ogg_begins, spliced, wav_begins, why_no_wav
+from .film_sound import is_film, open_track
+from .sound_headers import find_samples, mp3_begins, ogg_begins, same_begins, spliced, wav_begins, why_no_wav
 from .waveform import check_rate, pcm16
 
 #: Frames that a header tells of where it knows no number.
 _ENDLESS = 1 << 48
 #: So much less than its header tells of may be in a file whose end is whole: what codecs add at both ends [s].
 _MISSING_S = 0.2
+#: Length of the tag that programs for MP3 put at the end of any file [bytes].
+_TAG = 128
 #: Encodings in which samples may lie beyond full scale, and how far they do without harm.
 _FLOATS, _CLIPPED = ("FLOAT", "DOUBLE"), 1.05
 _PACKED = "is packed: unpack it, and name what is in it"
@@ -83,12 +85,16 @@ def open_sound_file(path: Path | str) -> Sound:
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
     notes: list[str] = []
+    with path.open("rb") as stream:
+        is_told = is_film(stream.read(1000))
     try:
-        infos = [soundfile.info(part) for part in _parts(path, notes)]
+        infos = [] if is_told else [soundfile.info(part) for part in _parts(path, notes)]
     except (soundfile.SoundFileError, TypeError) as error:  # the latter for raw samples
         if path.suffix.lower() not in FILMS:
             raise AudioError(why_no_sound(path, error)) from None
-        sound = _open_film(path)
+        infos = []
+    if not infos:
+        sound = _open_film(path, notes)
     else:
         rate = int(infos[0].samplerate)
         kind = (rate, infos[0].channels)
@@ -213,42 +219,9 @@ def why_no_sound(path: Path, error: object = "") -> str:
     return f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC"
 
 
-def _open_film(path: Path) -> Sound:
-    try:
-        import av
-    except ImportError:
-        raise DependencyError(f"'{path}' needs a package for films: pip install 'mser_ros[media]' (or av)") from None
-    try:
-        with av.open(str(path), metadata_errors="replace") as film:
-            if not film.streams.audio:
-                raise AudioError(f"the film '{path}' has no sound track: name another one")
-            rate = int(film.streams.audio[0].rate)
-            length_s = (film.duration or 0) / 1e6
-    except av.FFmpegError as error:
-        raise _no_film(path, error) from None
-    return Sound(rate, round(length_s * rate), lambda size: _film_blocks(path, size, av))
-
-
-def _film_blocks(path: Path, size: int, av: Any) -> Iterator[np.ndarray]:
-    kept = np.zeros((0, 0), np.float32)
-    try:
-        with av.open(str(path), metadata_errors="replace") as film:
-            resampler = av.AudioResampler(format="fltp")
-            for frame in film.decode(film.streams.audio[0]):
-                for part in resampler.resample(frame):
-                    samples = part.to_ndarray().T
-                    kept = np.concatenate([kept, samples]) if kept.size else samples
-                    while len(kept) >= size:
-                        yield kept[:size]
-                        kept = kept[size:]
-    except av.FFmpegError as error:
-        raise _no_film(path, error) from None
-    if kept.size:
-        yield kept
-
-
-def _no_film(path: Path, error: Exception) -> AudioError:
-    return AudioError(f"the film '{path}' cannot be read ({error}): convert its sound to WAV or FLAC")
+def _open_film(path: Path, notes: list[str]) -> Sound:
+    track = open_track(path, notes)
+    return Sound(track.sample_rate, round(track.length_s * track.sample_rate), track.blocks, notes)
 
 
 def _parts(path: Path, notes: list[str]) -> list[Path | io.BufferedReader]:
@@ -260,11 +233,18 @@ def _parts(path: Path, notes: list[str]) -> list[Path | io.BufferedReader]:
             begins, has_end = ogg_begins(stream)
             if not has_end:
                 _note(notes, f"{path.name} has no end: its recorder was stopped, or it was cut off")
+        elif head[:4] in (b"fLaC", b"FORM", b"RF64", b".snd", b"caff"):
+            begins = same_begins(stream)
         else:
             begins = mp3_begins(stream) if head[:3] == b"ID3" or head[:1] == b"\xff" else wav_begins(stream)
-    if len(begins) < 2:
-        return [_finished(path, notes)]
-    ends = [*begins[1:], path.stat().st_size]
+        whole = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, whole - _TAG))
+        if stream.read(3) == b"TAG" and head[:4] == b"fLaC":  # ID3, which has no place in it
+            whole -= _TAG
+            begins = begins or [0]
+        elif len(begins) < 2:
+            return [_finished(path, notes)]
+    ends = [*begins[1:], whole]
     return [spliced(path, b"", begin, end) for begin, end in zip(begins, ends, strict=True)]
 
 

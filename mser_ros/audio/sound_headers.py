@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,6 +17,8 @@ _ENDLESS = {4: 0x7FFFF000, 8: 1 << 48}
 _USUAL = (b"fmt ", b"data", b"fact", b"LIST")
 #: Bytes that a file may hold beyond an MP3 whose length it tells: tags.
 _TAGS = 4096
+#: How a FLAC begins, and how long that is.
+_FLAC, _FLAC_SIZE = re.compile(rb"fLaC[\0\x80]\0\0\x22"), 8
 
 
 @dataclass(frozen=True)
@@ -260,6 +263,58 @@ def mp3_begins(stream: BinaryIO) -> list[int]:
             break
         begin = first + length + min(found)
     return begins
+
+
+def same_begins(stream: BinaryIO) -> list[int]:
+    """Where the FLACs, AIFFs, AUs, CAFs or RF64s begin that were appended to each other, as far as each tells where it
+    ends; of a FLAC, which does not, each place that begins one."""
+    whole, begin, begins = stream.seek(0, os.SEEK_END), 0, [0]
+    stream.seek(0)
+    magic = stream.read(4)
+    if magic == b"fLaC":
+        return _flac_begins(stream)
+    while length := _length(stream, begin, whole):
+        begin += length
+        stream.seek(begin)
+        if stream.read(4) != magic:
+            break
+        begins.append(begin)
+    return begins
+
+
+def _flac_begins(stream: BinaryIO) -> list[int]:
+    """A FLAC begins with its name and the block of 34 bytes that must come first."""
+    begins, at, kept = [], stream.seek(0), b""
+    while piece := stream.read(1 << 20):
+        data = kept + piece
+        begins += [at + found.start() for found in _FLAC.finditer(data)]
+        kept = data[1 - _FLAC_SIZE :]
+        at += len(data) - len(kept)
+    return begins
+
+
+def _length(stream: BinaryIO, begin: int, whole: int) -> int:
+    """How long a file is that begins there, by its header; 0 where that is not told."""
+    stream.seek(begin)
+    head = stream.read(28)
+    length = 0
+    if head[:4] == b"FORM":
+        length = 8 + int.from_bytes(head[4:8], "big")
+    elif head[:4] == b"RF64" and head[12:16] == b"ds64":
+        length = 8 + int.from_bytes(head[20:28], "little")
+    elif head[:4] == b".snd":
+        length = int.from_bytes(head[4:8], "big") + int.from_bytes(head[8:12], "big")
+    elif head[:4] == b"caff":
+        length = 8
+        while begin + length < whole:
+            stream.seek(begin + length)
+            chunk = stream.read(12)
+            if chunk[:4] == b"caff":
+                break
+            length += 12 + max(0, int.from_bytes(chunk[4:], "big", signed=True))
+    if head[:4] in (b"FORM", b"RF64"):
+        length += length % 2
+    return length if length > 8 and begin + length < whole else 0
 
 
 def _length_of_xing(frame: bytes) -> int:

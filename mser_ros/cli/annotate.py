@@ -19,6 +19,7 @@ from .annotation_choices import Choices
 from .archive import Row, annotate_all, find_recordings, is_recording, left_out
 from .inputs import Item, skeleton_options
 from .lines import counted, emotion_line
+from .tables import plain_console
 
 
 @click.command()
@@ -115,11 +116,11 @@ def annotate(
 def _annotate_one(
     source: Path, out: Path, choices: Choices, *, skeleton: Path | None, resume: bool, quiet: bool
 ) -> int:
-    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
     annotator = Annotator(choices)
     if annotator.bundle.advice:
         errors.print(annotator.bundle.advice, style="yellow")
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     begun_s = time.monotonic()
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
 
@@ -156,7 +157,7 @@ def _print(console: Console, found: Annotated, *, quiet: bool) -> None:
 def _annotate_all(
     sources: tuple[Path, ...], out: Path, choices: Choices, *, workers: int | None, ray: str | None, resume: bool
 ) -> int:
-    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
     recordings = find_recordings(sources, without=out)
     if not recordings:
         raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")
@@ -164,7 +165,7 @@ def _annotate_all(
         named = ", ".join(f"{count} {ending}" for ending, count in others.most_common(10))
         errors.print(f"left out, as no sound, film or bag is named so: {named}", style="yellow")
     rows: list[Row] = []
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     begun_s = time.monotonic()
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         task = progress.add_task("recordings", total=len(recordings))

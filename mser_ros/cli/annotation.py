@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
@@ -86,7 +87,8 @@ class Annotator:
         if from_bag and skeleton:
             raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
         copy = out / "annotated"
-        if copy.resolve() in (source.resolve(), *source.resolve().parents):
+        true = Path(os.path.realpath(source))
+        if Path(os.path.realpath(copy)) in (true, *true.parents):
             raise BagError(f"the results would overwrite {source}: name another folder with -o")
         chosen = self.choices
         blind: tuple[str, ...] = ()
@@ -115,7 +117,7 @@ class Annotator:
                 raise Interrupted(work.done_s) from None
             if not work.finals:
                 work.discard()
-                raise MserError(why_nobody(source, work))
+                raise MserError("; ".join([why_nobody(source, work), *notes]))
             work.finish(is_whole=True)
             if bag or chosen.mcap:
                 self._write_bag(bag, source, copy, work)

@@ -92,11 +92,13 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
 
 
 def _walk(source: Path, without: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, but not into `without`."""
-    for folder, folders, files in os.walk(source):
-        if Path(folder).resolve() == without.resolve():
+    """As `os.walk`, but not into `without`; also into folders that are links, each folder once."""
+    seen = {os.path.realpath(without)}
+    for folder, folders, files in os.walk(source, followlinks=True):
+        if (true := os.path.realpath(folder)) in seen:
             folders.clear()
         else:
+            seen.add(true)
             yield Path(folder), folders, files
 
 
@@ -127,8 +129,10 @@ def annotate_all(
     that is started here. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
     making = Annotator(choices).making  # what is wrong with it is better told once than of each recording
     out.mkdir(parents=True, exist_ok=True)
-    base = Path(os.path.commonpath([path.resolve().parent for path in recordings]))
-    places = {str(path): out / path.resolve().relative_to(base) for path in recordings}
+    # Not where a link leads to: two of them may lead to one recording.
+    absolute = {str(path): Path(os.path.abspath(path)) for path in recordings}
+    base = Path(os.path.commonpath([path.parent for path in absolute.values()]))
+    places = {name: out / path.relative_to(base) for name, path in absolute.items()}
     done = _read_table(out / TABLE) if resume else {}
     rows = [row for path in recordings if (row := done.get(str(path))) and row.version == _version(path, choices)]
     try:
@@ -182,7 +186,8 @@ def _on_cluster(
     recordings: Sequence[Path], places: dict[str, Path], choices: Choices, address: str, workers: int | None
 ) -> Iterator[Row]:
     """Share recordings on a Ray cluster."""
-    jobs = {str(path): (choices, path.resolve(), places[str(path)].resolve()) for path in recordings}
+    true = {path: Path(os.path.realpath(path)) for path in (*recordings, *places.values())}
+    jobs = {str(path): (choices, true[path], true[places[str(path)]]) for path in recordings}
     for name, found in share_on_ray(_annotate_with, jobs, address=address, workers=workers):
         if isinstance(found, Row):
             yield replace(found, recording=name)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 from rich.table import Table
+from rich.text import Text
 
 from ..recognition.bundle import load_bundle
 from .tables import wide_console
@@ -27,7 +28,7 @@ def show(folder: Path | None, as_json: bool) -> None:
         click.echo(json.dumps(loaded.manifest, indent=2, ensure_ascii=False))
         return
     console = wide_console(140)
-    console.print(f"[bold]{loaded.model_id}[/]  {loaded.path}  {loaded.size_bytes / 1e6:.1f} MB")
+    console.print(Text.assemble((loaded.model_id, "bold"), f"  {loaded.path}  {loaded.size_bytes / 1e6:.1f} MB"))
     console.print(f"labels: {', '.join(loaded.labels)}; fusion: {loaded.fusion.kind}")
     table = Table(show_edge=False, pad_edge=False)
     for column in ("modality", "model", "graph", "precision", "MB", "trained on", "licence", "temperature", "weight"):

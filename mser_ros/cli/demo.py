@@ -29,6 +29,7 @@ from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
 from ..resources import share_dir
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk
 from .lines import LEGEND, counted, emotion_line
+from .tables import plain_console
 
 AUDIO = "mser_msgs/msg/AudioFrame"
 #: Corpora of acted speech, and when and in which blocks their people speak.
@@ -50,7 +51,7 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     The demo bag is synthetic: it shows that everything works, not how accurate it is. With --data real people speak,
     whom the default bundle knows: it has learned from these corpora.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     if bag and data:
         raise BagError("a demo has one source: leave --bag or --data away")
     path = bag or (write_people(data, out / "people", console) if data else share_dir() / "demo" / "demo.mcap")

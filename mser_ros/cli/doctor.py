@@ -16,8 +16,8 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from ..errors import BagError, MserError, not_installed
 from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
@@ -60,7 +60,7 @@ def doctor(bag: Path | None, bundle: str, asr_model: str) -> int:
         table.add_column(column, overflow="fold")
     findings = list(examine(bundle, asr_model))
     for finding in findings:
-        table.add_row(finding.what, finding.verdict.value, escape(finding.found), escape(finding.cure))
+        table.add_row(finding.what, Text.from_markup(finding.verdict.value), finding.found, finding.cure)
     console.print(table)
     broken = [finding.what for finding in findings if finding.verdict is Verdict.BROKEN]
     if broken:
@@ -93,7 +93,7 @@ def _examine_bag(path: Path, console: Console) -> int:
         except BagError as error:
             damage = str(error)
         for topic, type_name in sorted(bag.topics.items()):
-            table.add_row(escape(topic), escape(type_name), str(told[topic]), str(counts[topic]))
+            table.add_row(topic, type_name, str(told[topic]), str(counts[topic]))
         length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, bag.notes
     console.print(table)
     console.print(f"\n{length_s:.1f} s, {counts.total()} of {told.total()} messages read")

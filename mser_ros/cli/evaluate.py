@@ -9,7 +9,6 @@ from typing import Any
 
 import click
 import numpy as np
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ..asr.registry import choose, create_transcriber
@@ -27,7 +26,7 @@ from ..settings import AsrSettings
 from ..settings.schema import build
 from ..training.config.files import parse_value
 from ..types import Modalities
-from .tables import wide_console
+from .tables import plain_console, wide_console
 
 
 @click.command()
@@ -75,7 +74,7 @@ def evaluate(
     Corpora are iemocap, ravdess, nemo, goemotions, meld, egait, bandai_namco, pseudo, and under any other name a folder
     with a manifest.tsv. Every set of the modalities is measured; those asked for come first.
     """
-    console, errors = wide_console(), Console(stderr=True)
+    console, errors = wide_console(), plain_console(stderr=True)
     for folder in (json_path and json_path.parent, plots_path):
         if folder is not None:  # made before the work, not after it, so that a mistake costs nothing
             folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +88,7 @@ def evaluate(
     for warning in warnings:
         click.secho(f"warning: {warning}", fg="yellow", err=True)
     transcriber = _transcriber(asr, asr_model, asr_language) if asr else None
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=errors, transient=True) as progress:
 
         def track(items: Iterable[Labelled]) -> Iterable[Labelled]:

@@ -22,6 +22,7 @@ from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
 from .page_options import page_options, tell
+from .tables import plain_console
 
 if TYPE_CHECKING:
     from ..page.session import LiveSession
@@ -85,7 +86,7 @@ def live(
     pipeline shows a page, which also takes the microphone and the camera of the browser that looks at it. The options
     from --host on belong to that page.
     """
-    console = Console(highlight=False, soft_wrap=True)
+    console = plain_console(soft_wrap=True)
     if camera == "film" and not file:
         raise SettingsError("--camera film looks at the film of --file: name that as well")
     recogniser = {name: value for name, value in (("backend", backend), ("language", asr_language)) if value}

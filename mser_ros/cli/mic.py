@@ -19,6 +19,7 @@ from ..settings.schema import build
 from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent, UtteranceState
 from .lines import counted
+from .tables import plain_console
 
 #: Ends of the meter [dB of full scale].
 _LOW_DB, _HIGH_DB = -60.0, 0.0
@@ -41,7 +42,7 @@ def mic(lists: bool, device: str, file: str, backend: str, asr_language: str, le
 
     Nothing is published or kept; ROS is not needed.
     """
-    console = Console(highlight=False)
+    console = plain_console()
     if not file:
         devices = list_devices()
         if devices:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from rich.console import Console
+from rich.text import Text
 
 from ..errors import SettingsError
 from ..model_store.store import user_dir
@@ -43,7 +44,7 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def tell(console: Console, server: PageServer) -> None:
     """Where the page is."""
-    console.print(f"Open [bold]{server.url}[/] in a browser. Ctrl-C ends it.")
+    console.print(Text.assemble("Open ", (server.url, "bold"), " in a browser. Ctrl-C ends it."))
     if server.https:
         from ..page.certificate import fingerprint
 

@@ -22,6 +22,7 @@ from ..types import NS_PER_S
 from ..vision.networks import PoseNetworks
 from ..vision.people import LAYOUT, PeopleTracker, Person, skeleton_of
 from ..vision.sources import Camera, Picture, PictureStream, open_pictures
+from .tables import plain_console
 
 #: What `--time` measures, so often.
 _ROUNDS = 50
@@ -66,13 +67,13 @@ def pose(
         raise SettingsError(f"--out '{out}': a skeleton file ends with .npz")
     wanted = {"rate_hz": rate, "field_of_view": field_of_view, "max_people": people, "threads": threads}
     settings = build(PoseSettings, {name: value for name, value in wanted.items() if value is not None})
-    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, highlight=False, soft_wrap=True)
+    console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
     networks = PoseNetworks(model, threads=settings.threads)
     stream = _open(sources, settings)
     if is_timed:
         return _measure(networks, stream, console)
     record = Record(PeopleTracker(networks, max_people=people), settings, BodyPicture(_bones()) if picture else None)
-    columns = [TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
+    columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         shown = progress.track(_until(stream.pictures, length_s), total=stream.count, description=stream.name)
         try:

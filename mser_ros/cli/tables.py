@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
@@ -12,9 +13,16 @@ from rich.table import Table
 from ..errors import SettingsError
 
 
-def wide_console(width: int = 120) -> Console:
-    """A console of the terminal's width; where there is no terminal, of `width` characters instead of rich's 80."""
-    console = Console(highlight=False)
+def plain_console(**more: Any) -> Console:
+    """A console that prints what it is given: brackets and colons of file names and words are no marks of a style.
+    `more`: as rich's Console."""
+    return Console(highlight=False, markup=False, emoji=False, **more)
+
+
+def wide_console(width: int = 120, **more: Any) -> Console:
+    """As `plain_console`, of the terminal's width; where there is no terminal, of `width` characters instead of rich's
+    80."""
+    console = plain_console(**more)
     if not console.is_terminal:
         console.width = width
     return console

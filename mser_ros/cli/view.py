@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import click
-from rich.console import Console
 
 from ..nodes.watcher import Watcher, run_watcher
 from ..page.board import Board
 from .page_options import page_options, tell
 from .run import RosCommand
+from .tables import plain_console
 
 
 @click.command(cls=RosCommand, options_metavar="[OPTIONS] [--ros-args ...]")
@@ -32,7 +32,7 @@ def view(ros_args: Sequence[str], words: bool, where: dict[str, Any]) -> int:
     def serve(watcher: Watcher) -> Iterator[None]:
         controls = Controls(watcher.listen, watcher.erase)
         with PageServer(board, controls, **where) as server:
-            tell(Console(highlight=False, soft_wrap=True), server)
+            tell(plain_console(soft_wrap=True), server)
             yield
 
     return run_watcher(board, serve, ros_args)

@@ -1,11 +1,11 @@
 """Folders of sound files (and perhaps motion files) with a `manifest.tsv`: RAVDESS, nEMO and anybody's own data.
 
-The manifest is text, tab-separated, without quoting; its first line names the columns. Needed: `label` (one of the
-four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton` (a motion file: BVH or npz,
-see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m), `group` (such as a session),
-`dialogue`, `split` (train, dev, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored, and named
-in the corpus's note. Lines that stand there twice count once; a file that two lines tell different things of is a
-fault. Paths are relative to the folder; those of Windows are understood.
+The manifest is text, tab-separated; its first line names the columns, and where these are quoted, so is the rest.
+Needed: `label` (one of the four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton`
+(a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m),
+`group` (such as a session), `dialogue`, `split` (train, dev or validation, test), `valence`, `arousal`, `dominance`
+(-1..1). Other columns are ignored, and named in the corpus's note. Lines that stand there twice count once; a file that
+two lines tell different things of is a fault. Paths are relative to the folder; those of Windows are understood.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ MANIFEST = "manifest.tsv"
 _CURE = f"restore the files or mend {MANIFEST}"
 _RANGES = {"duration_s": (0.0, 86400.0), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "dominance": (-1.0, 1.0)}
 _COLUMNS = {"file", "text", "skeleton", "label", "speaker", "language", "sex", "group", "dialogue", "split", *_RANGES}
+_SPLITS = {
+    "training": "train", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "testing": "test",
+}  # fmt: skip
 _CARRIERS: Mapping[str, str] = {"file": "speech", "text": "text", "skeleton": "mocap"}
 
 
@@ -61,10 +64,13 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
     if not path.is_file():
         refuse(name, folder, [MANIFEST], _CURE)
     columns, rows, repeated = _rows(name, path)
+    if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
+        refuse(name, folder, [f"{MANIFEST}: two columns are named '{column}'" for column in twice], "keep one of them")
     lacking = [f"{MANIFEST}: column '{column}'" for column in ("label", "speaker") if column not in columns]
     if not any(column in columns for column in _CARRIERS):
         lacking.append(f"{MANIFEST}: a column 'file', 'text' or 'skeleton'")
     if lacking:
+        lacking.append(f"{MANIFEST}: what its first line names is {', '.join(map(ascii, columns)) or 'nothing'}")
         refuse(name, folder, lacking, _CURE)
     faults = [fault for number, row in rows for fault in _faults(folder, number, row)] + _contradictions(rows)
     if faults:
@@ -80,7 +86,7 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
     require_items(name, folder, items)
     modalities = tuple(modality for column, modality in _CARRIERS.items() if any(row.get(column) for _, row in rows))
     unit = "dialogue" if "dialogue" in columns else "speaker"
-    unread = sorted(set(columns) - _COLUMNS)
+    unread = sorted(set(columns) - _COLUMNS - {""})
     notes = [f"columns that are not read: {', '.join(unread)}" if unread else "", repeated_note(repeated)]
     return Corpus(name, tuple(items), modalities, "not stated", unit, note="; ".join(filter(None, notes)))
 
@@ -90,7 +96,8 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
     lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines and "\t" not in lines[0] and (found := next((mark for mark in ",;" if mark in lines[0]), "")):
         refuse(name, path.parent, [f"{MANIFEST}: its columns are separated by '{found}'"], "separate them by tabs")
-    reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE, restval="")
+    quoting = csv.QUOTE_MINIMAL if lines and lines[0].startswith('"') else csv.QUOTE_NONE
+    reader = csv.DictReader(lines, delimiter="\t", quoting=quoting, restval="")
     try:
         reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
         rows: dict[tuple[object, ...], tuple[int, dict[str, str]]] = {}
@@ -100,6 +107,8 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
                 count += 1
                 row["label"] = row.get("label", "").strip().lower()
                 row["speaker"] = row.get("speaker", "").strip()
+                split = row.get("split", "").strip().lower()
+                row["split"] = _SPLITS.get(split, split)
                 for kind in ("file", "skeleton"):
                     if row.get(kind):
                         row[kind] = _usual(path.parent, row[kind])
@@ -111,6 +120,8 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
 
 def _usual(folder: Path, name: str) -> str:
     """One name for a file that may be named in several ways."""
+    if not is_usable(folder / name):
+        name = name.strip()
     if "\\" in name and not (folder / name).exists():
         name = name.replace("\\", "/")
     return os.path.normpath(name)
@@ -136,6 +147,8 @@ def _faults(folder: Path, number: int, row: dict[str, str]) -> list[str]:
         faults.append(f"{at}: no speaker")
     if not any(row.get(column) for column in _CARRIERS):
         faults.append(f"{at}: no file, text or skeleton")
+    if row["split"] not in ("", "train", "dev", "test"):
+        faults.append(f"{at}: split '{row['split']}' is none of train, dev, test")
     if _sex(row) not in ("", "f", "m"):
         faults.append(f"{at}: sex '{row['sex']}' is neither f nor m")
     for column, (low, high) in _RANGES.items():

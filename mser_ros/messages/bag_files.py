@@ -122,7 +122,7 @@ class BagFiles:
     def _named(self, file: Path, suffix: str, wanted: str) -> Path:
         target = self._place(f"bag{wanted}")
         try:
-            target.symlink_to(file.resolve())
+            target.symlink_to(os.path.realpath(file))
         except OSError:
             shutil.copyfile(file, target)
         if suffix.lower() != wanted:

@@ -16,6 +16,8 @@ import numpy as np
 
 from ..errors import SkeletonError
 
+#: Of text; hours of motion [bytes].
+_LARGEST = 1 << 28
 _AXES = {"X": 0, "Y": 1, "Z": 2}
 _CHANNELS = {f"{axis}{kind}" for axis in _AXES for kind in ("position", "rotation")}
 
@@ -40,8 +42,12 @@ class _Joint:
 def read_bvh(path: Path) -> BvhMotion:
     """Read `.bvh` or `.bvh.gz`. Raises `SkeletonError` that names the file and the fault."""
     try:
-        raw = path.read_bytes()
-        data = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
+        with path.open("rb") as stream:
+            is_packed = stream.read(2) == b"\x1f\x8b"
+            stream.seek(0)
+            data = (gzip.GzipFile(fileobj=stream) if is_packed else stream).read(_LARGEST + 1)
+        if len(data) > _LARGEST:
+            raise SkeletonError(f"{path} holds more than {_LARGEST >> 20} MiB of text: cut it into files")
         text = _decoded(data)
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None

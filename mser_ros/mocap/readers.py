@@ -75,6 +75,8 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
         if not isinstance(opened, np.lib.npyio.NpzFile):
             raise SkeletonError(f"{path} holds one array without a name: store it as 'joints' with numpy.savez")
         with opened as archive:
+            if (size := sum(item.file_size for item in opened.zip.infolist())) > _LARGEST:
+                raise SkeletonError(f"{path} holds {size >> 20} MiB, unpacked: cut it into files of less than an hour")
             data = {key: archive[key] for key in archive.files if key in _NPZ_KEYS}
             others = {key: _array(archive, key) for key in archive.files if key not in data}
             names = ", ".join(archive.files)
@@ -177,6 +179,8 @@ def _check_others(others: Mapping[str, np.ndarray], data: Mapping[str, np.ndarra
 
 _NPZ_KEYS = {"joints", "confidence", "layout", "rate_hz", "stamps_ns"}
 _MAX_RATE_HZ = 10_000
+#: Unpacked; six hours of 33 joints at 30 Hz [bytes].
+_LARGEST = 1 << 29
 #: How far the frame rate of a file may be from that of its stamps.
 _RATES_AGREE = 0.1
 

@@ -162,8 +162,8 @@ class SkeletonStream:
         factor = unit_factor(height, layout)
         if factor is None:
             raise SkeletonError(
-                f"a body {height:.3g} m tall in layout '{layout.name}': is its unit the one that the layout says? Name "
-                "the layout of the source, or scale what it sends"
+                f"a body some {height:.1g} m tall in layout '{layout.name}': is its unit the one that the layout says? "
+                "Name the layout of the source, or scale what it sends"
             )
         source = (layout.name, frame.frame_id)
         before = self._units.setdefault(source, factor)

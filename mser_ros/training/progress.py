@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 def _progress() -> Progress:
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=None),
         TextColumn("{task.percentage:3.0f} %"),
         TimeElapsedColumn(),

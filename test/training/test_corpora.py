@@ -200,6 +200,37 @@ def test_two_lines_that_tell_different_things_of_a_file_are_refused(tmp_path: Pa
         open_corpus("mine", tmp_path)
 
 
+def test_a_column_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, "hi\tsad\tangry\tann", columns="text label Label speaker")
+    with pytest.raises(CorpusError, match="two columns are named 'label'"):
+        open_corpus("mine", folder)
+
+
+def test_a_manifest_whose_first_line_names_no_columns_tells_what_stands_there(tmp_path: Path) -> None:
+    (tmp_path / "manifest.tsv").write_text("a.wav\tsad\tann\n")
+    with pytest.raises(CorpusError, match=r"what its first line names is 'a\.wav', 'sad', 'ann'"):
+        open_corpus("mine", tmp_path)
+
+
+def test_cells_in_quotes_and_spaces_are_what_is_in_them(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a b.wav", np.zeros(1600), 16_000)
+    (tmp_path / "manifest.tsv").write_text(
+        '"file"\t"label"\t"speaker"\t"text"\n" a b.wav "\t"sad"\t"ann"\t"a ""no"""\n'
+    )
+    (item,) = open_corpus("mine", tmp_path).items
+    assert (item.item_id, item.label, item.person) == ("a b.wav", "sad", "ann")
+    assert item.load().transcript.text == 'a "no"'
+
+
+def test_sets_of_a_corpus_are_understood_or_refused(tmp_path: Path) -> None:
+    """One that is not known would be left out of training, validation and test in silence."""
+    rows = [f"hi {name}\tsad\tann\t{name}" for name in ("Train", "validation", "TEST", "")]
+    items = open_corpus("mine", write_manifest(tmp_path, *rows, columns="text label speaker split")).items
+    assert [item.split for item in items] == ["train", "dev", "test", ""]
+    with pytest.raises(CorpusError, match="line 2: split 'held out' is none of train, dev, test"):
+        open_corpus("mine", write_manifest(tmp_path, "hi\tsad\tann\theld out", columns="text label speaker split"))
+
+
 @pytest.mark.parametrize(("mark", "message"), [(",", "separated by ','"), (";", "separated by ';'")])
 def test_a_manifest_without_tabs_names_what_separates_its_columns(tmp_path: Path, mark: str, message: str) -> None:
     (tmp_path / "manifest.tsv").write_text(mark.join(("text", "label", "speaker")) + "\n")

@@ -516,6 +516,48 @@ def write_motion(path: Path) -> Path:
     return path
 
 
+def test_bodies_of_a_wrong_size_are_one_sentence(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys
+) -> None:
+    """Not one for each centimetre by which they differ."""
+    scale = 3.28 * (1 + 0.02 * np.sin(np.arange(150)))[:, None, None]
+    np.savez(tmp_path / "a.npz", joints=pose_of("egait16")[None] * scale, layout="egait16", rate_hz=30.0)
+    sound = write_sound(tmp_path / "a.wav", speech)
+    assert annotate(sound, "--skeleton", str(tmp_path / "a.npz"), out=tmp_path / "out") == 0
+    assert capsys.readouterr().out.count("is its unit the one that the layout says?") == 1
+
+
+@pytest.mark.parametrize("name", ["talk [take].wav", "talk [dim] x.wav", "take :smile: 0:a:1.wav"])
+def test_a_name_is_printed_as_it_is(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Brackets and colons are marks of a style to the library that prints."""
+    content = write_sound(tmp_path / name, speech).read_bytes()
+    (tmp_path / name).write_bytes(content[:-1000])
+    out = tmp_path / f"[{name}" / "b]"  # [.../b] ends what never began
+    assert annotate(tmp_path / name, out=out) == 0
+    printed = capsys.readouterr().out
+    assert f"note: {name} is cut off" in printed
+    assert f"→ {out} (" in printed
+
+
+def test_links_lead_to_recordings_and_in_circles_to_none(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for folder in ("archive/deep", "elsewhere"):
+        (tmp_path / folder).mkdir(parents=True)
+    write_sound(tmp_path / "elsewhere" / "far.wav", speech)
+    write_sound(tmp_path / "archive" / "near.wav", speech)
+    folder = tmp_path / "archive"
+    (folder / "linked").symlink_to("../elsewhere")
+    (folder / "deep" / "up").symlink_to("..")
+    (folder / "round.wav").symlink_to("round.wav")
+    found = archive.find_recordings([folder], without=tmp_path / "out")
+    assert [str(path.relative_to(folder)) for path in found] == ["near.wav", "round.wav", "linked/far.wav"]
+    assert annotate(folder / "round.wav", out=tmp_path / "out") == 1
+    assert "there is no sound file" in capsys.readouterr().err
+
+
 def test_a_skeleton_file_goes_with_a_sound_file(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
     sound, motion = write_sound(tmp_path / "a.wav", speech), write_motion(tmp_path / "a.npz")
     assert annotate(sound, "--skeleton", str(motion), out=tmp_path / "out") == 0

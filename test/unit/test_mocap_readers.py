@@ -276,6 +276,19 @@ def test_a_wrong_npz_file_is_refused_with_its_fault(tmp_path: Path, arrays, faul
         read_motion(save(tmp_path / "walk.npz", **arrays), index=0)
 
 
+def test_what_is_far_larger_unpacked_is_refused_before_it_fills_the_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mser_ros.mocap.readers._LARGEST", 1 << 20)
+    monkeypatch.setattr("mser_ros.mocap.bvh._LARGEST", 1 << 20)
+    np.savez_compressed(tmp_path / "walk.npz", joints=np.zeros((9000, 16, 3)), layout="egait16", rate_hz=30)
+    with pytest.raises(SkeletonError, match="holds 3 MiB, unpacked: cut it"):
+        read_motion(tmp_path / "walk.npz")
+    (tmp_path / "walk.bvh.gz").write_bytes(gzip.compress(b"HIERARCHY\n" + b" " * (1 << 21)))
+    with pytest.raises(SkeletonError, match="more than 1 MiB of text"):
+        read_motion(tmp_path / "walk.bvh.gz")
+
+
 def test_a_missing_foreign_or_damaged_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SkeletonError, match="there is no motion file"):
         read_motion(tmp_path / "none.bvh")

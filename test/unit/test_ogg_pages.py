@@ -53,6 +53,19 @@ def test_a_page_that_never_ends_does_not_keep_back_those_behind_it() -> None:
     assert [each.sequence for each in reader.push(PAGES[0], 0)] == [0], "at once, and not after 60,000 bytes"
 
 
+def test_names_of_pages_that_claim_all_that_follows_cost_little() -> None:
+    """A message is looked at a few times, however many pages may begin in it."""
+    name = b"OggS\0" + bytes(21) + b"\xff" + b"\xff" * 255
+    reader, looks = PageReader(), []
+    is_right = reader._is_right
+    reader._is_right = lambda data, start: looks.append(len(data)) or is_right(data, start)
+    content = name * 1000
+    assert reader.push(content, 0) == []
+    assert sum(looks) < 10 * len(content)
+    assert reader.strange > LONGEST_PAGE
+    assert [each.sequence for each in reader.push(PAGES[0], 0)] == [0]
+
+
 def test_what_is_kept_is_little_whatever_comes() -> None:
     claim = page([bytes(65_000)])[:290]
     contents = claim * 100, random.Random(2).randbytes(50_000), b"OggS\0" * 10_000, bytes(50_000)

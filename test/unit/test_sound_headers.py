@@ -88,6 +88,21 @@ def test_recordings_that_were_appended_to_each_other_are_all_read(tmp_path: Path
     assert (sound.frames, sound.notes) == (3 * len(alone), [])
 
 
+@pytest.mark.parametrize("form", ["FLAC", "AIFF", "AU", "CAF", "RF64"])
+def test_each_kind_that_can_be_appended_is_read_to_its_end(tmp_path: Path, samples: np.ndarray, form: str) -> None:
+    name = tmp_path / f"a.{form.lower()}"
+    name.write_bytes(written(name, samples, form) + written(name, samples[::-1], form) + written(name, samples, form))
+    heard, sound = read_all(name)
+    np.testing.assert_allclose(heard, np.concatenate([samples, samples[::-1], samples]) / 32768, atol=1e-4)
+    assert sound.notes == []
+
+
+def test_a_tag_behind_a_flac_is_no_damage(tmp_path: Path, samples: np.ndarray) -> None:
+    name = tmp_path / "a.flac"
+    name.write_bytes(written(name, samples, "FLAC") + b"TAG" + bytes(125))
+    np.testing.assert_allclose(read_all(name)[0], samples / 32768, atol=1e-4)
+
+
 def test_what_was_appended_in_another_rate_is_told(tmp_path: Path, samples: np.ndarray) -> None:
     content = written(tmp_path / "a.wav", samples, "WAV")
     soundfile.write(tmp_path / "b.wav", samples, 8000)

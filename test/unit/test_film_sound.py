@@ -1,0 +1,132 @@
+"""The sound of films: damaged, cut off, with holes, joined, under other names. What is there is read, at its time, and
+what is not is told."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mser_ros.audio.film_sound import is_film
+from mser_ros.audio.sound_files import Sound, open_sound_file
+from mser_ros.errors import AudioError
+
+av = pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev'")
+RATE, LENGTH_S, BLOCK = 16_000, 4, 1000
+#: Loud in every second's first half.
+_AT = np.arange(RATE * LENGTH_S)
+VOICE = (9000 * np.sin(_AT * 0.2) * (_AT % RATE < RATE // 2)).astype("<i2")
+
+
+def write_film(
+    path: Path,
+    *,
+    tracks: Sequence[np.ndarray] = (VOICE,),
+    form: str = "matroska",
+    codec: str = "pcm_s16le",
+    rate: int = RATE,
+    layout: str = "mono",
+    without: tuple[float, float] = (0, 0),
+) -> bytes:
+    """`without`: the piece of the sound that was never recorded, from and to [s]."""
+    with av.open(str(path), "w", format=form) as film:
+        streams = [film.add_stream(codec, rate=rate, layout=layout) for _ in tracks]
+        for stream, samples in zip(streams, tracks, strict=True):
+            for begin in range(0, len(samples), BLOCK):
+                if without[0] <= begin / rate < without[1]:
+                    continue
+                block = samples[begin : begin + BLOCK]
+                packed = np.repeat(block, 2) if layout == "stereo" else block
+                frame = av.AudioFrame.from_ndarray(packed[None], format="s16", layout=layout)
+                frame.sample_rate, frame.pts, frame.time_base = rate, begin, Fraction(1, rate)
+                film.mux(stream.encode(frame))
+            film.mux(stream.encode(None))
+    return path.read_bytes()
+
+
+def read(path: Path, size: int = 777) -> tuple[np.ndarray, Sound]:
+    sound = open_sound_file(path)
+    blocks = list(sound.blocks(size))
+    assert all(len(block) == size for block in blocks[:-1])
+    return np.concatenate(blocks), sound
+
+
+def assert_in_time(samples: np.ndarray, *, but: slice = slice(0)) -> None:
+    """Each second begins loud, where it should."""
+    meant = VOICE.astype(np.float32) / 32768
+    wrong = np.abs(samples[: len(meant), 0] - meant[: len(samples)]) > 1e-3
+    wrong[but] = False
+    assert not wrong.any()
+
+
+def test_what_stamps_leave_out_is_silence_and_that_is_told(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.mkv", without=(1, 2.5))
+    samples, sound = read(tmp_path / "a.mkv")
+    assert_in_time(samples, but=slice(RATE, int(2.5 * RATE)))
+    assert sound.notes == ["1.5 s of the sound of a.mkv are missing or damaged: silence stands for them"]
+
+
+def test_damage_in_the_middle_costs_itself(tmp_path: Path) -> None:
+    content = bytearray(write_film(tmp_path / "a.ts", form="mpegts", codec="mp2"))
+    middle = len(content) // 2
+    content[middle : middle + 4000] = np.random.default_rng(1).bytes(4000)
+    (tmp_path / "b.ts").write_bytes(content)
+    samples, sound = read(tmp_path / "b.ts")
+    assert len(samples) == pytest.approx(len(read(tmp_path / "a.ts")[0]), abs=0.1 * RATE)
+    last = np.abs(samples[3 * RATE : 4 * RATE, 0]).reshape(10, -1).mean(axis=1)
+    assert (last[1:4] > 0.1).all(), "the last second is loud where it was"
+    assert (last[6:9] < 0.02).all()
+    assert len(sound.notes) == 1
+    assert "missing or damaged: silence stands for them" in sound.notes[0]
+
+
+def test_what_a_film_lacks_at_its_end_is_told(tmp_path: Path) -> None:
+    content = write_film(tmp_path / "a.mkv")
+    (tmp_path / "b.mkv").write_bytes(content[: len(content) * 5 // 8])
+    samples, sound = read(tmp_path / "b.mkv")
+    assert 2.3 * RATE < len(samples) < 2.7 * RATE
+    assert sound.notes == ["b.mkv is cut off: 2.4 s of the 4.0 s it tells of are there"]
+    assert read(tmp_path / "a.mkv")[1].notes == []
+
+
+@pytest.mark.parametrize(("rate", "layout"), [(32_000, "mono"), (16_000, "stereo")])
+def test_sound_that_goes_on_in_another_form_keeps_its_pitch_and_level(tmp_path: Path, rate: int, layout: str) -> None:
+    voice = np.repeat(VOICE, rate // RATE)
+    first = write_film(tmp_path / "a.ts", form="mpegts", codec="mp2")
+    then = write_film(tmp_path / "b.ts", tracks=(voice,), form="mpegts", codec="mp2", rate=rate, layout=layout)
+    (tmp_path / "c.ts").write_bytes(first + then)
+    samples, _ = read(tmp_path / "c.ts")
+    assert samples.shape[1] == 1
+    assert len(samples) / RATE == pytest.approx(2 * LENGTH_S, abs=0.3)
+    levels = [np.sqrt(np.mean(part**2)) for part in np.array_split(samples[:, 0], 2)]
+    assert levels[1] == pytest.approx(levels[0], rel=0.1)
+
+
+def test_other_tracks_are_told_of(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.mkv", tracks=(VOICE, VOICE[::-1].copy()))
+    samples, sound = read(tmp_path / "a.mkv")
+    assert_in_time(samples)
+    assert "2 sound tracks, of which the first is read" in sound.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("form", "codec"),
+    [("matroska", "pcm_s16le"), ("mp4", "aac"), ("mpegts", "mp2"), ("adts", "aac"), ("flv", "adpcm_swf")],
+)
+@pytest.mark.parametrize("name", ["talk.wav", "talk", "talk.mp3"])
+def test_a_film_is_known_by_what_it_holds(tmp_path: Path, form: str, codec: str, name: str) -> None:
+    rate = 22050 if form == "flv" else RATE
+    content = write_film(tmp_path / name, form=form, codec=codec, rate=rate)
+    assert is_film(content[:1000])
+    samples, _ = read(tmp_path / name)
+    assert np.abs(samples).max() > 0.1
+
+
+def test_an_mp4_whose_recorder_was_stopped_is_told_by_that(tmp_path: Path) -> None:
+    content = write_film(tmp_path / "a.mp4", form="mp4", codec="aac")
+    (tmp_path / "b.mp4").write_bytes(content[: content.index(b"moov") - 4])
+    with pytest.raises(AudioError, match="lacks the index that an MP4 ends with: its recorder was stopped"):
+        open_sound_file(tmp_path / "b.mp4")
