@@ -309,10 +309,10 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
 
 
 def test_a_bag_that_was_cut_off_is_annotated_as_far_as_it_goes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    annotate: Annotate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bag = truncated(tmp_path / "a.mcap", DEMO.stat().st_size * 2 // 3)
-    assert main(["annotate", str(bag), "-o", str(tmp_path / "out"), "--asr", "none"]) == 0
+    assert annotate(bag, out=tmp_path / "out") == 0
     out = capsys.readouterr().out
     assert "note: the recorder of a.mcap did not finish" in out
     assert 2 <= len((tmp_path / "out" / "emotions.csv").read_text().splitlines()) - 1 <= 5
