@@ -14,7 +14,7 @@ endif
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev foreign models test-models demo live page-picture test check lint docs docs-serve bundle papers fuzz soak bench clean
+.PHONY: help setup setup-dev foreign models test-models demo live page-picture test check quick-alone lint lint-alone docs docs-serve bundle papers fuzz soak bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -99,18 +99,26 @@ live: setup ## your own voice through your browser's microphone, on a page; FILE
 # ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
 # MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
-# What starts no node, trains no network and runs no recogniser's model.
-QUICK := test/unit test/node/test_package.py \
+# What starts no node and no cluster, trains no network and runs no recogniser's model.
+QUICK := $(filter-out %_ray.py,$(wildcard test/unit/test_*.py)) test/node/test_package.py \
   $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
 
 test: setup-dev ## run every test
 	@$(MAKE) --no-print-directory test-models || echo "Going on without it: its tests are skipped."
 	$(PYTEST)
 
-check: lint ## lint, types, and the tests that need neither ROS nor training nor a recogniser's model
+check: setup-dev ## lint, types, and the tests that need neither ROS nor training nor a recogniser's model
+	@$(MAKE) --no-print-directory --jobs 2 lint-alone quick-alone
+
+# These tests hardly wait: as many processes as there are cores.
+quick-alone: WORKERS = logical
+quick-alone:
 	$(PYTEST) $(QUICK)
 
 lint: setup-dev ## ruff and mypy
+	@$(MAKE) --no-print-directory lint-alone
+
+lint-alone:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy mser_ros

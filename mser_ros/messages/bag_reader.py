@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from functools import lru_cache
 from heapq import merge
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ class BagReader:
         try:
             self._readers = [self._stack.enter_context(Reader(path)) for path in paths]
             self.connections = [one for reader in self._readers for one in reader.connections]
-            self.typestore = _types(self.connections, known)
+            self.typestore = _types(tuple({one.msgtype: one.msgdef for one in self.connections}.items()), known)
         except BaseException:
             self._stack.close()
             raise
@@ -55,13 +56,15 @@ class BagReader:
         self._stack.close()
 
 
-def _types(connections: Iterable[Connection], known: Typestore) -> Typestore:
+@lru_cache(maxsize=8)
+def _types(wanted: tuple[tuple[str, MessageDefinition], ...], known: Typestore) -> Typestore:
+    """Of each type its definition; shared by all bags that define the same ones, as reading those takes longer than
+    opening the files: do not register types in it."""
     found: dict[str, Any] = {}
-    wanted = {one.msgtype: one.msgdef for one in connections}
-    for name, definition in wanted.items():
+    for name, definition in wanted:
         with suppress(Exception):  # a parser's: of any kind, and what it does not understand does no other topic harm
             found.update(_parsed(name, definition))
-    left = list(wanted)
+    left = [name for name, _ in wanted]
     seen = set(left)
     while left:
         name = left.pop()

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Collection
 from fnmatch import fnmatch
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -78,17 +79,24 @@ def test_name_build_type_and_dependencies_are_those_of_a_python_package(setup):
     assert {"rclpy", "mser_msgs", "launch_ros", "diagnostic_msgs"} <= needed
 
 
-def imported(*folders: str, without: Collection[str] = ()) -> set[str]:
-    """Top-level packages that files in these folders import, anywhere in them, beside Python's own and ours."""
+@cache
+def imports_of(path: Path) -> frozenset[str]:
+    """Top-level packages that a file imports, anywhere in it."""
     found = set()
-    for path in (path for folder in folders for path in (ROOT / folder).rglob("*.py")):
-        if set(path.relative_to(ROOT).parts) & set(without):
-            continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name.split(".")[0] for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                found.add((node.module or "").split(".")[0])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add((node.module or "").split(".")[0])
+    return frozenset(found)
+
+
+def imported(*folders: str, without: Collection[str] = ()) -> set[str]:
+    """Packages that files in these folders import, beside Python's own and ours."""
+    paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    found = {
+        name for path in paths if not set(path.relative_to(ROOT).parts) & set(without) for name in imports_of(path)
+    }
     return found - set(sys.stdlib_module_names) - {"mser_ros"}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib.util import find_spec
 
 import pytest
 from hypothesis import given
@@ -13,7 +14,10 @@ from mser_ros.corpora.folds import Fold, by_group, by_people, by_split
 from mser_ros.errors import CorpusError
 from mser_ros.labels import LABELS
 
-pytest.importorskip("sklearn", reason="scikit-learn is missing: pip install 'mser_ros[train]'")
+# Each worker of pytest reads every file of tests, and to import scikit-learn takes it longer than all others together.
+pytestmark = pytest.mark.skipif(
+    find_spec("sklearn") is None, reason="scikit-learn is missing: pip install 'mser_ros[train]'"
+)
 
 
 def item(person: str, label: str, *, group: str = "", split: str = "", corpus: str = "c", number: int = 0) -> Item:

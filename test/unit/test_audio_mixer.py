@@ -101,13 +101,13 @@ def test_silence_in_all_channels_is_silence() -> None:
 
 
 @given(
-    cuts=st.lists(st.integers(0, 3 * RATE), max_size=20),
+    cuts=st.lists(st.integers(0, RATE), max_size=20),
     rate=st.sampled_from([8_000, 16_000, 44_100]),
     seed=st.integers(0, 9),
 )
 def test_the_mixture_does_not_depend_on_how_the_audio_is_cut(cuts: list[int], rate: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    shared = rng.normal(0, 3_000, 3 * RATE) * (np.arange(3 * RATE) % 8_000 < 5_000)
+    shared = rng.normal(0, 3_000, RATE) * (np.arange(RATE) % 8_000 < 5_000)
     channels = [shared, -shared + rng.normal(0, 100, shared.shape), rng.normal(0, 50, shared.shape)]
     samples = np.clip(np.stack(channels, 1), -32_768, 32_767).astype(np.int16)
     whole = ChannelMixer(3, rate).push(samples)

@@ -281,6 +281,22 @@ def test_messages_of_an_older_definition_are_read_and_what_they_lack_is_told(tmp
     assert (found.stamp_ns, found.frames, found.voice_id, found.first_sample) == (7 * 10**9, 4, "", 0)
 
 
+def test_bags_that_define_one_type_in_different_ways_are_read_each_by_its_own_definition(tmp_path: Path) -> None:
+    name = "own_msgs/msg/Level"
+    for folder, definition in (("old", "uint8 level"), ("new", "float64 level\nstring unit"), ("same", "uint8 level")):
+        store = get_typestore(Stores.EMPTY)
+        store.register(get_types_from_msg(definition, name))
+        with Writer(tmp_path / folder, version=9, storage_plugin=StoragePlugin.MCAP) as writer:
+            connection = writer.add_connection("/level", name, typestore=store)
+            message = store.types[name](*((7,) if "unit" not in definition else (0.7, "m")))
+            writer.write(connection, T0, store.serialize_cdr(message, name))
+    found = {}
+    for folder in ("old", "new", "same"):
+        with Bag(tmp_path / folder) as opened:
+            (found[folder],) = [to_fields(message.decode()) for message in opened.messages()]
+    assert found == {"old": {"level": 7}, "new": {"level": 0.7, "unit": "m"}, "same": {"level": 7}}
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-import base64
-import contextlib
-import csv
 import errno
-import hashlib
-import io
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,71 +14,48 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from annotations import (
+    AUDIO,
+    DEMO,
+    Annotate,
+    annotator,
+    conversation,
+    finals_of,
+    read_speech,
+    records_of,
+    seconds,
+    sounds_of,
+    write_bag,
+    write_sound,
+    write_two_sentences,
+)
 from mocap_poses import pose_of
-from pages import by_class, parse, text_of
+from pages import parse, text_of
 
-from mser_ros.cli import archive, inputs
+from mser_ros.cli import inputs
 from mser_ros.cli.annotation_choices import Choices
 from mser_ros.cli.main import main
-from mser_ros.evaluation.timeline import Recording
 from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
-from mser_ros.messages.bags import Bag, message_types
-from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, to_fields
-from mser_ros.messages.records import emotion_record, estimate_of
+from mser_ros.messages.bags import Bag
+from mser_ros.messages.conversions import audio_to_fields, to_fields
 from mser_ros.settings import SpeechSettings
-from mser_ros.stages.state import EmotionStates
 from mser_ros.types import AudioChunk
-
-DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
-AUDIO = "mser_msgs/msg/AudioFrame"
-FIELDS = [name for name, _ in message_types().fielddefs["mser_msgs/msg/Emotion"][1]]
-
-Annotate = Callable[..., int]
 
 
 @pytest.fixture(scope="module")
-def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from fakes_bundle import write_tiny_bundle
-
-    return write_tiny_bundle(tmp_path_factory.mktemp("tiny"))
-
-
-def sketch(records: list[dict[str, Any]], recording: Recording, path: Path, *, title: str) -> None:
-    """In place of the picture, whose drawing takes far longer than all the rest: what it would be drawn of."""
-    path.write_text(repr((title, records, recording)), encoding="utf-8")
+def bundle(tiny_bundle: Path) -> Path:
+    return tiny_bundle
 
 
 @pytest.fixture
 def annotate(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Annotate:
-    """`mser annotate` with the tiny bundle and, where nothing else is said, without words and a true picture."""
-    monkeypatch.setattr("mser_ros.cli.annotation_work.draw_timeline", sketch)
-
-    def call(source: Path, *more: str, out: Path) -> int:
-        words = [] if "--asr" in more or "--asr-model" in more else ["--asr", "none"]
-        return main(["annotate", str(source), "-o", str(out), "--bundle", str(bundle), *words, *more])
-
-    return call
+    return annotator(bundle, monkeypatch)
 
 
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
-    """The first five seconds of the demo bag, in which a sentence is spoken: int16, shape (n,), 16 kHz."""
-    with Bag(DEMO) as bag:
-        chunks = [audio_from_msg(message.decode()) for message in bag.messages(["/audio"])]
-    return np.concatenate([chunk.samples[:, 0] for chunk in chunks])[: 5 * 16000]
-
-
-def records_of(out: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (out / "emotions.jsonl").read_text().splitlines()]
-
-
-def finals_of(out: Path) -> list[dict[str, Any]]:
-    return [record for record in records_of(out) if record["state"] == "FINAL"]
-
-
-def seconds(time: dict[str, int]) -> float:
-    return time["sec"] + time["nanosec"] / 1e9
+    return read_speech()
 
 
 # -- bags
@@ -96,166 +63,7 @@ def seconds(time: dict[str, int]) -> float:
 
 @pytest.fixture(scope="module")
 def two_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A bag of the first nine seconds of the demo bag."""
-    path = tmp_path_factory.mktemp("bags") / "two sentences"
-    with Bag(DEMO) as demo, BagWriter(path) as writer:
-        for message in demo.messages():
-            if message.log_ns - demo.start_ns < 9 * 10**9:
-                writer.write(message.topic, message.type_name, to_fields(message.decode()), message.log_ns)
-    return path
-
-
-@pytest.fixture(scope="module")
-def terminal() -> list[str]:
-    """What was printed for `of_the_demo`."""
-    return []
-
-
-@pytest.fixture(scope="module")
-def of_the_demo(
-    bundle: Path, two_sentences: Path, terminal: list[str], tmp_path_factory: pytest.TempPathFactory
-) -> Path:
-    """What the command writes for the bag with everything real but the models."""
-    out = tmp_path_factory.mktemp("demo") / "deep" / "out"
-    with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(printed):
-        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(bundle), "--html"]) == 0
-    terminal += printed.getvalue().splitlines()
-    return out
-
-
-def test_a_bag_becomes_lines_with_the_keys_of_the_message(of_the_demo: Path) -> None:
-    records = records_of(of_the_demo)
-    for record in records:
-        assert list(record) == FIELDS
-        assert record["state"] in ("PROVISIONAL", "FINAL", "RETRACTED")
-        assert list(record["probabilities"]) == list(LABELS)
-        assert sum(record["probabilities"].values()) == pytest.approx(1, abs=1e-4)
-        assert [item["modality"] for item in record["evidence"]] == ["speech", "text", "mocap"]
-        assert record["latency_s"] == -1
-    finals = finals_of(of_the_demo)
-    assert len(finals) == 2
-    assert all(record["transcript"] for record in finals)
-    assert all(item["available"] for record in finals for item in record["evidence"])
-
-
-def test_a_bag_becomes_a_table_of_final_estimates(of_the_demo: Path) -> None:
-    with (of_the_demo / "emotions.csv").open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    finals = finals_of(of_the_demo)
-    assert [row["utterance_id"] for row in rows] == [record["utterance_id"] for record in finals]
-    for row, record in zip(rows, finals, strict=True):
-        assert float(row["start_s"]) == pytest.approx(seconds(record["speech_start"]), abs=1e-3)
-        assert float(row["end_s"]) == pytest.approx(seconds(record["speech_end"]), abs=1e-3)
-        assert (row["label"], row["transcript"], row["modalities"]) == (
-            record["label"], record["transcript"], "speech+text+mocap",
-        )  # fmt: skip
-        assert {name: float(row[name]) for name in LABELS} == pytest.approx(record["probabilities"], abs=1e-4)
-
-
-def test_a_bag_becomes_a_picture(of_the_demo: Path) -> None:
-    assert (of_the_demo / "timeline.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
-
-
-def sounds_of(page: Path) -> list[bytes]:
-    """The sound of each utterance in a page."""
-    given = [item.get("data-sound") or "" for item in by_class(parse(page), "play")]
-    assert all(item.startswith("data:audio/ogg;base64,") for item in given)
-    return [base64.b64decode(item.partition(",")[2]) for item in given]
-
-
-def test_a_bag_becomes_a_page_with_the_words_and_the_sound_of_each_utterance(
-    of_the_demo: Path, two_sentences: Path, bundle: Path
-) -> None:
-    finals = finals_of(of_the_demo)
-    tree = parse(of_the_demo / "report.html")
-    said = [text_of(item) for item in by_class(tree, "utterance")]
-    for text, record in zip(said, finals, strict=True):
-        assert text.startswith(record["label"])
-        assert record["transcript"] in text
-    words = [text_of(item) for item in by_class(tree, "w") if (item.get("title") or "").endswith("%")]
-    assert set(words) >= set(finals[0]["transcript"].split()), "pocketsphinx tells how sure it is of each"
-    for content, record in zip(sounds_of(of_the_demo / "report.html"), finals, strict=True):
-        samples, rate = soundfile.read(io.BytesIO(content))
-        length_s = seconds(record["speech_end"]) - seconds(record["speech_start"])
-        assert len(samples) / rate == pytest.approx(length_s, abs=0.03)
-        assert np.abs(samples).max() > 0.05
-        assert len(content) / length_s < 3200, "compressed to some 16 kbit/s"
-    whole = text_of(tree)
-    assert f"mser annotate '{two_sentences}' -o" in whole
-    assert hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest() in whole
-    assert "Recogniser of words pocketsphinx" in whole
-    assert "Nothing is odd about this recording." in whole
-    assert not (of_the_demo / "sound").exists()
-
-
-def test_the_sound_in_a_page_is_what_was_said(of_the_demo: Path, speech: np.ndarray) -> None:
-    record = finals_of(of_the_demo)[0]
-    with Bag(DEMO) as bag:
-        begin_s = next(bag.messages(["/audio"])).decode().header.stamp
-    first = round((seconds(record["speech_start"]) - (begin_s.sec + begin_s.nanosec / 1e9)) * 16000)
-    heard, rate = soundfile.read(io.BytesIO(sounds_of(of_the_demo / "report.html")[0]))
-    meant = soxr.resample(speech[first : first + 16000 * len(heard) // rate] / 32768, 16000, rate)
-    loud, meant = (soxr.resample(np.abs(samples), rate, 100) for samples in (heard, meant))
-    count = min(len(loud), len(meant))
-    assert np.corrcoef(loud[:count], meant[:count])[0, 1] > 0.9
-
-
-def test_without_transcripts_nothing_tells_what_was_said(
-    bundle: Path, two_sentences: Path, of_the_demo: Path, tmp_path: Path
-) -> None:
-    command = ["annotate", str(two_sentences), "-o", str(tmp_path), "--bundle", str(bundle), "--html", "--quiet"]
-    assert main([*command, "--no-transcripts"]) == 0
-    spoken = {word for record in finals_of(of_the_demo) for word in record["transcript"].split()}
-    tree = parse(tmp_path / "report.html")
-    told = {"report.html": " ".join(text_of(item) for item in by_class(tree, "utterance"))}
-    told |= {name: (tmp_path / name).read_text() for name in ("emotions.jsonl", "emotions.csv")}
-    for name, text in told.items():
-        found = {word for word in spoken if re.search(rf"\b{word}\b", text)}
-        assert found <= {"happy", "is", "in", "a", "of", "on", "to", "the"}, f"{name} tells of emotions alone"
-    assert not list(tree.iter("blockquote"))
-    assert not by_class(tree, "play")
-    assert "What was said is not told" in text_of(tree)
-    assert not (tmp_path / "sound").exists()
-    whole, without = finals_of(of_the_demo), finals_of(tmp_path)
-    assert [item["probabilities"] for item in whole] == [item["probabilities"] for item in without]
-
-
-def test_a_copy_of_the_bag_holds_everything_and_the_emotions_at_their_times(
-    of_the_demo: Path, two_sentences: Path
-) -> None:
-    records = records_of(of_the_demo)
-    with Bag(two_sentences) as original, Bag(of_the_demo / "annotated") as copy:
-        added = {"/emotion": "mser_msgs/msg/Emotion", "/state": "mser_msgs/msg/EmotionState"}
-        assert copy.topics == original.topics | added
-        states = [(message.log_ns, message.decode()) for message in copy.messages(["/state"])]
-        assert copy.message_count == original.message_count + len(records) + len(states)
-        emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
-    assert [message.utterance_id for _, message in emotions] == [record["utterance_id"] for record in records]
-    for (log_ns, message), record in zip(emotions, records, strict=True):
-        assert dict(zip(message.labels, message.probabilities, strict=True)) == pytest.approx(
-            record["probabilities"], abs=1e-5
-        )
-        assert log_ns / 1e9 >= seconds(record["header"]["stamp"]), "nobody can know it before it was said"
-
-
-def test_states_are_those_that_the_node_would_have_told(of_the_demo: Path) -> None:
-    with Bag(of_the_demo / "annotated") as copy:
-        emotions = [(message.log_ns, message.decode()) for message in copy.messages(["/emotion"])]
-        states = [(message.log_ns, message.decode()) for message in copy.messages(["/state"])]
-        end_ns = copy.end_ns
-    first_ns = next(log_ns for log_ns, message in emotions if message.state == 1 and message.label != "unknown")
-    assert [log_ns for log_ns, _ in states] == list(range(first_ns, end_ns + 1, 500_000_000)), "at 2 Hz to the end"
-    known = EmotionStates()
-    for log_ns, state in states:
-        while emotions and emotions[0][0] <= log_ns:
-            at_ns, emotion = emotions.pop(0)
-            known.push(estimate_of(emotion_record(to_fields(emotion))), at_ns)
-        (expected,), _ = known.at(log_ns)
-        assert (state.label, state.person_id, state.last_utterance_id) == (
-            expected.label, expected.person_id, expected.last_utterance_id,
-        )  # fmt: skip
-        np.testing.assert_allclose(state.probabilities, expected.probabilities, atol=1e-4)
-        assert seconds(to_fields(state.header.stamp)) == pytest.approx(log_ns / 1e9, abs=1e-6)
+    return write_two_sentences(tmp_path_factory.mktemp("bags") / "two sentences")
 
 
 def test_a_bag_for_foxglove_is_read_by_its_own_library(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
@@ -307,47 +115,6 @@ def test_a_topic_of_the_robot_that_has_the_name_of_ours_stays_in_the_copy(
     with Bag(tmp_path / "out" / "annotated") as copy:
         assert [message.decode().data for message in copy.messages(["/state"])] == ["charging"]
         assert copy.topics["/emotion"] == "mser_msgs/msg/Emotion"
-
-
-def test_it_can_be_done_again_and_over_what_it_wrote_itself(
-    annotate: Annotate, of_the_demo: Path, tmp_path: Path
-) -> None:
-    again = tmp_path / "again"
-    for _ in range(2):
-        assert annotate(of_the_demo / "annotated", "--quiet", out=again) == 0
-    with Bag(again / "annotated") as copy, Bag(of_the_demo / "annotated") as original:
-        assert copy.topics == original.topics
-    assert len(finals_of(again)) == len(finals_of(of_the_demo))
-
-
-def test_the_terminal_shows_a_line_for_each_utterance_and_a_summary(of_the_demo: Path, terminal: list[str]) -> None:
-    finals = finals_of(of_the_demo)
-    assert len(terminal) == len(finals) + 1
-    for line, record in zip(terminal, finals, strict=False):
-        assert record["label"] in line
-        assert "final" in line
-        assert "STM" in line
-    assert re.fullmatch(
-        re.escape(f"{len(finals)} utterances → {of_the_demo} (9 s, ") + r"\d+ × real time\)", terminal[-1]
-    )
-
-
-def write_bag(
-    path: Path,
-    samples: np.ndarray,
-    topics: tuple[str, ...] = ("/audio",),
-    rate: int = 16000,
-    *,
-    stamps: bool = True,
-    counts: bool = True,
-) -> Path:
-    with BagWriter(path) as writer:
-        for first in range(0, len(samples), 1024):
-            chunk = AudioChunk(samples[first : first + 1024, None], rate, first * 10**9 // rate + 10**9, first)
-            given = replace(chunk, stamp_ns=chunk.stamp_ns * stamps, first_sample=first * counts)
-            for topic in topics:
-                writer.write(topic, AUDIO, audio_to_fields(given), chunk.end_ns)
-    return path
 
 
 def test_a_bag_of_sound_alone_is_annotated(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
@@ -416,14 +183,6 @@ def test_messages_that_make_no_sense_are_dropped_and_counted(
 # -- sound files
 
 
-def write_sound(path: Path, samples: np.ndarray, *, rate: int = 16000, channels: int = 1) -> Path:
-    import soxr
-
-    wave = soxr.resample(samples.astype(np.float64) / 32768, 16000, rate)
-    soundfile.write(path, np.repeat(wave[:, None], channels, axis=1), rate)
-    return path
-
-
 @pytest.mark.parametrize(
     ("name", "rate", "channels"), [("a.wav", 16000, 1), ("b.wav", 8000, 2), ("c.flac", 48000, 1), ("d.ogg", 44100, 2)]
 )
@@ -436,17 +195,6 @@ def test_sound_files_of_any_kind_are_annotated(
     assert seconds(final["speech_start"]) == pytest.approx(0.85, abs=0.15)
     assert seconds(final["speech_end"]) == pytest.approx(4.3, abs=0.2)
     assert {path.name for path in out.iterdir()} == {"emotions.jsonl", "emotions.csv", "timeline.png"}
-
-
-def test_without_provisional_estimates_the_final_ones_are_the_same(
-    annotate: Annotate, of_the_demo: Path, two_sentences: Path, tmp_path: Path
-) -> None:
-    assert annotate(two_sentences, "--no-provisional", "--asr", "pocketsphinx", out=tmp_path) == 0
-    assert {record["state"] for record in records_of(of_the_demo)} >= {"PROVISIONAL", "FINAL"}
-    assert {record["state"] for record in records_of(tmp_path)} == {"FINAL"}
-    for one, other in zip(finals_of(of_the_demo), finals_of(tmp_path), strict=True):
-        later = {"header": None}  # its stamp is not before those of the provisional estimates
-        assert one | later == other | later
 
 
 def test_recordings_that_were_appended_to_an_ogg_file_are_all_heard(
@@ -474,25 +222,6 @@ def test_a_pipe_is_not_waited_for(annotate: Annotate, tmp_path: Path, capsys: py
         os.mkfifo(tmp_path / name)
         assert annotate(tmp_path / name, out=tmp_path / "out") == 1
         assert "is no file that can be read" in sentence(capsys)
-
-
-def test_a_name_that_is_not_utf8_is_a_row_of_the_archive(
-    annotate: Annotate, tmp_path: Path, speech: np.ndarray
-) -> None:
-    (tmp_path / "archive").mkdir()
-    good = write_sound(tmp_path / "archive" / "good.wav", speech)
-    try:
-        (tmp_path / "archive" / "\udcff.wav").write_bytes(good.read_bytes())
-    except OSError:
-        pytest.skip("this file system takes no such names")
-    for _ in range(2):  # the second call reads the table of the first
-        assert annotate(tmp_path / "archive", "--html", out=tmp_path / "out") == 0
-        with (tmp_path / "out" / "results.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as table:
-            reasons = {Path(row["recording"]).name: row["reason"] for row in csv.DictReader(table)}
-        assert reasons["good.wav"] == ""
-        assert "rename it" in reasons["\udcff.wav"]
-        told = [text_of(row) for row in parse(tmp_path / "out" / "index.html").iter("tr")]
-        assert sum("rename it" in row for row in told) == 1
 
 
 def test_a_disk_that_is_full_is_one_sentence(
@@ -622,10 +351,10 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
 
 
 def test_a_bag_that_was_cut_off_is_annotated_as_far_as_it_goes(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    annotate: Annotate, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     bag = truncated(tmp_path / "a.mcap", DEMO.stat().st_size * 2 // 3)
-    assert main(["annotate", str(bag), "-o", str(tmp_path / "out"), "--asr", "none"]) == 0
+    assert annotate(bag, out=tmp_path / "out") == 0
     out = capsys.readouterr().out
     assert "note: the recorder of a.mcap did not finish" in out
     assert 2 <= len((tmp_path / "out" / "emotions.csv").read_text().splitlines()) - 1 <= 5
@@ -826,12 +555,7 @@ def test_clipping_is_judged_by_the_source_and_not_by_what_was_resampled(
     assert final["abstain_reason"] == "CLIPPED"
 
 
-# -- long recordings and many
-
-
-def conversation(speech: np.ndarray, times: int) -> np.ndarray:
-    """The same sentence so often, with silence between."""
-    return np.concatenate([speech, np.zeros(16000, np.int16)] * times)
+# -- long recordings
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, pieces: int) -> None:
@@ -908,158 +632,6 @@ def test_another_recording_is_not_gone_on_with(
     soundfile.write(tmp_path / "long.wav", conversation(speech, 3), 16000)
     assert annotate(tmp_path / "long.wav", "--resume", out=tmp_path / "out") == 0
     assert len(finals_of(tmp_path / "out")) == 3
-
-
-def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reason(
-    bundle: Path, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
-) -> None:
-    archive = tmp_path / "archive"
-    (archive / "deep").mkdir(parents=True)
-    soundfile.write(archive / "one.wav", speech, 16000)
-    soundfile.write(archive / "deep" / "two.flac", conversation(speech, 2), 16000)
-    (archive / "broken.wav").write_bytes(b"RIFF is not enough")
-    (archive / "notes.txt").write_text("no recording")
-    write_bag(archive / "bag", speech)
-    command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
-    assert main([*command, "--html", "--workers", "2"]) == 0
-    printed = capsys.readouterr()
-    assert "4 recordings, 1 of them without a result, 4 utterances" in printed.out
-    assert "left out, as no sound, film or bag is named so: 1 .txt" in printed.err
-
-    def rows() -> dict[str, dict[str, str]]:
-        with (archive / "out" / "results.csv").open(newline="") as stream:
-            return {str(Path(row["recording"]).relative_to(archive)): row for row in csv.DictReader(stream)}
-
-    first = rows()
-    assert sorted(first) == ["bag", "broken.wav", "deep/two.flac", "one.wav"]
-    assert "is text and no sound" in first["broken.wav"]["reason"]
-    assert first["deep/two.flac"]["utterances"] == "2"
-    assert sum(int(first["deep/two.flac"][label]) for label in (*LABELS, "unknown")) == 2
-    assert len(finals_of(archive / "out" / "deep" / "two.flac")) == 2
-    assert (archive / "out" / "bag" / "annotated" / "metadata.yaml").is_file()
-    links = [link.get("href") or "" for link in parse(archive / "out" / "index.html").iter("a")][1:]
-    assert links == [f"{name}/report.html" for name in ("bag", "deep/two.flac", "one.wav")]
-    assert all(len(sounds_of(archive / "out" / link)) >= 1 for link in links)
-
-    # What is done is not done again; what has changed is.
-    soundfile.write(archive / "one.wav", conversation(speech, 3), 16000)
-    assert main([*command, "--html", "--resume"]) == 0
-    again = rows()
-    assert again["one.wav"]["utterances"] == "3"
-    assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"
-
-
-@pytest.mark.parametrize("moment", ["models are loaded", "something is done"])
-def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
-    moment: str, bundle: Path, tmp_path: Path, speech: np.ndarray
-) -> None:
-    """As a terminal sends it: to the processes that share the work as well."""
-    for number in range(10):
-        soundfile.write(tmp_path / f"{number}.wav", speech, 16000)
-    out = tmp_path / "out"
-    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-
-    def is_time() -> bool:
-        if moment == "something is done":
-            return (out / "results.csv").exists()
-        maps = [Path(f"/proc/{number}/maps").read_text() for number in children.read_text().split()]
-        return any("onnxruntime" in text for text in maps)
-
-    deadline_s = time.monotonic() + 60
-    while not is_time():
-        assert time.monotonic() < deadline_s
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGINT)
-    try:
-        said = process.communicate(timeout=60)[0]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert (process.returncode, said) == (
-        130,
-        f"interrupted: what is done is in {out}; the same call with --resume goes on\n",
-    )
-    assert main([*arguments, "--resume"]) == 0
-    assert all(len(finals_of(out / f"{number}.wav")) == 1 for number in range(10))
-
-
-def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
-    bundle: Path, tmp_path: Path, speech: np.ndarray
-) -> None:
-    """As `kill -INT` sends it; they would work on for minutes."""
-    soundfile.write(tmp_path / "short.wav", speech, 16000)
-    with soundfile.SoundFile(tmp_path / "long.flac", "w", 16000, 1) as file:
-        for _ in range(1000):
-            file.write(speech)
-    out = tmp_path / "out"
-    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none", "--workers", "2"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mser_ros.cli.main", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    deadline_s = time.monotonic() + 120
-    while not ((out / "results.csv").exists() and (out / "long.flac" / ".emotions.part").exists()):
-        assert time.monotonic() < deadline_s
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.kill(process.pid, signal.SIGINT)
-    try:
-        said = process.communicate(timeout=120)[0]
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    assert (process.returncode, said.splitlines()) == (
-        130,
-        [f"interrupted: what is done is in {out}; the same call with --resume goes on"],
-    )
-    with (out / "results.csv").open(newline="") as stream:
-        assert [Path(row["recording"]).name for row in csv.DictReader(stream)] == ["short.wav"]
-    assert (out / "long.flac" / ".emotions.part").exists(), "what is done of it is kept, to go on with"
-
-
-def test_an_archive_without_a_recording_is_one_sentence(
-    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "empty").mkdir()
-    assert main(["annotate", str(tmp_path / "empty"), "-o", str(tmp_path / "out"), "--bundle", str(bundle)]) == 1
-    assert "there is no recording in" in capsys.readouterr().err
-
-
-def test_a_process_that_dies_costs_its_recording_alone(bundle: Path, tmp_path: Path, speech: np.ndarray) -> None:
-    for name in ("a", "b", "c"):
-        soundfile.write(tmp_path / f"{name}.wav", speech, 16000)
-    paths = [tmp_path / f"{name}.wav" for name in ("a", "b", "c")]
-    places = {str(path): tmp_path / "out" / path.name for path in paths}
-    # A folder in place of the file to write: stands for what nobody foresaw.
-    choices = Choices(bundle=str(bundle), backend="none")
-    found = {row.recording: row for row in archive._share(paths, places, choices, 2)}
-    assert not any(row.reason for row in found.values())
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(archive, "_annotate", die_of_b)
-        found = {Path(row.recording).name: row for row in archive._share(paths, places, choices, 2)}
-    assert {name: row.reason for name, row in found.items()} == {
-        "a.wav": "",
-        "b.wav": "its process died: is there enough memory?",
-        "c.wav": "",
-    }
-
-
-def die_of_b(path: Path, out: Path) -> archive.Row:
-    if path.name == "b.wav":
-        os._exit(9)
-    return archive.Row(str(path))
 
 
 def test_its_speed_and_memory_are_measured_by_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from mser_ros.cli.doctor import Finding, Verdict, examine
 from mser_ros.cli.main import main
+from mser_ros.testing import FakeTranscriber
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
 
@@ -45,6 +46,12 @@ def ros_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mser_ros.cli.doctor._mser_msgs", lambda: "Emotion")
 
 
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if recognisers were loaded, which takes longer than to examine all the rest."""
+    monkeypatch.setattr("mser_ros.asr.registry.create_transcriber", lambda *_: FakeTranscriber())
+
+
 def test_with_ros_a_bundle_and_a_recogniser_the_nodes_can_run(
     ros_found: None, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -54,6 +61,7 @@ def test_with_ros_a_bundle_and_a_recogniser_the_nodes_can_run(
     assert "tiny-1, speech, text, mocap" in out
 
 
+@pytest.mark.usefixtures("loaded")
 def test_without_a_bundle_the_nodes_cannot_run(
     ros_found: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,6 +77,7 @@ def test_what_is_there_is_found(tiny_bundle: Path) -> None:
     assert "Emotion with 22 fields" in findings["interfaces (mser_msgs)"].found
 
 
+@pytest.mark.usefixtures("loaded")
 def test_without_ros_the_cure_is_named_and_the_exit_code_is_1(
     monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -82,6 +91,7 @@ def test_without_ros_the_cure_is_named_and_the_exit_code_is_1(
     assert "mend ROS 2 (rclpy), interfaces (mser_msgs)" in " ".join(capsys.readouterr().out.split())
 
 
+@pytest.mark.usefixtures("loaded")
 def test_what_plays_bags_is_looked_for(monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path) -> None:
     monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: False)
     finding = found(str(tiny_bundle))["ros2 bag"]
@@ -91,6 +101,7 @@ def test_what_plays_bags_is_looked_for(monkeypatch: pytest.MonkeyPatch, ros_foun
     assert found(str(tiny_bundle))["ros2 bag"].verdict is Verdict.OK
 
 
+@pytest.mark.usefixtures("loaded")
 def test_what_is_not_needed_to_run_does_not_count(
     monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path
 ) -> None:
@@ -101,6 +112,7 @@ def test_what_is_not_needed_to_run_does_not_count(
     assert main(["doctor", "--bundle", str(tiny_bundle)]) == 0
 
 
+@pytest.mark.usefixtures("loaded")
 @pytest.mark.parametrize("package", ["onnxruntime", "tokenizers", "soxr", "rosbags", "yaml"])
 def test_a_missing_package_of_the_robot_is_named_with_its_cure(
     monkeypatch: pytest.MonkeyPatch, package: str, tiny_bundle: Path

@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 import numpy as np
 import pytest
-from clips import silence, spoken
+from clips import silence
+from voices_room import SAID, T0, Room, events
 
 from mser_ros.errors import PeopleError
 from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.stages.speech import SpeechStage
-from mser_ros.stages.voices import MAX_VOICES, SpeechStages
+from mser_ros.stages.voices import MAX_VOICES
 from mser_ros.types import AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
 
-T0 = 1_700_000_000_000_000_000
-SAID = np.concatenate([silence(0.5), spoken(0), silence(1.0)])
-OTHER = np.concatenate([silence(0.5), spoken(1), silence(1.0)])
 NONE = SpeechSettings(asr=AsrSettings(backend="none"))
 FOREIGN = SpeechSettings(asr=AsrSettings(foreign=True, foreign_wait_s=2.0))
-
-
-class Room:
-    def __init__(self, settings: SpeechSettings) -> None:
-        self.now_ns = T0
-        self.stages = SpeechStages(settings, clock=lambda: self.now_ns)
-
-    def say(self, samples: np.ndarray, *voices: str, at_s: float = 0.0) -> list[AudioChunk | UtteranceEvent]:
-        """The same samples by each of these voices at once, in blocks."""
-        items: list[AudioChunk | UtteranceEvent] = []
-        for at in range(0, len(samples), 1600):
-            for voice_id in voices:
-                stamp_ns = T0 + to_ns(at_s) + at * 62_500
-                chunk = AudioChunk(samples[at : at + 1600, np.newaxis], 16000, stamp_ns, voice_id=voice_id)
-                items += self.stages.push(chunk, None, voice_id)
-        return items
-
-
-def events(items: Iterable[AudioChunk | UtteranceEvent]) -> list[UtteranceEvent]:
-    return [item for item in items if isinstance(item, UtteranceEvent)]
 
 
 def spans(found: list[UtteranceEvent]) -> list[tuple[int, int]]:
@@ -111,28 +87,6 @@ def test_who_does_not_listen_hears_nobody_and_the_robot_is_not_heard_by_any() ->
     list(room.stages.robot_speaks(True))
     room.stages.open("eve")
     assert room.say(SAID, "ann", "eve", at_s=10) == []
-
-
-def test_the_words_of_each_voice_are_its_own() -> None:
-    pytest.importorskip("pocketsphinx", reason="pocketsphinx is not installed: pip install pocketsphinx")
-    settings = SpeechSettings(asr=AsrSettings(backend="pocketsphinx", partial_period_s=0.0))
-    alone = Room(settings)
-    expected = [
-        [item.transcript.text for item in events(alone.say(samples, "", at_s=at_s)) if item.transcript.is_final]
-        for samples, at_s in ((SAID, 0.0), (OTHER, 100.0))
-    ]
-    room = Room(settings)
-    room.stages.open("ann")
-    room.stages.open("bob")
-    heard = []
-    for at in range(0, max(len(SAID), len(OTHER)), 8000):  # turn by turn, in mid-utterance
-        heard += events(room.say(SAID[at : at + 8000], "ann", at_s=at / 16000))
-        heard += events(room.say(OTHER[at : at + 8000], "bob", at_s=at / 16000))
-    for voice_id, texts in zip(("ann", "bob"), expected, strict=True):
-        assert texts
-        assert texts == [
-            item.transcript.text for item in heard if item.voice_id == voice_id and item.transcript.is_final
-        ]
 
 
 def test_words_from_elsewhere_are_joined_with_each_voice() -> None:

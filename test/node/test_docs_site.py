@@ -11,7 +11,6 @@ from html import unescape
 from pathlib import Path
 
 import pytest
-from test_docs import ROOT
 
 from mser_ros.cli.main import COMMANDS
 from mser_ros.messages.bags import message_types
@@ -22,6 +21,7 @@ from mser_ros.types import AbstainReason
 pytest.importorskip("material", reason="mkdocs-material is missing: call 'make setup-dev'")
 pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
 
+ROOT = Path(__file__).parents[2]
 #: No picture is larger [bytes].
 LARGEST_PICTURE = 150_000
 

@@ -1,0 +1,133 @@
+"""`mser annotate` of an archive: one table, by several processes."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from annotations import (
+    Annotate,
+    annotator,
+    conversation,
+    finals_of,
+    read_speech,
+    sounds_of,
+    write_bag,
+    write_sound,
+)
+from pages import parse, text_of
+
+from mser_ros.cli import archive
+from mser_ros.cli.annotation_choices import Choices
+from mser_ros.cli.main import main
+from mser_ros.labels import LABELS
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle: Path) -> Path:
+    return tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return read_speech()
+
+
+@pytest.fixture
+def annotate(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Annotate:
+    return annotator(bundle, monkeypatch)
+
+
+def test_a_name_that_is_not_utf8_is_a_row_of_the_archive(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    (tmp_path / "archive").mkdir()
+    good = write_sound(tmp_path / "archive" / "good.wav", speech)
+    try:
+        (tmp_path / "archive" / "\udcff.wav").write_bytes(good.read_bytes())
+    except OSError:
+        pytest.skip("this file system takes no such names")
+    for _ in range(2):  # the second call reads the table of the first
+        assert annotate(tmp_path / "archive", "--html", out=tmp_path / "out") == 0
+        with (tmp_path / "out" / "results.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as table:
+            reasons = {Path(row["recording"]).name: row["reason"] for row in csv.DictReader(table)}
+        assert reasons["good.wav"] == ""
+        assert "rename it" in reasons["\udcff.wav"]
+        told = [text_of(row) for row in parse(tmp_path / "out" / "index.html").iter("tr")]
+        assert sum("rename it" in row for row in told) == 1
+
+
+def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reason(
+    bundle: Path, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    archive = tmp_path / "archive"
+    (archive / "deep").mkdir(parents=True)
+    soundfile.write(archive / "one.wav", speech, 16000)
+    soundfile.write(archive / "deep" / "two.flac", conversation(speech, 2), 16000)
+    (archive / "broken.wav").write_bytes(b"RIFF is not enough")
+    (archive / "notes.txt").write_text("no recording")
+    write_bag(archive / "bag", speech)
+    command = ["annotate", str(archive), "-o", str(archive / "out"), "--bundle", str(bundle), "--asr", "none"]
+    assert main([*command, "--html", "--workers", "2"]) == 0
+    printed = capsys.readouterr()
+    assert "4 recordings, 1 of them without a result, 4 utterances" in printed.out
+    assert "left out, as no sound, film or bag is named so: 1 .txt" in printed.err
+
+    def rows() -> dict[str, dict[str, str]]:
+        with (archive / "out" / "results.csv").open(newline="") as stream:
+            return {str(Path(row["recording"]).relative_to(archive)): row for row in csv.DictReader(stream)}
+
+    first = rows()
+    assert sorted(first) == ["bag", "broken.wav", "deep/two.flac", "one.wav"]
+    assert "is text and no sound" in first["broken.wav"]["reason"]
+    assert first["deep/two.flac"]["utterances"] == "2"
+    assert sum(int(first["deep/two.flac"][label]) for label in (*LABELS, "unknown")) == 2
+    assert len(finals_of(archive / "out" / "deep" / "two.flac")) == 2
+    assert (archive / "out" / "bag" / "annotated" / "metadata.yaml").is_file()
+    links = [link.get("href") or "" for link in parse(archive / "out" / "index.html").iter("a")][1:]
+    assert links == [f"{name}/report.html" for name in ("bag", "deep/two.flac", "one.wav")]
+    assert all(len(sounds_of(archive / "out" / link)) >= 1 for link in links)
+
+    # What is done is not done again; what has changed is.
+    soundfile.write(archive / "one.wav", conversation(speech, 3), 16000)
+    assert main([*command, "--html", "--resume"]) == 0
+    again = rows()
+    assert again["one.wav"]["utterances"] == "3"
+    assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"
+
+
+def test_an_archive_without_a_recording_is_one_sentence(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert main(["annotate", str(tmp_path / "empty"), "-o", str(tmp_path / "out"), "--bundle", str(bundle)]) == 1
+    assert "there is no recording in" in capsys.readouterr().err
+
+
+def test_a_process_that_dies_costs_its_recording_alone(bundle: Path, tmp_path: Path, speech: np.ndarray) -> None:
+    for name in ("a", "b", "c"):
+        soundfile.write(tmp_path / f"{name}.wav", speech, 16000)
+    paths = [tmp_path / f"{name}.wav" for name in ("a", "b", "c")]
+    places = {str(path): tmp_path / "out" / path.name for path in paths}
+    # A folder in place of the file to write: stands for what nobody foresaw.
+    choices = Choices(bundle=str(bundle), backend="none")
+    found = {row.recording: row for row in archive._share(paths, places, choices, 2)}
+    assert not any(row.reason for row in found.values())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(archive, "_annotate", die_of_b)
+        found = {Path(row.recording).name: row for row in archive._share(paths, places, choices, 2)}
+    assert {name: row.reason for name, row in found.items()} == {
+        "a.wav": "",
+        "b.wav": "its process died: is there enough memory?",
+        "c.wav": "",
+    }
+
+
+def die_of_b(path: Path, out: Path) -> archive.Row:
+    if path.name == "b.wav":
+        os._exit(9)
+    return archive.Row(str(path))

@@ -1,0 +1,112 @@
+"""`mser annotate` of an archive that is interrupted, from a terminal and by a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from annotations import (
+    finals_of,
+    read_speech,
+)
+
+from mser_ros.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def bundle(tiny_bundle: Path) -> Path:
+    return tiny_bundle
+
+
+@pytest.fixture(scope="module")
+def speech() -> np.ndarray:
+    return read_speech()
+
+
+@pytest.mark.parametrize("moment", ["models are loaded", "something is done"])
+def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
+    moment: str, bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """As a terminal sends it: to the processes that share the work as well."""
+    for number in range(10):
+        soundfile.write(tmp_path / f"{number}.wav", speech, 16000)
+    out = tmp_path / "out"
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+
+    def is_time() -> bool:
+        if moment == "something is done":
+            return (out / "results.csv").exists()
+        maps = [Path(f"/proc/{number}/maps").read_text() for number in children.read_text().split()]
+        return any("onnxruntime" in text for text in maps)
+
+    deadline_s = time.monotonic() + 60
+    while not is_time():
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    try:
+        said = process.communicate(timeout=60)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, said) == (
+        130,
+        f"interrupted: what is done is in {out}; the same call with --resume goes on\n",
+    )
+    assert main([*arguments, "--resume"]) == 0
+    assert all(len(finals_of(out / f"{number}.wav")) == 1 for number in range(10))
+
+
+def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
+    bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    """As `kill -INT` sends it; they would work on for minutes."""
+    soundfile.write(tmp_path / "short.wav", speech, 16000)
+    with soundfile.SoundFile(tmp_path / "long.flac", "w", 16000, 1) as file:
+        for _ in range(400):
+            file.write(speech)
+    out = tmp_path / "out"
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none", "--workers", "2"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    deadline_s = time.monotonic() + 120
+    while not ((out / "results.csv").exists() and (out / "long.flac" / ".emotions.part").exists()):
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGINT)
+    try:
+        said = process.communicate(timeout=120)[0]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+    assert (process.returncode, said.splitlines()) == (
+        130,
+        [f"interrupted: what is done is in {out}; the same call with --resume goes on"],
+    )
+    with (out / "results.csv").open(newline="") as stream:
+        assert [Path(row["recording"]).name for row in csv.DictReader(stream)] == ["short.wav"]
+    assert (out / "long.flac" / ".emotions.part").exists(), "what is done of it is kept, to go on with"
