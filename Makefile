@@ -144,6 +144,7 @@ bundle: setup-dev ## train the default bundle from MSER_DATA_DIR (hours on two c
 
 PAPERS = a_speech a_text a_mocap b_audio b_text a_fusion b_fusion ours
 papers: setup-dev ## train stand-ins of both papers on the synthetic corpus (two hours on two cores) and write docs/pseudo_multimodal.md
+	@$(BIN)/mser models get whisper-base
 	@for name in $(PAPERS); do $(BIN)/mser train pseudo_$$name || exit 1; done
 	@$(BIN)/mser train pseudo_a_fusion "model.streams.mocap.kind=''" --run runs/pseudo_a_fusion_speech_text
 	@$(BIN)/mser train pseudo_a_fusion "model.streams.speech.kind=''" --run runs/pseudo_a_fusion_text_mocap
