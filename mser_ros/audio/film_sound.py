@@ -195,7 +195,7 @@ class _Reader:
 def _why_no_film(path: Path, error: Any) -> str:
     """What is wrong with a film that cannot be opened, and the cure."""
     with path.open("rb") as stream:
-        boxes = []
+        boxes: list[bytes] = []
         at, whole = 0, path.stat().st_size
         while len(head := stream.read(16)) >= 8 and len(boxes) < 1000:
             size = int.from_bytes(head[:4], "big")

@@ -96,8 +96,10 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
     lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
     if lines and "\t" not in lines[0] and (found := next((mark for mark in ",;" if mark in lines[0]), "")):
         refuse(name, path.parent, [f"{MANIFEST}: its columns are separated by '{found}'"], "separate them by tabs")
-    quoting = csv.QUOTE_MINIMAL if lines and lines[0].startswith('"') else csv.QUOTE_NONE
-    reader = csv.DictReader(lines, delimiter="\t", quoting=quoting, restval="")
+    is_quoted = bool(lines) and lines[0].startswith('"')
+    reader = csv.DictReader(
+        lines, delimiter="\t", quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE, restval=""
+    )
     try:
         reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
         rows: dict[tuple[object, ...], tuple[int, dict[str, str]]] = {}

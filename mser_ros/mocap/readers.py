@@ -75,7 +75,8 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
         if not isinstance(opened, np.lib.npyio.NpzFile):
             raise SkeletonError(f"{path} holds one array without a name: store it as 'joints' with numpy.savez")
         with opened as archive:
-            if (size := sum(item.file_size for item in opened.zip.infolist())) > _LARGEST:
+            size = sum(item.file_size for item in archive.zip.infolist()) if archive.zip else 0
+            if size > _LARGEST:
                 raise SkeletonError(f"{path} holds {size >> 20} MiB, unpacked: cut it into files of less than an hour")
             data = {key: archive[key] for key in archive.files if key in _NPZ_KEYS}
             others = {key: _array(archive, key) for key in archive.files if key not in data}

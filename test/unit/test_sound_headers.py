@@ -99,6 +99,7 @@ def test_each_kind_that_can_be_appended_is_read_to_its_end(tmp_path: Path, sampl
 
 def test_a_tag_behind_a_flac_is_no_damage(tmp_path: Path, samples: np.ndarray) -> None:
     name = tmp_path / "a.flac"
+    samples = samples[:-300]
     name.write_bytes(written(name, samples, "FLAC") + b"TAG" + bytes(125))
     np.testing.assert_allclose(read_all(name)[0], samples / 32768, atol=1e-4)
 
