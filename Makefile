@@ -99,8 +99,8 @@ live: setup ## your own voice through your browser's microphone, on a page; FILE
 # ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
 # MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
-# What starts no node and no cluster, trains no network and runs no recogniser's model.
-QUICK := $(filter-out %_ray.py,$(wildcard test/unit/test_*.py)) test/node/test_package.py \
+# What starts no node and no cluster, trains no network, runs no recogniser's model and hears no hour of sound.
+QUICK := $(filter-out %_ray.py %_native_rate.py,$(wildcard test/unit/test_*.py)) test/node/test_package.py \
   $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
 
 test: setup-dev ## run every test

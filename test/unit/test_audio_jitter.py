@@ -154,12 +154,12 @@ def test_blocks_without_stamps_that_come_late_are_stamped_by_counting(kind: Kind
 
 
 @pytest.mark.parametrize(("kind", "most_s", "ppm"), [(KINDS[0], 0.0, 200), (KINDS[-1], 0.1, -200)], ids=str)
-def test_fifteen_minutes_on_a_clock_that_drifts_are_one_run_and_stay_right(kind: Kind, most_s: float, ppm: int) -> None:
+def test_an_hour_on_a_clock_that_drifts_is_one_run_and_stays_right(kind: Kind, most_s: float, ppm: int) -> None:
     block = np.zeros((1600, 1), np.int16)
     stream = AudioStream()
     rng = np.random.default_rng(1)
     worst_ns = 0
-    for number in range(9_000):
+    for number in range(36_000):
         # The source's second is longer by `ppm` than a second of the clock that stamps.
         true_ns = T0 + round(number * 100_000_000 * (1 + ppm * 1e-6))
         late_ns = int(rng.uniform(0, most_s) * NS_PER_S) if number else 0
@@ -170,8 +170,8 @@ def test_fifteen_minutes_on_a_clock_that_drifts_are_one_run_and_stay_right(kind:
             worst_ns = max(worst_ns, abs(item.stamp_ns - heard_ns))
     counters = stream.counters
     assert (counters.discontinuities, counters.lost_samples, counters.duplicates) == (0, 0, 0)
-    assert counters.slewed_ns == pytest.approx(ppm * 900 * 1000, abs=to_ns(0.005))
-    assert worst_ns < to_ns(0.01)
+    assert counters.slewed_ns == pytest.approx(ppm * 3600 * 1000, abs=to_ns(0.02))
+    assert worst_ns < to_ns(0.02)
 
 
 def late_by(seed: int, count: int, most_s: float) -> list[int]:

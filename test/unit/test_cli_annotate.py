@@ -270,23 +270,6 @@ def test_a_name_is_printed_as_it_is(
     assert f"→ {out} (" in printed
 
 
-def test_links_lead_to_recordings_and_in_circles_to_none(
-    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for folder in ("archive/deep", "elsewhere"):
-        (tmp_path / folder).mkdir(parents=True)
-    write_sound(tmp_path / "elsewhere" / "far.wav", speech)
-    write_sound(tmp_path / "archive" / "near.wav", speech)
-    folder = tmp_path / "archive"
-    (folder / "linked").symlink_to("../elsewhere")
-    (folder / "deep" / "up").symlink_to("..")
-    (folder / "round.wav").symlink_to("round.wav")
-    found = archive.find_recordings([folder], without=tmp_path / "out")
-    assert [str(path.relative_to(folder)) for path in found] == ["near.wav", "round.wav", "linked/far.wav"]
-    assert annotate(folder / "round.wav", out=tmp_path / "out") == 1
-    assert "there is no sound file" in capsys.readouterr().err
-
-
 def test_a_skeleton_file_goes_with_a_sound_file(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
     sound, motion = write_sound(tmp_path / "a.wav", speech), write_motion(tmp_path / "a.npz")
     assert annotate(sound, "--skeleton", str(motion), out=tmp_path / "out") == 0
