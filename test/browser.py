@@ -59,7 +59,8 @@ def opened(browser: Any, url: str, **options: Any) -> Iterator[Any]:
     yield page
     context.close()
     # A server that is restarted is not there for a while, which the browser itself says.
-    assert [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text] == []
+    unexpected = [text for text in complaints if "ERR_CONNECTION_REFUSED" not in text]
+    assert not unexpected, unexpected
 
 
 @contextmanager

@@ -42,6 +42,8 @@ _LONGEST = 1_000_000
 _BUFFER = 1 << 17
 #: Codes at which a WebSocket is closed.
 _REFUSED, _NO_TOKEN = 4403, 4401
+#: What a browser may lend.
+_INPUTS = ("microphone", "camera")
 _STATIC = Path(__file__).parent / "static"
 #: Only what comes from this server is run or shown. Plotly writes styles of its own into the page.
 _POLICY = (
@@ -210,6 +212,7 @@ class PageServer:
         return bool(self.token) or _is_loopback(origin.hostname or "")
 
     async def _answer(self, socket: WebSocket, text: str) -> None:
+        wish: Any = None
         try:
             wish = json.loads(text)
             if not isinstance(wish, Mapping):
@@ -220,7 +223,10 @@ class PageServer:
         except (ValueError, KeyError, TypeError, RecursionError):
             said, is_good = "that was not understood: load the page again", False
         if said:
-            await socket.send_text(json.dumps({"answer": said, "good": is_good}))
+            answer = {"answer": said, "good": is_good}
+            if isinstance(wish, Mapping) and wish.get("do") in _INPUTS:
+                answer["input"] = wish["do"]
+            await socket.send_text(json.dumps(answer))
 
     async def _do(self, socket: WebSocket, wish: Mapping[str, Any]) -> str:
         if wish["do"] == "listen":
@@ -229,12 +235,12 @@ class PageServer:
             said = await asyncio.to_thread(self._controls.erase)
             self._board.clear()
             return said
-        if wish["do"] in ("microphone", "camera"):
+        if wish["do"] in _INPUTS:
             if not wish["on"]:
                 self._inputs.close(socket, wish["do"])
-            else:
-                await asyncio.to_thread(self._inputs.open, socket, wish["do"])
-            return ""
+                return ""
+            await asyncio.to_thread(self._inputs.open, socket, wish["do"])
+            return f"This {wish['do']} is used."
         raise ValueError(wish["do"])
 
 

@@ -74,6 +74,7 @@ def test_a_browsers_own_microphone_and_camera_are_heard_and_seen_without_ros(
         assert page.get_attribute("#microphone", "aria-pressed") == "true"
         other.click("#microphone")
         has(other, "#answer", "another browser's microphone is used")
+        other.wait_for_selector("#microphone[aria-pressed=false]")  # it is not recorded in vain
         page.click("#microphone")
         page.click("#camera")
         has(page, "#bodies", "layout mediapipe33")

@@ -10,20 +10,21 @@ class Microphone {
     this.stream = await navigator.mediaDevices.getUserMedia({
       audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
     });
-    this.context = new AudioContext();
-    await this.context.audioWorklet.addModule("static/worklet.js");
-    const source = this.context.createMediaStreamSource(this.stream);
-    const worklet = new AudioWorkletNode(this.context, "blocks", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
+    const context = this.context = new AudioContext();
+    await context.audioWorklet.addModule("static/worklet.js");
+    const source = context.createMediaStreamSource(this.stream);
+    const worklet = new AudioWorkletNode(context, "blocks", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
     worklet.port.onmessage = ({ data }) => {
+      if (this.context !== context) return;  // a block that was on its way when this was stopped
       const message = new ArrayBuffer(16 + data.samples.byteLength), head = new DataView(message);
       head.setUint8(0, SOUND);
-      head.setUint32(4, this.context.sampleRate, true);
+      head.setUint32(4, context.sampleRate, true);
       head.setFloat64(8, data.first, true);
       new Int16Array(message, 16).set(data.samples);
       send(message);
     };
     source.connect(worklet);
-    await this.context.resume();
+    await context.resume();
   }
 
   stop() {

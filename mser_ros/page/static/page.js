@@ -49,6 +49,10 @@ function take(told) {
   if ("answer" in told) {
     setText("answer", told.answer);
     $("answer").classList.toggle("problem", !told.good);
+    if (told.input && !told.good) {
+      inputs[told.input].stop();
+      showFacts();
+    }
     return;
   }
   if (told.all) {
@@ -268,6 +272,7 @@ function connect() {
   if (token) place.searchParams.set("token", token);
   socket = new WebSocket(place);
   socket.binaryType = "arraybuffer";
+  socket.onopen = () => Object.keys(inputs).forEach((id) => inputs[id].stream && ask({ do: id, on: true }));
   socket.onmessage = ({ data }) => {
     if (retryMs || !facts.isConnected) {
       retryMs = RETRY_FIRST_MS;
@@ -316,9 +321,8 @@ async function turnOn(id) {
     return;
   }
   try {
-    ask({ do: id, on: true });
     await inputs[id].start(send);
-    setText("answer", `This ${id} is used.`);
+    ask({ do: id, on: true });  // the answer says whether it is used
   } catch (error) {
     turnOff(id);
     setText("answer", `The ${id} cannot be used: ${error.message}`);
