@@ -1,7 +1,8 @@
 """Make `docs/page.png`: the page of `mser view` over the demo's bag, on a desk in light and on a phone in dark.
 
 Run it from the repository's root with the project's environment (`make page-picture`). It needs Chromium; the page does
-not. The bag is played several times in a row, as one conversation, so that the two minutes are filled.
+not. The bag is played several times in a row, as one conversation, so that the two minutes are filled; the picture is
+taken while it begins once more.
 """
 
 from __future__ import annotations
@@ -12,12 +13,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from mser_ros.cli.demo import AUDIO, NODES, isolate, wait_for_nodes
 from mser_ros.messages import conversions
@@ -29,6 +31,8 @@ from mser_ros.resources import share_dir
 
 TARGET = Path(__file__).parents[1] / "docs" / "page.png"
 ROUNDS, RATE = 4, 2.0
+#: A word of the bag's last sentence.
+LAST = "platform"
 HEIGHT, GAP, COLOURS = 1260, 24, 128
 SCREENS = (("light", 1180), ("dark", 390))
 #: How long a busy machine may take to draw it [ms].
@@ -37,10 +41,10 @@ SKELETON = "mser_msgs/msg/Skeleton"
 
 
 def write_rounds(target: Path) -> None:
-    """The demo's bag, one after the other."""
+    """The demo's bag, one after the other, and once more."""
     with Bag(share_dir() / "demo" / "demo.mcap") as source, BagWriter(target) as writer:
         length_ns, samples = source.end_ns - source.start_ns, 0
-        for number in range(ROUNDS):
+        for number in range(ROUNDS + 1):
             shift_ns, first_sample = number * length_ns, samples
             for message in source.messages(["/audio", "/skeleton_in"]):
                 log_ns = message.log_ns + shift_ns
@@ -95,11 +99,14 @@ def main() -> int:
             browser = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
             wait_for_nodes(session, nodes)
             pages = open_pages(browser, link)
-            session.play(bag, rate=RATE, topics=("/audio", "/skeleton_in"))
+            with ThreadPoolExecutor(1) as player:
+                playing = player.submit(session.play, bag, rate=RATE, topics=("/audio", "/skeleton_in"))
+                for page in pages:
+                    expect(page.locator("#list tr", has_text=LAST)).to_have_count(ROUNDS, timeout=PATIENCE_MS)
+                    page.wait_for_selector("#bodies svg")
+                save([page.screenshot(timeout=PATIENCE_MS) for page in pages], TARGET)
+                playing.result()
             session.finish()
-            for page in pages:
-                page.wait_for_timeout(1500)  # until the chart is drawn again
-            save([page.screenshot(timeout=PATIENCE_MS) for page in pages], TARGET)
             browser.close()
     finally:
         view.send_signal(signal.SIGINT)
