@@ -9,15 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from annotations import (
-    finals_of,
-    read_speech,
-)
+from annotations import finals_of, read_speech
 
 from mser_ros.cli.main import main
 
@@ -30,6 +28,15 @@ def bundle(tiny_bundle: Path) -> Path:
 @pytest.fixture(scope="module")
 def speech() -> np.ndarray:
     return read_speech()
+
+
+def wait(process: subprocess.Popen[str], is_time: Callable[[], bool], *, most_s: float = 60) -> None:
+    """Until it is time; a process that ends before fails the test."""
+    deadline_s = time.monotonic() + most_s
+    while not is_time():
+        assert time.monotonic() < deadline_s
+        assert process.poll() is None
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("moment", ["models are loaded", "something is done"])
@@ -56,11 +63,7 @@ def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
         maps = [Path(f"/proc/{number}/maps").read_text() for number in children.read_text().split()]
         return any("onnxruntime" in text for text in maps)
 
-    deadline_s = time.monotonic() + 60
-    while not is_time():
-        assert time.monotonic() < deadline_s
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait(process, is_time)
     os.killpg(process.pid, signal.SIGINT)
     try:
         said = process.communicate(timeout=60)[0]
@@ -92,11 +95,8 @@ def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
         text=True,
         start_new_session=True,
     )
-    deadline_s = time.monotonic() + 120
-    while not ((out / "results.csv").exists() and (out / "long.flac" / ".emotions.part").exists()):
-        assert time.monotonic() < deadline_s
-        assert process.poll() is None
-        time.sleep(0.01)
+    begun = [out / "results.csv", out / "long.flac" / ".emotions.part"]
+    wait(process, lambda: all(path.exists() for path in begun), most_s=120)
     os.kill(process.pid, signal.SIGINT)
     try:
         said = process.communicate(timeout=120)[0]

@@ -110,11 +110,8 @@ def export_bundle(
             manifest["fallback"] = _fallback(instead, models)
         judged = {name: rows for name, (_entry, rows) in models.items()}
         judged |= {f"{name}, fallback": rows for name, (_entry, rows) in instead.items()}
-        if len(modalities) > 1:
-            synthetic = fused.entry["metrics"]["synthetic"]
-            manifest["picture"] = draw_trust(judged, folder, fused=fused.judged, synthetic=synthetic)
-        else:
-            manifest["picture"] = draw_trust(judged, folder)
+        synthetic = fused.entry.get("metrics", {}).get("synthetic", False)
+        manifest["picture"] = draw_trust(judged, folder, fused=fused.judged, synthetic=synthetic)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
             (folder / file).write_text(text, encoding="utf-8")
@@ -188,4 +185,5 @@ def fit_log_linear(rows: Mapping[str, OutOfFold], modalities: dict[str, Any]) ->
         if "text" in rows:
             entry["plain_words"] = PLAIN_WORDS
         entry["metrics"] = measure(trial, EVEN)
-    return Fused(entry, decision, predictions_of(trial.met, list(rows), trial.fit, EVEN))
+    judged = predictions_of(trial.met, list(rows), trial.fit, EVEN) if len(rows) > 1 else None
+    return Fused(entry, decision, judged)

@@ -46,7 +46,7 @@ NOTE = (
 @dataclass(frozen=True, eq=False)
 class Fused:
     """How modalities are fused. `entry`, `decision`: of the manifest. `judged`: what all of them together made of
-    people who fitted nothing; None where that could not be tried."""
+    people who fitted nothing; None of one modality alone."""
 
     entry: dict[str, Any]
     decision: dict[str, Any]
