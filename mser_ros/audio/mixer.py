@@ -87,7 +87,7 @@ class ChannelMixer:
         self._size = max(1, round(_FRAME_S * sample_rate))
         self._keeps = math.exp(-_FRAME_S / _MEMORY_S)
         self._filled = 0  # samples of the frame that has begun
-        self._weights = np.full(channels, 1 / channels, np.float32)
+        self._signs = np.ones(channels, np.int32)  # -1: turned round, 0: left out
         self._lag = max(1, round(_LAG_S * sample_rate))
         self._last: np.ndarray | None = None  # samples (2 * lag, channels) before those that come
         # Sums of the frame that has begun, exact, and of what was before, fading: samples, products, at full scale, and
@@ -109,8 +109,9 @@ class ChannelMixer:
         while first < len(samples):
             span = slice(first, first + self._size - self._filled)
             part, first = samples[span], span.stop
-            mixed.append(to_float(part) @ self._weights)
-            clipped.append((is_full[span] & (self._weights != 0)).any(axis=1))
+            # In whole numbers: a sum of floats is rounded differently as the block is longer or shorter.
+            mixed.append(to_float((part * self._signs).sum(axis=1) / np.abs(self._signs).sum()))
+            clipped.append((is_full[span] & (self._signs != 0)).any(axis=1))
             self._note(part, is_full[span])
         self.clipped = np.concatenate(clipped) if clipped else np.zeros(0, bool)
         return np.concatenate(mixed) if mixed else np.zeros(0, np.float32)
@@ -133,7 +134,7 @@ class ChannelMixer:
                 total[...] = 0
             self._count = self._count * self._keeps + self._size
             self._filled = 0
-            self._weights = self._judge()
+            self._signs = self._judge()
 
     def _judge(self) -> np.ndarray:
         sums, products, clipped, voiced = (past / self._count for past in self._past)
@@ -153,4 +154,4 @@ class ChannelMixer:
             heard = np.ones(len(power), bool)
         opposite = heard & (alike[reference] < _OPPOSITE)
         self.inverted, self.left_out = int(opposite.sum()), int((~heard).sum())
-        return np.where(opposite, -1, heard).astype(np.float32) / np.float32(heard.sum())
+        return np.where(opposite, -1, heard).astype(np.int32)
