@@ -188,6 +188,56 @@ def parameters(bundle: Path) -> list[str]:
     return [item for name, value in given.items() for item in ("-p", f"{name}:={value}")]
 
 
+def test_two_robots_on_one_network_keep_what_they_hear_and_see_apart(world: World, tiny_bundle, tmp_path):
+    audio, skeletons = demo_values(until_s=8.5)  # of two utterances
+    hears = {"/one": audio, "/two": [chunk for chunk in audio if chunk.end_ns < T0 + to_ns(5.0)]}
+    utterances: dict[str, list[Utterance]] = {robot: world.listen(Utterance, f"{robot}/utterance") for robot in hears}
+    emotions: dict[str, list[Emotion]] = {robot: world.listen(Emotion, f"{robot}/emotion") for robot in hears}
+    settings = tmp_path / "settings.yaml"
+    settings.write_text(
+        f"/**/emotion: {{ros__parameters: {{bundle: {tiny_bundle}, evidence_timeout_s: 5.0}}}}\n"
+        "/**/speech: {ros__parameters: {asr: {backend: none}, stall_s: 30.0}}\n"
+    )
+    arguments = ["--no-microphone", "--params", str(settings), "--ros-args", "-r"]
+    commands = {robot.strip("/"): run_command(*arguments, f"__ns:={robot}") for robot in hears}
+
+    def told(node: str, **counts: int) -> bool:
+        values = world.diagnostics.get(node, {})
+        return all(int(values.get(key.replace("__", " "), 0)) >= count for key, count in counts.items())
+
+    with running(tmp_path, **commands) as processes:
+        ears = {robot: world.publisher(AudioFrame, f"{robot}/audio") for robot in hears}
+        eye = world.publisher(Skeleton, "/one/skeleton_in")
+        for robot in hears:
+            world.wait(
+                lambda robot=robot: (
+                    told(f"{robot}/speech", subscribers__voice=1, subscribers__utterance=2)
+                    and told(f"{robot}/mocap", subscribers__skeleton=1)
+                    and told(f"{robot}/emotion", subscribers__emotion=1)
+                ),
+                f"links between the nodes of {robot}",
+            )
+        for first in range(0, len(skeletons), 50):  # no more at a time than waits in a queue
+            for frame in skeletons[first : first + 50]:
+                eye.publish(skeleton_message(frame))
+            seen = len(skeletons[: first + 50])
+            world.wait(lambda seen=seen: told("/one/emotion", received__skeleton=seen), "the skeletons")
+        for robot, chunks in hears.items():
+            for chunk in chunks:
+                ears[robot].publish(audio_message(chunk))
+        for robot, count in {"/one": 2, "/two": 1}.items():
+            lasts = lambda robot=robot: [item for item in emotions[robot] if item.state in LAST]  # noqa: E731
+            world.wait(lambda count=count, lasts=lasts: len(lasts()) == count, f"the last emotions of {robot}")
+            heard = {item.utterance_id for item in utterances[robot]}
+            assert {item.utterance_id for item in emotions[robot] if item.state != Emotion.CONTINUOUS} == heard
+            for message in lasts():
+                available = {item.modality: item.available for item in message.evidence}
+                assert available == {"speech": True, "text": False, "mocap": robot == "/one"}
+        assert not [item for item in emotions["/two"] if item.state == Emotion.CONTINUOUS], "of a body it has not seen"
+        assert world.diagnostics["/two/mocap"]["received skeleton_in"] == "0"
+        assert stop(processes) == dict.fromkeys(processes, 0)
+
+
 class Talk:
     """Somebody who speaks to the speech node of another process, and all that is said of it."""
 
