@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from ..types import NS_PER_S
 from .buffer import MAX_BODIES
 
@@ -46,7 +44,7 @@ class Cadence:
             self.missed -= gap_ns < 0 < self.missed
             return
         body.stamp_ns = stamp_ns
-        period_ns = float(np.median(body.gaps)) if len(body.gaps) == _GAPS else 0.0
+        period_ns = sorted(body.gaps)[_GAPS // 2] if len(body.gaps) == _GAPS else 0
         if period_ns and (lost := round(gap_ns / period_ns) - 1) > 0:
             self.missed += lost
         body.gaps.append(gap_ns)

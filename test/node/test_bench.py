@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from ros_world import DEMO, T0, Emotion, Utterance, conversions
 
-from mser_ros.cli.bench import FIRST_GOAL_MS, rows
+from mser_ros.cli.bench import FIRST_GOAL_MS, node_rows, rows
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import to_fields
@@ -65,6 +65,23 @@ def test_the_table_has_a_column_for_each_way_and_the_goals() -> None:
     assert first.endswith(f"| p95 ≤ {FIRST_GOAL_MS} ms |")
     assert "| 40% of one core | 20% of one core |" in cpu
     assert "| 400 MB | 200 MB |" in memory
+
+
+def test_what_was_measured_of_the_nodes_stands_beside_its_goals() -> None:
+    numbers = {
+        "final_p50_ms": 5.0, "final_p95_ms": 52.8, "first_words_p50_ms": None, "first_words_p95_ms": None,
+        "idle_share_of_core_sum": 0.1919, "talking_share_of_core": 0.65, "bodies_share_of_core": 0.08, "watchers": 10,
+        "page_share_of_core": {"0": 0.05, "10": 0.072}, "page_updates_hz": 4.9, "page_rss_mb": 95.0,
+        "rss_mb": {"speech": 274.6, "emotion": 295.8}, "peak_rss_mb": {"speech": 363.9, "emotion": 295.8},
+    }  # fmt: skip
+    _, _, final, words, idle, talking, memory, page, bodies = node_rows(numbers)
+    assert final.endswith("| p50 5 ms, p95 53 ms | p50 ≤ 20 ms, p95 ≤ 80 ms |")
+    assert "| – |" in words, "without a recogniser there are none"
+    assert "19.2% of one core" in idle
+    assert "65% of one core" in talking
+    assert "speech 275 (at most 364), emotion 296 (at most 296)" in memory
+    assert "nobody looks; 10 watchers | 5.0%; 7.2% of one core, 95 MB, 4.9 updates a second" in page
+    assert "8.0% of one core" in bodies
 
 
 def test_one_process_and_four_are_measured_at_the_same_talk(ros: None, tiny_bundle: Path, tmp_path: Path) -> None:
