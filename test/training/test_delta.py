@@ -184,6 +184,19 @@ def test_what_ships_is_small_and_put_together_where_it_is_used(
     )
 
 
+def test_what_takes_the_place_of_an_older_model_of_words_keeps_the_fallback_of_the_bundle(
+    run: Path, small: Path, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = tmp_path / "bundle", tmp_path / "after"
+    export_bundle([run], before, delta=True, fallback=small, log=lambda _text: None)
+    export_bundle([run], after, delta=True, rest=before, log=lambda _text: None)
+    monkeypatch.setenv("MSER_MODELS", str(tmp_path / "models"))
+    old, new = (load_bundle(folder) for folder in (before, after))
+    assert new.lacks == "after-text"
+    assert new.file("text_small.onnx").read_bytes() == old.file("text_small.onnx").read_bytes()
+    assert new.manifest["fallback"] == old.manifest["fallback"]
+
+
 def test_without_a_fallback_the_missing_model_is_named(
     run: Path, store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -305,7 +305,7 @@ def test_a_bundle_without_predictions_cannot_be_taken_over(exported: Exported, t
     del manifest["modalities"]["speech"]["predictions"]
     write_manifest(old, manifest)
     with pytest.raises(SettingsError, match=r"does not keep what speech\.onnx predicted.*export it again"):
-        Rest.read(old, without=[])
+        Rest.read(old, without=[], without_fallback=[])
 
 
 def test_an_unfinished_run_and_two_of_one_modality_are_refused(exported: Exported, tmp_path: Path) -> None:

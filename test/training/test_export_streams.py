@@ -139,7 +139,7 @@ def test_what_was_trained_together_says_which_classes_hold_the_truth(exported: E
 
 def test_modalities_that_were_trained_together_stay_together(exported: Exported) -> None:
     with pytest.raises(SettingsError, match="trained together"):
-        Rest.read(exported.path, without=["speech"])
+        Rest.read(exported.path, without=["speech"], without_fallback=["speech"])
 
 
 def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:

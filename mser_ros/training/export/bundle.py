@@ -80,7 +80,9 @@ def export_bundle(
         raise SettingsError("a fallback takes the place of one of several runs that are exported with --delta")
     if rest and several:
         raise SettingsError("a run of several modalities has a fusion of its own: nothing can be put beside it")
-    others = Rest.read(rest, without=names) if rest else None
+    # What ships without its weights needs a fallback still: that of the bundle, where there is no other.
+    replaced = [poorer.modality] if poorer else [] if delta else names
+    others = Rest.read(rest, without=names, without_fallback=replaced) if rest else None
     models: dict[str, Model] = {}
     with replacing(out) as folder:
         if several:

@@ -35,9 +35,12 @@ class Rest:
     fallback: Mapping[str, Model]
 
     @classmethod
-    def read(cls, path: Path, *, without: Collection[str]) -> Rest:
-        """All but these modalities of the bundle in this folder. Raises `SettingsError`: its modalities were trained
-        together, or a model's predictions are missing; `BundleError`."""
+    def read(cls, path: Path, *, without: Collection[str], without_fallback: Collection[str]) -> Rest:
+        """All but these modalities of the bundle in this folder, and all of its fallback but those.
+
+        Raises `SettingsError`: its modalities were trained together, or a model's predictions are missing;
+        `BundleError`.
+        """
         manifest = deepcopy(dict(load_bundle(path).manifest))
         if manifest["fusion"]["kind"] == "graph":
             raise SettingsError(f"the modalities of bundle {path} were trained together: none of them can stay alone")
@@ -47,9 +50,9 @@ class Rest:
             {
                 name: (entry, _predictions(entry, path))
                 for name, entry in entries.items()
-                if name not in without and "graph" in entry
+                if name not in left_out and "graph" in entry
             }
-            for entries in (modalities, poorer)
+            for entries, left_out in ((modalities, without), (poorer, without_fallback))
         )
         return cls(path, tuple(modalities), kept, instead)
 
