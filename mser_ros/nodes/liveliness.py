@@ -6,6 +6,7 @@ however busy the node is, that its process lives (DDS: automatic liveliness); wh
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection
 from typing import Any
 
@@ -18,6 +19,9 @@ from . import events
 
 #: A process of which the middleware has not heard for so long is dead [s]. It is heard three times in two of these.
 LEASE_S = 0.7
+#: Who lives is heard of at once. Where nothing was heard for so long [s], the news may have been lost: it is asked for
+#: anew, but so often at most, for of nodes in the same process none ever comes.
+_ANEW_S, _ATTEMPTS = 2.0, 5
 
 
 def _quality() -> QoSProfile:
@@ -38,23 +42,29 @@ class Sources:
     half second, is missed only when the graph has noticed.
     """
 
-    def __init__(self, node: Node, changed: Callable[[], None]) -> None:
+    def __init__(self, node: Node, changed: Callable[[], None], *, clock: Callable[[], float] = time.monotonic) -> None:
+        """`clock`: steady seconds."""
         self._node = node
         self._changed = changed
+        self._clock = clock
         self._watched: dict[str, Any] = {}
+        self._asked: dict[str, tuple[int, float]] = {}  # how often, and when last
         self._dead: set[str] = set()
         self.alive: set[str] = set()
 
     def watch(self, names: Collection[str]) -> None:
         """From now on these nodes, by their full names, and no others."""
         for name in [name for name in self._watched if name not in names]:
-            if (subscription := self._watched.pop(name)) is not None:
-                self._node.destroy_subscription(subscription)
+            self._unsubscribe(name)
+            self._asked.pop(name, None)
             self._dead.discard(name)
             self.alive.discard(name)
         for name in names:
+            if name in self._watched and self._is_unheard(name):
+                self._unsubscribe(name)
             if name not in self._watched and self._node.count_publishers(_topic(name)):
                 self._watched[name] = self._subscribe(name)
+                self._asked[name] = self._asked.get(name, (0, 0.0))[0] + 1, self._clock()
 
     def has_died(self, name: str) -> bool:
         """Whether a node is known to be dead, which the graph may not know yet."""
@@ -62,6 +72,15 @@ class Sources:
 
     def close(self) -> None:
         self.watch(())
+
+    def _is_unheard(self, name: str) -> bool:
+        times, last_s = self._asked[name]
+        is_known = name in self.alive or name in self._dead
+        return not is_known and times < _ATTEMPTS and self._clock() - last_s > _ANEW_S
+
+    def _unsubscribe(self, name: str) -> None:
+        if (subscription := self._watched.pop(name)) is not None:
+            self._node.destroy_subscription(subscription)
 
     def _subscribe(self, name: str) -> Any:
         def note(status: Any) -> None:

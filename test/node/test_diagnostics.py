@@ -15,10 +15,12 @@ from ros_world import (
     T0,
     AudioFrame,
     Bool,
+    Context,
     Skeleton,
     Utterance,
     audio_message,
     demo_values,
+    rclpy,
     skeleton_message,
     utterance_message,
 )
@@ -342,6 +344,37 @@ def test_of_a_node_that_was_killed_it_is_known_until_it_is_back_or_nobody_expect
     sources.watch(())
     assert not sources.has_died("/other")
     other.destroy_node()
+
+
+def test_where_the_news_that_a_node_lives_was_lost_it_is_asked_for_anew(world, monkeypatch):
+    now_s = [0.0]
+    sources = liveliness.Sources(world.peer, lambda: None, clock=lambda: now_s[0])
+    elsewhere = Context()  # as in another process
+    rclpy.init(context=elsewhere, args=[])
+    other = Node("other", context=elsewhere)
+    liveliness.show_life(other)
+    lost: list[object] = []
+    as_it_is = events.of_subscription
+
+    def lose(note: Any) -> Any:
+        lost.append(note)
+        return as_it_is(None if len(lost) == 1 else note)
+
+    monkeypatch.setattr(events, "of_subscription", lose)
+    world.wait(lambda: (sources.watch({"/other"}), bool(lost))[1], "who shows that it lives")
+    now_s[0] = 1.9
+    sources.watch({"/other"})
+    assert len(lost) == 1, "it may come yet"
+    now_s[0] = 2.1
+    sources.watch({"/other"})
+    assert len(lost) == 2
+    world.wait(lambda: "/other" in sources.alive, "the news")
+    now_s[0] = 100.0
+    sources.watch({"/other"})
+    assert len(lost) == 2, "nothing is missing"
+    sources.close()
+    other.destroy_node()
+    elsewhere.try_shutdown()
 
 
 def test_what_waits_since_the_node_was_held_up_is_not_missed(world):
