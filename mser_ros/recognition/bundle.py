@@ -191,7 +191,7 @@ def weights_of(path: str | Path = "") -> list[Model]:
     folder = Path(path).expanduser() if str(path) else default_bundle_dir()
     try:
         modalities = _read_manifest(folder)["modalities"].values()
-        return [stored_weights(_spec(ModalitySpec, entry), folder) for entry in modalities if entry.get("weights")]
+        return [stored_weights(read_spec(entry), folder) for entry in modalities if entry.get("weights")]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BundleError(
             f"the manifest of bundle {folder} is not valid ({error!r}): export the bundle again"
@@ -290,6 +290,11 @@ def _parse(folder: Path, manifest: Mapping[str, Any]) -> Bundle:
         manifest=manifest,
         decision=parse_decision(manifest.get("decision", {})),
     )
+
+
+def read_spec(entry: Mapping[str, Any]) -> ModalitySpec:
+    """A manifest's entry of a modality. Raises `TypeError` for a value of another type."""
+    return _spec(ModalitySpec, entry)
 
 
 def _spec(kind: type[T], entry: Mapping[str, Any]) -> T:

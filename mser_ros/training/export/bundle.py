@@ -13,11 +13,10 @@ from ...errors import SettingsError
 from ...evaluation.checklist import measure_checklist, share_passed
 from ...labels import LABELS
 from ...model_store.store import ModelStore
-from ...recognition.bundle import ModalitySpec, load_bundle, weights_of, write_manifest
+from ...recognition.bundle import ModalitySpec, load_bundle, read_spec, weights_of, write_manifest
 from ...recognition.graph import Graph
-from ...recognition.readers import TextReader
+from ...recognition.readers import TextReader, make_tokenizer
 from ...resources import checklist_file
-from ..config.settings import ExperimentConfig
 from ..fit.domain import restore_judge
 from ..fit.fitting import restore
 from ..runs.finished import FinishedRun
@@ -93,6 +92,7 @@ def export_bundle(
                 models[run.modality] = _export_modality(run, folder, int8=int8, log=log, weights=weights)
             if others:
                 others.copy(folder)
+                _ask_anew(others, folder)
                 models = {name: {**models, **others.models}[name] for name in dict.fromkeys([*others.order, *models])}
             modalities = {name: entry for name, (entry, _rows) in models.items()}
             fused = fit_log_linear({name: rows for name, (_entry, rows) in models.items()}, modalities)
@@ -148,7 +148,8 @@ def _export_modality(
     made = shrink({modality: graph}, Comparison(network, config, samples), int8=int8, log=log)
     entry = modality_entry(run, modality, folder, run.rows(), *made[modality], stem=graph.stem)
     if modality == "text":
-        entry["checklist"] = _checklist(config, graph)
+        spec = ModalitySpec(graph.name, **how_fed(config, "text"))
+        entry["checklist"] = _checklist(TextReader(spec, Graph(graph), load_tokenizer(config)))
     if factors and weights:
         entry["weights"] = leave_weights(graph, whole, network, factors, entry["base"], weights)
     rows = run.rows_of_strangers()
@@ -156,11 +157,22 @@ def _export_modality(
     return entry, rows
 
 
-def _checklist(config: ExperimentConfig, graph: Path) -> dict[str, Any]:
-    """What the graph that ships makes of the sentences of `mser checklist`, kind by kind: right, of so many."""
-    reader = TextReader(ModalitySpec(graph.name, **how_fed(config, "text")), Graph(graph), load_tokenizer(config))
+def _ask_anew(others: Rest, folder: Path) -> None:
+    """Have models of words that are taken over say what they make of sentences that were not asked when they were
+    exported. Not those whose weights lie elsewhere."""
     kinds = read_phrases(checklist_file())
-    outcomes = measure_checklist(kinds, lambda text: LABELS[int(reader.run(text)["logits"].argmax())])
+    for entry, _rows in (*others.models.values(), *others.fallback.values()):
+        if "checklist" in entry and "weights" not in entry and kinds.keys() != entry["checklist"]["kinds"].keys():
+            spec = read_spec(entry)
+            tokenizer = make_tokenizer((folder / spec.tokenizer).read_text(encoding="utf-8"), spec.max_tokens)
+            entry["checklist"] = _checklist(TextReader(spec, Graph(folder / spec.graph), tokenizer))
+
+
+def _checklist(reader: TextReader) -> dict[str, Any]:
+    """What a graph that ships makes of the sentences of `mser checklist`, kind by kind: right, of so many."""
+    outcomes = measure_checklist(
+        read_phrases(checklist_file()), lambda text: LABELS[int(reader.run(text)["logits"].argmax())]
+    )
     found = {item.kind: [item.total - len(item.failed), item.total] for item in outcomes}
     return {"passed": round(share_passed(outcomes), 4), "kinds": found}
 

@@ -280,8 +280,15 @@ def _checklists(modalities: Mapping[str, Any]) -> list[str]:
     found = {name: entry["checklist"] for name, entry in modalities.items() if "checklist" in entry}
     if not found:
         return []
-    kinds = next(iter(found.values()))["kinds"]
+    kinds: dict[str, list[int]] = {}
+    for one in found.values():  # one that was exported earlier may have been asked less
+        kinds = {**one["kinds"], **kinds}
     count = sum(total for _, total in kinds.values())
+
+    def passed(asked: Mapping[str, Sequence[int]], kind: str) -> str:
+        right, total = asked.get(kind, (0, 0))
+        return f"{right / total:.0%}" if total else "–"
+
     return [
         "",
         "Sentences of daily life, by what they ask of a model (`mser checklist`, composed of templates, none of which "
@@ -290,8 +297,7 @@ def _checklists(modalities: Mapping[str, Any]) -> list[str]:
         f"| kind | sentences | {' | '.join(found)} |",
         f"|---|---|{'---|' * len(found)}",
         *(
-            " | ".join([f"| {kind}", str(total), *(f"{one['kinds'][kind][0] / total:.0%}" for one in found.values())])
-            + " |"
+            " | ".join([f"| {kind}", str(total), *(passed(one["kinds"], kind) for one in found.values())]) + " |"
             for kind, (_, total) in kinds.items()
         ),
         " | ".join(["| all kinds alike", str(count), *(f"{one['passed']:.1%}" for one in found.values())]) + " |",
