@@ -26,6 +26,7 @@ from ..errors import BagError, DamagedBagError
 from ..resources import interfaces_dir
 from .bag_files import BagFiles
 from .bag_reader import BagReader
+from .foreign_types import foreign_types
 from .mcap_records import zstd
 
 #: How a message begins that was compressed alone; none in CDR does.
@@ -64,9 +65,10 @@ uint32 number_of_channels
 
 @cache
 def message_types() -> Typestore:
-    """The message types of ROS 2 Jazzy, of mser_msgs, and `RAW_AUDIO`. Shared: do not register types in it."""
+    """The message types of ROS 2 Jazzy, of mser_msgs, those of other packages that are read, and `RAW_AUDIO`. Shared:
+    do not register types in it."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    own: dict[str, Any] = get_types_from_msg(_RAW_AUDIO, RAW_AUDIO)
+    own: dict[str, Any] = foreign_types() | get_types_from_msg(_RAW_AUDIO, RAW_AUDIO)
     for path in sorted(interfaces_dir().glob("*.msg")):
         own.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"mser_msgs/msg/{path.stem}"))
     store.register(own)
@@ -169,6 +171,11 @@ class Bag:
         return {name: _value(described, None) for name, described in own[kind][1] if name not in there}
 
     def _decode(self, raw: bytes, kind: str) -> Any:
+        if kind not in self._reader.typestore.fielddefs:
+            raise BagError(
+                f"the bag {self.path} holds no definition of {kind}, and nothing here knows it: convert it to MCAP where "
+                "that package is installed (ros2 bag convert)"
+            )
         message = self._reader.deserialize(raw, kind)
         for name, value in self._lacking.get(kind, {}).items():
             setattr(message, name, value)
