@@ -173,8 +173,8 @@ class Bag:
     def _decode(self, raw: bytes, kind: str) -> Any:
         if kind not in self._reader.typestore.fielddefs:
             raise BagError(
-                f"the bag {self.path} holds no definition of {kind}, and nothing here knows it: convert it to MCAP where "
-                "that package is installed (ros2 bag convert)"
+                f"the bag {self.path} holds no definition of {kind}, and nothing here knows it: convert it to MCAP "
+                "where that package is installed (ros2 bag convert)"
             )
         message = self._reader.deserialize(raw, kind)
         for name, value in self._lacking.get(kind, {}).items():
