@@ -99,7 +99,7 @@ class Annotator:
                 )
             else:
                 eyes, blind = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
-                items, count, notes = open_files(source, skeleton, eyes)
+                items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout)
             work = Work(
                 self.pipeline,
                 source,

@@ -191,13 +191,13 @@ def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_files(
-    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None
+    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None, layout: str = ""
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it,
-    or of people that `eyes` find in it if it is a film: as `read_bag`."""
+    or of people that `eyes` find in it if it is a film: as `read_bag`. `layout`: of the motion file, '' for its own."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
-    sequence = read_motion(skeleton) if skeleton else None
+    sequence = read_motion(skeleton, layout=layout) if skeleton else None
     film = open_pictures([sound], rate_hz=PoseSettings.rate_hz) if eyes and not skeleton else None
 
     def heard() -> Iterator[Item]:

@@ -277,6 +277,18 @@ def test_a_skeleton_file_goes_with_a_sound_file(annotate: Annotate, tmp_path: Pa
     assert [item["available"] for item in final["evidence"]] == [True, False, True]
 
 
+def test_the_layout_of_a_skeleton_file_that_names_none_is_told_by_an_option(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    sound = write_sound(tmp_path / "a.wav", speech)
+    np.savez(tmp_path / "a.npz", joints=np.repeat(pose_of("egait16")[None], 150, axis=0), rate_hz=30.0)
+    told = ("--skeleton", str(tmp_path / "a.npz"))
+    assert annotate(sound, *told, out=tmp_path / "none") == 1
+    assert annotate(sound, *told, "--layout", "egait16", out=tmp_path / "out") == 0
+    (final,) = finals_of(tmp_path / "out")
+    assert [item["available"] for item in final["evidence"]] == [True, False, True]
+
+
 # -- what cannot be used
 
 
