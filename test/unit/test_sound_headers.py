@@ -97,6 +97,14 @@ def test_each_kind_that_can_be_appended_is_read_to_its_end(tmp_path: Path, sampl
     assert sound.notes == []
 
 
+def test_mp3s_with_several_tags_that_were_appended_are_all_read(tmp_path: Path, samples: np.ndarray) -> None:
+    content = written(tmp_path / "a.mp3", samples, "MP3")
+    alone = read_all(tmp_path / "a.mp3")[0]
+    tags = b"".join(b"ID3\4\0\0\0\0" + bytes([size >> 7, size & 127]) + bytes(size) for size in (5000, 30))
+    (tmp_path / "b.mp3").write_bytes((tags + content) * 2)
+    np.testing.assert_array_equal(read_all(tmp_path / "b.mp3")[0], np.tile(alone, 2))
+
+
 def test_a_tag_behind_a_flac_is_no_damage(tmp_path: Path, samples: np.ndarray) -> None:
     name = tmp_path / "a.flac"
     samples = samples[:-300]
