@@ -13,7 +13,7 @@ import numpy as np
 
 from ..errors import SkeletonError
 from ..types import NS_PER_S, SkeletonSequence
-from .anatomy import STANDARD_M, body_height, to_canonical, unit_factor
+from .anatomy import STANDARD_M, are_pixels, body_height, to_canonical, to_fractions, unit_factor
 from .bvh import read_bvh
 from .layouts import OWN_LAYOUTS, Layout, check_confidence, get_layout, known_layouts
 
@@ -37,7 +37,8 @@ def read_motion(
     body that has no usual unit is scaled to usual height.
     npz: `joints`, shape (T, J, 2 or 3), or (N, T, J, 2 or 3) of which `index` chooses one; optional `layout` (text),
     `rate_hz`, `stamps_ns` (int64, (T,), from any zero) and `confidence` (0..1, shape of joints without the last
-    axis). What is given here comes before what the file says. Joints that are not finite count as not seen.
+    axis); points in an image are fractions of it, or pixels. What is given here comes before what the file says.
+    Joints that are not finite count as not seen.
     Raises `SkeletonError`: a file that cannot be read, a layout or rate that is not known, a wrong shape.
     """
     if not path.is_file():
@@ -150,8 +151,11 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
         check_confidence(confidence, str(path))
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
+    chosen = get_layout(layout or _text(data["layout"]))
     stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
-    return _sequence(get_layout(layout or _text(data["layout"])), stamps_ns + start_ns, positions, confidence)
+    if chosen.dimensions == 2 and positions.shape[2] == 2 and are_pixels(positions):
+        positions = to_fractions(positions, chosen)
+    return _sequence(chosen, stamps_ns + start_ns, positions, confidence)
 
 
 def _text(array: np.ndarray) -> str:

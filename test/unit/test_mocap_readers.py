@@ -199,6 +199,13 @@ def test_what_exporters_write_in_their_own_way_is_read(tmp_path: Path, old: str,
     np.testing.assert_array_equal(other.positions, motion.positions)
 
 
+def test_points_in_pixels_become_fractions_of_the_image(tmp_path: Path) -> None:
+    pose = pose_of("coco17")
+    pixels = np.repeat(pose[None] * (640, 480), 4, axis=0)
+    motion = read_motion(save(tmp_path / "a.npz", joints=pixels, layout="coco17", rate_hz=25.0))
+    np.testing.assert_allclose(motion.positions * (720 / 480), np.repeat(pose[None], 4, axis=0), rtol=1e-4)
+
+
 def save(path: Path, **arrays) -> Path:
     np.savez(path, **arrays)
     return path

@@ -23,6 +23,7 @@ from mser_ros.messages.bag_writer import build_message
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, skeleton_from_msg
 from mser_ros.mocap.layouts import get_layout
+from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.resources import interfaces_dir
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame
@@ -118,6 +119,21 @@ def test_every_body_of_ros4hri_is_read_with_the_camera_s_aspect(tmp_path: Path, 
     wide = 2 / get_layout("hri18").aspect
     for frame in frames:
         np.testing.assert_allclose(frame.positions[:, 0], 0.5 + (pose[:, 0] - 0.5) * wide, atol=1e-5)
+
+
+def test_bodies_of_ros4hri_in_pixels_keep_their_shape_whatever_the_camera_tells(
+    tmp_path: Path, store: Typestore
+) -> None:
+    pose = pose_of("hri18") * (1600, 800)
+    pose[0] = 0  # a joint that is not seen
+    body = given.skeleton_2d(stamp(0), pose)
+    body["skeleton"][0]["c"] = 0.0
+    info: Message = ("/camera_info", "sensor_msgs/CameraInfo", {"width": 1600, "height": 800})
+    (frame,) = items_of(write(tmp_path / "bag", store, [info, ("/b/one/skeleton2d", "hri_msgs/Skeleton2D", body)]))
+    made = SkeletonStream(MocapSettings()).push(frame)
+    np.testing.assert_allclose(
+        made.positions[1:] * (get_layout("hri18").aspect, 1) / made.positions[1, 1], pose[1:] / pose[1, 1], rtol=1e-4
+    )
 
 
 def test_static_frames_of_a_bag_are_known(tmp_path: Path, store: Typestore) -> None:
