@@ -136,6 +136,25 @@ def test_bodies_of_ros4hri_in_pixels_keep_their_shape_whatever_the_camera_tells(
     )
 
 
+def test_bodies_in_frames_of_tf_are_told_of_where_nothing_else_is_a_body(
+    tmp_path: Path, store: Typestore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = {"transforms": [{"header": given.header(stamp(0), "odom"), "child_frame_id": "base_link"}]}
+    bodies = [given.tf_message(stamp(number), given.body_of("ros4hri_tf", number), "x") for number in range(FRAMES)]
+    both = write(tmp_path / "both", store, [("/tf", "tf2_msgs/TFMessage", fields) for fields in (robot, *bodies)])
+    alone = write(tmp_path / "alone", store, [("/tf", "tf2_msgs/TFMessage", robot)])
+    assert main(["doctor", str(both)]) == 0
+    assert "/tf holds bodies: --skeleton-topic /tf reads them" in capsys.readouterr().out
+    assert main(["doctor", str(alone)]) == 0
+    assert "bodies" not in capsys.readouterr().out
+    with Bag(both) as bag, pytest.raises(BagError, match=r"record those; /tf holds bodies: --skeleton-topic /tf reads"):
+        read_bag(bag, "", "")
+    with Bag(both) as bag:
+        assert not any("holds bodies" in note for note in read_bag(bag, "", "/tf")[2])
+    with Bag(alone) as bag, pytest.raises(BagError, match=r"record those$"):
+        read_bag(bag, "", "")
+
+
 def test_static_frames_of_a_bag_are_known(tmp_path: Path, store: Typestore) -> None:
     body = given.body_of("ros4hri_tf", 0)
     moving, fixed = given.tf_message(stamp(1), body, "x"), given.tf_message(0, body, "x")
