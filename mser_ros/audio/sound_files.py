@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,9 +83,7 @@ def open_sound_file(path: Path | str) -> Sound:
     """
     path = Path(path)
     if not path.is_file():
-        if path.exists() and not path.is_dir():
-            raise AudioError(f"'{path}' is no file that can be read: store in one what it gives, and name that")
-        raise AudioError(f"there is no sound file '{path}': check the path")
+        raise AudioError(_why_no_file(path))
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
     notes: list[str] = []
@@ -167,6 +166,16 @@ def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: in
             f"{path.name} holds floats up to {highest:.2g}, and what lies beyond 1 is clipped: normalise it "
             "(sox --norm=-1 IN OUT)",
         )
+
+
+def _why_no_file(path: Path) -> str:
+    if str(path) == "-" or (path.exists() and not path.is_dir()):
+        return f"'{path}' is no file that can be read: store in one what it gives, and name that"
+    if path.is_dir():
+        return f"there is no sound file '{path}', it is a folder: name a sound file or film in it"
+    if re.match(r"[a-z]{3,}:/", str(path)):
+        return f"'{path}' is an address and no file: bring it here (curl -O, or ffmpeg -i), and name that file"
+    return f"there is no sound file '{path}': check the path"
 
 
 def why_no_sound(path: Path, error: object = "") -> str:

@@ -142,6 +142,8 @@ def _open_film(path: Path, rate_hz: float) -> PictureStream:
 
 def has_picture(path: Path) -> bool:
     """Whether a file is a film with more than sound; False for what cannot be read, and without PyAV."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         av = _pyav()
     except DependencyError:

@@ -304,6 +304,11 @@ def sentence(capsys: pytest.CaptureFixture[str]) -> str:
 
 BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]], str]] = {
     "no such sound": (lambda tmp, _: (tmp / "nowhere.wav", ()), "there is no sound file"),
+    "standard input": (lambda tmp, _: (Path("-"), ()), "'-' is no file that can be read: store in one what it gives"),
+    "an address": (
+        lambda tmp, _: (Path("https://example.com/a.wav"), ()),
+        "is an address and no file: bring it here (curl -O, or ffmpeg -i), and name that file",
+    ),
     "no such bag": (lambda tmp, _: (tmp / "nowhere.mcap", ()), "there is no bag"),
     "a text as sound": (lambda tmp, _: (text(tmp / "a.wav"), ()), "is text and no sound"),
     "a text as bag": (lambda tmp, _: (text(tmp / "a.mcap"), ()), "is text and no bag"),
