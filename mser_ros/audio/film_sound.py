@@ -82,6 +82,8 @@ def open_track(path: Path, notes: list[str]) -> Track:
                     f"{path.name} has {len(tracks)} sound tracks, of which the first is read: for the second, take it "
                     "out (ffmpeg -i FILM -map 0:a:1 SOUND.wav)"
                 )
+            if tracks[0].codec_context is None or not tracks[0].rate:
+                raise AudioError(f"'{path}' has sound in a codec that is not known: convert it to WAV or FLAC")
             begins = [begin for name, begin in _boxes(path) if name == b"ftyp"]
             if len(begins) > 1:
                 notes.append(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -199,17 +199,31 @@ class Bag:
     def messages(self, topics: Collection[str] = ()) -> Iterator[BagMessage]:
         """Messages of these topics (all, if none is named) in the order of their log time.
 
-        Raises `BagError` for a topic that is not there, and when it comes to a damaged place.
+        Raises `BagError` for a topic that is not there, and of a bag with a damaged place when it has come to its end.
         """
         for topic in topics:
             self.require(topic)
+        last_ns = -1
+        try:
+            for message in self._messages(self._reader, topics):
+                last_ns = message.log_ns
+                yield message
+        except DamagedBagError:
+            with suppress(BagError), ExitStack() as stack:
+                salvaged = [self._files.salvaged(path, self.path) for path in self._files.paths]
+                reader = _opened(salvaged, self.path)
+                stack.callback(reader.close)
+                yield from (one for one in self._messages(reader, topics) if one.log_ns > last_ns)
+            raise
+
+    def _messages(self, reader: BagReader, topics: Collection[str]) -> Iterator[BagMessage]:
         wanted = [
             item
-            for item in self._reader.connections
+            for item in reader.connections
             if self.topics.get(item.topic) == item.msgtype and item.msgcount and (not topics or item.topic in topics)
         ]
         with _reading(self.path):
-            for connection, log_ns, raw in self._reader.messages(wanted):
+            for connection, log_ns, raw in reader.messages(wanted):
                 content = bytes(raw)
                 if content.startswith(_ZSTD):
                     content = zstd.decompress(content)

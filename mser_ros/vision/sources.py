@@ -133,6 +133,8 @@ def _open_film(path: Path, rate_hz: float) -> PictureStream:
             video = _first_video(film, av)
             if video is None:
                 raise ImageError(f"'{path}' has no picture: name a film, or pictures")
+            if video.codec_context is None:
+                raise ImageError(f"the film '{path}' is in a codec that is not known: convert it to MP4")
             length_s = float((film.duration or 0) / 1e6)
             rate = min(rate_hz, float(video.average_rate or rate_hz))
     except av.FFmpegError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import struct
@@ -20,7 +21,7 @@ from rosbags.typesys.store import Typestore
 
 from mser_ros.cli.inputs import bag_skeletons, read_bag
 from mser_ros.cli.main import main
-from mser_ros.errors import BagError
+from mser_ros.errors import BagError, DamagedBagError
 from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
@@ -150,6 +151,26 @@ def test_a_chunk_that_is_damaged_costs_itself_where_the_index_is_gone(tmp_path: 
     assert found == sorted(found)
     assert found[-1] == COUNT - 1, "also what comes after it"
     assert "1 parts of it are damaged" in notes
+
+
+@pytest.mark.parametrize("which", [0, 3])
+def test_a_chunk_whose_checksum_is_wrong_costs_itself_and_not_what_comes_after_it(tmp_path: Path, which: int) -> None:
+    file = write_mcap(tmp_path / "bag.mcap")
+    content = bytearray(file.read_bytes())
+    places = [found.start() for found in re.finditer(rb"\x04\0\0\0zstd", content)]
+    content[places[which] - 1] ^= 0xFF  # of the checksum, which stands before the name of the compression
+    file.write_bytes(content)
+    found = []
+    with Bag(file) as bag:
+        read = (found.append(audio_from_msg(one.decode()).first_sample // 1024) for one in bag.messages(["/audio"]))
+        with pytest.raises(DamagedBagError, match="it is damaged"):
+            list(read)
+    lost = sorted(set(range(COUNT)) - set(found))
+    assert found == sorted(set(found))
+    assert 0 < len(lost) < COUNT / 4
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert (lost[0] == 0) == (which == 0)
+    assert found[-1] == COUNT - 1
 
 
 def test_messages_of_ros_1_are_named(tmp_path: Path) -> None:
