@@ -97,7 +97,7 @@ def open_sound_file(path: Path | str) -> Sound:
     try:
         check_rate(sound.sample_rate)
     except AudioError as error:
-        raise AudioError(f"'{path}' holds {error}") from None
+        raise AudioError(f"'{path}' holds {error}, or be converted (ffmpeg -i IN -ar 16000 OUT.wav)") from None
     return sound
 
 
