@@ -141,16 +141,19 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: int) -> Iterator[np.ndarray]:
     """`count`: how many of its recordings."""
-    heard, rate, highest = 0, 1, 0.0
+    heard, rate, highest, channels = 0, 1, 0.0, 0
     try:
         for part in _parts(path, [])[:count]:
             with _Forward(part) as file:
                 rate = file.samplerate
+                channels = channels or file.channels
                 # As int16, soundfile would not scale files that hold floats.
                 while len(block := file.read(size, dtype="float32", always_2d=True)):
                     heard += len(block)
                     if file.subtype in _FLOATS:  # what other codecs overshoot by is no scale
                         highest = max(highest, float(np.abs(block).max()))
+                    if block.shape[1] != channels:  # as those that it began with
+                        block = np.repeat(block.mean(axis=1, keepdims=True), channels, axis=1)
                     yield block
     except soundfile.SoundFileError as error:
         raise AudioError(
@@ -215,14 +218,12 @@ def why_no_sound(path: Path, error: object = "") -> str:
 def _open_parts(path: Path, infos: Sequence[Any], notes: list[str]) -> Sound:
     """`infos`: what the library for sound tells of each of the parts."""
     rate = int(infos[0].samplerate)
-    kind = (rate, infos[0].channels)
-    other = (number for number, info in enumerate(infos) if (info.samplerate, info.channels) != kind)
-    count = next(other, len(infos))
+    count = next((number for number, info in enumerate(infos) if info.samplerate != rate), len(infos))
     if count < len(infos):
         _note(
             notes,
             f"{path.name} holds {len(infos)} recordings, of which the first {count} are read: the next is of another "
-            "rate or number of channels; cut it into files",
+            "rate; cut it into files",
         )
     whole = sum(int(info.frames) for info in infos[:count])
     if not whole:

@@ -121,6 +121,21 @@ def test_what_was_appended_in_another_rate_is_told(tmp_path: Path, samples: np.n
     assert "holds 2 recordings, of which the first 1 are read" in sound.notes[0]
 
 
+@pytest.mark.parametrize("form", ["WAV", "OGG", "FLAC"])
+def test_what_was_appended_in_other_channels_goes_on_in_those_that_it_began_with(
+    tmp_path: Path, samples: np.ndarray, form: str
+) -> None:
+    path = tmp_path / f"a.{form.lower()}"
+    both = [written(path, given, form) for given in (samples, np.stack([samples, samples], axis=1))]
+    for parts in (both, both[::-1]):
+        path.write_bytes(b"".join(parts))
+        sound = open_sound_file(path)
+        heard = np.concatenate(list(sound.blocks(1000)))
+        assert heard.shape == (2 * len(samples), 1 if parts is both else 2)
+        assert sound.notes == []
+        np.testing.assert_allclose(heard[: len(samples), 0], heard[len(samples) :, 0], atol=0.05)
+
+
 def test_floats_beyond_full_scale_are_told_with_what_helps(tmp_path: Path, samples: np.ndarray) -> None:
     soundfile.write(tmp_path / "a.wav", samples / 9000 * 3, RATE, subtype="FLOAT")
     _, sound = read_all(tmp_path / "a.wav")
