@@ -24,6 +24,15 @@ VALENCE_AROUSAL: Mapping[str, tuple[float, float]] = MappingProxyType(
     {"angry": (-0.6, 0.5), "happy": (0.9, 0.4), "sad": (-0.7, -0.4), "neutral": (0.0, 0.0)}
 )
 
+#: What people call the classes in lists of their own recordings.
+OWN: Mapping[str, str] = MappingProxyType(
+    {
+        **{label: label for label in LABELS},
+        **{"anger": "angry", "happiness": "happy", "joy": "happy", "sadness": "sad"},
+        **{"ang": "angry", "hap": "happy", "neu": "neutral"},
+    }
+)
+
 #: IEMOCAP's category codes; 'exc' counts as happy in the usual four classes (5,531 utterances).
 IEMOCAP: Mapping[str, str] = MappingProxyType(
     {"ang": "angry", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral"}

@@ -13,6 +13,11 @@ ROWS = {
     "left_hip left_knee left_ankle right_hip right_knee right_ankle",
     "bandai21": "pelvis - - neck head - left_shoulder left_elbow left_wrist - right_shoulder right_elbow right_wrist "
     "left_hip left_knee left_ankle - right_hip right_knee right_ankle -",
+    # Names as MotionBuilder's HumanIK and Biovision's own files give them
+    "humanik": "pelvis neck head left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist "
+    "left_hip left_knee left_ankle left_foot right_hip right_knee right_ankle right_foot",
+    "biovision": "pelvis neck head left_shoulder left_elbow left_wrist right_shoulder right_elbow right_wrist "
+    "left_hip left_knee left_ankle left_foot right_hip right_knee right_ankle right_foot",
     "hri18": "- neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
     "right_hip right_knee right_ankle left_hip left_knee left_ankle left_eye right_eye left_ear right_ear",
     "openpose18": "- neck right_shoulder right_elbow right_wrist left_shoulder left_elbow left_wrist "
@@ -87,6 +92,8 @@ def to_source(layout: str, point: tuple[float, float, float]) -> tuple[float, ..
         "canonical15": (ahead, left, up),
         "egait16": (-left, up, -ahead),  # faces -z, y up
         "bandai21": (100 * left, 100 * up, 100 * ahead),  # faces +z, y up, centimetres
+        "humanik": (100 * left, 100 * up, 100 * ahead),
+        "biovision": (100 * left, 100 * up, 100 * ahead),
         # A person who stands before a camera, three metres away, and looks at it has the left on the camera's right.
         "kinect_v2": (-left, up, 3 - ahead),
         "azure_kinect32": (left, 0.5 - up, 3 - ahead),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 
@@ -53,11 +54,20 @@ def scene(
     return np.asarray(canvas)
 
 
-def write_film(path: Path, frames: Sequence[np.ndarray], *, rate_hz: int = 10, sound: np.ndarray | None = None) -> Path:
-    """A film of frames, with mono sound of 16 kHz where that is given: int16, (n,)."""
+def write_film(
+    path: Path,
+    frames: Sequence[np.ndarray],
+    *,
+    rate_hz: int = 10,
+    sound: np.ndarray | None = None,
+    codec: str = "mpeg4",
+    pixel: Fraction = Fraction(1),
+) -> Path:
+    """A film of frames, with mono sound of 16 kHz where that is given: int16, (n,). `pixel`: width by height of one."""
     av = pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
     with av.open(str(path), "w") as film:
-        video = film.add_stream("mpeg4", rate=rate_hz)
+        video = film.add_stream(codec, rate=rate_hz)
+        video.codec_context.sample_aspect_ratio = pixel
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt, video.bit_rate = "yuv420p", 4_000_000
         audio = film.add_stream("aac", rate=16_000, layout="mono") if sound is not None else None

@@ -21,6 +21,14 @@ _BEGINS = (
     b"\x0b\x77",  # AC-3
     b"\0\0\1\xba",  # MPEG program stream
 )
+#: Sound whose codec the library for films may know where that for sound does not.
+_CODED = (
+    b"caff", b"FORM", b"OggS", b"RIFF", b".snd", b"wvpk", b"TTA1", b"MAC ", b"MPCK", b"MP+", b"DSD ", b".RMF",
+    b"\x06\x0e\x2b\x34", b"\x7f\xfe\x80\x01", b"nut/multimedia container",
+)  # fmt: skip
+#: Formats of a WAV that the library for sound reads itself: samples, whole or as floats, G.711, and one that is told
+#: further on; and AAC, of which the one for films loses pieces there.
+_NOT_CODED = (1, 3, 6, 7, 0xFFFE, 0xFF)
 #: Length of a packet of an MPEG transport stream, which begins with 'G'; of cameras (m2ts) after four bytes more.
 _TRANSPORT = (188, 192)
 #: Containers whose header tells how long the film is; of others the library guesses.
@@ -38,6 +46,12 @@ def is_film(head: bytes) -> bool:
     if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:  # AAC in ADTS
         return True
     return any(len(head) >= 3 * size and set(head[size - 188 :: size][:3]) == {0x47} for size in _TRANSPORT)
+
+
+def may_be_coded(head: bytes) -> bool:
+    """Whether a file that begins so and that the library for sound refuses may be in a codec that it does not know."""
+    form = head.find(b"fmt ") + 8 if head[8:12] == b"WAVE" else -1
+    return head.startswith(_CODED) and int.from_bytes(head[form : form + 2], "little") not in _NOT_CODED
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,14 @@ def open_track(path: Path, notes: list[str]) -> Track:
                 notes.append(
                     f"{path.name} has {len(tracks)} sound tracks, of which the first is read: for the second, take it "
                     "out (ffmpeg -i FILM -map 0:a:1 SOUND.wav)"
+                )
+            if tracks[0].codec_context is None or not tracks[0].rate:
+                raise AudioError(f"'{path}' has sound in a codec that is not known: convert it to WAV or FLAC")
+            begins = [begin for name, begin in _boxes(path) if name == b"ftyp"]
+            if len(begins) > 1:
+                notes.append(
+                    f"{path.name} holds {len(begins)} films one after the other, of which the first is read: take the "
+                    f"next one out (tail -c +{begins[1] + 1} {path.name} > NEXT{path.suffix})"
                 )
             rate, length_s = int(tracks[0].rate), (film.duration or 0) / 1e6
     except av.FFmpegError as error:
@@ -194,21 +216,27 @@ class _Reader:
 
 def _why_no_film(path: Path, error: Any) -> str:
     """What is wrong with a film that cannot be opened, and the cure."""
-    with path.open("rb") as stream:
-        boxes: list[bytes] = []
-        at, whole = 0, path.stat().st_size
-        while len(head := stream.read(16)) >= 8 and len(boxes) < 1000:
-            size = int.from_bytes(head[:4], "big")
-            if size == 1:
-                size = int.from_bytes(head[8:16], "big")
-            boxes.append(head[4:8])
-            if size < 8 or at + size > whole:
-                break
-            at += size
-            stream.seek(at)
+    boxes = [name for name, _ in _boxes(path)]
     if boxes and boxes[0] in _BOXES and b"moov" not in boxes:
         return (
             f"'{path}' lacks the index that an MP4 ends with: its recorder was stopped, or it was cut off; take "
             "another copy of it, or mend it by a film that the same camera made (untrunc)"
         )
     return f"the film '{path}' cannot be read ({error.strerror}): convert its sound to WAV or FLAC"
+
+
+def _boxes(path: Path) -> list[tuple[bytes, int]]:
+    """Of an MP4 the parts that it is made of, and where they begin; of another file the first bytes, taken for one."""
+    boxes: list[tuple[bytes, int]] = []
+    with path.open("rb") as stream:
+        at, whole = 0, path.stat().st_size
+        while len(head := stream.read(16)) >= 8 and len(boxes) < 1000:
+            size = int.from_bytes(head[:4], "big")
+            if size == 1:
+                size = int.from_bytes(head[8:16], "big")
+            boxes.append((head[4:8], at))
+            if size < 8 or at + size > whole:
+                break
+            at += size
+            stream.seek(at)
+    return boxes

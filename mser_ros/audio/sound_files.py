@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
 
-from ..errors import AudioError, DependencyError
+from ..errors import AudioError, DependencyError, MserError
 from ..types import AudioChunk, Waveform
-from .film_sound import is_film, open_track
+from .film_sound import is_film, may_be_coded, open_track
 from .sound_headers import find_samples, mp3_begins, ogg_begins, same_begins, spliced, wav_begins, why_no_wav
 from .waveform import check_rate, pcm16
 
@@ -32,6 +34,7 @@ _OTHERS = {
     **dict.fromkeys((b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x04\x22\x4d\x18"),
                     _PACKED.removeprefix("is ")),
     b"\x28\xb5\x2f\xfd": "packed with Zstandard: unpack it (zstd -d), or name a bag so that it ends with .mcap.zstd",
+    b"\0\5\x16\7": "what macOS keeps beside a file, and no sound: name the file itself, without '._'",
     **dict.fromkeys((b"7\x7f\x06\x82", b"7\x7f\x06\x83"), "the log of an SQLite bag: name the .db3 file beside it"),
 }  # fmt: skip
 _SOUNDS = (
@@ -53,7 +56,8 @@ _OPUS = {"application": "voip", "compression_level": "5"}
 #: Endings of files that hold more than sound.
 FILMS = (
     ".mp4", ".m4a", ".m4b", ".m4v", ".mkv", ".mka", ".mov", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
-    ".flv", ".wmv", ".3gp", ".3g2", ".wma", ".aac", ".amr", ".ac3",
+    ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".vob", ".mxf", ".rm", ".3gp", ".3g2", ".wma", ".aac", ".amr", ".ac3",
+    ".eac3", ".dts",
 )  # fmt: skip
 
 
@@ -79,9 +83,7 @@ def open_sound_file(path: Path | str) -> Sound:
     """
     path = Path(path)
     if not path.is_file():
-        if path.exists() and not path.is_dir():
-            raise AudioError(f"'{path}' is no file that can be read: store in one what it gives, and name that")
-        raise AudioError(f"there is no sound file '{path}': check the path")
+        raise AudioError(_why_no_file(path))
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
     notes: list[str] = []
@@ -89,32 +91,13 @@ def open_sound_file(path: Path | str) -> Sound:
         is_told = is_film(stream.read(1000))
     try:
         infos = [] if is_told else [soundfile.info(part) for part in _parts(path, notes)]
+        sound = _open_parts(path, infos, notes) if infos else _open_film(path, notes)
     except (soundfile.SoundFileError, TypeError) as error:  # the latter for raw samples
-        if path.suffix.lower() not in FILMS:
-            raise AudioError(why_no_sound(path, error)) from None
-        infos = []
-    if not infos:
-        sound = _open_film(path, notes)
-    else:
-        rate = int(infos[0].samplerate)
-        kind = (rate, infos[0].channels)
-        other = (number for number, info in enumerate(infos) if (info.samplerate, info.channels) != kind)
-        count = next(other, len(infos))
-        if count < len(infos):
-            _note(
-                notes,
-                f"{path.name} holds {len(infos)} recordings, of which the first {count} are read: the next is of "
-                "another rate or number of channels; cut it into files",
-            )
-        whole = sum(int(info.frames) for info in infos[:count])
-        frames = whole if whole < _ENDLESS else 0
-        sound = Sound(rate, frames, lambda size: _read_blocks(path, size, frames, notes, count), notes)
-        if not whole:
-            raise AudioError(f"'{path}' holds no audio: record it again")
+        sound = _open_otherwise(path, notes, error)
     try:
         check_rate(sound.sample_rate)
     except AudioError as error:
-        raise AudioError(f"'{path}' holds {error}") from None
+        raise AudioError(f"'{path}' holds {error}, or be converted (ffmpeg -i IN -ar 16000 OUT.wav)") from None
     return sound
 
 
@@ -158,16 +141,19 @@ class _Forward(soundfile.SoundFile):  # type: ignore[misc]
 
 def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: int) -> Iterator[np.ndarray]:
     """`count`: how many of its recordings."""
-    heard, rate, highest = 0, 1, 0.0
+    heard, rate, highest, channels = 0, 1, 0.0, 0
     try:
         for part in _parts(path, [])[:count]:
             with _Forward(part) as file:
                 rate = file.samplerate
+                channels = channels or file.channels
                 # As int16, soundfile would not scale files that hold floats.
                 while len(block := file.read(size, dtype="float32", always_2d=True)):
                     heard += len(block)
                     if file.subtype in _FLOATS:  # what other codecs overshoot by is no scale
                         highest = max(highest, float(np.abs(block).max()))
+                    if block.shape[1] != channels:  # as those that it began with
+                        block = np.repeat(block.mean(axis=1, keepdims=True), channels, axis=1)
                     yield block
     except soundfile.SoundFileError as error:
         raise AudioError(
@@ -183,6 +169,16 @@ def _read_blocks(path: Path, size: int, frames: int, notes: list[str], count: in
             f"{path.name} holds floats up to {highest:.2g}, and what lies beyond 1 is clipped: normalise it "
             "(sox --norm=-1 IN OUT)",
         )
+
+
+def _why_no_file(path: Path) -> str:
+    if str(path) == "-" or (path.exists() and not path.is_dir()):
+        return f"'{path}' is no file that can be read: store in one what it gives, and name that"
+    if path.is_dir():
+        return f"there is no sound file '{path}', it is a folder: name a sound file or film in it"
+    if re.match(r"[a-z]{3,}:/", str(path)):
+        return f"'{path}' is an address and no file: bring it here (curl -O, or ffmpeg -i), and name that file"
+    return f"there is no sound file '{path}': check the path"
 
 
 def why_no_sound(path: Path, error: object = "") -> str:
@@ -217,6 +213,37 @@ def why_no_sound(path: Path, error: object = "") -> str:
         if wrong:
             return f"'{path}' {wrong}"
     return f"'{path}' cannot be read as sound ({error}): convert it to WAV or FLAC"
+
+
+def _open_parts(path: Path, infos: Sequence[Any], notes: list[str]) -> Sound:
+    """`infos`: what the library for sound tells of each of the parts."""
+    rate = int(infos[0].samplerate)
+    count = next((number for number, info in enumerate(infos) if info.samplerate != rate), len(infos))
+    if count < len(infos):
+        _note(
+            notes,
+            f"{path.name} holds {len(infos)} recordings, of which the first {count} are read: the next is of another "
+            "rate; cut it into files",
+        )
+    whole = sum(int(info.frames) for info in infos[:count])
+    if not whole:
+        raise AudioError(f"'{path}' holds no audio: record it again")
+    frames = whole if whole < _ENDLESS else 0
+    return Sound(rate, frames, lambda size: _read_blocks(path, size, frames, notes, count), notes)
+
+
+def _open_otherwise(path: Path, notes: list[str], error: Exception) -> Sound:
+    """What the library for sound refuses may have a codec that the one for films knows."""
+    is_named_so = path.suffix.lower() in FILMS
+    with path.open("rb") as stream:
+        if not is_named_so and not may_be_coded(stream.read(1000)):
+            raise AudioError(why_no_sound(path, error)) from None
+    try:
+        return _open_film(path, notes)
+    except MserError:
+        if is_named_so:
+            raise
+        raise AudioError(why_no_sound(path, error)) from None
 
 
 def _open_film(path: Path, notes: list[str]) -> Sound:

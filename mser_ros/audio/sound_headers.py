@@ -249,9 +249,9 @@ def mp3_begins(stream: BinaryIO) -> list[int]:
     whole, begins, begin = stream.seek(0, os.SEEK_END), [], 0
     while begin < whole:
         begins.append(begin)
-        stream.seek(begin)
-        tag = stream.read(10)
-        first = begin + 10 + _of_seven_bits(tag[6:]) if tag[:3] == b"ID3" and len(tag) == 10 else begin
+        first = begin
+        while (tag := _at(stream, first, 10))[:3] == b"ID3" and len(tag) == 10:
+            first += 10 + _of_seven_bits(tag[6:])
         stream.seek(first)
         length = _length_of_xing(stream.read(64))
         if not length or whole - first - length < _TAGS:
@@ -327,6 +327,11 @@ def _length_of_xing(frame: bytes) -> int:
         return 0
     at += 8 + 4 * (flags & 1)
     return int.from_bytes(frame[at : at + 4], "big")
+
+
+def _at(stream: BinaryIO, begin: int, count: int) -> bytes:
+    stream.seek(begin)
+    return stream.read(count)
 
 
 def _of_seven_bits(digits: bytes) -> int:

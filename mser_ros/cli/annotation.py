@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..asr.registry import choose, create_transcriber
-from ..audio.sound_files import FILMS
 from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError
 from ..evaluation.recording_page import check_packages
 from ..messages import conversions
@@ -99,7 +98,7 @@ class Annotator:
                 )
             else:
                 eyes, blind = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
-                items, count, notes = open_files(source, skeleton, eyes)
+                items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout)
             work = Work(
                 self.pipeline,
                 source,
@@ -127,7 +126,7 @@ class Annotator:
 
     def _eyes(self, source: Path) -> tuple[PoseNetworks | None, tuple[str, ...]]:
         """What finds the people of a film, loaded once; a note where that is missing. Nothing for sound alone."""
-        if source.suffix.lower() not in FILMS or not has_picture(source):
+        if not has_picture(source):
             return None, ()
         if self._networks is None:
             try:

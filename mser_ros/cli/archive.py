@@ -40,8 +40,8 @@ _INTERRUPTED = "interrupted"
 _BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
 #: Endings of sound files.
 _SOUNDS = (
-    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au",
-    ".snd", ".caf", ".sph", ".voc", *FILMS,
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".aiff", ".aif",
+    ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".wv", ".tta", ".ape", *FILMS,
 )  # fmt: skip
 
 
@@ -72,7 +72,7 @@ def is_recording(path: Path) -> bool:
     """Whether this is one recording: the folder of a bag, or a file that may be one."""
     if not path.is_dir():
         return path.is_file()
-    names = [item.name for item in path.iterdir()]
+    names = [item.name for item in path.iterdir() if not item.name.startswith("._")]
     return is_bag(path) and any(name == "metadata.yaml" or name.lower().endswith(_BAGS) for name in names)
 
 
@@ -86,6 +86,8 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
         for here, folders, files in _walk(source, without):
             bags = sorted(name for name in folders if is_recording(here / name))
             folders[:] = sorted(set(folders) - set(bags))
+            # What macOS puts beside a file on a stick has its name after '._'.
+            files = [name for name in files if not name.startswith("._")]
             sounds = [name for name in files if name.lower().endswith((*_SOUNDS, *_BAGS))]
             found |= dict.fromkeys(here / name for name in sorted([*bags, *sounds]))
     return list(found)

@@ -72,6 +72,7 @@ def doctor(bag: Path | None, bundle: str, asr_model: str) -> int:
 
 def _examine_bag(path: Path, console: Console) -> int:
     from ..messages.bags import Bag
+    from .inputs import unused_bodies
 
     table = Table(show_edge=False, pad_edge=False)
     for column in ("topic", "type", "messages", "read"):
@@ -94,7 +95,7 @@ def _examine_bag(path: Path, console: Console) -> int:
             damage = str(error)
         for topic, type_name in sorted(bag.topics.items()):
             table.add_row(topic, type_name, str(told[topic]), str(counts[topic]))
-        length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, bag.notes
+        length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, (*bag.notes, *unused_bodies(bag))
     console.print(table)
     console.print(f"\n{length_s:.1f} s, {counts.total()} of {told.total()} messages read")
     for line in (*notes, *sorted(unknown), *([damage] if damage else [])):

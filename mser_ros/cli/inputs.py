@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial, wraps
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from ..messages.bags import Bag, BagMessage
 from ..messages.skeleton_topics import (
     FOUND_ALONE,
     MARKER_ARRAY,
+    MARKERS,
     SKELETON,
     SKELETON_2D,
     SKELETON_TYPES,
@@ -37,6 +40,8 @@ from ..vision.sources import PictureStream, open_pictures
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: How the topic of Azure Kinect's driver ends; other MarkerArrays of a bag are no bodies unless one is named.
 AZURE_TOPIC = "body_tracking_data"
+#: Messages of a topic after which it is known whether there are bodies in it.
+_LOOKED_AT = 500
 #: Length of the chunks that a sound file is cut into [s].
 _CHUNK_S = 0.064
 
@@ -64,9 +69,11 @@ def read_bag(
     """
     heard = _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
     bodies = _Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
+    unused = [] if bodies.topics else unused_bodies(bag, mocap)
     if not heard and not bodies.topics:
         has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
-        raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: record those")
+        cure = f"record those{''.join(f'; {note}' for note in unused)}"
+        raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: {cure}")
     infos = [name for name, kind in bag.topics.items() if kind == INFO]
     topics = [*([heard] if heard else ()), *bodies.topics]
     count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
@@ -93,7 +100,22 @@ def read_bag(
         except BagError as error:
             yield Item(partial(_fail, error), log_ns)
 
-    return read(), count, bag.notes
+    return read(), count, (*bag.notes, *unused)
+
+
+def unused_bodies(bag: Bag, mocap: MocapSettings | None = None) -> list[str]:
+    """A sentence for each topic with bodies that is read only where it is named, as most of its type hold none."""
+    notes = []
+    for topic, kind in sorted(bag.topics.items()):
+        if kind == MARKERS:
+            notes.append(f"{topic} may hold bodies: --skeleton-topic {topic} reads them, with their --layout")
+        elif kind == TF and not topic.endswith("tf_static"):
+            decoder = SkeletonDecoder(mocap)
+            with suppress(BagError):  # of damage is told where the bag is read
+                beginning = islice(bag.messages([topic]), _LOOKED_AT)
+                if any(decoder.decode(kind, message.decode())[0] for message in beginning):
+                    notes.append(f"{topic} holds bodies: --skeleton-topic {topic} reads them")
+    return notes
 
 
 def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) -> Iterator[SkeletonFrame]:
@@ -191,13 +213,13 @@ def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def open_files(
-    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None
+    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None, layout: str = ""
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it,
-    or of people that `eyes` find in it if it is a film: as `read_bag`."""
+    or of people that `eyes` find in it if it is a film: as `read_bag`. `layout`: of the motion file, '' for its own."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
-    sequence = read_motion(skeleton) if skeleton else None
+    sequence = read_motion(skeleton, layout=layout) if skeleton else None
     film = open_pictures([sound], rate_hz=PoseSettings.rate_hz) if eyes and not skeleton else None
 
     def heard() -> Iterator[Item]:

@@ -55,7 +55,8 @@ def pose(
     threads: int,
     is_timed: bool,
 ) -> int:
-    """Find bodies in a film, in pictures (as if they were a film), or before a camera (0 or /dev/video0).
+    """Find bodies in a film, in pictures or a folder of them (as if they were a film), or before a camera (0 or
+    /dev/video0).
 
     Writes the 33 joints of MediaPipe Pose in metres, with their visibility as confidence, as 'mser annotate --skeleton'
     takes them; of several people a file each, OUT for who is seen most, then OUT-2 and so on. Ctrl-C leaves what is

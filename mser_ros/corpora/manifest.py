@@ -1,24 +1,27 @@
 """Folders of sound files (and perhaps motion files) with a `manifest.tsv`: RAVDESS, nEMO and anybody's own data.
 
 The manifest is text, tab-separated; its first line names the columns, and where these are quoted, so is the rest.
-Needed: `label` (one of the four classes), `speaker`, and at least one of `file` (a sound file), `text` and `skeleton`
-(a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`, `language` (BCP 47), `sex` (f, m),
-`group` (such as a session), `dialogue`, `split` (train, dev or validation, test), `valence`, `arousal`, `dominance`
-(-1..1). Other columns are ignored, and named in the corpus's note. Lines that stand there twice count once; a file that
-two lines tell different things of is a fault. Paths are relative to the folder; those of Windows are understood.
+Needed: `label` (one of the four classes, or what `labels.OWN` takes for one), `speaker`, and at least one of `file` (a
+sound file), `text` and `skeleton` (a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`,
+`language` (BCP 47), `sex` (f, m), `group` (such as a session), `dialogue`, `split` (train, dev or validation, test),
+`valence`, `arousal`, `dominance` (-1..1). Other columns are ignored, and named in the corpus's note. Lines that stand
+there twice count once; a file that two lines tell different things of is a fault. Paths are relative to the folder;
+those of Windows are understood.
 """
 
 from __future__ import annotations
 
 import csv
 import os
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from ..errors import AudioError
-from ..labels import LABELS
+from ..labels import LABELS, OWN
 from ..mocap.readers import read_motion
 from ..types import Transcript, Utterance, to_ns
 from .base import Corpus, Item, refuse, require_items
@@ -32,6 +35,8 @@ _COLUMNS = {"file", "text", "skeleton", "label", "speaker", "language", "sex", "
 _SPLITS = {
     "training": "train", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "testing": "test",
 }  # fmt: skip
+#: Of letters with marks, in one piece or in two.
+_FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _CARRIERS: Mapping[str, str] = {"file": "speech", "text": "text", "skeleton": "mocap"}
 
 
@@ -62,7 +67,15 @@ def _ravdess_sex(actor: str) -> str:
 def _read(name: str, folder: Path, *, language: str) -> Corpus:
     path = folder / MANIFEST
     if not path.is_file():
-        refuse(name, folder, [MANIFEST], _CURE)
+        beside = [item.name for item in sorted(folder.iterdir()) if item.suffix.lower() in (".csv", ".tsv", ".txt")]
+        lacks = f"{MANIFEST} (there is {', '.join(beside[:5])})" if beside else MANIFEST
+        refuse(
+            name,
+            folder,
+            [lacks],
+            f"write {MANIFEST}, or restore it: a line for each recording, with file, label and "
+            "speaker between tabs, and a first line that names these",
+        )
     columns, rows, repeated = _rows(name, path)
     if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
         refuse(name, folder, [f"{MANIFEST}: two columns are named '{column}'" for column in twice], "keep one of them")
@@ -107,7 +120,8 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
         for number, row in enumerate(reader, 2):
             if any(row.values()):
                 count += 1
-                row["label"] = row.get("label", "").strip().lower()
+                label = row.get("label", "").strip().lower()
+                row["label"] = OWN.get(label, label)
                 row["speaker"] = row.get("speaker", "").strip()
                 split = row.get("split", "").strip().lower()
                 row["split"] = _SPLITS.get(split, split)
@@ -126,6 +140,8 @@ def _usual(folder: Path, name: str) -> str:
         name = name.strip()
     if "\\" in name and not (folder / name).exists():
         name = name.replace("\\", "/")
+    if not is_usable(folder / name):  # a Mac writes umlauts in two pieces
+        name = next((one for form in _FORMS if is_usable(folder / (one := unicodedata.normalize(form, name)))), name)
     return os.path.normpath(name)
 
 

@@ -204,6 +204,7 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
             raise BagError(f"{path} is no bag of ROS 2: name a bag folder, a .mcap or a .db3 file")
         return [path]
     files = {file.name: file for file in sorted(path.iterdir(), key=_number) if _format(file) and file.is_file()}
+    files = {name: file for name, file in files.items() if not name.startswith("._")}  # which macOS puts beside
     files = {name: file for name, file in files.items() if not (file.suffix.lower() in _PACKED and file.stem in files)}
     listed = _listed(path / _METADATA, notes)
     known = [name for name in (_on_disk(name, files) for name in listed) if name]

@@ -25,6 +25,8 @@ _SCHEMA, _CHANNEL, _MESSAGE = 0x03, 0x04, 0x05
 #: Encodings of definitions that the library knows.
 _DEFINITIONS = ("ros2msg", "ros2idl", "omgidl")
 _BLOCK = 1 << 20
+#: The record that ends the data, with a checksum; length of the content of the one that ends the file.
+_LAST, _FOOTER = HEAD.pack(DATA_END, 4) + bytes(4), 20
 #: A gap in the rows of a damaged table is looked over up to so many of them.
 _LONGEST_GAP = 1 << 20
 
@@ -35,8 +37,12 @@ def salvage_mcap(source: Path, target: Path, named: Path) -> str:
     size = source.stat().st_size
     found = _Messages()
     with source.open("rb") as stream, target.open("wb") as copy:
-        stream.seek(len(MAGIC))
         copy.write(MAGIC + _record(0x01, _text("ros2") + _text("mser_ros")))
+        # Of all topics a copy stands at the end: the chunk that told of them first may be the damaged one.
+        for code, content in _summary(stream, size):
+            if code in (_SCHEMA, _CHANNEL):
+                copy.write(found.of_record(code, content))
+        stream.seek(len(MAGIC))
         for code, content in _records(stream, size):
             if code == CHUNK:
                 copy.write(found.of_chunk(content))
@@ -134,6 +140,17 @@ def _records(stream: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
         if code in (_SCHEMA, _CHANNEL, _MESSAGE, CHUNK) and length <= LONGEST_CHUNK:
             yield code, stream.read(length)
         stream.seek(at)
+
+
+def _summary(stream: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
+    """The records after the data, where the file has an end that tells where they are."""
+    stream.seek(max(0, size - len(MAGIC) - _FOOTER))
+    begin = int.from_bytes(stream.read(8), "little")
+    if not len(_LAST) < begin < size:
+        return
+    stream.seek(begin - len(_LAST))
+    if stream.read(len(_LAST)).startswith(_LAST[: HEAD.size]):
+        yield from _records(stream, size)
 
 
 def _record(code: int, content: bytes) -> bytes:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -26,6 +26,7 @@ from ..errors import BagError, DamagedBagError
 from ..resources import interfaces_dir
 from .bag_files import BagFiles
 from .bag_reader import BagReader
+from .foreign_types import foreign_types
 from .mcap_records import zstd
 
 #: How a message begins that was compressed alone; none in CDR does.
@@ -64,9 +65,10 @@ uint32 number_of_channels
 
 @cache
 def message_types() -> Typestore:
-    """The message types of ROS 2 Jazzy, of mser_msgs, and `RAW_AUDIO`. Shared: do not register types in it."""
+    """The message types of ROS 2 Jazzy, of mser_msgs, those of other packages that are read, and `RAW_AUDIO`. Shared:
+    do not register types in it."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    own: dict[str, Any] = get_types_from_msg(_RAW_AUDIO, RAW_AUDIO)
+    own: dict[str, Any] = foreign_types() | get_types_from_msg(_RAW_AUDIO, RAW_AUDIO)
     for path in sorted(interfaces_dir().glob("*.msg")):
         own.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"mser_msgs/msg/{path.stem}"))
     store.register(own)
@@ -169,6 +171,11 @@ class Bag:
         return {name: _value(described, None) for name, described in own[kind][1] if name not in there}
 
     def _decode(self, raw: bytes, kind: str) -> Any:
+        if kind not in self._reader.typestore.fielddefs:
+            raise BagError(
+                f"the bag {self.path} holds no definition of {kind}, and nothing here knows it: convert it to MCAP "
+                "where that package is installed (ros2 bag convert)"
+            )
         message = self._reader.deserialize(raw, kind)
         for name, value in self._lacking.get(kind, {}).items():
             setattr(message, name, value)
@@ -192,17 +199,31 @@ class Bag:
     def messages(self, topics: Collection[str] = ()) -> Iterator[BagMessage]:
         """Messages of these topics (all, if none is named) in the order of their log time.
 
-        Raises `BagError` for a topic that is not there, and when it comes to a damaged place.
+        Raises `BagError` for a topic that is not there, and of a bag with a damaged place when it has come to its end.
         """
         for topic in topics:
             self.require(topic)
+        last_ns = -1
+        try:
+            for message in self._messages(self._reader, topics):
+                last_ns = message.log_ns
+                yield message
+        except DamagedBagError:
+            with suppress(BagError), ExitStack() as stack:
+                salvaged = [self._files.salvaged(path, self.path) for path in self._files.paths]
+                reader = _opened(salvaged, self.path)
+                stack.callback(reader.close)
+                yield from (one for one in self._messages(reader, topics) if one.log_ns > last_ns)
+            raise
+
+    def _messages(self, reader: BagReader, topics: Collection[str]) -> Iterator[BagMessage]:
         wanted = [
             item
-            for item in self._reader.connections
+            for item in reader.connections
             if self.topics.get(item.topic) == item.msgtype and item.msgcount and (not topics or item.topic in topics)
         ]
         with _reading(self.path):
-            for connection, log_ns, raw in self._reader.messages(wanted):
+            for connection, log_ns, raw in reader.messages(wanted):
                 content = bytes(raw)
                 if content.startswith(_ZSTD):
                     content = zstd.decompress(content)

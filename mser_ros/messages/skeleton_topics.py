@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import SkeletonError
+from ..mocap.anatomy import are_pixels
 from ..mocap.layouts import Layout, get_layout
 from ..settings import MocapSettings
 from ..types import SkeletonFrame
@@ -162,7 +163,7 @@ class SkeletonDecoder:
         layout = get_layout("hri18")
         points = np.array([(point.x, point.y, point.c) for point in message.skeleton], np.float32).reshape(-1, 3)
         positions = points[:, :2]
-        if self._aspect:
+        if self._aspect and not are_pixels(positions[points[:, 2] > 0]):  # which are square
             # The layout has an aspect of its own; what is sent on must be right by that one.
             middle = np.float32(0.5)
             positions[:, 0] = middle + (positions[:, 0] - middle) * np.float32(self._aspect / layout.aspect)

@@ -34,6 +34,8 @@ LOWER_BONES: Mapping[tuple[str, str], float] = {
 }
 #: Heights that a body may have [m]: E-Gait scales its walkers to one metre, and trackers guess bones.
 SHORTEST_M, TALLEST_M = 0.4, 3.0
+#: A body whose joints are further outside than so many images is told in pixels; rows of a usual image.
+_OUTSIDE, _ROWS = 5.0, 720
 #: Frames over which a source's axes are judged; those before which it is not said that they are mirrored, or that
 #: its bodies lie.
 _MEAN, _LEAST_AHEAD, _LEAST_LYING = 30, 15, 90
@@ -71,6 +73,18 @@ def body_height(joints: np.ndarray, mask: np.ndarray, *, quantile: float = 0.5) 
             if height := float(heights[int(quantile * (len(heights) - 1) + 0.5)]):
                 return height
     return None
+
+
+def are_pixels(positions: np.ndarray) -> bool:
+    """Whether points in an image, (..., 2), are told in pixels and not as fractions of it. NaN: not seen."""
+    known = np.abs(positions[np.isfinite(positions)])
+    return bool(known.size) and float(np.median(known)) > _OUTSIDE
+
+
+def to_fractions(positions: np.ndarray, layout: Layout) -> np.ndarray:
+    """Pixels, (..., 2), as fractions of an image of usual size with the layout's aspect: its true size does not matter,
+    as bodies are told from their size."""
+    return (positions / (layout.aspect * _ROWS, _ROWS)).astype(np.float32)
 
 
 def over_head(frame: SkeletonFrame, above_m: float) -> np.ndarray | None:

@@ -52,10 +52,10 @@ def read_bvh(path: Path) -> BvhMotion:
     except (OSError, EOFError, UnicodeDecodeError, zlib.error) as error:
         raise SkeletonError(f"the motion file {path} cannot be read ({error}): restore it") from None
     try:
-        head, *body = re.split(r"^\s*MOTION\s*$", text, maxsplit=1, flags=re.MULTILINE)
+        head, *body = re.split(r"^\s*MOTION\s*$", text, maxsplit=1, flags=re.MULTILINE | re.IGNORECASE)
         if not body:
             raise ValueError("it has no MOTION section")
-        joints = _hierarchy(head.split())
+        joints = _hierarchy(re.sub(r"([{}])", r" \1 ", head).split())
         frame_s, values = _motion(body[0].split(), sum(len(joint.channels) for joint in joints))
     except IndexError:
         raise SkeletonError(f"{path} is not a whole BVH file: it ends too early; restore it") from None
@@ -77,7 +77,7 @@ def _decoded(data: bytes) -> str:
 
 
 def _hierarchy(words: list[str]) -> list[_Joint]:
-    if words[0] != "HIERARCHY":
+    if words[0].upper() != "HIERARCHY":
         raise ValueError("it does not begin with HIERARCHY")
     joints: list[_Joint] = []
     open_blocks: list[int] = []  # index of the joint of each open brace, -1 for an end site
@@ -88,10 +88,11 @@ def _hierarchy(words: list[str]) -> list[_Joint]:
         if word in ("ROOT", "JOINT"):
             if (word == "ROOT") == bool(joints) or (open_blocks and open_blocks[-1] == -1):
                 raise ValueError(f"{word} {words[at + 1]} stands in the wrong place")
-            joints.append(_Joint(words[at + 1], open_blocks[-1] if open_blocks else -1))
-            pending, at = len(joints) - 1, at + 2
-        elif word == "End":
-            pending, at = -1, at + 2
+            name, at = _name(words, at + 1)
+            joints.append(_Joint(name, open_blocks[-1] if open_blocks else -1))
+            pending = len(joints) - 1
+        elif word in ("End", "EndSite"):
+            pending, at = -1, _name(words, at + 1)[1]
         elif word == "{" and pending is not None:
             open_blocks.append(pending)
             pending, at = None, at + 1
@@ -105,12 +106,13 @@ def _hierarchy(words: list[str]) -> list[_Joint]:
             if open_blocks[-1] != -1:
                 joints[open_blocks[-1]].offset = offset
             at += 4
-        elif word == "CHANNELS" and open_blocks and open_blocks[-1] != -1:
+        elif word == "CHANNELS" and open_blocks and (open_blocks[-1] != -1 or words[at + 1] == "0"):
             count = int(words[at + 1])
             channels = tuple(word[:1].upper() + word[1:].lower() for word in words[at + 2 : at + 2 + count])
             if unknown := [channel for channel in channels if channel not in _CHANNELS]:
                 raise ValueError(f"unknown channel '{unknown[0]}'")
-            joints[open_blocks[-1]].channels = channels
+            if count:
+                joints[open_blocks[-1]].channels = channels
             at += 2 + count
         else:
             raise ValueError(f"unexpected '{word}' in its hierarchy")
@@ -121,6 +123,14 @@ def _hierarchy(words: list[str]) -> list[_Joint]:
     if len({joint.name for joint in joints}) != len(joints):
         raise ValueError("a joint is named twice")
     return joints
+
+
+def _name(words: list[str], at: int) -> tuple[str, int]:
+    """A name that may have spaces, and where the brace after it stands."""
+    end = at
+    while words[end] != "{":
+        end += 1
+    return " ".join(words[at:end]), end
 
 
 def _motion(words: list[str], channels: int) -> tuple[float, np.ndarray]:

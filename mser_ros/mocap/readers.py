@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from ..errors import SkeletonError
 from ..types import NS_PER_S, SkeletonSequence
+from .anatomy import STANDARD_M, are_pixels, body_height, to_canonical, to_fractions, unit_factor
 from .bvh import read_bvh
-from .layouts import Layout, check_confidence, get_layout, known_layouts
+from .layouts import OWN_LAYOUTS, Layout, check_confidence, get_layout, known_layouts
 
 #: What numpy and zipfile raise for an npz that is damaged; a header that is cut is a SyntaxError of a kind.
 _DAMAGE = (
@@ -31,10 +33,12 @@ def read_motion(
 ) -> SkeletonSequence:
     """The skeleton of a `.bvh`, `.bvh.gz` or `.npz` file, its first frame stamped `start_ns`.
 
-    BVH: `layout` may be left empty where a known one has the file's joint names; `rate_hz` replaces the file's own.
+    BVH: `layout` may be left empty where a known one has the file's joint names; `rate_hz` replaces the file's own; a
+    body that has no usual unit is scaled to usual height.
     npz: `joints`, shape (T, J, 2 or 3), or (N, T, J, 2 or 3) of which `index` chooses one; optional `layout` (text),
     `rate_hz`, `stamps_ns` (int64, (T,), from any zero) and `confidence` (0..1, shape of joints without the last
-    axis). What is given here comes before what the file says. Joints that are not finite count as not seen.
+    axis); points in an image are fractions of it, or pixels. What is given here comes before what the file says.
+    Joints that are not finite count as not seen.
     Raises `SkeletonError`: a file that cannot be read, a layout or rate that is not known, a wrong shape.
     """
     if not path.is_file():
@@ -48,25 +52,56 @@ def read_motion(
 
 def _from_bvh(path: Path, *, layout: str, rate_hz: float | None, start_ns: int) -> SkeletonSequence:
     motion = read_bvh(path)
-    chosen = get_layout(layout) if layout else _layout_of(motion.joints, path)
-    if missing := [joint for joint in chosen.joints if joint not in motion.joints]:
+    joints = motion.joints
+    chosen = get_layout(layout) if layout else _layout_of(joints)
+    if chosen is None:
+        joints = _without_prefix(joints)
+        chosen = _layout_of(joints)
+    if chosen is None:
+        raise SkeletonError(
+            f"no known layout has the joint names of {path}: add a file to config/skeletons, or to the folder that "
+            f"{OWN_LAYOUTS} names, with {', '.join(motion.joints)}"
+        )
+    if missing := [joint for joint in chosen.joints if joint in _needed(chosen) and joint not in joints]:
         raise SkeletonError(
             f"{path} lacks the joint '{missing[0]}' of layout '{chosen.name}': name the layout of its own joints, "
-            f"{', '.join(motion.joints)}"
+            f"{', '.join(joints)}"
         )
-    positions = motion.positions[:, [motion.joints.index(joint) for joint in chosen.joints]]
+    positions = np.full((len(motion.positions), len(chosen.joints), 3), np.nan, np.float32)
+    for row, joint in enumerate(chosen.joints):
+        if joint in joints:
+            positions[:, row] = motion.positions[:, joints.index(joint)]
+    positions *= _scale(positions[0], chosen)
     stamps_ns = _stamps(len(positions), 1 / motion.frame_s if rate_hz is None else rate_hz, path)
     return _sequence(chosen, stamps_ns + start_ns, positions, None)
 
 
-def _layout_of(joints: tuple[str, ...], path: Path) -> Layout:
-    """The largest known layout whose joints are all there."""
-    fitting = [item for item in map(get_layout, known_layouts()) if set(item.joints) <= set(joints)]
-    if not fitting:
-        raise SkeletonError(
-            f"no known layout has the joint names of {path}: add a file to config/skeletons with {', '.join(joints)}"
-        )
-    return max(fitting, key=lambda item: len(item.joints))
+def _needed(layout: Layout) -> set[str]:
+    """Its joints but those that a rig may lack, as no canonical joint is made of them."""
+    return {layout.joints[row] for rows in layout.canonical for row in rows}
+
+
+def _layout_of(joints: Sequence[str]) -> Layout | None:
+    """Of the known layouts in space whose joints are there the one that has most of them; None where none is known."""
+    known = [layout for layout in map(get_layout, known_layouts()) if layout.dimensions == 3]
+    fitting = [layout for layout in known if _needed(layout) and _needed(layout) <= set(joints)]
+    return max(fitting, key=lambda layout: len({*layout.joints} & {*joints}), default=None)
+
+
+def _without_prefix(joints: Sequence[str]) -> tuple[str, ...]:
+    """Names without what exporters put before all of them: 'Character1_Hips', 'Bip01 Hips'."""
+    ends = [found.end() for found in re.finditer(r"[ _.\-]", joints[0])]
+    common = [end for end in ends if all(joint.startswith(joints[0][:end]) for joint in joints)]
+    return tuple(joint[max(common, default=0) :] for joint in joints)
+
+
+def _scale(joints: np.ndarray, layout: Layout) -> float:
+    """BVH tells no unit, and some have one of their own, as those of CMU: where no usual one makes it a body, what it
+    must be multiplied by to be one of usual height."""
+    seen = np.isfinite(joints).all(axis=1)
+    world = np.where(seen[:, None], joints, 0) @ layout.to_world.T
+    height = body_height(*to_canonical(world, seen, layout))
+    return STANDARD_M / height if height and unit_factor(height, layout) is None else 1.0
 
 
 def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | None, start_ns: int) -> SkeletonSequence:
@@ -116,8 +151,11 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
         check_confidence(confidence, str(path))
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
+    chosen = get_layout(layout or _text(data["layout"]))
     stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
-    return _sequence(get_layout(layout or _text(data["layout"])), stamps_ns + start_ns, positions, confidence)
+    if chosen.dimensions == 2 and positions.shape[2] == 2 and are_pixels(positions):
+        positions = to_fractions(positions, chosen)
+    return _sequence(chosen, stamps_ns + start_ns, positions, confidence)
 
 
 def _text(array: np.ndarray) -> str:

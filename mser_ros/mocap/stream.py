@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import SkeletonError
 from ..settings import MocapSettings
 from ..types import NS_PER_S, SkeletonFrame
-from .anatomy import STANDARD_M, Axes, body_height, to_canonical, unit_factor
+from .anatomy import STANDARD_M, Axes, are_pixels, body_height, to_canonical, to_fractions, unit_factor
 from .buffer import MAX_BODIES, check_frame
 from .layouts import JOINTS, Layout, get_layout
 
@@ -47,10 +47,10 @@ _LEFT, _RIGHT = (np.array(rows) for rows in zip(*_PAIRS, strict=True))
 class StreamCounters:
     """What became of the frames.
 
-    `converted` to the layout's unit, of which `unit_jumps` after one in another; `turned` upright; `mirrored` back;
-    `teleports`: joints of which a jump was not believed; `swapped_sides`, `swapped_bodies`: how often left and right,
-    or two bodies, changed places; `reordered`: came after a later one; `unseen`: without any joint; `restarts`: how
-    often a source's clock was set back.
+    `converted` to the layout's unit, or from pixels, of which `unit_jumps` after one in another; `turned` upright;
+    `mirrored` back; `teleports`: joints of which a jump was not believed; `swapped_sides`, `swapped_bodies`: how often
+    left and right, or two bodies, changed places; `reordered`: came after a later one; `unseen`: without any joint;
+    `restarts`: how often a source's clock was set back.
     """
 
     frames: int = 0
@@ -139,6 +139,8 @@ class SkeletonStream:
         if not frame.confidence.any():
             return self._blind(frame, key, layout)
         seen = frame.confidence > 0
+        if layout.dimensions == 2 and are_pixels(frame.positions[seen]):
+            frame = self._of_image(frame, layout)
         world = frame.positions.astype(np.float64) @ layout.to_world.T
         joints, mask = to_canonical(world, seen, layout)
         height = body_height(joints, mask, quantile=0.5 if layout.dimensions == 3 else 0.8)
@@ -154,6 +156,15 @@ class SkeletonStream:
         return self._follow(frame, layout, _Seen(world, seen, joints, mask, height))
 
     # -- units and axes
+
+    def _of_image(self, frame: SkeletonFrame, layout: Layout) -> SkeletonFrame:
+        self.counters.converted += 1
+        if self.counters.converted == 1:
+            self._on_note(
+                f"skeletons of layout '{layout.name}' are told in pixels: converted; send fractions of the image's "
+                "width and height"
+            )
+        return _moved(frame, to_fractions(frame.positions, layout))
 
     def _factor(self, frame: SkeletonFrame, layout: Layout, height: float | None) -> float:
         """By what the body must be multiplied to have the layout's unit."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,14 @@ from ..errors import DependencyError, ImageError
 from ..types import NS_PER_S, to_ns
 
 #: Endings of files that hold one picture.
-PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm")
+PICTURES = (
+    ".jpg", ".jpeg", ".jfif", ".jp2", ".png", ".apng", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm", ".pgm", ".tga",
+    ".avif", ".heic", ".heif",
+)  # fmt: skip
+#: Formats in which a file may hold pictures that follow each other; in others a second one is a preview.
+_MOVING = ("GIF", "WEBP", "PNG", "TIFF")
+#: What a film without stamps shows in a second where it does not tell.
+_USUAL_HZ = 25
 #: Images are made smaller before anything is looked for in them, so that their longer side has so many pixels at most.
 _LONGEST = 1280
 #: A camera that gives nothing for so long is gone [s].
@@ -42,9 +51,12 @@ class PictureStream:
 
 
 def open_pictures(paths: Sequence[Path | str], *, rate_hz: float) -> PictureStream:
-    """One film, or picture files as if they were one, `rate_hz` of them in a second; of a film at most so many are
-    given. Raises `ImageError` for what cannot be read, `DependencyError` for a film where PyAV is missing."""
-    files = [Path(path) for path in paths]
+    """One film, or picture files as if they were one, `rate_hz` of them in a second; of a film, and of a file that
+    holds moving pictures, at most so many are given. A folder stands for the pictures in it, frame2 before frame10.
+    Raises `ImageError` for what cannot be read, `DependencyError` for a film where PyAV is missing."""
+    files = [file for path in paths for file in _files(Path(path))]
+    if files == sorted(files):  # as a shell lists them
+        files.sort(key=_by_number)
     for file in files:
         if not file.is_file():
             raise ImageError(f"there is no film or picture '{file}': check the path")
@@ -53,28 +65,76 @@ def open_pictures(paths: Sequence[Path | str], *, rate_hz: float) -> PictureStre
     for file in files:
         if file.suffix.lower() not in PICTURES:
             raise ImageError(f"'{file}' is no picture: name one film alone, or pictures ({', '.join(PICTURES)})")
+    if len(files) == 1 and (count := _count_moving(files[0])) > 1:
+        return PictureStream(files[0].name, count, _moving(files[0], rate_hz))
     pictures = (Picture(to_ns(at / rate_hz), read_picture(file)) for at, file in enumerate(files))
     return PictureStream(files[0].name, len(files), pictures)
 
 
+def _files(path: Path) -> list[Path]:
+    """A file, or the pictures in a folder."""
+    if not path.is_dir():
+        return [path]
+    found = [file for file in path.iterdir() if file.suffix.lower() in PICTURES and not file.name.startswith(".")]
+    if not found:
+        raise ImageError(f"the folder '{path}' holds no picture ({', '.join(PICTURES)}): name a film, or pictures")
+    return sorted(found)
+
+
+def _by_number(path: Path) -> list[tuple[int, str]]:
+    """So that numbers in names count as such."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", str(path))]
+
+
 def read_picture(path: Path) -> np.ndarray:
     """A picture file, upright: uint8 RGB, (height, width, 3). Raises `ImageError`."""
+    with _reading(path), Image.open(path) as picture:
+        return _upright(picture)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
     try:
-        with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGB")
-    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError, MemoryError) as error:
+        yield
+    except (OSError, Image.DecompressionBombError, ValueError, SyntaxError, EOFError, MemoryError) as error:
         raise ImageError(f"the picture '{path}' cannot be read ({error}): convert it to JPEG or PNG") from None
+
+
+def _upright(picture: Image.Image) -> np.ndarray:
+    if picture.mode[0] in "IF":  # more than 8 bits, of which nobody tells how many are used
+        deep = np.nan_to_num(np.asarray(picture, np.float32), posinf=0, neginf=0)
+        picture = Image.fromarray((deep * (255 / max(1e-9, float(deep.max())))).clip(0, 255).astype(np.uint8))
+    upright = ImageOps.exif_transpose(picture).convert("RGB")
     upright.thumbnail((_LONGEST, _LONGEST))
     return np.asarray(upright)
+
+
+def _count_moving(path: Path) -> int:
+    with _reading(path), Image.open(path) as picture:
+        return getattr(picture, "n_frames", 1) if picture.format in _MOVING else 1
+
+
+def _moving(path: Path, rate_hz: float) -> Iterator[Picture]:
+    """Each for as long as it is shown, else `rate_hz` of them in a second."""
+    at_s, due_s = 0.0, None
+    with _reading(path), Image.open(path) as picture:
+        for number in range(getattr(picture, "n_frames", 1)):
+            picture.seek(number)
+            if due_s is None or at_s >= due_s:
+                due_s = _next_due(due_s, at_s, 1 / rate_hz)
+                yield Picture(to_ns(at_s), _upright(picture))
+            at_s += picture.info.get("duration", 0) / 1000 or 1 / rate_hz
 
 
 def _open_film(path: Path, rate_hz: float) -> PictureStream:
     av = _pyav()
     try:
         with av.open(str(path), metadata_errors="replace") as film:
-            if not film.streams.video:
+            video = _first_video(film, av)
+            if video is None:
                 raise ImageError(f"'{path}' has no picture: name a film, or pictures")
-            video = film.streams.video[0]
+            if video.codec_context is None:
+                raise ImageError(f"the film '{path}' is in a codec that is not known: convert it to MP4")
             length_s = float((film.duration or 0) / 1e6)
             rate = min(rate_hz, float(video.average_rate or rate_hz))
     except av.FFmpegError as error:
@@ -84,37 +144,43 @@ def _open_film(path: Path, rate_hz: float) -> PictureStream:
 
 def has_picture(path: Path) -> bool:
     """Whether a file is a film with more than sound; False for what cannot be read, and without PyAV."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
     try:
         av = _pyav()
     except DependencyError:
         return False
     try:
         with av.open(str(path), metadata_errors="replace") as film:
-            return any(not _is_cover(stream, av) for stream in film.streams.video)
+            return _first_video(film, av) is not None
     except av.FFmpegError:
         return False
 
 
-def _is_cover(stream: Any, av: Any) -> bool:
-    return bool(stream.disposition & av.stream.Disposition.attached_pic)
+def _first_video(film: Any, av: Any) -> Any:
+    """None where there is none; the cover of a piece of music is no film."""
+    cover = av.stream.Disposition.attached_pic
+    return next((stream for stream in film.streams.video if not stream.disposition & cover), None)
 
 
 def _film(path: Path, rate_hz: float, av: Any) -> Iterator[Picture]:
     try:
         with av.open(str(path), metadata_errors="replace") as film:
-            video = film.streams.video[0]
+            video = _first_video(film, av)
             video.thread_type = "AUTO"
+            widened = float(video.sample_aspect_ratio or 1)
+            usual_s = 1 / float(video.guessed_rate or video.average_rate or _USUAL_HZ)
+            at_s = -usual_s
             sound = film.streams.audio[0] if film.streams.audio else None
             begin_s = float(sound.start_time * sound.time_base) if sound and sound.start_time else 0.0
             due_s = None
             for frame in film.decode(video):
-                if frame.pts is None:
-                    continue
-                at_s = float(frame.pts * frame.time_base) - begin_s
+                # A camera's bare H.264 has no stamps.
+                at_s = at_s + usual_s if frame.pts is None else float(frame.pts * frame.time_base) - begin_s
                 if at_s < 0 or (due_s is not None and at_s < due_s):
                     continue
                 due_s = _next_due(due_s, at_s, 1 / rate_hz)
-                yield Picture(to_ns(at_s), _pixels(frame))
+                yield Picture(to_ns(at_s), _pixels(frame, widened))
     except av.FFmpegError as error:
         raise _no_film(path, error) from None
 
@@ -126,10 +192,11 @@ def _next_due(due_s: float | None, at_s: float, period_s: float) -> float:
     return at_s + ahead_s if due_s is None or at_s - due_s > period_s else due_s + period_s
 
 
-def _pixels(frame: Any) -> np.ndarray:
-    """A frame of PyAV, made smaller, and upright as its recorder held it."""
-    scale = min(1.0, _LONGEST / max(frame.width, frame.height))
-    size = {"width": max(1, round(frame.width * scale)), "height": max(1, round(frame.height * scale))}
+def _pixels(frame: Any, widened: float = 1.0) -> np.ndarray:
+    """A frame of PyAV, made smaller, and upright as its recorder held it. `widened`: width of a pixel by its height."""
+    width = frame.width * widened
+    scale = min(1.0, _LONGEST / max(width, frame.height))
+    size = {"width": max(1, round(width * scale)), "height": max(1, round(frame.height * scale))}
     pixels: np.ndarray = frame.to_ndarray(format="rgb24", **size)
     return np.ascontiguousarray(np.rot90(pixels, round(getattr(frame, "rotation", 0) / 90)))
 
@@ -209,5 +276,7 @@ def _pyav() -> Any:
     return av
 
 
-def _no_film(path: Path, error: Exception) -> ImageError:
-    return ImageError(f"the film '{path}' cannot be read ({error}): convert it to MP4")
+def _no_film(path: Path, error: Any) -> ImageError:
+    if not path.stat().st_size:
+        return ImageError(f"the film '{path}' is empty: record it again, or take another copy of it")
+    return ImageError(f"the film '{path}' cannot be read ({error.strerror}): convert it to MP4")

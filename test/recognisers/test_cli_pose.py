@@ -179,6 +179,10 @@ def test_annotate_uses_sound_and_body_of_one_film(
     assert "note: " not in capsys.readouterr().out
     assert main([*call, "-o", str(tmp_path / "without"), "--no-bodies"]) == 0
     assert not mocap_of(tmp_path / "without")["available"]
+    # The same film under a name that is none of a film.
+    (tmp_path / "talk.bin").write_bytes(talk.read_bytes())
+    assert main([call[0], str(tmp_path / "talk.bin"), *call[2:], "-o", str(tmp_path / "named")]) == 0
+    assert mocap_of(tmp_path / "named")["available"]
     # The same body, by way of a skeleton file.
     assert main(["pose", str(talk), "-o", str(tmp_path / "body.npz")]) == 0
     assert main([*call, "-o", str(tmp_path / "file"), "--skeleton", str(tmp_path / "body.npz")]) == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -204,6 +205,28 @@ def test_a_column_that_is_named_twice_is_refused(tmp_path: Path) -> None:
     folder = write_manifest(tmp_path, "hi\tsad\tangry\tann", columns="text label Label speaker")
     with pytest.raises(CorpusError, match="two columns are named 'label'"):
         open_corpus("mine", folder)
+
+
+def test_classes_go_by_their_nouns_and_codes_as_well(tmp_path: Path) -> None:
+    named = ["anger", "Happiness", "joy", "sadness", "NEU", "ang", "hap", "neutral"]
+    folder = write_manifest(tmp_path, *(f"hi {name}\t{name}\tann" for name in named), columns="text label speaker")
+    labels = [item.label for item in open_corpus("mine", folder).items]
+    assert labels == ["angry", "happy", "happy", "sad", "neutral", "angry", "happy", "neutral"]
+
+
+@pytest.mark.parametrize(("written", "there"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_umlauts_of_a_mac_name_the_same_file(tmp_path: Path, written, there) -> None:
+    folder = write_manifest(tmp_path, f"{unicodedata.normalize(written, 'fröhlich.wav')}\thappy\tann\t\t")
+    soundfile.write(tmp_path / unicodedata.normalize(there, "fröhlich.wav"), np.zeros(1600, np.int16), 16_000)
+    (item,) = open_corpus("mine", folder).items
+    assert item.duration_s == pytest.approx(0.1)
+
+
+def test_a_folder_without_manifest_tells_what_to_write_and_what_is_there(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("file,label,speaker\n")
+    with pytest.raises(CorpusError, match=r"write manifest.tsv, or .* between tabs") as caught:
+        open_corpus("mine", tmp_path)
+    assert "manifest.tsv (there is labels.csv)" in str(caught.value)
 
 
 def test_a_manifest_whose_first_line_names_no_columns_tells_what_stands_there(tmp_path: Path) -> None:

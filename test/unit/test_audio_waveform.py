@@ -123,8 +123,8 @@ def test_files_without_sound_are_refused_in_one_sentence(tmp_path: Path) -> None
         "run.db3-wal": "name the .db3 file beside it",
         "broken.caf": "cannot be read as sound",
         "tagged.mp3": "an ID3 tag behind which no sound is found, as where .* a wrong length: take another copy of it",
-        "slow.wav": "sample_rate 1000",
-        ".": "there is no sound file",
+        "slow.wav": "sample_rate 1000: .* be converted .ffmpeg -i IN -ar 16000",
+        ".": "there is no sound file '.*', it is a folder: name a sound file or film in it",
     }.items():
         with pytest.raises(AudioError, match=message) as caught:
             read_sound_file(tmp_path / name)

@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import skeleton_messages as given
 from mcap.writer import CompressionType, Writer
+from rosbags.typesys import Stores, get_types_from_msg, get_typestore
+from rosbags.typesys.store import Typestore
 
-from mser_ros.errors import BagError
+from mser_ros.cli.inputs import bag_skeletons, read_bag
+from mser_ros.cli.main import main
+from mser_ros.errors import BagError, DamagedBagError
 from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
+from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, AudioChunk
 
 T0 = 1_700_000_000 * NS_PER_S
@@ -144,6 +153,26 @@ def test_a_chunk_that_is_damaged_costs_itself_where_the_index_is_gone(tmp_path: 
     assert "1 parts of it are damaged" in notes
 
 
+@pytest.mark.parametrize("which", [0, 3])
+def test_a_chunk_whose_checksum_is_wrong_costs_itself_and_not_what_comes_after_it(tmp_path: Path, which: int) -> None:
+    file = write_mcap(tmp_path / "bag.mcap")
+    content = bytearray(file.read_bytes())
+    places = [found.start() for found in re.finditer(rb"\x04\0\0\0zstd", content)]
+    content[places[which] - 1] ^= 0xFF  # of the checksum, which stands before the name of the compression
+    file.write_bytes(content)
+    found = []
+    with Bag(file) as bag:
+        read = (found.append(audio_from_msg(one.decode()).first_sample // 1024) for one in bag.messages(["/audio"]))
+        with pytest.raises(DamagedBagError, match="it is damaged"):
+            list(read)
+    lost = sorted(set(range(COUNT)) - set(found))
+    assert found == sorted(set(found))
+    assert 0 < len(lost) < COUNT / 4
+    assert lost == list(range(lost[0], lost[-1] + 1))
+    assert (lost[0] == 0) == (which == 0)
+    assert found[-1] == COUNT - 1
+
+
 def test_messages_of_ros_1_are_named(tmp_path: Path) -> None:
     file = write_mcap(tmp_path / "old.mcap", profile="ros1", encoding="ros1msg", message_encoding="ros1")
     with pytest.raises(BagError, match=r"holds messages of ROS 1: convert the bag that it was made of \(pip install"):
@@ -207,3 +236,91 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
         file.write_bytes(content[: len(content) // 2] if file.suffix == ".db3" else content)
         numbers(file)
     assert not list((tmp_path / "scratch").iterdir())
+
+
+def foreign_store(package: str) -> Typestore:
+    """The types of ROS 2, and those of a folder of test/foreign."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    types: dict[str, Any] = {}
+    for path in sorted((Path(__file__).parents[1] / "foreign" / package).glob("*/msg/*.msg")):
+        types |= get_types_from_msg(path.read_text(), f"{path.parts[-3]}/msg/{path.stem}")
+    store.register({name: kind for name, kind in types.items() if name not in store.fielddefs})
+    return store
+
+
+def write_humble(path: Path, kind: str, messages: Sequence[dict[str, Any]], store: Typestore) -> Path:
+    """As the recorder of Humble does by default: SQLite, without any definition."""
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(
+            "CREATE TABLE schema(schema_version INTEGER PRIMARY KEY, ros_distro TEXT NOT NULL);"
+            "INSERT INTO schema VALUES (3, 'humble');"
+            "CREATE TABLE topics(id INTEGER PRIMARY KEY, name TEXT NOT NULL, type TEXT NOT NULL,"
+            " serialization_format TEXT NOT NULL, offered_qos_profiles TEXT NOT NULL);"
+            "CREATE TABLE messages(id INTEGER PRIMARY KEY, topic_id INTEGER NOT NULL, timestamp INTEGER NOT NULL,"
+            " data BLOB NOT NULL);"
+        )
+        database.execute("INSERT INTO topics VALUES (1, '/topic', ?, 'cdr', '')", (kind,))
+        for number, values in enumerate(messages):
+            raw = bytes(store.serialize_cdr(build_message(kind, values, store), kind))
+            database.execute("INSERT INTO messages VALUES (?, 1, ?, ?)", (number, T0 + number * NS_PER_S // 30, raw))
+        database.commit()
+    return path
+
+
+@pytest.mark.parametrize(
+    ("package", "kind", "layout", "make"),
+    [
+        ("hri", "hri_msgs/msg/Skeleton2D", "hri18", given.skeleton_2d),
+        ("skeletons", "zed_msgs/msg/ObjectsStamped", "zed34", partial(given.objects, body_format=1)),
+        ("skeletons", "nuitrack_msgs/msg/SkeletonDataArray", "nuitrack", given.skeleton_data_array),
+        ("skeletons", "mocap4r2_msgs/msg/Markers", "egait16", partial(given.markers, layout="egait16")),
+    ],
+)
+def test_bodies_of_other_packages_are_read_from_a_bag_of_humble_that_defines_no_types(
+    tmp_path: Path, package: str, kind: str, layout: str, make: Callable[..., Any]
+) -> None:
+    messages = [make(T0 + number, given.body_of(layout, number)) for number in range(5)]
+    bag = write_humble(tmp_path / "bag.db3", kind, messages, foreign_store(package))
+    frames = list(bag_skeletons(bag, "/topic", MocapSettings(layout="egait16") if layout == "egait16" else None))
+    assert [frame.layout for frame in frames] == [layout] * 5
+    for number, frame in enumerate(frames):
+        np.testing.assert_allclose(frame.positions, given.body_of(layout, number), rtol=1e-4, atol=1e-4)
+    assert copy_with_topics(bag, tmp_path / "copy", topics={}, messages=()) == ()
+
+
+@pytest.mark.parametrize(
+    ("package", "kind"),
+    [
+        ("audio_drivers", "audio_common_msgs/msg/AudioData"),
+        ("audio_drivers", "audio_common_msgs/msg/AudioDataStamped"),
+        ("audio_mgonzs13", "audio_common_msgs/msg/AudioStamped"),
+    ],
+)
+def test_sound_of_other_packages_is_read_from_a_bag_of_humble_that_defines_no_types(
+    tmp_path: Path, package: str, kind: str
+) -> None:
+    sound = np.arange(-400, 400, dtype=np.int16)
+    content = np.frombuffer(sound.tobytes(), np.uint8)
+    values: dict[str, Any] = {
+        "audio_common_msgs/msg/AudioData": {"data": content},
+        "audio_common_msgs/msg/AudioDataStamped": {"audio": {"data": content}},
+        "audio_common_msgs/msg/AudioStamped": {
+            "audio": {"audio_data": {"int16_data": sound}, "info": {"rate": 16_000, "channels": 1}}
+        },
+    }[kind]
+    with Bag(write_humble(tmp_path / "bag.db3", kind, [values] * 3, foreign_store(package))) as bag:
+        chunks = [item.load() for item in read_bag(bag, "", "")[0]]
+    assert len(chunks) == 3
+    for chunk in chunks:
+        assert isinstance(chunk, AudioChunk)
+        np.testing.assert_array_equal(chunk.samples[:, 0], sound)
+
+
+def test_a_type_that_nobody_defines_is_not_called_damage(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store = get_typestore(Stores.ROS2_JAZZY)
+    store.register(get_types_from_msg("uint8 a", "my_msgs/msg/Mine"))
+    bag = write_humble(tmp_path / "bag.db3", "my_msgs/msg/Mine", [{"a": 1}], store)
+    assert main(["doctor", str(bag)]) == 0
+    told = capsys.readouterr().out
+    assert "holds no definition of my_msgs/msg/Mine, and nothing here knows it: convert it to MCAP" in told
+    assert "damaged" not in told

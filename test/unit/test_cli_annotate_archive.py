@@ -59,6 +59,25 @@ def test_links_lead_to_recordings_and_in_circles_to_none(
     assert "there is no sound file" in capsys.readouterr().err
 
 
+def test_what_macos_puts_beside_files_is_no_recording(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    double = b"\0\5\x16\7\0\2\0\0Mac OS X        " + bytes(4070)
+    folder = tmp_path / "stick"
+    folder.mkdir()
+    write_sound(folder / "talk.wav", speech)
+    bag = write_bag(folder / "bag", speech)
+    for beside in ("._talk.wav", "bag/._bag_0.mcap", ".DS_Store"):
+        (folder / beside).write_bytes(double)
+    (bag / "metadata.yaml").unlink()
+    assert annotate(folder, out=tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "2 recordings, 0 of them without a result" in printed.out
+    assert "left out" not in printed.err
+    assert annotate(folder / "._talk.wav", out=tmp_path / "one") == 1
+    assert "is what macOS keeps beside a file, and no sound: name the file itself" in capsys.readouterr().err
+
+
 def test_a_name_that_is_not_utf8_is_a_row_of_the_archive(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray
 ) -> None:

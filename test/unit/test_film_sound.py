@@ -3,6 +3,7 @@ what is not is told."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -123,6 +124,46 @@ def test_a_film_is_known_by_what_it_holds(tmp_path: Path, form: str, codec: str,
     assert is_film(content[:1000])
     samples, _ = read(tmp_path / name)
     assert np.abs(samples).max() > 0.1
+
+
+@pytest.mark.parametrize(
+    ("form", "codec", "rate"),
+    [
+        ("wav", "g722", RATE),
+        ("wav", "ac3", 48_000),
+        ("caf", "alac", RATE),
+        ("wv", "wavpack", RATE),
+        ("tta", "tta", RATE),
+    ],
+)
+def test_a_codec_that_the_library_for_sound_does_not_know_is_read_by_that_for_films(
+    tmp_path: Path, form: str, codec: str, rate: int
+) -> None:
+    tone = (9000 * np.sin(np.arange(2 * rate) * 2 * np.pi * 440 / rate)).astype("<i2")
+    with av.open(str(tmp_path / "talk"), "w", format=form) as film:
+        stream = film.add_stream(codec, rate=rate, layout="mono")
+        frame = av.AudioFrame.from_ndarray(tone[None], format="s16", layout="mono")
+        frame.sample_rate = rate
+        pieces = stream.codec_context.frame_size or None
+        resampler = av.AudioResampler(format=stream.format, rate=rate, frame_size=pieces)
+        for piece in [*resampler.resample(frame), *resampler.resample(None)]:
+            film.mux(stream.encode(piece))
+        film.mux(stream.encode(None))
+    heard, sound = read(tmp_path / "talk")
+    assert (sound.sample_rate, sound.notes) == (rate, [])
+    assert len(heard) == pytest.approx(len(tone), abs=0.05 * rate)
+    spectrum = np.abs(np.fft.rfft(heard[:rate, 0]))
+    assert np.argmax(spectrum) == 440
+
+
+def test_films_that_were_appended_to_a_film_are_told_of_with_where_they_begin(tmp_path: Path) -> None:
+    content = write_film(tmp_path / "a.mp4", form="mp4", codec="aac")
+    (tmp_path / "b.mp4").write_bytes(content * 2)
+    _, sound = read(tmp_path / "b.mp4")
+    (note,) = sound.notes
+    assert "holds 2 films one after the other, of which the first is read" in note
+    (begin,) = map(int, re.findall(r"tail -c \+(\d+) b.mp4 > NEXT.mp4", note))
+    assert (content * 2)[begin - 1 :] == content
 
 
 def test_an_mp4_whose_recorder_was_stopped_is_told_by_that(tmp_path: Path) -> None:

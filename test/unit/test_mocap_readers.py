@@ -5,17 +5,21 @@ from __future__ import annotations
 import contextlib
 import gzip
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mocap_poses import pose_of
 
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.bvh import read_bvh
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.mocap.readers import read_motion
+from mser_ros.mocap.stream import SkeletonStream
+from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S
 
 # An arm: shoulder at (1, 2, 3), elbow 10 further along x, wrist 5 further; turned in the order z, x, y.
@@ -123,6 +127,83 @@ def test_joint_names_that_no_layout_has_are_listed(tmp_path: Path) -> None:
         read_motion(path)
     with pytest.raises(SkeletonError, match="lacks the joint 'Hips' of layout 'bandai21'"):
         read_motion(path, layout="bandai21")
+
+
+def rig(names: Sequence[str], places: np.ndarray) -> str:
+    """A body that stands still for two frames, every joint of which hangs on the first."""
+    joints = [
+        f"JOINT {name}\n{{\nOFFSET {x} {y} {z}\nCHANNELS 3 Zrotation Xrotation Yrotation\n"
+        "End Site\n{\nOFFSET 0 1 0\n}\n}\n"
+        for name, (x, y, z) in zip(names[1:], places[1:] - places[0], strict=True)
+    ]
+    moved = "Xposition Yposition Zposition Zrotation Xrotation Yrotation"
+    values = " ".join(map(str, [*places[0], *[0.0] * 3 * len(names)]))
+    return (
+        f"HIERARCHY\nROOT {names[0]}\n{{\nOFFSET 0 0 0\nCHANNELS 6 {moved}\n{''.join(joints)}}}\n"
+        f"MOTION\nFrames: 2\nFrame Time: 0.04\n{values}\n{values}\n"
+    )
+
+
+@pytest.mark.parametrize("before", ["", "mixamorig:", "Character1_", "Bip01 "])
+@pytest.mark.parametrize("layout", ["humanik", "biovision", "bandai21"])
+def test_common_rigs_are_known_by_the_names_of_their_joints(tmp_path: Path, layout: str, before: str) -> None:
+    places = pose_of(layout)
+    path = put(tmp_path / "rig.bvh", rig([before + joint for joint in get_layout(layout).joints], places))
+    motion = read_motion(path)
+    assert motion.layout == layout
+    assert (motion.confidence == 1).all()
+    np.testing.assert_allclose(motion.positions, [places] * 2, atol=1e-4)
+
+
+def test_a_rig_without_toes_lacks_them_alone_and_one_without_a_knee_is_refused(tmp_path: Path) -> None:
+    joints, places = get_layout("humanik").joints, pose_of("humanik")
+    kept = [row for row, joint in enumerate(joints) if "Toe" not in joint]
+    motion = read_motion(put(tmp_path / "rig.bvh", rig([joints[row] for row in kept], places[kept])))
+    assert motion.layout == "humanik"
+    assert [joint for joint, seen in zip(joints, motion.confidence[0], strict=True) if not seen] == [
+        "LeftToeBase",
+        "RightToeBase",
+    ]
+    kept.remove(joints.index("LeftLeg"))
+    path = put(tmp_path / "rig.bvh", rig([joints[row] for row in kept], places[kept]))
+    with pytest.raises(SkeletonError, match=r"no known layout has the joint names of .*, with Hips, Neck"):
+        read_motion(path)
+    with pytest.raises(SkeletonError, match="lacks the joint 'LeftLeg' of layout 'humanik'"):
+        read_motion(path, layout="humanik")
+
+
+@pytest.mark.parametrize("unit", [0.177, 0.1, 1e-4, 300])
+def test_a_body_in_a_unit_of_its_own_is_of_usual_height(tmp_path: Path, unit: float) -> None:
+    """CMU's unit is 0.45 of an inch."""
+    places = pose_of("humanik")
+    motion = read_motion(put(tmp_path / "rig.bvh", rig(get_layout("humanik").joints, unit * places)))
+    np.testing.assert_allclose(motion.positions[0] / motion.positions[0, 1, 1], places / places[1, 1], atol=1e-4)
+    assert SkeletonStream(MocapSettings()).push(motion.frames()[0]).confidence.all()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("JOINT elbow\n  {", "JOINT elbow{"),
+        ("End Site", "End Site tip of it"),
+        ("End Site", "EndSite"),
+        ("OFFSET 1 0 0", "OFFSET 1 0 0\n        CHANNELS 0"),
+        ("MOTION", "Motion"),
+        ("HIERARCHY", "Hierarchy"),
+    ],
+)
+def test_what_exporters_write_in_their_own_way_is_read(tmp_path: Path, old: str, new: str) -> None:
+    assert old in ARM
+    motion, other = (read_bvh(put(tmp_path / "arm.bvh", text)) for text in (ARM, ARM.replace(old, new)))
+    assert other.joints == motion.joints
+    np.testing.assert_array_equal(other.positions, motion.positions)
+
+
+def test_points_in_pixels_become_fractions_of_the_image(tmp_path: Path) -> None:
+    pose = pose_of("coco17")
+    pixels = np.repeat(pose[None] * (640, 480), 4, axis=0)
+    motion = read_motion(save(tmp_path / "a.npz", joints=pixels, layout="coco17", rate_hz=25.0))
+    np.testing.assert_allclose(motion.positions * (720 / 480), np.repeat(pose[None], 4, axis=0), rtol=1e-4)
 
 
 def save(path: Path, **arrays) -> Path:

@@ -123,6 +123,18 @@ def test_a_body_in_another_unit_is_converted_to_the_layout_s(layout: str, unit_m
         assert f"layout '{layout}' are {factor:g} times as large as it says: converted" in run.notes[0]
 
 
+@pytest.mark.parametrize("layout", ["hri18", "coco17", "openpose18"])
+def test_a_body_in_pixels_is_the_one_in_fractions_of_the_image(layout: str) -> None:
+    right = moving(layout)
+    rows = 480
+    run = Run().give(frames_of(right * (rows * get_layout(layout).aspect, rows), layout))
+    np.testing.assert_allclose(canonical(run.made), canonical(Run().give(frames_of(right, layout)).made), atol=1e-4)
+    assert run.found == {"converted": 60}
+    assert run.notes == [
+        f"skeletons of layout '{layout}' are told in pixels: converted; send fractions of the image's width and height"
+    ]
+
+
 def test_a_unit_that_jumps_is_converted_each_time_and_said() -> None:
     right = moving()
     run = Run().give(frames_of([body * (1000 if number % 20 > 9 else 1) for number, body in enumerate(right)]))

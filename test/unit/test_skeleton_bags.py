@@ -23,6 +23,7 @@ from mser_ros.messages.bag_writer import build_message
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, skeleton_from_msg
 from mser_ros.mocap.layouts import get_layout
+from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.resources import interfaces_dir
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame
@@ -118,6 +119,40 @@ def test_every_body_of_ros4hri_is_read_with_the_camera_s_aspect(tmp_path: Path, 
     wide = 2 / get_layout("hri18").aspect
     for frame in frames:
         np.testing.assert_allclose(frame.positions[:, 0], 0.5 + (pose[:, 0] - 0.5) * wide, atol=1e-5)
+
+
+def test_bodies_of_ros4hri_in_pixels_keep_their_shape_whatever_the_camera_tells(
+    tmp_path: Path, store: Typestore
+) -> None:
+    pose = pose_of("hri18") * (1600, 800)
+    pose[0] = 0  # a joint that is not seen
+    body = given.skeleton_2d(stamp(0), pose)
+    body["skeleton"][0]["c"] = 0.0
+    info: Message = ("/camera_info", "sensor_msgs/CameraInfo", {"width": 1600, "height": 800})
+    (frame,) = items_of(write(tmp_path / "bag", store, [info, ("/b/one/skeleton2d", "hri_msgs/Skeleton2D", body)]))
+    made = SkeletonStream(MocapSettings()).push(frame)
+    np.testing.assert_allclose(
+        made.positions[1:] * (get_layout("hri18").aspect, 1) / made.positions[1, 1], pose[1:] / pose[1, 1], rtol=1e-4
+    )
+
+
+def test_bodies_in_frames_of_tf_are_told_of_where_nothing_else_is_a_body(
+    tmp_path: Path, store: Typestore, capsys: pytest.CaptureFixture[str]
+) -> None:
+    robot = {"transforms": [{"header": given.header(stamp(0), "odom"), "child_frame_id": "base_link"}]}
+    bodies = [given.tf_message(stamp(number), given.body_of("ros4hri_tf", number), "x") for number in range(FRAMES)]
+    both = write(tmp_path / "both", store, [("/tf", "tf2_msgs/TFMessage", fields) for fields in (robot, *bodies)])
+    alone = write(tmp_path / "alone", store, [("/tf", "tf2_msgs/TFMessage", robot)])
+    assert main(["doctor", str(both)]) == 0
+    assert "/tf holds bodies: --skeleton-topic /tf reads them" in capsys.readouterr().out
+    assert main(["doctor", str(alone)]) == 0
+    assert "bodies" not in capsys.readouterr().out
+    with Bag(both) as bag, pytest.raises(BagError, match=r"record those; /tf holds bodies: --skeleton-topic /tf reads"):
+        read_bag(bag, "", "")
+    with Bag(both) as bag:
+        assert not any("holds bodies" in note for note in read_bag(bag, "", "/tf")[2])
+    with Bag(alone) as bag, pytest.raises(BagError, match=r"record those$"):
+        read_bag(bag, "", "")
 
 
 def test_static_frames_of_a_bag_are_known(tmp_path: Path, store: Typestore) -> None:

@@ -97,6 +97,14 @@ def test_each_kind_that_can_be_appended_is_read_to_its_end(tmp_path: Path, sampl
     assert sound.notes == []
 
 
+def test_mp3s_with_several_tags_that_were_appended_are_all_read(tmp_path: Path, samples: np.ndarray) -> None:
+    content = written(tmp_path / "a.mp3", samples, "MP3")
+    alone = read_all(tmp_path / "a.mp3")[0]
+    tags = b"".join(b"ID3\4\0\0\0\0" + bytes([size >> 7, size & 127]) + bytes(size) for size in (5000, 30))
+    (tmp_path / "b.mp3").write_bytes((tags + content) * 2)
+    np.testing.assert_array_equal(read_all(tmp_path / "b.mp3")[0], np.tile(alone, 2))
+
+
 def test_a_tag_behind_a_flac_is_no_damage(tmp_path: Path, samples: np.ndarray) -> None:
     name = tmp_path / "a.flac"
     samples = samples[:-300]
@@ -111,6 +119,21 @@ def test_what_was_appended_in_another_rate_is_told(tmp_path: Path, samples: np.n
     found, sound = read_all(tmp_path / "a.wav")
     assert len(found) == len(samples)
     assert "holds 2 recordings, of which the first 1 are read" in sound.notes[0]
+
+
+@pytest.mark.parametrize("form", ["WAV", "OGG", "FLAC"])
+def test_what_was_appended_in_other_channels_goes_on_in_those_that_it_began_with(
+    tmp_path: Path, samples: np.ndarray, form: str
+) -> None:
+    path = tmp_path / f"a.{form.lower()}"
+    both = [written(path, given, form) for given in (samples, np.stack([samples, samples], axis=1))]
+    for parts in (both, both[::-1]):
+        path.write_bytes(b"".join(parts))
+        sound = open_sound_file(path)
+        heard = np.concatenate(list(sound.blocks(1000)))
+        assert heard.shape == (2 * len(samples), 1 if parts is both else 2)
+        assert sound.notes == []
+        np.testing.assert_allclose(heard[: len(samples), 0], heard[len(samples) :, 0], atol=0.05)
 
 
 def test_floats_beyond_full_scale_are_told_with_what_helps(tmp_path: Path, samples: np.ndarray) -> None:

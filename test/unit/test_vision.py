@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import struct
 import sys
+from fractions import Fraction
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 from pictures import scene, write_film
@@ -152,6 +155,66 @@ def test_pictures_are_a_stream_of_the_rate_and_stand_upright(tmp_path: Path) -> 
     assert [item.stamp_ns for item in shown] == [0, NS_PER_S // 4]
     assert [item.pixels.shape for item in shown] == [(100, 120, 3), (120, 100, 3)]
     np.testing.assert_array_equal(shown[0].pixels, GRADIENT)
+
+
+def shade(level: int) -> Image.Image:
+    return Image.fromarray(np.full((40, 60, 3), level, np.uint8))
+
+
+def test_a_folder_of_pictures_is_a_film_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    for number in (1, 2, 10, 11):
+        shade(20 * number).resize((60 + number, 40)).save(tmp_path / f"frame{number}.png")
+    (tmp_path / "._frame1.png").write_bytes(b"\0\5\x16\7 of macOS")
+    (tmp_path / "times.csv").write_text("0,1,2,3")
+    for paths in ([tmp_path], sorted(tmp_path.glob("frame*.png"))):
+        shown = list(open_pictures(paths, rate_hz=4).pictures)
+        assert [round(item.pixels.mean() / 20) for item in shown] == [1, 2, 10, 11]
+        assert [item.stamp_ns * 4 // NS_PER_S for item in shown] == [0, 1, 2, 3]
+    chosen = [tmp_path / "frame10.png", tmp_path / "frame1.png"]
+    assert [round(item.pixels.mean() / 20) for item in open_pictures(chosen, rate_hz=4).pictures] == [10, 1]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageError, match=r"the folder '.*empty' holds no picture \(.jpg"):
+        open_pictures([tmp_path / "empty"], rate_hz=10)
+
+
+@pytest.mark.parametrize("name", ["a.gif", "a.webp", "a.png", "a.tif"])
+def test_moving_pictures_are_a_film(tmp_path: Path, name: str) -> None:
+    first, *others = [shade(60 * number) for number in range(1, 5)]
+    first.save(tmp_path / name, save_all=True, append_images=others, duration=500)
+    stream = open_pictures([tmp_path / name], rate_hz=2)
+    assert stream.count == 4
+    shown = list(stream.pictures)
+    assert [round(item.pixels.mean() / 60) for item in shown] == [1, 2, 3, 4]
+    assert [item.stamp_ns * 2 // NS_PER_S for item in shown] == [0, 1, 2, 3]
+
+
+def test_a_camera_s_bare_h264_is_shown_at_the_rate_that_it_tells(tmp_path: Path) -> None:
+    write_film(tmp_path / "a.h264", [GRADIENT] * 12, rate_hz=10, codec="libx264")
+    assert stamps(open_pictures([tmp_path / "a.h264"], rate_hz=20)) == pytest.approx(np.arange(12) / 10)
+
+
+def test_pictures_of_more_than_8_bits_are_as_bright_as_others(tmp_path: Path) -> None:
+    deep = np.linspace(0, 4095, 60 * 40).reshape(40, 60).astype(np.uint16)  # 12 of its 16 bits
+    for name in ("deep.png", "deep.tif"):
+        Image.fromarray(deep).save(tmp_path / name)
+        np.testing.assert_allclose(read_picture(tmp_path / name)[..., 0], deep / 4095 * 255, atol=1)
+
+
+def test_pixels_that_are_not_square_are_shown_in_their_shape(tmp_path: Path) -> None:
+    film = write_film(tmp_path / "a.mkv", [GRADIENT] * 2, pixel=Fraction(4, 3))
+    assert next(open_pictures([film], rate_hz=10).pictures).pixels.shape == (100, 160, 3)
+
+
+def test_the_cover_of_a_piece_of_music_is_no_film(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.mp3", np.zeros(8000), 16_000)
+    cover = BytesIO()
+    shade(90).save(cover, "JPEG")
+    content = b"\0image/jpeg\0\3\0" + cover.getvalue()
+    tag = b"APIC" + struct.pack(">I", len(content)) + b"\0\0" + content
+    size = bytes(len(tag) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    (tmp_path / "b.mp3").write_bytes(b"ID3\3\0\0" + size + tag + (tmp_path / "a.mp3").read_bytes())
+    with pytest.raises(ImageError, match=r"'.*b.mp3' has no picture"):
+        open_pictures([tmp_path / "b.mp3"], rate_hz=10)
 
 
 def test_what_cannot_be_looked_at_is_refused_in_a_sentence(tmp_path: Path) -> None:
