@@ -34,6 +34,8 @@ settings.register_profile("reproducible", deadline=None, derandomize=True, max_e
 settings.load_profile("reproducible")
 
 if TYPE_CHECKING:
+    import numpy as np
+    from annotations import Annotate
     from ros_world import World
 
     from mser_ros.recognition.bundle import Bundle
@@ -209,3 +211,32 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from fakes_bundle import write_tiny_bundle
 
     return write_tiny_bundle(tmp_path_factory.mktemp("tiny") / "a bundle")
+
+
+# -- what is annotated
+
+
+@pytest.fixture(scope="session")
+def speech() -> np.ndarray:
+    """Five seconds with a sentence: int16, shape (n,), 16 kHz; nobody may write into it."""
+    from annotations import read_speech
+
+    samples = read_speech()
+    samples.flags.writeable = False
+    return samples
+
+
+@pytest.fixture(scope="session")
+def two_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bag with two sentences and whoever says them."""
+    from annotations import write_two_sentences
+
+    return write_two_sentences(tmp_path_factory.mktemp("bags") / "two sentences")
+
+
+@pytest.fixture
+def annotate(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Annotate:
+    """`mser annotate` with the tiny bundle."""
+    from annotations import annotator
+
+    return annotator(tiny_bundle, monkeypatch)

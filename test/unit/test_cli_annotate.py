@@ -18,16 +18,13 @@ from annotations import (
     AUDIO,
     DEMO,
     Annotate,
-    annotator,
     conversation,
     finals_of,
-    read_speech,
     records_of,
     seconds,
     sounds_of,
     write_bag,
     write_sound,
-    write_two_sentences,
 )
 from mocap_poses import pose_of
 from pages import parse, text_of
@@ -42,28 +39,7 @@ from mser_ros.messages.conversions import audio_to_fields, to_fields
 from mser_ros.settings import SpeechSettings
 from mser_ros.types import AudioChunk
 
-
-@pytest.fixture(scope="module")
-def bundle(tiny_bundle: Path) -> Path:
-    return tiny_bundle
-
-
-@pytest.fixture
-def annotate(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Annotate:
-    return annotator(bundle, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def speech() -> np.ndarray:
-    return read_speech()
-
-
 # -- bags
-
-
-@pytest.fixture(scope="module")
-def two_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_two_sentences(tmp_path_factory.mktemp("bags") / "two sentences")
 
 
 def test_a_bag_for_foxglove_is_read_by_its_own_library(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from browser import free_port
 from clips import RATE, silence, spoken, write_broken_flac
-from test_imports import MSER, ROS, TRAINING_ONLY, run_without
+from isolated import MSER, ROS, TRAINING_ONLY, run_without
 
 from mser_ros.audio.file_capture import FileCapture
 from mser_ros.cli.main import main
