@@ -74,7 +74,7 @@ def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
     """As `kill -INT` sends it; they would work on for minutes."""
     soundfile.write(tmp_path / "short.wav", speech, 16000)
     with soundfile.SoundFile(tmp_path / "long.flac", "w", 16000, 1) as file:
-        for _ in range(400):
+        for _ in range(200):
             file.write(speech)
     out = tmp_path / "out"
     arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]

@@ -33,6 +33,12 @@ def test_the_core_imports_without_torch_and_without_ros() -> None:
     assert len(names) > 30
 
 
+def test_corpora_folds_and_evaluation_need_neither_torch_nor_ros_nor_scikit_learn() -> None:
+    names = ("mser_ros.corpora.registry", "mser_ros.corpora.folds", "mser_ros.cli.evaluate")
+    done = run_without(TRAINING_ONLY | ROS | {"sklearn", "matplotlib"}, IMPORT_ALL, *names)
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_nodes_import_without_torch() -> None:
     pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
     done = run_without(TRAINING_ONLY | {"sklearn"}, IMPORT_ALL, *names_of({"nodes"}))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -88,19 +87,24 @@ def test_a_body_that_is_well_formed_passes_as_it_is(layout: str) -> None:
     assert run.notes == []
 
 
-@pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs corpora: set MSER_DATA_DIR to the data folder")
-def test_people_who_walk_box_dance_and_kick_pass_as_they_are() -> None:
-    folder = Path(os.environ["MSER_DATA_DIR"])
-    walks = np.load(folder / "egait" / "egait_intended.npz")["joints"]
-    motions = [(walk, "egait16") for walk in walks[::4]]
-    motions += [
-        (read_motion(path).positions, "bandai21") for path in sorted((folder / "bandai_namco").glob("*.bvh.gz"))
-    ]
-    assert len(motions) > 80
-    for motion, layout in motions:
-        run = Run().give(frames_of(motion, layout))
-        assert run.found == {}
-        np.testing.assert_array_equal(np.stack([made.positions for made in run.made]), motion.astype(np.float32))
+def passed_as_they_are(motion: np.ndarray, layout: str) -> list[str]:
+    """What was said of it."""
+    run = Run().give(frames_of(motion, layout))
+    assert run.found == {}
+    np.testing.assert_array_equal(np.stack([made.positions for made in run.made]), motion.astype(np.float32))
+    return run.notes
+
+
+def test_people_who_walk_pass_as_they_are_and_those_whose_depth_is_reversed_are_told(data_dir: Path) -> None:
+    walks = np.load(data_dir / "egait" / "egait_intended.npz")["joints"]
+    notes = [note for walk in walks for note in passed_as_they_are(walk, "egait16")]
+    assert len(notes) == 24
+    assert all("bend backward" in note for note in notes)
+
+
+def test_people_who_box_dance_and_kick_pass_as_they_are(data_dir: Path) -> None:
+    for path in sorted((data_dir / "bandai_namco").glob("*.bvh.gz")):
+        passed_as_they_are(read_motion(path).positions, "bandai21")
 
 
 def test_markers_of_head_and_hands_pass_without_a_body_to_judge_them_by() -> None:
@@ -168,14 +172,6 @@ def test_of_a_source_without_nose_and_toes_it_is_said_that_knees_bend_backward()
     (note,) = run.notes
     assert "knees of bodies of layout 'canonical15' bend backward" in note
     np.testing.assert_allclose(run.made[-1].positions, moving(count=90)[-1] * (1, -1, 1), atol=1e-6)
-
-
-@pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs E-Gait: set MSER_DATA_DIR to the data folder")
-def test_the_walks_of_egait_whose_depth_is_reversed_are_found() -> None:
-    walks = np.load(Path(os.environ["MSER_DATA_DIR"]) / "egait" / "egait_intended.npz")["joints"]
-    notes = [note for walk in walks for note in Run().give(frames_of(walk, "egait16")).notes]
-    assert len(notes) == 24
-    assert all("bend backward" in note for note in notes)
 
 
 def test_who_bends_down_and_up_again_is_not_turned_round() -> None:
