@@ -10,7 +10,7 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from floors import FLOORS, MODULES, PACKAGE, ROOMS, ROOT, part_of
+from floors import FLOORS, MODULES, PACKAGE, ROOMS, ROOT, import_statements, part_of
 from isolated import ROS, TRAINING_ONLY
 
 #: What must not know each other although one lies below the other: the package for robots works without the rest.
@@ -35,11 +35,10 @@ def imports(path: Path) -> frozenset[tuple[str, str]]:
 
 def _imports(path: Path) -> Iterator[tuple[str, str]]:
     package = ("mser_ros", *path.relative_to(PACKAGE).parent.parts)
-    for node in ast.walk(ast.parse(path.read_text())):
-        names: list[str] = []
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
+        else:
             base = package[: len(package) - node.level + 1] if node.level else ()
             start = ".".join([*base, *([node.module] if node.module else [])])
             names = [f"{start}.{alias.name}" for alias in node.names]
