@@ -49,7 +49,7 @@ NOT_RUN = {
     "mser annotate --ray": "needs a cluster: test/system/test_cli_annotate_ray.py",
     "mser bench": "needs a minute and a quiet machine",
     "mser demo": "starts nodes: test/node/test_cli_demo.py",
-    "mser doctor": "loads every model: test/unit/test_cli_doctor.py",
+    "mser doctor": "loads every model: test/recognisers/test_cli_doctor_recogniser.py",
     "mser evaluate": "needs a corpus: test/unit/test_evaluation_command.py",
     "mser export": "needs trained runs: test/training/test_export.py",
     "mser live": "starts nodes: test/node/test_microphone_node.py",

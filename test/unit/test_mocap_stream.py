@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,25 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mocap_poses import PARTIAL, pose_of
+from skeleton_runs import T0, Run, frame, frames_of
 
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.canonical import JOINTS, canonicalise
 from mser_ros.mocap.layouts import get_layout, known_layouts
-from mser_ros.mocap.readers import read_motion
 from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame, SkeletonSequence
 
-T0 = 1_700_000_000 * NS_PER_S
 SPATIAL = [name for name in known_layouts() if get_layout(name).dimensions == 3 and name not in PARTIAL]
-
-
-def frame(
-    positions: np.ndarray, number: int = 0, *, layout: str = "canonical15", body_id: str = "a", rate_hz=30.0, **more
-):
-    stamp_ns = T0 + round(number * NS_PER_S / rate_hz)
-    ones = np.ones(len(positions), np.float32)
-    return SkeletonFrame(stamp_ns, body_id, layout, np.asarray(positions, np.float32), **{"confidence": ones, **more})
 
 
 def moving(layout: str = "canonical15", count: int = 60, seed: int = 0) -> np.ndarray:
@@ -41,29 +31,6 @@ def moving(layout: str = "canonical15", count: int = 60, seed: int = 0) -> np.nd
     time = np.linspace(0, 2, count)[:, None, None]
     waves = rng.uniform(-0.04, 0.04, pose.shape) * np.sin(2 * np.pi * (time + rng.random(pose.shape)))
     return pose + size * waves
-
-
-class Run:
-    """A stream with what it made of frames, and what it said."""
-
-    def __init__(self, **settings) -> None:
-        self.notes: list[str] = []
-        self.stream = SkeletonStream(MocapSettings(**settings), on_note=self.notes.append)
-        self.made: list[SkeletonFrame] = []
-
-    def give(self, frames) -> Run:
-        self.made += [self.stream.push(item) for item in frames]
-        assert not any("\n" in note for note in self.notes)
-        return self
-
-    @property
-    def found(self) -> dict[str, int]:
-        counts = vars(self.stream.counters)
-        return {name: count for name, count in counts.items() if count and name != "frames"}
-
-
-def frames_of(motion: np.ndarray, layout: str = "canonical15", body_id: str = "a", **more) -> list[SkeletonFrame]:
-    return [frame(body, number, layout=layout, body_id=body_id, **more) for number, body in enumerate(motion)]
 
 
 def canonical(frames: list[SkeletonFrame]) -> np.ndarray:
@@ -85,26 +52,6 @@ def test_a_body_that_is_well_formed_passes_as_it_is(layout: str) -> None:
         np.testing.assert_array_equal(made.confidence, item.confidence)
     assert run.found == {}
     assert run.notes == []
-
-
-def passed_as_they_are(motion: np.ndarray, layout: str) -> list[str]:
-    """What was said of it."""
-    run = Run().give(frames_of(motion, layout))
-    assert run.found == {}
-    np.testing.assert_array_equal(np.stack([made.positions for made in run.made]), motion.astype(np.float32))
-    return run.notes
-
-
-def test_people_who_walk_pass_as_they_are_and_those_whose_depth_is_reversed_are_told(data_dir: Path) -> None:
-    walks = np.load(data_dir / "egait" / "egait_intended.npz")["joints"]
-    notes = [note for walk in walks for note in passed_as_they_are(walk, "egait16")]
-    assert len(notes) == 24
-    assert all("bend backward" in note for note in notes)
-
-
-def test_people_who_box_dance_and_kick_pass_as_they_are(data_dir: Path) -> None:
-    for path in sorted((data_dir / "bandai_namco").glob("*.bvh.gz")):
-        passed_as_they_are(read_motion(path).positions, "bandai21")
 
 
 def test_markers_of_head_and_hands_pass_without_a_body_to_judge_them_by() -> None:
