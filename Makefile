@@ -99,21 +99,18 @@ live: setup ## your own voice through your browser's microphone, on a page; FILE
 # ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
 # MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
-# What starts no node and no cluster, trains no network, runs no recogniser's model and hears no hour of sound.
-QUICK := $(filter-out %_ray.py %_native_rate.py,$(wildcard test/unit/test_*.py)) test/node/test_package.py \
-  $(patsubst %,test/training/test_%.py,card corpora corpora_iemocap corpora_real folds temperatures)
 
 test: setup-dev ## run every test
 	@$(MAKE) --no-print-directory test-models || echo "Going on without it: its tests are skipped."
 	$(PYTEST)
 
-check: setup-dev ## lint, types, and the tests that need neither ROS nor training nor a recogniser's model
+check: setup-dev ## lint, types, and the tests that run in one process and in a moment
 	@$(MAKE) --no-print-directory --jobs 2 lint-alone quick-alone
 
 # These tests hardly wait: as many processes as there are cores.
 quick-alone: WORKERS = logical
 quick-alone:
-	$(PYTEST) $(QUICK)
+	$(PYTEST) test/unit
 
 lint: setup-dev ## ruff and mypy
 	@$(MAKE) --no-print-directory lint-alone

@@ -23,6 +23,8 @@ Progress = Callable[[str, int, int], None]
 
 BLOCK = 1 << 20
 _POLL_S = 0.2
+#: Before a server is asked again; twice as long each time.
+_PAUSE_S = 0.1
 
 
 def download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
@@ -110,7 +112,7 @@ def download(
             target.unlink()
             break
         failed = 0 if have > before > 0 else failed + 1
-        time.sleep(min(0.1 * 2**failed, 5))
+        time.sleep(min(_PAUSE_S * 2**failed, 5))
     raise ModelError(f"{url} cannot be had ({reason})")
 
 

@@ -16,13 +16,10 @@ import soxr
 from annotations import (
     DEMO,
     Annotate,
-    annotator,
     finals_of,
-    read_speech,
     records_of,
     seconds,
     sounds_of,
-    write_two_sentences,
 )
 from pages import by_class, parse, text_of
 
@@ -37,26 +34,6 @@ FIELDS = [name for name, _ in message_types().fielddefs["mser_msgs/msg/Emotion"]
 
 
 @pytest.fixture(scope="module")
-def bundle(tiny_bundle: Path) -> Path:
-    return tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def speech() -> np.ndarray:
-    return read_speech()
-
-
-@pytest.fixture(scope="module")
-def two_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_two_sentences(tmp_path_factory.mktemp("bags") / "two sentences")
-
-
-@pytest.fixture
-def annotate(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Annotate:
-    return annotator(bundle, monkeypatch)
-
-
-@pytest.fixture(scope="module")
 def terminal() -> list[str]:
     """What was printed for `of_the_demo`."""
     return []
@@ -64,12 +41,12 @@ def terminal() -> list[str]:
 
 @pytest.fixture(scope="module")
 def of_the_demo(
-    bundle: Path, two_sentences: Path, terminal: list[str], tmp_path_factory: pytest.TempPathFactory
+    tiny_bundle: Path, two_sentences: Path, terminal: list[str], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """What the command writes for the bag with everything real but the models."""
     out = tmp_path_factory.mktemp("demo") / "deep" / "out"
     with contextlib.redirect_stdout(io.StringIO()) as printed, contextlib.redirect_stderr(printed):
-        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(bundle), "--html"]) == 0
+        assert main(["annotate", str(two_sentences), "-o", str(out), "--bundle", str(tiny_bundle), "--html"]) == 0
     terminal += printed.getvalue().splitlines()
     return out
 
@@ -108,7 +85,7 @@ def test_a_bag_becomes_a_picture(of_the_demo: Path) -> None:
 
 
 def test_a_bag_becomes_a_page_with_the_words_and_the_sound_of_each_utterance(
-    of_the_demo: Path, two_sentences: Path, bundle: Path
+    of_the_demo: Path, two_sentences: Path, tiny_bundle: Path
 ) -> None:
     finals = finals_of(of_the_demo)
     tree = parse(of_the_demo / "report.html")
@@ -126,7 +103,7 @@ def test_a_bag_becomes_a_page_with_the_words_and_the_sound_of_each_utterance(
         assert len(content) / length_s < 3200, "compressed to some 16 kbit/s"
     whole = text_of(tree)
     assert f"mser annotate '{two_sentences}' -o" in whole
-    assert hashlib.sha256((bundle / "manifest.json").read_bytes()).hexdigest() in whole
+    assert hashlib.sha256((tiny_bundle / "manifest.json").read_bytes()).hexdigest() in whole
     assert "Recogniser of words pocketsphinx" in whole
     assert "Nothing is odd about this recording." in whole
     assert not (of_the_demo / "sound").exists()
@@ -145,9 +122,9 @@ def test_the_sound_in_a_page_is_what_was_said(of_the_demo: Path, speech: np.ndar
 
 
 def test_without_transcripts_nothing_tells_what_was_said(
-    bundle: Path, two_sentences: Path, of_the_demo: Path, tmp_path: Path
+    tiny_bundle: Path, two_sentences: Path, of_the_demo: Path, tmp_path: Path
 ) -> None:
-    command = ["annotate", str(two_sentences), "-o", str(tmp_path), "--bundle", str(bundle), "--html", "--quiet"]
+    command = ["annotate", str(two_sentences), "-o", str(tmp_path), "--bundle", str(tiny_bundle), "--html", "--quiet"]
     assert main([*command, "--no-transcripts"]) == 0
     spoken = {word for record in finals_of(of_the_demo) for word in record["transcript"].split()}
     tree = parse(tmp_path / "report.html")

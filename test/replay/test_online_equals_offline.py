@@ -42,14 +42,14 @@ def part_of_demo(tmp_path_factory) -> Path:
     return path
 
 
-@pytest.mark.parametrize(("asr", "least"), [("pocketsphinx", 3), ("whisper", 5)])
-def test_the_demo_bag_gives_the_same_emotions_live_and_offline(ros, best_bundle, part_of_demo, asr, least, request):
-    words, bag = {"asr": asr}, DEMO if asr == "whisper" else part_of_demo
+@pytest.mark.parametrize("asr", ["pocketsphinx", "whisper"])
+def test_the_demo_bag_gives_the_same_emotions_live_and_offline(ros, best_bundle, part_of_demo, asr, request):
+    words = {"asr": asr}
     if asr == "whisper":  # a partial text costs it as much as a final one
         words |= {"asr_model": str(request.getfixturevalue("whisper_base")), "partial_period_s": 2.0}
-    expected, events = offline(bag, bundle=best_bundle, **words)
-    (run,) = live(bag, bundle=best_bundle, **words, rate=3.0)
-    assert len(expected) >= least
+    expected, events = offline(part_of_demo, bundle=best_bundle, **words)
+    (run,) = live(part_of_demo, bundle=best_bundle, **words, rate=3.0)
+    assert len(expected) >= 3
     assert any(estimate.transcript for estimate in expected.values())
     # Voice and body are synthetic, which a bundle may tell: then they were judged, and count nothing.
     seen = [evidence for estimate in expected.values() for evidence in estimate.evidence]

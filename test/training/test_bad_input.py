@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from test_corpora import write_egait, write_manifest, write_pseudo, write_sound
+from fakes_corpora import write_egait, write_manifest, write_pseudo, write_sound
 from torch import nn
 
 from mser_ros.cli.main import main

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from test_corpora import write_pseudo
+from fakes_corpora import write_pseudo
 
 from mser_ros.cli.main import main
 

@@ -128,8 +128,8 @@ def test_the_size_of_late_blocks_does_not_matter(late: list[int], size: int, kin
 
 @each_kind
 @pytest.mark.parametrize(("most_s", "size"), [(0.15, 640), (0.3, 1024), (0.3, 3200)])
-def test_ten_minutes_of_random_lateness_are_one_run_on_the_right_clock(kind: Kind, most_s: float, size: int) -> None:
-    count = 600 * RATE // size
+def test_minutes_of_random_lateness_are_one_run_on_the_right_clock(kind: Kind, most_s: float, size: int) -> None:
+    count = 180 * RATE // size
     late = np.random.default_rng(5).uniform(0, to_ns(most_s), count).astype(np.int64)
     silence = np.zeros((count * size, 1), np.int16)
     stream = AudioStream()

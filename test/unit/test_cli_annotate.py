@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,16 +16,13 @@ from annotations import (
     AUDIO,
     DEMO,
     Annotate,
-    annotator,
     conversation,
     finals_of,
-    read_speech,
     records_of,
     seconds,
     sounds_of,
     write_bag,
     write_sound,
-    write_two_sentences,
 )
 from mocap_poses import pose_of
 from pages import parse, text_of
@@ -42,28 +37,7 @@ from mser_ros.messages.conversions import audio_to_fields, to_fields
 from mser_ros.settings import SpeechSettings
 from mser_ros.types import AudioChunk
 
-
-@pytest.fixture(scope="module")
-def bundle(tiny_bundle: Path) -> Path:
-    return tiny_bundle
-
-
-@pytest.fixture
-def annotate(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Annotate:
-    return annotator(bundle, monkeypatch)
-
-
-@pytest.fixture(scope="module")
-def speech() -> np.ndarray:
-    return read_speech()
-
-
 # -- bags
-
-
-@pytest.fixture(scope="module")
-def two_sentences(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_two_sentences(tmp_path_factory.mktemp("bags") / "two sentences")
 
 
 def test_a_bag_for_foxglove_is_read_by_its_own_library(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
@@ -633,32 +607,3 @@ def test_another_recording_is_not_gone_on_with(
     soundfile.write(tmp_path / "long.wav", conversation(speech, 3), 16000)
     assert annotate(tmp_path / "long.wav", "--resume", out=tmp_path / "out") == 0
     assert len(finals_of(tmp_path / "out")) == 3
-
-
-def test_its_speed_and_memory_are_measured_by_a_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    given = ["--minutes", "0.2", "--asr", "none", "--json", str(tmp_path / "speed.json")]
-    assert main(["speed", "annotate", *given]) == 0
-    head, _, row = capsys.readouterr().out.splitlines()
-    named = [cell.strip() for cell in head.split("|")[1:-1]]
-    assert named == ["recording", "of it speech", "words", "times real time", "of one core", "memory"]
-    fast = r"[0-9]+ × \([0-9.]+ cores\) \| [0-9]+ ×"
-    assert re.fullmatch(rf"\| 0.2 min \| [0-9]+% \| none \| {fast} \| [0-9]+ MB \|", row)
-    (kept,) = json.loads((tmp_path / "speed.json").read_text())["annotate"]
-    assert kept["times"] > 0
-    assert 0 < kept["speech"] < 1
-    assert kept["peak_mb"] > 20
-
-
-def test_its_speed_is_measured_on_people_of_a_corpus_too(
-    tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
-) -> None:
-    silent = np.zeros(8000, np.int16)
-    soundfile.write(tmp_path / "talk.wav", np.concatenate([silent, speech, silent]), 16_000)
-    rows = ["file\tlabel\tspeaker", "talk.wav\tsad\tanna"]
-    (tmp_path / "manifest.tsv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    given = ["--minutes", "0.2", "--asr", "none", "--json", str(tmp_path / "speed.json")]
-    assert main(["speed", "annotate", *given, "--corpus", f"folder={tmp_path}"]) == 0
-    (kept,) = json.loads((tmp_path / "speed.json").read_text())["annotate"]
-    assert 0.5 < kept["speech"] < 0.8, "two thirds, as its pauses take half of what is spoken"
-    (tmp_path / "manifest.tsv").write_text("file\tlabel\tspeaker\ttext\n\tsad\tanna\tno sound\n", encoding="utf-8")
-    assert main(["speed", "annotate", *given, "--corpus", f"folder={tmp_path}"]) == 1

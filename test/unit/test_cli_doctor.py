@@ -52,15 +52,6 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mser_ros.asr.registry.create_transcriber", lambda *_: FakeTranscriber())
 
 
-def test_with_ros_a_bundle_and_a_recogniser_the_nodes_can_run(
-    ros_found: None, tiny_bundle: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["doctor", "--bundle", str(tiny_bundle)]) == 0
-    out = capsys.readouterr().out
-    assert "The nodes can run." in out
-    assert "tiny-1, speech, text, mocap" in out
-
-
 @pytest.mark.usefixtures("loaded")
 def test_without_a_bundle_the_nodes_cannot_run(
     ros_found: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import suppress
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,25 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from mocap_poses import PARTIAL, pose_of
+from skeleton_runs import T0, Run, frame, frames_of
 
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.canonical import JOINTS, canonicalise
 from mser_ros.mocap.layouts import get_layout, known_layouts
-from mser_ros.mocap.readers import read_motion
 from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame, SkeletonSequence
 
-T0 = 1_700_000_000 * NS_PER_S
 SPATIAL = [name for name in known_layouts() if get_layout(name).dimensions == 3 and name not in PARTIAL]
-
-
-def frame(
-    positions: np.ndarray, number: int = 0, *, layout: str = "canonical15", body_id: str = "a", rate_hz=30.0, **more
-):
-    stamp_ns = T0 + round(number * NS_PER_S / rate_hz)
-    ones = np.ones(len(positions), np.float32)
-    return SkeletonFrame(stamp_ns, body_id, layout, np.asarray(positions, np.float32), **{"confidence": ones, **more})
 
 
 def moving(layout: str = "canonical15", count: int = 60, seed: int = 0) -> np.ndarray:
@@ -42,29 +31,6 @@ def moving(layout: str = "canonical15", count: int = 60, seed: int = 0) -> np.nd
     time = np.linspace(0, 2, count)[:, None, None]
     waves = rng.uniform(-0.04, 0.04, pose.shape) * np.sin(2 * np.pi * (time + rng.random(pose.shape)))
     return pose + size * waves
-
-
-class Run:
-    """A stream with what it made of frames, and what it said."""
-
-    def __init__(self, **settings) -> None:
-        self.notes: list[str] = []
-        self.stream = SkeletonStream(MocapSettings(**settings), on_note=self.notes.append)
-        self.made: list[SkeletonFrame] = []
-
-    def give(self, frames) -> Run:
-        self.made += [self.stream.push(item) for item in frames]
-        assert not any("\n" in note for note in self.notes)
-        return self
-
-    @property
-    def found(self) -> dict[str, int]:
-        counts = vars(self.stream.counters)
-        return {name: count for name, count in counts.items() if count and name != "frames"}
-
-
-def frames_of(motion: np.ndarray, layout: str = "canonical15", body_id: str = "a", **more) -> list[SkeletonFrame]:
-    return [frame(body, number, layout=layout, body_id=body_id, **more) for number, body in enumerate(motion)]
 
 
 def canonical(frames: list[SkeletonFrame]) -> np.ndarray:
@@ -86,21 +52,6 @@ def test_a_body_that_is_well_formed_passes_as_it_is(layout: str) -> None:
         np.testing.assert_array_equal(made.confidence, item.confidence)
     assert run.found == {}
     assert run.notes == []
-
-
-@pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs corpora: set MSER_DATA_DIR to the data folder")
-def test_people_who_walk_box_dance_and_kick_pass_as_they_are() -> None:
-    folder = Path(os.environ["MSER_DATA_DIR"])
-    walks = np.load(folder / "egait" / "egait_intended.npz")["joints"]
-    motions = [(walk, "egait16") for walk in walks[::4]]
-    motions += [
-        (read_motion(path).positions, "bandai21") for path in sorted((folder / "bandai_namco").glob("*.bvh.gz"))
-    ]
-    assert len(motions) > 80
-    for motion, layout in motions:
-        run = Run().give(frames_of(motion, layout))
-        assert run.found == {}
-        np.testing.assert_array_equal(np.stack([made.positions for made in run.made]), motion.astype(np.float32))
 
 
 def test_markers_of_head_and_hands_pass_without_a_body_to_judge_them_by() -> None:
@@ -180,14 +131,6 @@ def test_of_a_source_without_nose_and_toes_it_is_said_that_knees_bend_backward()
     (note,) = run.notes
     assert "knees of bodies of layout 'canonical15' bend backward" in note
     np.testing.assert_allclose(run.made[-1].positions, moving(count=90)[-1] * (1, -1, 1), atol=1e-6)
-
-
-@pytest.mark.skipif("MSER_DATA_DIR" not in os.environ, reason="needs E-Gait: set MSER_DATA_DIR to the data folder")
-def test_the_walks_of_egait_whose_depth_is_reversed_are_found() -> None:
-    walks = np.load(Path(os.environ["MSER_DATA_DIR"]) / "egait" / "egait_intended.npz")["joints"]
-    notes = [note for walk in walks for note in Run().give(frames_of(walk, "egait16")).notes]
-    assert len(notes) == 24
-    assert all("bend backward" in note for note in notes)
 
 
 def test_who_bends_down_and_up_again_is_not_turned_round() -> None:

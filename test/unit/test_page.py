@@ -447,6 +447,7 @@ def test_a_browser_that_does_not_read_slows_nobody() -> None:
     """Over real sockets: one reads, the other one does not."""
     board = Board()
     with served(board) as (server, _):
+        server.hub._period_s = 0.005
         url = place(server)
         own = url.replace("ws", "http").removesuffix("/live")
         options: dict[str, Any] = {"origin": own, "max_size": None, "max_queue": 1, "close_timeout": 0.1}

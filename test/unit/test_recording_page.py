@@ -4,65 +4,24 @@ from __future__ import annotations
 
 import base64
 import re
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pages import SVG, browser, by_class, parse, text_of
-from test_timeline import abstaining, record, recording
+from pages import SVG, by_class, parse, text_of
+from recorded import HOSTILE, MAKING, conversation, found, record
 
-from mser_ros.audio.sound_files import write_opus
 from mser_ros.cli.main import main
 from mser_ros.evaluation import recording_page, recording_view
-from mser_ros.evaluation.findings import Clip, Findings, Making, Track
+from mser_ros.evaluation.findings import Clip, Findings, Track
 from mser_ros.evaluation.recording_page import write_index, write_page
 from mser_ros.evaluation.recording_view import clock, shaded
 from mser_ros.evaluation.timeline import Recording
 from mser_ros.labels import LABELS, UNKNOWN
-from mser_ros.types import AbstainReason, EstimateState, Waveform
-
-MAKING = Making("0.1.0", "2026-01-02 03:04 UTC", "tiny-1", "ab12" * 16, "vosk", "mser annotate x", {"bodies": "False"})
-HOSTILE = "</script><script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\"> & {{ 7 * 7 }}"
-
-
-def found(*records: dict[str, Any], **changes: Any) -> Findings:
-    known = {"title": "talk.wav", "seconds": 4.0, "records": records, "recording": recording(), "making": MAKING}
-    return Findings(**(known | changes))
-
-
-def sound(folder: Path, name: str, seconds: float = 1.0) -> str:
-    """A voice's file beside a page, and its place."""
-    (folder / "sound").mkdir(exist_ok=True)
-    noise = np.random.default_rng(1).normal(0, 0.1, round(16000 * seconds)).astype(np.float32)
-    write_opus(folder / "sound" / f"{name}.ogg", Waveform(noise, 16000), bit_rate=16_000)
-    return f"sound/{name}.ogg"
-
-
-def conversation(folder: Path) -> Findings:
-    """Two people, one utterance of each kind."""
-    records = [
-        record(2.0, utterance_id="a", person_id="ann", transcript="so happy to see you", label_set=("happy", "sad"),
-               coverage=0.9),
-        record(3.0, begin_s=2.2, utterance_id="b", person_id="bob", transcript="Grüße, I am sad", label="sad",
-               probabilities=np.array([0.05, 0.05, 0.85, 0.05]), incongruent=True),
-        dict(abstaining(begin_s=3.1, end_s=3.3, utterance_id="c", person_id="bob"), transcript="hm"),
-        record(3.5, begin_s=3.4, utterance_id="d", state=EstimateState.RETRACTED),
-    ]  # fmt: skip
-    clips = {
-        "a": Clip(
-            (("so", 0.9), ("happy", 0.2), ("to", 0.6), ("see", -1.0), ("you", 1.0)), "en", "", sound(folder, "a")
-        ),
-        "b": Clip((("Grüße,", 0.7),), "de", "Greetings, I am sad", sound(folder, "b")),
-    }
-    shares = np.tile([0.1, 0.7, 0.1, 0.1], (6, 1))
-    track = Track("ann", 0.5, [1_700_000_002 + step / 2 for step in range(6)], shares, ["happy"] * 4 + [UNKNOWN] * 2)
-    return found(*records, clips=clips, tracks=[track], notes=["3 samples of audio are missing"], dropped={"odd": 2})
+from mser_ros.types import AbstainReason, EstimateState
 
 
 def test_a_page_holds_every_utterance_with_what_is_known_of_it(tmp_path: Path) -> None:
@@ -289,99 +248,3 @@ def test_text_stands_out_as_wcag_aa_asks(scheme: str) -> None:
         shade = 0.35 * np.array([int(part) for part in sure.split(",")]) + 0.65 * colours[ground]
         assert contrast(colours["ink"], shade) >= 4.5, "the surest word"
     assert contrast(colours["ink"], colours["note"]) >= 4.5
-
-
-# -- in a browser
-
-
-def until(holds: Callable[[], Any], what: str) -> None:
-    """The page's own policy forbids what Playwright waits by."""
-    end_s = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end_s, what
-        time.sleep(0.02)
-
-
-def test_the_page_works_in_a_browser_and_asks_nobody_for_anything(tmp_path: Path) -> None:
-    path = tmp_path / "report.html"
-    page_of = conversation(tmp_path)
-    records = [*page_of.records, record(3.9, begin_s=3.6, utterance_id="e", person_id="bob", transcript=HOSTILE)]
-    write_page(path, replace(page_of, records=records))
-    for file in (tmp_path / "sound").iterdir():
-        file.unlink()
-    with browser() as chromium:
-        page = chromium.new_page()
-        asked: list[str] = []
-        errors: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("console", lambda message: errors.append(message.text))
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(path.as_uri())
-
-        def shown() -> list[str]:
-            return [item.get_attribute("id") for item in page.locator(".utterance:visible").all()]
-
-        everything = ["u1", "u2", "u3", "u4"]
-        assert shown() == everything
-        assert page.title() == "talk.wav · emotions"
-        page.get_by_label("Search in words").fill("GRUSSE")
-        assert shown() == [], "ß is not ss to a search, accents are nothing"
-        page.get_by_label("Search in words").fill("gruße")
-        assert shown() == ["u2"]
-        assert page.locator("#count").text_content() == "1 of 4 shown"
-        page.get_by_role("button", name="Show all").click()
-        until(lambda: shown() == everything, "all is shown again")
-        page.get_by_label("Person").select_option(label="bob")
-        assert shown() == ["u2", "u3", "u4"]
-        page.get_by_label("Reason").select_option(label="too short")
-        assert shown() == ["u3"]
-        page.get_by_role("button", name="Show all").click()
-        until(lambda: shown() == everything, "all is shown again")
-        page.get_by_label("happy", exact=True).uncheck()
-        assert shown() == ["u2", "u3"]
-
-        page.locator(".spans a").first.click()
-        until(lambda: page.evaluate("document.activeElement.id") == "u1", "the way to an utterance that was hidden")
-        page.get_by_label("Zoom").fill("100")
-        assert "far" not in (page.locator("#canvas").get_attribute("class") or "")
-        wide = page.locator("#canvas").bounding_box()["width"]
-        assert wide >= page.locator(".scroll").bounding_box()["width"]
-        assert page.locator("#ticks span").count() >= 4
-
-        page.get_by_role("button", name="Play utterance 2").press("Enter")
-        until(lambda: page.evaluate("document.getElementById('audio').currentTime") > 0.1, "the sound plays")
-        assert page.locator("#playing").text_content().startswith("sad 85 %")
-
-        dark = page.get_by_role("button", name="Dark")
-        before = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        dark.click()
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") != before
-        page.emulate_media(media="print", color_scheme="dark")
-        assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)", "paper"
-        assert not page.locator("#filters").is_visible()
-        page.emulate_media(media="screen")
-
-        page.set_viewport_size({"width": 360, "height": 700})
-        assert page.evaluate("document.documentElement.scrollWidth") <= 360, "a phone need not scroll sideways"
-        assert page.title() == "talk.wav · emotions", "nothing that was said has run"
-        assert errors == []
-        assert asked == [path.as_uri()]
-
-
-def test_the_index_works_in_a_browser(tmp_path: Path) -> None:
-    rows = [
-        {"name": name, "link": "", "reason": reason, "seconds": 1.0, "utterances": 0, "labels": {}, "dropped": 0,
-         "notes": ""}
-        for name, reason in (("one.wav", ""), ("two.wav", "silent"))
-    ]  # fmt: skip
-    write_index(tmp_path / "index.html", rows, labels=LABELS, making=MAKING)
-    with browser() as chromium:
-        page = chromium.new_page()
-        page.goto((tmp_path / "index.html").as_uri())
-        rows_shown = page.locator("#list tr:visible")
-        assert rows_shown.count() == 2
-        page.get_by_label("only those").check()
-        assert rows_shown.count() == 1
-        page.get_by_label("only those").uncheck()
-        page.get_by_label("Search").fill("one")
-        assert rows_shown.count() == 1

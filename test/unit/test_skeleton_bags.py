@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skeleton_messages as given
+from annotations import Annotate
 from mocap_poses import pose_of
 from rosbags.rosbag2 import StoragePlugin, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
@@ -186,7 +187,7 @@ def test_a_broken_message_costs_itself(tmp_path: Path, store: Typestore) -> None
 
 
 def test_a_recording_with_another_tracker_gives_the_emotions_of_the_same_body(
-    tmp_path: Path, store: Typestore, tiny_bundle: Path
+    tmp_path: Path, store: Typestore, annotate: Annotate
 ) -> None:
     """The demo with its skeletons as a studio sends them, in millimetres, where the layout's unit is the metre."""
     messages: list[Message] = []
@@ -202,10 +203,9 @@ def test_a_recording_with_another_tracker_gives_the_emotions_of_the_same_body(
             places = np.where(frame.confidence[:, None] > 0.1, frame.positions * 1000, np.nan)
             messages.append(("/poses", "geometry_msgs/PoseArray", given.pose_array(frame.stamp_ns, places)))
     other = write(tmp_path / "bag", store, messages, times_ns)
-    options = ["--bundle", str(tiny_bundle), "--asr", "none", "--quiet"]
-    assert main(["annotate", str(DEMO), "-o", str(tmp_path / "own"), *options]) == 0
+    assert annotate(DEMO, "--quiet", out=tmp_path / "own") == 0
     told = ["--skeleton-topic", "/poses", "--layout", "egait16"]
-    assert main(["annotate", str(other), "-o", str(tmp_path / "other"), *options, *told]) == 0
+    assert annotate(other, "--quiet", *told, out=tmp_path / "other") == 0
     own, found = (
         [json.loads(line) for line in (tmp_path / name / "emotions.jsonl").read_text().splitlines()]
         for name in ("own", "other")

@@ -10,53 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from matplotlib.image import imread
+from recorded import T0, abstaining, record, recording
 
 from mser_ros.evaluation.timeline import Recording, draw_timeline
-from mser_ros.labels import COLOURS, LABELS, UNKNOWN
-from mser_ros.messages.conversions import emotion_to_fields
-from mser_ros.messages.records import emotion_record
+from mser_ros.labels import COLOURS, LABELS
 from mser_ros.types import (
     NS_PER_S,
-    AbstainReason,
     AudioChunk,
-    EmotionEstimate,
     EstimateState,
     ModalityEvidence,
-    SkeletonFrame,
     to_ns,
 )
-
-T0 = 1_700_000_000 * NS_PER_S
-SURE = np.array([0.05, 0.85, 0.05, 0.05])
-
-
-def record(
-    end_s: float, *, begin_s: float = 1.0, state: EstimateState = EstimateState.FINAL, **changes: Any
-) -> dict[str, Any]:
-    evidence = (ModalityEvidence("speech", True, 0, SURE, 0.7), ModalityEvidence("mocap", True, 0, SURE, 0.3))
-    fields: dict[str, Any] = {
-        "stamp_ns": T0 + to_ns(end_s), "state": state, "labels": LABELS, "probabilities": SURE, "label": "happy",
-        "confidence": 0.85, "utterance_id": "u", "speech_start_ns": T0 + to_ns(begin_s),
-        "speech_end_ns": T0 + to_ns(end_s), "evidence": evidence, "transcript": "so happy to see you",
-    }  # fmt: skip
-    return emotion_record(emotion_to_fields(EmotionEstimate(**fields | changes)))
-
-
-def abstaining(end_s: float = 2.0, **changes: Any) -> dict[str, Any]:
-    evidence = (ModalityEvidence("speech", False), ModalityEvidence("mocap", False))
-    return record(
-        end_s, probabilities=np.full(4, 0.25), label=UNKNOWN, confidence=0.0, evidence=evidence, transcript="",
-        abstain_reason=AbstainReason.TOO_SHORT, **changes,
-    )  # fmt: skip
-
-
-def recording(seconds: float = 4.0, rate: int = 16000, channels: int = 1) -> Recording:
-    heard = Recording()
-    wave = (8000 * np.sin(np.arange(round(seconds * rate)) / 20)).astype(np.int16)
-    heard.add(AudioChunk(np.repeat(wave[:, None], channels, axis=1), rate, T0))
-    for number in range(round(seconds * 25)):
-        heard.add(SkeletonFrame(T0 + number * 40_000_000, "b", "egait16", np.zeros((16, 3)), np.ones(16)))
-    return heard
 
 
 def size_of(path: Path) -> tuple[int, int]:

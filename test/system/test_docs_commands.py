@@ -22,7 +22,6 @@ from clips import silence, spoken
 from fuzz import bvh
 from pictures import write_film
 from skeleton_messages import body_of, pose_array
-from test_docs import PAGES, ROOT
 
 from mser_ros.cli.main import cli, main
 from mser_ros.cli.params import as_yaml
@@ -34,15 +33,23 @@ from mser_ros.settings import NODES
 from mser_ros.settings.schema import flatten
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame
 
+ROOT = Path(__file__).parents[2]
+#: Every page that people read.
+PAGES = (
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    ROOT / "models" / "default" / "MODEL_CARD.md",
+    ROOT / "demo" / "README.md",
+)
 #: The page whose commands make an example of a message; a test of its own runs them.
 EXAMPLE = "docs/message.md"
 SETUP = (ROOT / "setup.py").read_text(encoding="utf-8")
 #: What is not run here, by words that it has, and why. Its options are read all the same.
 NOT_RUN = {
-    "mser annotate --ray": "needs a cluster: test/unit/test_cli_annotate_ray.py",
+    "mser annotate --ray": "needs a cluster: test/system/test_cli_annotate_ray.py",
     "mser bench": "needs a minute and a quiet machine",
     "mser demo": "starts nodes: test/node/test_cli_demo.py",
-    "mser doctor": "loads every model: test/unit/test_cli_doctor.py",
+    "mser doctor": "loads every model: test/recognisers/test_cli_doctor_recogniser.py",
     "mser evaluate": "needs a corpus: test/unit/test_evaluation_command.py",
     "mser export": "needs trained runs: test/training/test_export.py",
     "mser live": "starts nodes: test/node/test_microphone_node.py",

@@ -10,17 +10,16 @@ from typing import Any
 
 import pytest
 from fakes_bundle import write_tiny_bundle
+from heard_and_seen import T0, body, voice
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
-from test_emotion_stage import body, voice
 
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.types import EmotionEstimate, EstimateState, Transcript, UtteranceEvent, UtteranceState, to_ns
 
-T0 = 1_700_000_000_000_000_000
 STARTED, PARTIAL, ENDED, CANCELLED, PAUSED = UtteranceState
 LAST = (EstimateState.FINAL, EstimateState.RETRACTED)
 VOICES = st.sampled_from(["anna", "ben"])

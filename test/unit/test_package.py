@@ -15,6 +15,7 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from floors import import_statements
 
 from mser_ros import __version__
 
@@ -83,10 +84,10 @@ def test_name_build_type_and_dependencies_are_those_of_a_python_package(setup):
 def imports_of(path: Path) -> frozenset[str]:
     """Top-level packages that a file imports, anywhere in it."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in import_statements(path):
         if isinstance(node, ast.Import):
             found |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+        elif node.level == 0:
             found.add((node.module or "").split(".")[0])
     return frozenset(found)
 

@@ -15,7 +15,7 @@ import pytest
 import soundfile
 from browser import free_port
 from clips import RATE, silence, spoken, write_broken_flac
-from test_imports import MSER, ROS, TRAINING_ONLY, run_without
+from isolated import MSER, ROS, TRAINING_ONLY, run_without
 
 from mser_ros.audio.file_capture import FileCapture
 from mser_ros.cli.main import main
@@ -38,7 +38,8 @@ SPEECH = np.concatenate([silence(0.5), spoken(), silence(1.5)])
 
 
 @pytest.fixture
-def session(tiny_bundle: Path) -> Iterator[LiveSession]:
+def session(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LiveSession]:
+    monkeypatch.setattr("mser_ros.page.session._COUNTERS_S", 0.1)  # which tests wait for
     speech = SpeechSettings(asr=AsrSettings(backend="none"))
     pipeline = EmotionPipeline.create(EmotionRecognizer(load_bundle(tiny_bundle)), speech=speech)
     with LiveSession(pipeline, Board()) as running:

@@ -15,19 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from annotations import finals_of, read_speech
+from annotations import finals_of
 
 from mser_ros.cli.main import main
-
-
-@pytest.fixture(scope="module")
-def bundle(tiny_bundle: Path) -> Path:
-    return tiny_bundle
-
-
-@pytest.fixture(scope="module")
-def speech() -> np.ndarray:
-    return read_speech()
 
 
 def wait(process: subprocess.Popen[str], is_time: Callable[[], bool], *, most_s: float = 60) -> None:
@@ -41,13 +31,13 @@ def wait(process: subprocess.Popen[str], is_time: Callable[[], bool], *, most_s:
 
 @pytest.mark.parametrize("moment", ["models are loaded", "something is done"])
 def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
-    moment: str, bundle: Path, tmp_path: Path, speech: np.ndarray
+    moment: str, tiny_bundle: Path, tmp_path: Path, speech: np.ndarray
 ) -> None:
     """As a terminal sends it: to the processes that share the work as well."""
     for number in range(10):
         soundfile.write(tmp_path / f"{number}.wav", speech, 16000)
     out = tmp_path / "out"
-    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none"]
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
         stdout=subprocess.PIPE,
@@ -79,17 +69,17 @@ def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
 
 
 def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
-    bundle: Path, tmp_path: Path, speech: np.ndarray
+    tiny_bundle: Path, tmp_path: Path, speech: np.ndarray
 ) -> None:
     """As `kill -INT` sends it; they would work on for minutes."""
     soundfile.write(tmp_path / "short.wav", speech, 16000)
     with soundfile.SoundFile(tmp_path / "long.flac", "w", 16000, 1) as file:
-        for _ in range(400):
+        for _ in range(200):
             file.write(speech)
     out = tmp_path / "out"
-    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(bundle), "--asr", "none", "--workers", "2"]
+    arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "mser_ros.cli.main", *arguments],
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
