@@ -29,6 +29,17 @@ def wait(process: subprocess.Popen[str], is_time: Callable[[], bool], *, most_s:
         time.sleep(0.01)
 
 
+def by_two(arguments: list[str]) -> subprocess.Popen[str]:
+    """`mser` with these arguments, two processes at work."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
 @pytest.mark.parametrize("moment", ["models are loaded", "something is done"])
 def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
     moment: str, tiny_bundle: Path, tmp_path: Path, speech: np.ndarray
@@ -38,13 +49,7 @@ def test_ctrl_c_leaves_what_is_done_of_an_archive_and_no_traceback(
         soundfile.write(tmp_path / f"{number}.wav", speech, 16000)
     out = tmp_path / "out"
     arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = by_two(arguments)
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
 
     def is_time() -> bool:
@@ -78,13 +83,7 @@ def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
             file.write(speech)
     out = tmp_path / "out"
     arguments = ["annotate", str(tmp_path), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mser_ros.cli.main", *arguments, "--workers", "2"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    process = by_two(arguments)
     begun = [out / "results.csv", out / "long.flac" / ".emotions.part"]
     wait(process, lambda: all(path.exists() for path in begun), most_s=120)
     os.kill(process.pid, signal.SIGINT)

@@ -293,6 +293,23 @@ def test_a_bundle_is_weighed_anew_of_what_its_models_predicted_and_comes_out_the
         assert made.file(file).read_bytes() == whole_bundle.file(file).read_bytes(), file
 
 
+def test_models_of_words_are_asked_what_they_were_not_asked_before_where_their_weights_are_there(
+    whole_bundle: Bundle, tmp_path: Path
+) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    shutil.copytree(whole_bundle.path, old)
+    manifest = json.loads((old / "manifest.json").read_text())
+    for part in (manifest, manifest["fallback"]):
+        del part["modalities"]["text"]["checklist"]["kinds"]["asking again"]
+    write_manifest(old, manifest)
+    export_bundle([], new, rest=old, name="default", log=lambda _text: None)
+    made = json.loads((new / "manifest.json").read_text())
+    assert "asking again" not in made["modalities"]["text"]["checklist"]["kinds"]
+    _, total = made["fallback"]["modalities"]["text"]["checklist"]["kinds"]["asking again"]
+    assert total == 30
+    assert "| asking again | 30 | – | " in (new / "MODEL_CARD.md").read_text(encoding="utf-8")
+
+
 def test_of_nothing_no_bundle_is_made(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="nothing to export: name a run, or a bundle with --rest"):
         export_bundle([], tmp_path / "out", log=lambda _text: None)
