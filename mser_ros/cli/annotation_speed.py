@@ -38,6 +38,7 @@ class Speed:
 
     minutes: float
     asr: str
+    provisional: bool
     times: float
     work_times: float
     cores: float
@@ -45,9 +46,9 @@ class Speed:
     peak_mb: float
 
 
-def measure(minutes: float, asr: str, *, corpus: str = "") -> Speed:
+def measure(minutes: float, asr: str, *, provisional: bool = True, corpus: str = "") -> Speed:
     """Annotate the voices of the demo bag, or of a corpus (NAME or NAME=FOLDER) with pauses between them, so often that
-    they last so long, in a process of their own.
+    they last so long, in a process of their own. `provisional`: with the estimates while somebody speaks.
 
     Raises `CorpusError` for a corpus without sound.
     """
@@ -55,11 +56,14 @@ def measure(minutes: float, asr: str, *, corpus: str = "") -> Speed:
         sound = Path(folder) / "talk.flac"
         _write(sound, minutes, corpus)
         with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
-            took_s, work_s, speech_s, peak = pool.submit(_annotate, sound, Path(folder) / "out", asr).result()
+            took_s, work_s, speech_s, peak = pool.submit(
+                _annotate, sound, Path(folder) / "out", Choices(backend=asr, provisional=provisional)
+            ).result()
     lasts_s = 60 * minutes
     return Speed(
         minutes=minutes,
         asr=asr,
+        provisional=provisional,
         times=round(lasts_s / took_s, 1),
         work_times=round(lasts_s / work_s, 1),
         cores=round(work_s / took_s, 2),
@@ -100,8 +104,8 @@ def _people(corpus: str) -> Iterator[np.ndarray]:
         raise CorpusError(f"corpus '{name}' has no sound: name one with recordings, such as ravdess or nemo")
 
 
-def _annotate(sound: Path, out: Path, asr: str) -> tuple[float, float, float, float]:
-    annotator = Annotator(Choices(backend=asr))
+def _annotate(sound: Path, out: Path, choices: Choices) -> tuple[float, float, float, float]:
+    annotator = Annotator(choices)
     begun_s, worked_s = time.monotonic(), time.process_time()
     found = annotator.annotate(sound, out)
     took_s, work_s = time.monotonic() - begun_s, time.process_time() - worked_s

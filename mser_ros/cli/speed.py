@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -157,25 +158,32 @@ def recognisers(
     help="Length of a recording; several: say it again.",
 )
 @click.option("--asr", "backends", multiple=True, default=("none", "whisper"), show_default=True, metavar="NAME")
+@click.option(
+    "--provisional/--no-provisional", "provisional", default=None, help="As of mser annotate.  [both, one by one]"
+)
 @click.option("--corpus", default="", metavar="NAME[=PATH]", help="People of a corpus, with pauses.  [the demo bag]")
 @_JSON
-def annotate(lengths: tuple[float, ...], backends: tuple[str, ...], corpus: str, json_path: Path | None) -> None:
-    """Time `mser annotate` on long recordings, with and without words. Prints a table in Markdown.
+def annotate(
+    lengths: tuple[float, ...], backends: tuple[str, ...], provisional: bool | None, corpus: str, json_path: Path | None
+) -> None:
+    """Time `mser annotate` on long recordings, with and without words, and with and without what is estimated while
+    somebody still speaks. Prints a table in Markdown.
 
     They are made of the voices of the demo bag, or of a corpus; each is annotated in a process of its own. With Whisper
     an hour takes minutes.
     """
     from .annotation_speed import measure
 
-    click.echo("| recording | of it speech | words | times real time | of one core | memory |")
-    click.echo("|---|---|---|---|---|---|")
+    click.echo("| recording | of it speech | words | estimates | times real time | of one core | memory |")
+    click.echo("|---|---|---|---|---|---|---|")
     found = []
-    for backend in backends:
-        for minutes in lengths:
-            item = measure(minutes, backend, corpus=corpus)
-            fast = f"{item.times:.0f} × ({item.cores:.1f} cores) | {item.work_times:.0f} ×"
-            click.echo(f"| {minutes:g} min | {item.speech:.0%} | {backend} | {fast} | {item.peak_mb:.0f} MB |")
-            found.append(asdict(item))
+    ways = (False, True) if provisional is None else (provisional,)
+    for backend, is_provisional, minutes in product(backends, ways, lengths):
+        item = measure(minutes, backend, provisional=is_provisional, corpus=corpus)
+        kinds = "provisional, final" if is_provisional else "final"
+        fast = f"{item.times:.0f} × ({item.cores:.1f} cores) | {item.work_times:.0f} ×"
+        click.echo(f"| {minutes:g} min | {item.speech:.0%} | {backend} | {kinds} | {fast} | {item.peak_mb:.0f} MB |")
+        found.append(asdict(item))
     _keep({"annotate": found}, json_path)
 
 
