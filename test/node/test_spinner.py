@@ -7,6 +7,8 @@ import signal
 import threading
 
 import pytest
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
 from ros_world import PATIENCE_S, Utterance, World, rclpy
 
 from mser_ros.nodes.replay import ReplaySession
@@ -78,3 +80,42 @@ def test_signals_are_told_in_a_thread_of_their_own_while_the_main_thread_is_busy
     finally:
         signal.signal(signal.SIGUSR1, before)
     assert told == ["signals"]
+
+
+def test_one_callback_is_one_wait_and_what_it_creates_is_waited_for(world: World, monkeypatch: pytest.MonkeyPatch):
+    """rclpy would wake itself after each callback, and build the set of all that a node waits for twice."""
+    waits = 0
+    nodes_of = SingleThreadedExecutor.get_nodes
+
+    def count(executor: SingleThreadedExecutor) -> list[Node]:
+        nonlocal waits
+        waits += 1
+        return nodes_of(executor)
+
+    monkeypatch.setattr(SingleThreadedExecutor, "get_nodes", count)
+    node = rclpy.create_node("busy", context=world.context, start_parameter_services=False, enable_rosout=False)
+    fired = 0
+    done, created = threading.Event(), threading.Event()
+
+    def fire() -> None:
+        nonlocal fired
+        fired += 1
+        if fired == 10:
+            regular.cancel()
+            done.set()
+
+    regular = node.create_timer(0.02, fire)
+    late = node.create_guard_condition(lambda: node.create_timer(0.01, created.set))
+    spinner = Spinner(world.context)
+    spinner.add(node)
+    thread = threading.Thread(target=spinner.spin)
+    thread.start()
+    assert done.wait(PATIENCE_S)
+    counted = waits
+    late.trigger()
+    assert created.wait(PATIENCE_S)
+    spinner.stop()
+    thread.join(PATIENCE_S)
+    spinner.close()
+    node.destroy_node()
+    assert counted <= fired + 2
