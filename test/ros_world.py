@@ -156,7 +156,7 @@ class Tested:
     def wait_to_receive(self, **counts: int) -> None:
         """Wait until the node has taken so many messages of each topic, and done its work on them."""
         # Topics have no order among each other, and the diagnostics that tell these numbers come once a second.
-        inputs = {item.topic: item for item in self.node._inputs}
+        inputs = {item.topic: item for item in self.node.inputs.topics}
         self._world.wait(
             lambda: all(inputs[topic].received >= count for topic, count in counts.items()), f"{counts} at {self.name}"
         )

@@ -16,18 +16,15 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from ..errors import MserError
 from . import events
 from .clock import ClockWatch
-from .diagnostics import UNTIL_CLEARED, Health, Problem, build_status
-from .liveliness import Sources, show_life
+from .diagnostics import REMINDER_S, UNTIL_CLEARED, Health, build_status
+from .inputs import Inputs
+from .liveliness import show_life
 from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic, opening
 from .worker import Worker
 
 #: How often a node reports [s]; and how often it is looked whether an input that comes steadily has fallen silent.
 _REPORT_S, _BEAT_S = 1.0, 0.2
-#: How long an input is missing before the log tells of it, which `/diagnostics` does at once: a short pause is no news.
-_WORTH_A_LINE_S = 3.0
-#: How often the log repeats that an input is missing.
-_REMINDER_S = 60.0
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
 DELIVERY_S = 0.3
 
@@ -51,11 +48,9 @@ class PerceptionNode(LifecycleNode):
         self.has_failed = False
         self.health = Health(self.get_logger())
         self._settings_class = settings_class
-        self._inputs: list[InputTopic] = []
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
-        self._missing_since_s: dict[str, float] = {}
         self._period_s = _REPORT_S
         self._beat_s = self._report_s = time.monotonic()
         self._due, self._skipped = set[str](), 0
@@ -65,7 +60,7 @@ class PerceptionNode(LifecycleNode):
         )
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
         self._heartbeat = self.create_timer(_REPORT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._sources = Sources(self, self._report)
+        self.inputs = Inputs(self, self.health, self._report)
         show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
         self._survive_impossible_transitions()
@@ -266,21 +261,18 @@ class PerceptionNode(LifecycleNode):
                 self.fail(error)
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
-        expected["has_died"] = self._sources.has_died
-        self._inputs.append(InputTopic(self, message_class, topic, receive, **expected))
+        item = self.inputs.open(message_class, topic, receive, **expected)
         if flow is Flow.STEADY:
             self._beat_each(_BEAT_S)
-        return self._inputs[-1]
+        return item
 
     def unsubscribe(self, item: InputTopic) -> None:
         """Listen to this topic no more. To be called in the executor."""
-        if item in self._inputs:
-            self._inputs.remove(item)
-            item.close()
+        self.inputs.close(item)
 
     def adapt(self, item: InputTopic) -> None:
         """Do at once what else is done within a second: look for the publishers of an input, and adapt to them."""
-        self._check(item)
+        self.inputs.check(item)
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:
@@ -303,9 +295,7 @@ class PerceptionNode(LifecycleNode):
 
     def disconnect(self) -> None:
         """Drop every subscription."""
-        while self._inputs:
-            self._inputs.pop().close()
-        self._sources.close()
+        self.inputs.close_all()
         self._beat_each(_REPORT_S)
 
     def submit(
@@ -381,10 +371,10 @@ class PerceptionNode(LifecycleNode):
         """Report now and then, and at once where an input has fallen silent."""
         now_s = time.monotonic()
         late_s, self._beat_s = now_s - self._beat_s - self._period_s, now_s
-        for item in self._inputs if late_s > _BEAT_S else ():
-            item.excuse(late_s)
+        if late_s > _BEAT_S:
+            self.inputs.excuse(late_s)
         is_due = now_s - self._report_s > _REPORT_S - _BEAT_S / 2
-        if is_due or self._missing != {item.topic for item in self._inputs if item.missing()}:
+        if is_due or self._missing != self.inputs.missing():
             self._report_s = now_s
             self._report()
 
@@ -396,17 +386,14 @@ class PerceptionNode(LifecycleNode):
                 self.health.bug(error)
 
     def _publish_report(self) -> None:
-        missing = {item.topic: problem for item in list(self._inputs) if (problem := self._check(item))}
-        self._sources.watch(frozenset().union(*(item.sources for item in self._inputs)))
+        missing = self.inputs.check_all()
         if self._missing != missing.keys():
             self._missing = frozenset(missing)
             if self.is_configured:
                 self.lack(self._missing)
         problem = self.health.current()
         values = {
-            **{f"received {item.topic}": item.received for item in self._inputs},
-            **{f"rate {item.topic}": f"{item.pace.rate_hz():.1f}" for item in self._inputs},
-            **{f"age {item.topic}": f"{age_s:.1f}" for item in self._inputs if (age_s := item.pace.age_s()) >= 0},
+            **self.inputs.counters(),
             **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
             **(self.counters() if self.is_configured else {}),
             "backlog": self._worker.backlog if self._worker else 0,
@@ -415,30 +402,13 @@ class PerceptionNode(LifecycleNode):
             "rejected": self.health.rejected,
             "bugs": self.health.bugs,
             "missing": ", ".join(sorted(missing)),
-            "alive": ", ".join(sorted(self._sources.alive)),
+            "alive": ", ".join(sorted(self.inputs.sources.alive)),
             "last problem": problem.sentence if problem else "",
         }
         state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
         if standing := self._clock_watch.check():
-            self.health.remind(standing.sentence, _REMINDER_S)
+            self.health.remind(standing.sentence, REMINDER_S)
         worst = max([*filter(None, [problem, standing]), *missing.values()], key=lambda item: item.level, default=None)
         report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), state, worst, values)])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)
-
-    def _check(self, item: InputTopic) -> Problem | None:
-        """Adapt an input to its publishers; what it lacks."""
-        try:
-            if mismatch := item.check():
-                self.health.warn(mismatch)
-        except MserError as error:
-            self.health.warn(error)
-        except Exception as error:  # of the middleware, about an endpoint that is foreign to it
-            self.health.bug(error)
-        missing = item.missing()
-        now_s = time.monotonic()
-        if missing is None:
-            self._missing_since_s.pop(item.topic, None)
-        elif now_s - self._missing_since_s.setdefault(item.topic, now_s) >= _WORTH_A_LINE_S:
-            self.health.remind(missing.sentence, _REMINDER_S)
-        return missing

@@ -21,6 +21,8 @@ LASTS_S = 10.0
 UNTIL_CLEARED = float("inf")
 #: One log line per kind of problem and this many seconds, however often it occurs.
 THROTTLE_S = 5.0
+#: How often the log repeats what is still so, such as that an input is missing [s].
+REMINDER_S = 60.0
 #: Over how much time a rate is told at least [s].
 _PACE_S = 0.9
 #: Kinds of problems that are told apart.

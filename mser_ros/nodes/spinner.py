@@ -17,9 +17,9 @@ from rclpy.node import Node
 class Spinner:
     """Runs the callbacks of nodes in the thread that calls `spin`, until any thread calls `stop`.
 
-    rclpy's own `spin` ends by whatever exception comes out of it when its context or executor goes away meanwhile. And it
-    wakes itself after every callback, for other threads that may spin as well: with one alone that only builds each set
-    of what is waited for twice, which is most of what a message costs.
+    rclpy's own `spin` ends by whatever exception comes out of it when its context or executor goes away meanwhile. And
+    it wakes itself after every callback, for other threads that may spin as well: with one alone that only builds each
+    set of what is waited for twice, which is most of what a message costs.
     """
 
     def __init__(self, context: Context | None = None) -> None:

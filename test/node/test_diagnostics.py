@@ -27,7 +27,7 @@ from ros_world import (
 
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
-from mser_ros.nodes import base, clock, diagnostics, events, liveliness, subscriptions
+from mser_ros.nodes import base, clock, diagnostics, events, inputs, liveliness, subscriptions
 from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Pace, Problem, build_status
 from mser_ros.types import to_ns
 
@@ -238,8 +238,8 @@ def message_of_silence() -> AudioFrame:
 def impatient(monkeypatch):
     """Silence is a problem after a second, so that no test waits longer for it."""
     monkeypatch.setattr(subscriptions, "SILENCE_S", 1.0)
-    monkeypatch.setattr(base, "_WORTH_A_LINE_S", 0.0)
-    monkeypatch.setattr(base, "_REMINDER_S", float("inf"))
+    monkeypatch.setattr(inputs, "_WORTH_A_LINE_S", 0.0)
+    monkeypatch.setattr(inputs, "REMINDER_S", float("inf"))
 
 
 def test_silence_where_audio_is_expected_is_told_before_the_first_message_and_after_the_last(world, impatient, capfd):
@@ -402,7 +402,7 @@ def test_a_voice_that_has_a_reason_to_be_silent_is_not_missed(world, tiny_bundle
     tested = world.node("emotion", bundle=str(tiny_bundle))
     voice = world.publisher(AudioFrame, "voice")
     why = world.publisher(Bool, topic)
-    item = next(item for item in tested.node._inputs if item.topic == "voice")
+    item = next(item for item in tested.node.inputs.topics if item.topic == "voice")
 
     def is_missed() -> bool:
         return "voice" in tested.value("missing")
@@ -423,7 +423,7 @@ def test_a_voice_that_waits_for_words_is_not_missed_until_nothing_tells_so_any_m
     tested = world.node("emotion", bundle=str(tiny_bundle))
     voice = world.publisher(AudioFrame, "voice")
     listening = world.publisher(Bool, "listening")
-    item = next(item for item in tested.node._inputs if item.topic == "voice")
+    item = next(item for item in tested.node.inputs.topics if item.topic == "voice")
     voice.publish(audio_message(scene(1).voice[0]))
     world.wait(lambda: item.received == 1, "the voice")
     told_s = time.monotonic()
@@ -445,7 +445,7 @@ def test_a_tracker_that_nobody_has_started_is_told_but_not_that_it_sees_nobody(w
     )
     world.publisher(Skeleton, "skeleton_in")
     world.wait(lambda: tested.value("level") == "0", "the level OK")
-    item = tested.node._inputs[0]
+    item = tested.node.inputs.topics[0]
     world.wait(lambda: time.monotonic() - item._received_s > 3 * subscriptions.SILENCE_S, "a long silence")
     assert item.missing() is None
 
@@ -477,7 +477,7 @@ def test_a_body_that_was_never_there_is_not_missed(world, tiny_bundle, impatient
     tested = world.node("emotion", bundle=str(tiny_bundle))
     voice = world.publisher(AudioFrame, "voice")
     world.publisher(Utterance, "utterance")
-    item = next(item for item in tested.node._inputs if item.topic == "skeleton")
+    item = next(item for item in tested.node.inputs.topics if item.topic == "skeleton")
     world.wait(lambda: time.monotonic() - item._published_s > 3 * subscriptions.SILENCE_S, "a long absence")
     assert item.missing() is None
     world.wait(
@@ -531,10 +531,10 @@ def test_a_middleware_that_tells_nothing_of_liveliness_is_no_problem(world, tiny
     with world.stranger() as stranger:
         liveliness.show_life(stranger)
         voice = stranger.create_publisher(AudioFrame, "voice", 10)
-        world.wait(lambda: "/stranger" in tested.node._sources._watched, "a source")
-        assert not tested.node._sources.has_died("/stranger")
+        world.wait(lambda: "/stranger" in tested.node.inputs.sources._watched, "a source")
+        assert not tested.node.inputs.sources.has_died("/stranger")
         stranger.destroy_publisher(voice)
-        world.wait(lambda: "/stranger" not in tested.node._sources._watched, "its end")
+        world.wait(lambda: "/stranger" not in tested.node.inputs.sources._watched, "its end")
     tested.wait_for(bugs=0)
 
 

@@ -283,7 +283,7 @@ def test_a_best_effort_publisher_is_heard_and_a_reliable_one_after_it(world):
 
 def test_listening_at_best_effort_is_told_once(world, capfd):
     tested = world.node("speech", asr__backend="none")
-    (topic,) = (item for item in tested.node._inputs if item.topic == "audio")
+    (topic,) = (item for item in tested.node.inputs.topics if item.topic == "audio")
     for reliability in (ReliabilityPolicy.BEST_EFFORT, ReliabilityPolicy.RELIABLE) * 2:
         publisher = world.publisher(AudioFrame, "audio", linked=False, reliability=reliability)
         world.wait(lambda wanted=reliability: topic._reliability == wanted, "a subscription that fits")
@@ -379,7 +379,7 @@ def test_utterances_that_wait_for_a_worker_which_a_bug_ends_get_a_last_emotion(w
     tested = world.node("emotion", state__rate_hz=0.0, **own["emotion"])  # no other work is due
     world.wait_for_outputs(tested, "emotion")
     utterance = world.publisher(Utterance, "utterance")
-    (topic,) = [item for item in tested.node._inputs if item.topic == "utterance"]
+    (topic,) = [item for item in tested.node.inputs.topics if item.topic == "utterance"]
     is_blocked, go_on = threading.Event(), threading.Event()
 
     def fail_later() -> None:
@@ -463,7 +463,7 @@ def test_an_endpoint_that_the_middleware_cannot_describe_is_one_sentence_and_the
 def test_a_topic_that_cannot_be_opened_anew_is_listened_to_as_before(world, monkeypatch):
     """A publisher at best effort asks for another subscription; as long as there is none, the old one serves."""
     tested = world.node("mocap")
-    item = tested.node._inputs[0]
+    item = tested.node.inputs.topics[0]
     reliable = world.publisher(Skeleton, "skeleton_in")
 
     def subscribe(*_: object, **__: object) -> None:
@@ -537,7 +537,7 @@ def test_voices_and_the_robot_are_followed_however_far_behind_the_speech_node_is
     robot = world.publisher(Bool, "robot_speaking")
     held = Held(tested, monkeypatch)
     robot.publish(Bool(data=True))
-    item = next(item for item in tested.node._inputs if item.topic == "robot_speaking")
+    item = next(item for item in tested.node.inputs.topics if item.topic == "robot_speaking")
     world.wait(lambda: item.received == 1, "that the robot speaks")
     tested.node._on_voice("ann")
     tested.node._on_voice("bob")
@@ -569,7 +569,7 @@ def test_who_is_who_and_the_end_of_an_utterance_are_not_dropped_and_what_is_due_
     given = scene(1)
     for event in given.events:
         utterance.publish(utterance_message(event))
-    item = next(item for item in tested.node._inputs if item.topic == "utterance")
+    item = next(item for item in tested.node.inputs.topics if item.topic == "utterance")
     world.wait(lambda: item.received == len(given.events), "the utterance")
     world.wait(lambda: int(tested.value("skipped") or 0) > 10, "states that are due")
     assert int(tested.value("backlog")) < 10

@@ -169,7 +169,7 @@ def test_while_it_is_busy_only_the_newest_image_waits_and_the_others_are_counted
     world.wait(is_held.is_set, "a busy worker")
     for at in range(1, 6):
         eye.publish(raw(HOPPER_ALONE, at))
-        world.wait(lambda at=at: sum(item.received for item in node._inputs) > at, "images received")
+        world.wait(lambda at=at: sum(item.received for item in node.inputs.topics) > at, "images received")
     may_go.set()
     assert [(frame.stamp_ns - T0) // PERIOD_NS for frame in eye.found(2)] == [0, 5]
     eye.node.wait_for(**{"overtaken images": 4, "images": 2})

@@ -451,8 +451,8 @@ def test_while_the_worker_is_busy_with_words_it_is_told_that_sound_comes_and_not
     monkeypatch.setattr(speech_node, "SILENCE_S", 0.0)  # as if it had taken that long
     ear.node.node._told_s = 0.0
     before = len(told)
-    received = ear.node.node._inputs[1].received
-    world.wait(lambda: (hear(), ear.node.node._inputs[1].received > received + 20)[1], "more sound")
+    received = ear.node.node.inputs.topics[1].received
+    world.wait(lambda: (hear(), ear.node.node.inputs.topics[1].received > received + 20)[1], "more sound")
     assert len(told) <= before + 1, "one may have been on its way"
     is_read.set()
 
