@@ -214,7 +214,7 @@ def test_a_manifest_of_a_spreadsheet_is_read_with_its_quotes(tmp_path: Path, nam
         ("text,label,speaker\nyes\nno, never,sad,ann\n", r"manifest\.csv line 3: more cells than columns"),
         (
             'text,label,speaker\n"yes,sad,ann\nno,sad,ann\n',
-            r"manifest\.csv: after line 1 it is no table \(unexpected end of data\)",
+            r"csv: after line 1 it is no table \(unexpected end of data\)",
         ),
         ("text;label;speaker;valence\nno;sad;ann;0,5\n", r"manifest\.csv line 2: valence '0,5' is no number"),
     ],
