@@ -98,7 +98,7 @@ class Annotator:
                 )
             else:
                 eyes, blind = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
-                items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout)
+                items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout, chosen.up, chosen.unit)
             work = Work(
                 self.pipeline,
                 source,

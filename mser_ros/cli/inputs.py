@@ -29,7 +29,7 @@ from ..messages.skeleton_topics import (
     TF,
     SkeletonDecoder,
 )
-from ..mocap.readers import read_motion
+from ..mocap.readers import SIZES, UPS, read_motion
 from ..settings import AudioFormatSettings, MocapSettings, PoseSettings
 from ..settings.schema import build
 from ..types import NS_PER_S, AudioChunk, SkeletonFrame
@@ -212,14 +212,27 @@ def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def motion_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What motion files do not tell of themselves, as options of a command: its parameters `up` and `unit`."""
+    for option in (
+        click.option("--unit", type=click.Choice(SIZES), help="Unit of a motion file.  [by the size of its body]"),
+        click.option(
+            "--up", type=click.Choice(UPS), help="Which way is up in a motion file.  [by how its body stands]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def open_files(
-    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None, layout: str = ""
+    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None, layout: str = "", up: str = "", unit: str = ""
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it,
-    or of people that `eyes` find in it if it is a film: as `read_bag`. `layout`: of the motion file, '' for its own."""
+    or of people that `eyes` find in it if it is a film: as `read_bag`. `layout`, `up`, `unit`: of the motion file, ''
+    for its own."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
-    sequence = read_motion(skeleton, layout=layout) if skeleton else None
+    sequence = read_motion(skeleton, layout=layout, up=up, unit=unit, notes=opened.notes) if skeleton else None
     film = open_pictures([sound], rate_hz=PoseSettings.rate_hz) if eyes and not skeleton else None
 
     def heard() -> Iterator[Item]:

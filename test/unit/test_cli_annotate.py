@@ -264,6 +264,24 @@ def test_the_layout_of_a_skeleton_file_that_names_none_is_told_by_an_option(
     assert [item["available"] for item in final["evidence"]] == [True, False, True]
 
 
+def test_what_is_mended_of_a_motion_file_is_a_note_of_one_line_each(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pixels; and an option that names the axis and the unit of a file."""
+    sound = write_sound(tmp_path / "a.wav", speech)
+    pixels = np.repeat(pose_of("coco17")[None] * (640, 480), 150, axis=0)
+    np.savez(tmp_path / "a.npz", joints=pixels, layout="coco17", rate_hz=30.0)
+    assert annotate(sound, "--skeleton", str(tmp_path / "a.npz"), out=tmp_path / "out") == 0
+    assert capsys.readouterr().out.count("pixels") == 1
+    turned = np.repeat(3.28 * pose_of("egait16")[None][..., [2, 0, 1]], 150, axis=0)
+    np.savez(tmp_path / "b.npz", joints=turned, layout="egait16", rate_hz=30.0)
+    told = ("--skeleton", str(tmp_path / "b.npz"), "--up", "z", "--unit", "ft")
+    assert annotate(sound, *told, out=tmp_path / "told") == 0
+    assert "note: " not in capsys.readouterr().out
+    (final,) = finals_of(tmp_path / "told")
+    assert [item["available"] for item in final["evidence"]] == [True, False, True]
+
+
 # -- what cannot be used
 
 
