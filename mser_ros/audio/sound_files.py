@@ -16,7 +16,16 @@ import soundfile
 from ..errors import AudioError, DependencyError, MserError
 from ..types import AudioChunk, Waveform
 from .film_sound import is_film, may_be_coded, open_track
-from .sound_headers import find_samples, mp3_begins, ogg_begins, same_begins, spliced, wav_begins, why_no_wav
+from .sound_headers import (
+    behind_tags,
+    find_samples,
+    mp3_begins,
+    ogg_begins,
+    same_begins,
+    spliced,
+    wav_begins,
+    why_no_wav,
+)
 from .waveform import check_rate, pcm16
 
 #: Frames that a header tells of where it knows no number.
@@ -56,8 +65,8 @@ _OPUS = {"application": "voip", "compression_level": "5"}
 #: Endings of files that hold more than sound.
 FILMS = (
     ".mp4", ".m4a", ".m4b", ".m4v", ".mkv", ".mka", ".mov", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
-    ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".vob", ".mxf", ".rm", ".3gp", ".3g2", ".wma", ".aac", ".amr", ".ac3",
-    ".eac3", ".dts",
+    ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".vob", ".mxf", ".rm", ".3gp", ".3g2", ".wma", ".aac", ".latm", ".loas",
+    ".amr", ".ac3", ".eac3", ".dts",
 )  # fmt: skip
 
 
@@ -88,6 +97,7 @@ def open_sound_file(path: Path | str) -> Sound:
         raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
     notes: list[str] = []
     with path.open("rb") as stream:
+        stream.seek(behind_tags(stream, 0))
         is_told = is_film(stream.read(1000))
     try:
         infos = [] if is_told else [soundfile.info(part) for part in _parts(path, notes)]
