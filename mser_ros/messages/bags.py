@@ -26,7 +26,7 @@ from ..errors import BagError, DamagedBagError
 from ..resources import interfaces_dir
 from .bag_files import BagFiles
 from .bag_reader import BagReader
-from .foreign_types import foreign_types
+from .foreign_types import foreign_types, older_types
 from .mcap_records import zstd
 
 #: How a message begins that was compressed alone; none in CDR does.
@@ -117,11 +117,29 @@ class Bag:
             if self._files.is_unfinished:
                 raise BagError(f"the bag {self.path} is cut off before its first whole message: record it again")
             raise BagError(f"the bag {self.path} holds no messages: record it again while the topics are published")
+        for connection in used:
+            if not connection.msgdef.data.strip():
+                self._define(connection)
         self._lacking = {kind: values for kind in set(self.topics.values()) if (values := self._lacks(kind))}
         for kind, values in self._lacking.items():
             name, fields = kind.rpartition("/")[2], ", ".join(values)
             self.notes += (f"{name} was recorded by another version of mser_msgs, without {fields}: taken as empty",)
         self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time)
+
+    def _define(self, connection: Connection) -> None:
+        """Of a type that the bag does not define, and that was defined otherwise before, the definition that its first
+        message fits."""
+        kind = connection.msgtype
+        for types in older_types(kind):
+            with suppress(*_DAMAGE):
+                _, _, raw = next(iter(self._reader.messages([connection])))
+                with suppress(SerdeError):
+                    self._reader.deserialize(_plain(raw), kind)
+                    return
+                store = get_typestore(Stores.EMPTY)
+                store.register({**self._reader.typestore.fielddefs, **types})
+                store.deserialize_cdr(_plain(raw), kind)
+                self._reader.typestore = store
 
     def _types_of_topics(self, used: list[Connection]) -> dict[str, str]:
         """A topic has one type: where several nodes used one name for different things, the one of most messages."""
@@ -224,10 +242,7 @@ class Bag:
         ]
         with _reading(self.path):
             for connection, log_ns, raw in reader.messages(wanted):
-                content = bytes(raw)
-                if content.startswith(_ZSTD):
-                    content = zstd.decompress(content)
-                yield BagMessage(connection.topic, connection.msgtype, log_ns, content, self._decode, self.path)
+                yield BagMessage(connection.topic, connection.msgtype, log_ns, _plain(raw), self._decode, self.path)
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
@@ -288,6 +303,12 @@ def _value(described_as: Any, value: Any, store: Typestore | None = None) -> Any
         numbers = np.asarray([0 if item is None else item for item in items] if value is None else items)
         return numbers.astype({"byte": "uint8", "char": "uint8"}.get(inner[1][0], inner[1][0]))
     return [_value(inner, item, store) for item in items]
+
+
+def _plain(raw: bytes) -> bytes:
+    """The bytes of a message, unpacked."""
+    content = bytes(raw)
+    return zstd.decompress(content) if content.startswith(_ZSTD) else content
 
 
 def _opened(paths: list[Path], named: Path) -> BagReader:

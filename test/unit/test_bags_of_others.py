@@ -272,6 +272,7 @@ def write_humble(path: Path, kind: str, messages: Sequence[dict[str, Any]], stor
     [
         ("hri", "hri_msgs/msg/Skeleton2D", "hri18", given.skeleton_2d),
         ("skeletons", "zed_msgs/msg/ObjectsStamped", "zed34", partial(given.objects, body_format=1)),
+        ("skeletons", "zed_interfaces/msg/ObjectsStamped", "zed34", partial(given.objects, body_format=1)),
         ("skeletons", "nuitrack_msgs/msg/SkeletonDataArray", "nuitrack", given.skeleton_data_array),
         ("skeletons", "mocap4r2_msgs/msg/Markers", "egait16", partial(given.markers, layout="egait16")),
     ],
@@ -286,6 +287,33 @@ def test_bodies_of_other_packages_are_read_from_a_bag_of_humble_that_defines_no_
     for number, frame in enumerate(frames):
         np.testing.assert_allclose(frame.positions, given.body_of(layout, number), rtol=1e-4, atol=1e-4)
     assert copy_with_topics(bag, tmp_path / "copy", topics={}, messages=()) == ()
+
+
+@pytest.mark.parametrize("package", ["zed_msgs", "zed_interfaces"])
+def test_bodies_of_an_older_zed_are_read_from_a_bag_that_defines_no_types_and_defined_in_its_copy(
+    tmp_path: Path, package: str
+) -> None:
+    """zed_msgs knew no confidences first, zed_interfaces had room for 34 keypoints, and called BODY_34 the format 2."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    types: dict[str, Any] = {}
+    for path in sorted((Path(__file__).parents[1] / "foreign" / "skeletons" / package / "msg").glob("*.msg")):
+        text = path.read_text().replace("float32[70] skeleton_keypoint_confidence", "")
+        if package == "zed_interfaces":
+            text = text.replace("[70]", "[34]")
+        types |= get_types_from_msg(text, f"{package}/msg/{path.stem}")
+    store.register(types)
+    is_old, kind = package == "zed_interfaces", f"{package}/msg/ObjectsStamped"
+    messages = [given.objects(T0 + number, given.body_of("zed34", number), 1 + is_old) for number in range(5)]
+    for message in messages:
+        del message["objects"][0]["skeleton_3d"]["keypoints"][34 if is_old else 70 :]
+    bag = write_humble(tmp_path / "bag.db3", kind, messages, store)
+    assert copy_with_topics(bag, tmp_path / "copy", topics={}, messages=()) == ()
+    for path in (bag, tmp_path / "copy"):
+        frames = list(bag_skeletons(path, "/topic"))
+        assert [frame.layout for frame in frames] == ["zed34"] * 5
+        for number, frame in enumerate(frames):
+            np.testing.assert_allclose(frame.positions, given.body_of("zed34", number), rtol=1e-4, atol=1e-4)
+        assert main(["doctor", str(path)]) == 0
 
 
 @pytest.mark.parametrize(
