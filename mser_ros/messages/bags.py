@@ -22,7 +22,7 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from ..errors import BagError, DamagedBagError
+from ..errors import BagError, DamagedBagError, NoRoomError
 from ..resources import interfaces_dir
 from .bag_files import BagFiles
 from .bag_reader import BagReader
@@ -162,6 +162,8 @@ class Bag:
             for path in paths:
                 try:
                     readable.append(self._readable(path))
+                except NoRoomError:
+                    raise
                 except BagError as error:
                     refused.append(error)
             if not readable:
@@ -227,7 +229,7 @@ class Bag:
                 last_ns = message.log_ns
                 yield message
         except DamagedBagError:
-            with suppress(BagError), ExitStack() as stack:
+            with _unless_full(), ExitStack() as stack:
                 salvaged = [self._files.salvaged(path, self.path) for path in self._files.paths]
                 reader = _opened(salvaged, self.path)
                 stack.callback(reader.close)
@@ -314,6 +316,17 @@ def _plain(raw: bytes) -> bytes:
 def _opened(paths: list[Path], named: Path) -> BagReader:
     with _reading(named):
         return BagReader(paths, message_types())
+
+
+@contextmanager
+def _unless_full() -> Iterator[None]:
+    """Let errors pass, but of a copy that has no room: then there is more in the bag than was read."""
+    try:
+        yield
+    except NoRoomError:
+        raise
+    except BagError:
+        pass
 
 
 @contextmanager

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
 import re
+import resource
 import shutil
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from rosbags.typesys.store import Typestore
 
 from mser_ros.cli.inputs import bag_skeletons, read_bag
 from mser_ros.cli.main import main
-from mser_ros.errors import BagError, DamagedBagError
+from mser_ros.errors import BagError, DamagedBagError, NoRoomError
 from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
@@ -236,6 +238,106 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
         file.write_bytes(content[: len(content) // 2] if file.suffix == ".db3" else content)
         numbers(file)
     assert not list((tmp_path / "scratch").iterdir())
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """No file grows beyond this, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def unfinished(folder: Path) -> Path:
+    file = write_mcap(folder / "a.mcap")
+    file.write_bytes(file.read_bytes()[:-200])
+    return file
+
+
+def other_writer(folder: Path) -> Path:
+    return write_mcap(folder / "a.mcap", profile="")
+
+
+def damaged(folder: Path) -> Path:
+    """Only in the middle, so that it is found on the way."""
+    file = write_mcap(folder / "a.mcap")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 50] = bytes(50)
+    file.write_bytes(content)
+    return file
+
+
+def of_sqlite(folder: Path) -> Path:
+    file = write_sqlite(folder / "bag")
+    file.write_bytes(file.read_bytes()[:-8192])
+    return file
+
+
+def packed(folder: Path) -> Path:
+    file = write_mcap(folder / "a.mcap")
+    (folder / "a.mcap.gz").write_bytes(gzip.compress(file.read_bytes()))
+    return folder / "a.mcap.gz"
+
+
+def logged(folder: Path) -> Path:
+    """With messages in SQLite's log, as the connection that would merge them ends after the copy was made."""
+    file = write_sqlite(folder / "bag")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("UPDATE messages SET timestamp = timestamp + 1")
+        database.commit()
+        (folder / "copy").mkdir()
+        for one in file.parent.glob("*.db3*"):
+            shutil.copy(one, folder / "copy")
+    return folder / "copy" / file.name
+
+
+@pytest.mark.parametrize("make", [unfinished, other_writer, damaged, of_sqlite, packed, logged])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_bag_for_whose_copy_there_is_no_room_is_refused_with_the_cure_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Path], beside: bool
+) -> None:
+    """Also as a file among others, which would be left out if it could not be read for another reason."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "made").mkdir()
+    file = make(tmp_path / "made")
+    if beside:
+        (tmp_path / "bag").mkdir()
+        for one in file.parent.glob(f"{file.name}*"):
+            shutil.copy(one, tmp_path / "bag" / one.name.replace(file.name, f"run_1{''.join(file.suffixes)}"))
+        writes = (
+            write_mcap if ".mcap" in file.suffixes else lambda path: shutil.copy(write_sqlite(tmp_path / "b"), path)
+        )
+        writes(tmp_path / "bag" / f"run_0{file.suffix.replace('.gz', '.mcap')}")
+        file = tmp_path / "bag"
+    with suppress(DamagedBagError):  # which is raised at the end of what can be read
+        assert len(numbers(file)[0]) >= COUNT // 2
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    with files_up_to(20_000), pytest.raises(NoRoomError, match=r"no room in .*scratch: make room there, .* TMPDIR"):
+        numbers(file)
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_copy_that_has_no_room_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the size of a file with a hole, which needs no room itself."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    file = write_mcap(tmp_path / "a.mcap")
+    with file.open("r+b") as stream:
+        stream.truncate(shutil.disk_usage(tmp_path).total + (1 << 30))
+    with pytest.raises(NoRoomError, match="can only be read from a copy"):
+        Bag(file)
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_nothing_is_left_of_a_bag_that_a_full_disk_did_not_take(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "a.mcap")
+    with files_up_to(20_000), pytest.raises(OSError, match="large"):
+        copy_with_topics(file, tmp_path / "copy", topics={}, messages=())
+    assert not (tmp_path / "copy").exists()
 
 
 def foreign_store(package: str) -> Typestore:
