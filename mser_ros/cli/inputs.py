@@ -18,6 +18,7 @@ from ..audio.sound_files import open_sound_file
 from ..audio.waveform import pcm16
 from ..errors import AudioError, BagError, ImageError, MserError, SkeletonError
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
+from ..messages.bag_order import find_disorder, ordered_messages
 from ..messages.bags import Bag, BagMessage
 from ..messages.skeleton_topics import (
     FOUND_ALONE,
@@ -61,9 +62,9 @@ def read_bag(
     audio: AudioFormatSettings | None = None,
     mocap: MocapSettings | None = None,
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
-    """The audio and skeletons of a bag in order of receipt, the number of its messages, and notes of what is odd about
-    the bag. Empty names mean the only topic there is. `audio`, `mocap`: what messages of other packages do not tell of
-    themselves.
+    """The audio and skeletons of a bag in order of receipt, or of their stamps where no robot can have received them so
+    (`messages.bag_order`); the number of its messages, and notes of what is odd about the bag. Empty names mean the
+    only topic there is. `audio`, `mocap`: what messages of other packages do not tell of themselves.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
@@ -76,13 +77,14 @@ def read_bag(
         raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: {cure}")
     infos = [name for name, kind in bag.topics.items() if kind == INFO]
     topics = [*([heard] if heard else ()), *bodies.topics]
+    disorder = find_disorder(bag, topics)
     count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
 
     def read() -> Iterator[Item]:
         log_ns = 0
         decoder = AudioDecoder(audio)
         try:
-            for message in bag.messages([*topics, *infos, *bodies.beside]):
+            for message in ordered_messages(bag, [*topics, *infos, *bodies.beside], disorder):
                 log_ns = message.log_ns
                 try:
                     if message.topic == heard:
@@ -100,7 +102,7 @@ def read_bag(
         except BagError as error:
             yield Item(partial(_fail, error), log_ns)
 
-    return read(), count, (*bag.notes, *unused)
+    return read(), count, (*bag.notes, *map(str, disorder), *unused)
 
 
 def unused_bodies(bag: Bag, mocap: MocapSettings | None = None) -> list[str]:

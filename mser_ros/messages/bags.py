@@ -236,6 +236,16 @@ class Bag:
                 yield from (one for one in self._messages(reader, topics) if one.log_ns > last_ns)
             raise
 
+    def undamaged(self, topic: str) -> Iterator[BagMessage]:
+        """The messages of a topic up to the first damaged place, for which no copy is made. Raises `BagError` there."""
+        yield from self._messages(self._reader, [topic])
+
+    def has_header(self, topic: str) -> bool:
+        """Whether the messages of a topic begin with a `std_msgs/Header`."""
+        known, kind = self._reader.typestore.fielddefs, self.topics[topic]
+        described = known[kind][1] if kind in known else []
+        return bool(described) and described[0][1] == (Nodetype.NAME, "std_msgs/msg/Header")
+
     def _messages(self, reader: BagReader, topics: Collection[str]) -> Iterator[BagMessage]:
         wanted = [
             item
