@@ -21,8 +21,8 @@ from ..errors import BagError, CorpusError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..labels import LABELS
 from ..messages import conversions
-from ..messages.bag_writer import BagWriter
 from ..messages.bag_order import find_disorder
+from ..messages.bag_writer import BagWriter
 from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.processes import NodeProcesses
