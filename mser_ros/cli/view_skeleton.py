@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from ..errors import SkeletonError
+from ..messages.bag_files import is_bag
 from ..mocap.buffer import check_frame
 from ..mocap.layouts import JOINTS
 from ..mocap.readers import MOTION_FILES, read_motion
@@ -56,7 +57,7 @@ def view_skeleton(
     from ..evaluation.skeleton_plots import draw, view
 
     told: list[str] = []
-    if source.name.lower().endswith(MOTION_FILES):
+    if source.name.lower().endswith(MOTION_FILES) or (source.is_file() and not is_bag(source)):
         sequence = read_motion(
             source, layout=mocap.layout, up=up or "", unit=unit or "", rate_hz=rate_hz, index=index, notes=told
         )

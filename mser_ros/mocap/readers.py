@@ -61,7 +61,10 @@ def read_motion(
         return _from_bvh(path, layout, up, unit, rate_hz=rate_hz, start_ns=start_ns, notes=notes)
     if path.suffix.lower() == ".npz":
         return _from_npz(path, layout, up, unit, rate_hz=rate_hz, index=index, start_ns=start_ns, notes=notes)
-    raise SkeletonError(f"{path} is no motion file that can be read: use .bvh, .bvh.gz or .npz")
+    raise SkeletonError(
+        f"{path} is no motion file that can be read: export it as .bvh, or store its positions as 'joints', of shape "
+        "(frames, joints, 2 or 3), in an .npz (numpy.savez)"
+    )
 
 
 def _from_bvh(

@@ -336,6 +336,22 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
         lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--skeleton", str(tmp / "a.wav"))),
         "is no motion file",
     ),
+    "a table as skeleton": (
+        lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--skeleton", str(text(tmp / "a.csv")))),
+        "export it as .bvh, or store its positions as 'joints', of shape (frames, joints, 2 or 3), in an .npz",
+    ),
+    "a motion file alone": (
+        lambda tmp, _: (motion(tmp / "a.npz"), ()),
+        "holds motion and no sound: name it by --skeleton",
+    ),
+    "a motion file as text alone": (
+        lambda tmp, _: (text(tmp / "walk.BVH"), ()),
+        "holds motion and no sound: name it by --skeleton",
+    ),
+    "a picture": (
+        lambda tmp, _: (picture(tmp / "a.jpg"), ()),
+        "is a picture, and no sound: name a sound or a film; pictures are seen by 'mser pose'",
+    ),
     "vosk without a model": (
         lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--asr", "vosk")),
         "--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model",
@@ -357,6 +373,17 @@ def test_a_bag_that_was_cut_off_is_annotated_as_far_as_it_goes(
 
 def text(path: Path) -> Path:
     path.write_text("this is no recording\n" * 100)
+    return path
+
+
+def motion(path: Path) -> Path:
+    np.savez(path, joints=pose_of("egait16")[None], layout="egait16", rate_hz=30.0)
+    return path
+
+
+def picture(path: Path) -> Path:
+    """As a JPEG begins; the rest does not matter."""
+    path.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500))
     return path
 
 
@@ -393,7 +420,10 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     sound = write_sound(tmp_path / "a.wav", speech)
     for out in (sound, sound / "below"):
         assert annotate(sound, out=out) == 1
-        assert "check the path and its permissions" in sentence(capsys)
+        assert "cannot be a folder, a file is in its place: name another one" in sentence(capsys)
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    assert annotate(sound, out=tmp_path / "link" / "below") == 1
+    assert "check the path and its permissions" in sentence(capsys)
 
 
 def test_the_language_is_chosen_for_the_recogniser() -> None:
