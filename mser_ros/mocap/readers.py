@@ -219,6 +219,14 @@ def _from_npz(
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
     chosen = get_layout(layout or _text(data["layout"]))
+    if confidence is None and positions.shape[1:] == (len(chosen.joints), chosen.dimensions + 1):
+        shares = positions[..., -1].astype(np.float32)
+        if np.nanmin(shares, initial=0) >= 0 and np.nanmax(shares, initial=0) <= 1:
+            positions, confidence = positions[..., :-1], shares
+            notes.append(
+                f"'joints' of {path.name} have a column more than layout '{chosen.name}' has dimensions: taken as "
+                "their confidences; store those under 'confidence'"
+            )
     stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
     if chosen.dimensions == 2 and positions.shape[2] == 2 and are_pixels(positions):
         positions = to_fractions(positions, chosen)

@@ -404,6 +404,22 @@ def test_confidences_that_are_no_shares_are_refused_as_the_nodes_do(tmp_path: Pa
         read_motion(path)
 
 
+@pytest.mark.parametrize("layout", ["coco17", "mediapipe33"])
+def test_confidences_that_stand_beside_the_positions_are_known_as_such(tmp_path: Path, layout: str) -> None:
+    """As OpenPose and MediaPipe give them. A column that holds none is refused with the shape."""
+    pose, notes = pose_of(layout), []
+    shares = np.linspace(0, 1, len(pose), dtype=np.float32)
+    joints = np.repeat(np.column_stack([pose, shares])[None], 3, axis=0)
+    motion = read_motion(save(tmp_path / "a.npz", joints=joints, layout=layout, rate_hz=30.0), notes=notes)
+    np.testing.assert_allclose(motion.confidence, [shares] * 3)
+    np.testing.assert_allclose(motion.positions, [pose] * 3, rtol=1e-6)
+    (note,) = notes
+    assert "taken as their confidences" in note
+    joints[..., -1] += 1
+    with pytest.raises(SkeletonError, match=f"layout '{layout}' needs"):
+        read_motion(save(tmp_path / "b.npz", joints=joints, layout=layout, rate_hz=30.0))
+
+
 def test_an_undefined_confidence_is_that_of_a_joint_not_seen(tmp_path: Path) -> None:
     confidence = np.ones((4, 16))
     confidence[2, 3] = np.nan
