@@ -196,7 +196,8 @@ def _direction(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
 def _axis_of(direction: np.ndarray) -> str:
     """The axis that a direction of length 1 or less goes along, 'z' or '-x', '' for one that goes across."""
     at = int(np.abs(direction).argmax())
-    return "" if abs(direction[at]) < _AXIS else ("-" if direction[at] < 0 else "") + "xyz"[at]
+    is_along = abs(direction[at]) >= _AXIS  # never for what is no number
+    return ("-" if direction[at] < 0 else "") + "xyz"[at] if is_along else ""
 
 
 def _vector_of(axis: str) -> np.ndarray:

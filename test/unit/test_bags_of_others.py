@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import gzip
 import re
-import resource
 import shutil
 import sqlite3
 import struct
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 import skeleton_messages as given
+from full_disk import files_up_to
 from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
@@ -238,17 +238,6 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
         file.write_bytes(content[: len(content) // 2] if file.suffix == ".db3" else content)
         numbers(file)
     assert not list((tmp_path / "scratch").iterdir())
-
-
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """No file grows beyond this, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def unfinished(folder: Path) -> Path:

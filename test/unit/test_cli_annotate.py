@@ -24,6 +24,7 @@ from annotations import (
     write_bag,
     write_sound,
 )
+from full_disk import files_up_to
 from mocap_poses import pose_of
 from pages import parse, text_of
 
@@ -212,6 +213,17 @@ def test_a_disk_that_is_full_is_one_sentence(
     monkeypatch.setattr("mser_ros.cli.annotation_work.write_csv", full)
     assert annotate(two_sentences, out=tmp_path / "out") == 1
     assert "make room, or name another folder" in sentence(capsys)
+
+
+def test_a_copy_of_a_bag_for_which_there_is_no_room_leaves_the_results_and_nothing_of_itself(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a stick in FAT32 that takes files of up to 4 GB."""
+    with files_up_to(200_000):
+        assert annotate(two_sentences, out=tmp_path / "out") == 1
+    assert "make room, or name another folder" in sentence(capsys)
+    assert not (tmp_path / "out" / "annotated").exists()
+    assert len(finals_of(tmp_path / "out")) == 2
 
 
 def write_motion(path: Path) -> Path:
