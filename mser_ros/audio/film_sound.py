@@ -224,12 +224,13 @@ class _Reader:
             self._resampler = None
         if frame is not None:
             if self._resampler is None:
-                self._resampler = self._av.AudioResampler(format="fltp", rate=self._rate)
+                # Interleaved: of frames with a plane for each channel PyAV reads only eight, and crashes on more.
+                self._resampler = self._av.AudioResampler(format="flt", rate=self._rate)
             frame.pts = None
             found += self._resampler.resample(frame)
         self._kind = kind
         for part in found:
-            samples = part.to_ndarray().T
+            samples = part.to_ndarray().reshape(part.samples, -1)
             self._channels = self._channels or samples.shape[1]
             if samples.shape[1] != self._channels:
                 samples = np.repeat(samples.mean(axis=1, keepdims=True), self._channels, axis=1)

@@ -109,6 +109,19 @@ def test_sound_that_goes_on_in_another_form_keeps_its_pitch_and_level(tmp_path: 
     assert levels[1] == pytest.approx(levels[0], rel=0.1)
 
 
+def test_a_film_of_more_channels_than_eight_is_heard(tmp_path: Path) -> None:
+    """As a recorder of many microphones writes it; a damaged stream may claim as many."""
+    with av.open(str(tmp_path / "a.mkv"), "w", format="matroska") as film:
+        stream = film.add_stream("pcm_s16le", rate=RATE, layout="hexadecagonal")
+        given = np.column_stack([VOICE // (1 + channel) for channel in range(16)])
+        frame = av.AudioFrame.from_ndarray(given.reshape(1, -1), format="s16", layout="hexadecagonal")
+        frame.sample_rate = RATE
+        for one in (frame, None):
+            film.mux(stream.encode(one))
+    samples, _ = read(tmp_path / "a.mkv")
+    np.testing.assert_allclose(samples, given / 32768, atol=1e-6)
+
+
 def test_other_tracks_are_told_of(tmp_path: Path) -> None:
     write_film(tmp_path / "a.mkv", tracks=(VOICE, VOICE[::-1].copy()))
     samples, sound = read(tmp_path / "a.mkv")
