@@ -92,6 +92,14 @@ def test_a_topic_of_the_robot_that_has_the_name_of_ours_stays_in_the_copy(
         assert copy.topics["/emotion"] == "mser_msgs/msg/Emotion"
 
 
+def test_a_bag_that_is_named_by_a_dot_has_its_name_in_the_picture(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(two_sentences)
+    assert annotate(Path("."), out=tmp_path / "out") == 0
+    assert f"('{two_sentences.name}', " in (tmp_path / "out" / "timeline.png").read_text()
+
+
 def test_a_bag_of_sound_alone_is_annotated(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
     assert annotate(write_bag(tmp_path / "bag", speech), out=tmp_path / "out") == 0
     (final,) = finals_of(tmp_path / "out")
