@@ -73,6 +73,10 @@ class DamagedBagError(BagError):
     """A bag, or a place in it, whose content cannot be read."""
 
 
+class NoRoomError(BagError):
+    """A bag that can only be read from a copy, for which there is no room."""
+
+
 class CorpusError(MserError):
     """A corpus that is missing or broken."""
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType, SimpleNamespace
 
+import av
 import numpy as np
 import soundfile
 from ogg_streams import ogg, sealed
@@ -30,6 +31,7 @@ from mser_ros.corpora import open_corpus
 from mser_ros.errors import MserError
 from mser_ros.messages import conversions
 from mser_ros.messages.audio_topics import AUDIO_TYPES, AudioDecoder
+from mser_ros.messages.bag_order import find_disorder
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.mocap.layouts import get_layout
@@ -59,6 +61,7 @@ def read_bag(path: Path) -> None:
     decoder = AudioDecoder()
     with Bag(path) as bag:
         bag.connections()
+        find_disorder(bag, bag.topics)
         for message in bag.messages():
             value = message.decode()
             if message.type_name in AUDIO_TYPES:
@@ -132,8 +135,26 @@ def write_all(folder: Path) -> dict[str, tuple[bytes, str, Reader]]:
     for ending in ("jpg", "png"):
         Image.fromarray(rng.integers(0, 256, (24, 32, 3), np.uint8)).save(folder / f"picture.{ending}")
         out[ending] = ((folder / f"picture.{ending}").read_bytes(), f"picture.{ending}", look_at)
+    for form, ending in (("latm", "loas"), ("adts", "aac"), ("wav", "wav")):
+        path = write_coded(folder / f"coded.{ending}", wave[:, 0], form)
+        out[f"coded_{ending}"] = (path.read_bytes(), path.name, read_sound)
     out["manifest"] = (MANIFEST.encode(), "manifest.tsv", read_manifest)
+    table = (
+        MANIFEST.replace("said in", '"said; ""in""').replace("\n", '"\n').replace('text"', "text").replace("\t", ";")
+    )
+    out["table"] = (table.encode(), "manifest.tsv", read_manifest)
     return out
+
+
+def write_coded(path: Path, wave: np.ndarray, form: str) -> Path:
+    """Sound in AAC, in a container of this kind."""
+    with av.open(str(path), "w", format=form) as file:
+        stream = file.add_stream("aac", rate=16_000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(wave[None].astype(np.float32) / 32768, format="fltp", layout="mono")
+        frame.sample_rate = 16_000
+        for given in (frame, None):
+            file.mux(stream.encode(given))
+    return path
 
 
 def bvh() -> str:

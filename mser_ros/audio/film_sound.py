@@ -23,12 +23,14 @@ _BEGINS = (
 )
 #: Sound whose codec the library for films may know where that for sound does not.
 _CODED = (
-    b"caff", b"FORM", b"OggS", b"RIFF", b".snd", b"wvpk", b"TTA1", b"MAC ", b"MPCK", b"MP+", b"DSD ", b".RMF",
+    b"caff", b"FORM", b"OggS", b"RIFF", b"riff", b".snd", b"wvpk", b"TTA1", b"MAC ", b"MPCK", b"MP+", b"DSD ", b".RMF",
     b"\x06\x0e\x2b\x34", b"\x7f\xfe\x80\x01", b"nut/multimedia container",
 )  # fmt: skip
 #: Formats of a WAV that the library for sound reads itself: samples, whole or as floats, G.711, and one that is told
-#: further on; and AAC, of which the one for films loses pieces there.
-_NOT_CODED = (1, 3, 6, 7, 0xFFFE, 0xFF)
+#: further on.
+_NOT_CODED = (1, 3, 6, 7, 0xFFFE)
+#: Containers that do not tell where a frame of AAC ends; so much of it is decoded at once [bytes].
+_WITHOUT_FRAMES, _LONGEST_AAC = ("wav", "w64"), 1 << 23
 #: Length of a packet of an MPEG transport stream, which begins with 'G'; of cameras (m2ts) after four bytes more.
 _TRANSPORT = (188, 192)
 #: Containers whose header tells how long the film is; of others the library guesses.
@@ -45,7 +47,19 @@ def is_film(head: bytes) -> bool:
         return True
     if head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0:  # AAC in ADTS
         return True
-    return any(len(head) >= 3 * size and set(head[size - 188 :: size][:3]) == {0x47} for size in _TRANSPORT)
+    return _is_latm(head) or any(
+        len(head) >= 3 * size and set(head[size - 188 :: size][:3]) == {0x47} for size in _TRANSPORT
+    )
+
+
+def _is_latm(head: bytes) -> bool:
+    """AAC in LATM with the marks of LOAS (ISO/IEC 14496-3): each frame begins with 11 bits, and 13 tell its length."""
+    at = 0
+    while at + 3 <= len(head):
+        if head[at] != 0x56 or head[at + 1] & 0xE0 != 0xE0:
+            return False
+        at += 3 + ((head[at + 1] & 0x1F) << 8 | head[at + 2])
+    return at > 0
 
 
 def may_be_coded(head: bytes) -> bool:
@@ -90,7 +104,9 @@ def open_track(path: Path, notes: list[str]) -> Track:
                     f"{path.name} holds {len(begins)} films one after the other, of which the first is read: take the "
                     f"next one out (tail -c +{begins[1] + 1} {path.name} > NEXT{path.suffix})"
                 )
-            rate, length_s = int(tracks[0].rate), (film.duration or 0) / 1e6
+            # By the rate that a WAV tells of AAC, which is no constant one, its length would be guessed wrong.
+            is_guessed = film.format.name in _WITHOUT_FRAMES and tracks[0].codec_context.name.startswith("aac")
+            rate, length_s = int(tracks[0].rate), 0.0 if is_guessed else (film.duration or 0) / 1e6
     except av.FFmpegError as error:
         raise AudioError(_why_no_film(path, error)) from None
     return Track(rate, length_s, lambda size: _in_blocks(_Reader(path, rate, notes, av).read(), size))
@@ -132,7 +148,7 @@ class _Reader:
                 begin_s, told_s = (film.start_time or 0) / 1e6, (film.duration or 0) / 1e6
                 is_told = bool(_TELLING & set(film.format.name.split(",")))
                 track = film.streams.audio[0]
-                for packet in film.demux():
+                for packet in self._packets(film, track):
                     if packet.pts is not None:
                         end_s = max(end_s, float((packet.pts + (packet.duration or 0)) * packet.time_base) - begin_s)
                     if packet.stream is track:
@@ -150,6 +166,24 @@ class _Reader:
         self._note_filled()
         if is_told and told_s - end_s > _MISSING_S:
             self._note(f"{self._path.name} is cut off: {end_s:.1f} s of the {told_s:.1f} s it tells of are there")
+
+    def _packets(self, film: Any, track: Any) -> Iterator[Any]:
+        """A WAV cuts AAC anywhere, and only the decoder can tell where its frames end: it gets all of it at once."""
+        codec = track.codec_context
+        if film.format.name not in _WITHOUT_FRAMES or codec.name != "aac" or not codec.extradata:
+            yield from film.demux()
+            return
+        data = bytearray()
+        for packet in film.demux(track):
+            data += bytes(packet)
+            if len(data) > _LONGEST_AAC:
+                raise AudioError(
+                    f"'{self._path}' is AAC in a WAV, which does not tell where its frames end, of more than "
+                    f"{_LONGEST_AAC >> 20} MiB: have the program that made it write .m4a or WAV"
+                )
+        whole = self._av.Packet(bytes(data))
+        whole.stream = track
+        yield whole
 
     def _decoded(self, packet: Any) -> list[Any]:
         """A packet that is damaged costs itself."""
@@ -190,12 +224,13 @@ class _Reader:
             self._resampler = None
         if frame is not None:
             if self._resampler is None:
-                self._resampler = self._av.AudioResampler(format="fltp", rate=self._rate)
+                # Interleaved: of frames with a plane for each channel PyAV reads only eight, and crashes on more.
+                self._resampler = self._av.AudioResampler(format="flt", rate=self._rate)
             frame.pts = None
             found += self._resampler.resample(frame)
         self._kind = kind
         for part in found:
-            samples = part.to_ndarray().T
+            samples = part.to_ndarray().reshape(part.samples, -1)
             self._channels = self._channels or samples.shape[1]
             if samples.shape[1] != self._channels:
                 samples = np.repeat(samples.mean(axis=1, keepdims=True), self._channels, axis=1)

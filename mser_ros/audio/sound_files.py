@@ -16,7 +16,16 @@ import soundfile
 from ..errors import AudioError, DependencyError, MserError
 from ..types import AudioChunk, Waveform
 from .film_sound import is_film, may_be_coded, open_track
-from .sound_headers import find_samples, mp3_begins, ogg_begins, same_begins, spliced, wav_begins, why_no_wav
+from .sound_headers import (
+    behind_tags,
+    find_samples,
+    mp3_begins,
+    ogg_begins,
+    same_begins,
+    spliced,
+    wav_begins,
+    why_no_wav,
+)
 from .waveform import check_rate, pcm16
 
 #: Frames that a header tells of where it knows no number.
@@ -27,6 +36,8 @@ _MISSING_S = 0.2
 _TAG = 128
 #: Encodings in which samples may lie beyond full scale, and how far they do without harm.
 _FLOATS, _CLIPPED = ("FLOAT", "DOUBLE"), 1.05
+#: Files of motion, which go with a sound, by the ends of their names.
+_MOTION = (".npz", ".bvh", ".bvh.gz")
 _PACKED = "is packed: unpack it, and name what is in it"
 #: Files of other kinds, by how they begin, and how sound files do.
 _OTHERS = {
@@ -34,6 +45,8 @@ _OTHERS = {
     **dict.fromkeys((b"PK\3\4", b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!", b"\x04\x22\x4d\x18"),
                     _PACKED.removeprefix("is ")),
     b"\x28\xb5\x2f\xfd": "packed with Zstandard: unpack it (zstd -d), or name a bag so that it ends with .mcap.zstd",
+    **dict.fromkeys((b"\xff\xd8\xff", b"\x89PNG", b"GIF8"),
+                    "a picture, and no sound: name a sound or a film; pictures are seen by 'mser pose'"),
     b"\0\5\x16\7": "what macOS keeps beside a file, and no sound: name the file itself, without '._'",
     **dict.fromkeys((b"7\x7f\x06\x82", b"7\x7f\x06\x83"), "the log of an SQLite bag: name the .db3 file beside it"),
 }  # fmt: skip
@@ -56,8 +69,8 @@ _OPUS = {"application": "voip", "compression_level": "5"}
 #: Endings of files that hold more than sound.
 FILMS = (
     ".mp4", ".m4a", ".m4b", ".m4v", ".mkv", ".mka", ".mov", ".webm", ".avi", ".ts", ".mts", ".m2ts", ".mpg", ".mpeg",
-    ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".vob", ".mxf", ".rm", ".3gp", ".3g2", ".wma", ".aac", ".amr", ".ac3",
-    ".eac3", ".dts",
+    ".flv", ".f4v", ".wmv", ".asf", ".ogv", ".vob", ".mxf", ".rm", ".3gp", ".3g2", ".wma", ".aac", ".latm", ".loas",
+    ".amr", ".awb", ".weba", ".m4r", ".ac3", ".eac3", ".dts",
 )  # fmt: skip
 
 
@@ -88,6 +101,7 @@ def open_sound_file(path: Path | str) -> Sound:
         raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
     notes: list[str] = []
     with path.open("rb") as stream:
+        stream.seek(behind_tags(stream, 0))
         is_told = is_film(stream.read(1000))
     try:
         infos = [] if is_told else [soundfile.info(part) for part in _parts(path, notes)]
@@ -189,6 +203,8 @@ def why_no_sound(path: Path, error: object = "") -> str:
         return f"'{path}' is empty: record it again, or take another copy of it"
     if head.startswith(b"version https://git-lfs"):
         return f"'{path}' is a pointer of Git LFS and not the file itself: git lfs pull"
+    if path.name.lower().endswith(_MOTION):
+        return f"'{path}' holds motion and no sound: name it by --skeleton, beside the sound that it goes with"
     for magic, what in _OTHERS.items():
         if head.startswith(magic):
             return f"'{path}' is {what}"

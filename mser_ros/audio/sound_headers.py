@@ -249,9 +249,7 @@ def mp3_begins(stream: BinaryIO) -> list[int]:
     whole, begins, begin = stream.seek(0, os.SEEK_END), [], 0
     while begin < whole:
         begins.append(begin)
-        first = begin
-        while (tag := _at(stream, first, 10))[:3] == b"ID3" and len(tag) == 10:
-            first += 10 + _of_seven_bits(tag[6:])
+        first = behind_tags(stream, begin)
         stream.seek(first)
         length = _length_of_xing(stream.read(64))
         if not length or whole - first - length < _TAGS:
@@ -263,6 +261,13 @@ def mp3_begins(stream: BinaryIO) -> list[int]:
             break
         begin = first + length + min(found)
     return begins
+
+
+def behind_tags(stream: BinaryIO, at: int) -> int:
+    """Where what follows ID3 tags begins, which may stand before any sound."""
+    while (tag := _at(stream, at, 10))[:3] == b"ID3" and len(tag) == 10:
+        at += 10 + _of_seven_bits(tag[6:])
+    return at
 
 
 def same_begins(stream: BinaryIO) -> list[int]:

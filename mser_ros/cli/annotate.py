@@ -17,7 +17,7 @@ from ..settings.schema import build
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices
 from .archive import Row, annotate_all, find_recordings, is_recording, left_out
-from .inputs import Item, skeleton_options
+from .inputs import Item, motion_options, skeleton_options
 from .lines import counted, emotion_line
 from .tables import plain_console
 
@@ -36,6 +36,7 @@ from .tables import plain_console
 )
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
 @skeleton_options
+@motion_options
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
 @click.option("--html", is_flag=True, help="Also write a report for people: one page with timeline, words and sound.")
 @click.option("--mcap", is_flag=True, help="Also write a bag of sound files and films; with sound that Foxglove plays.")
@@ -69,6 +70,8 @@ def annotate(
     audio_format: str,
     skeleton_topic: str,
     mocap: MocapSettings,
+    up: str | None,
+    unit: str | None,
     bodies: bool,
     html: bool,
     mcap: bool,
@@ -104,6 +107,8 @@ def annotate(
         mcap=mcap,
         audio=audio,
         mocap=mocap,
+        up=up or "",
+        unit=unit or "",
         command=shlex.join(["mser", *(click.get_current_context().find_root().obj or ())]),
     )
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):

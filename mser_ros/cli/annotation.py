@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..asr.registry import choose, create_transcriber
-from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError
+from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError, NoRoomError
 from ..evaluation.recording_page import check_packages
 from ..messages import conversions
 from ..messages.bag_files import is_bag
@@ -98,7 +98,7 @@ class Annotator:
                 )
             else:
                 eyes, blind = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
-                items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout)
+                items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout, chosen.up, chosen.unit)
             work = Work(
                 self.pipeline,
                 source,
@@ -160,7 +160,7 @@ class Annotator:
         try:
             skipped = copy_with_topics(bag, target, topics=topics, messages=messages)
             work.dropped |= {f"{topic} is not in the copy: nothing here knows its type": 1 for topic in skipped}
-        except DamagedBagError as error:  # what is whole was annotated all the same
+        except (DamagedBagError, NoRoomError) as error:  # what is whole was annotated all the same
             work.dropped |= {f"there is no copy of the bag with the emotions: {error}": 1}
 
     def _sound(self, source: Path) -> Iterator[Message]:

@@ -27,6 +27,8 @@ class Choices:
     audio: AudioFormatSettings = field(default_factory=AudioFormatSettings)
     mocap: MocapSettings = field(default_factory=MocapSettings)
     asr_language: str = ""  # what is spoken
+    up: str = ""  # of a motion file
+    unit: str = ""
     command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
 
     def differing(self) -> dict[str, object]:

@@ -63,6 +63,7 @@ class Work:
         """`make_pipeline`: gives a new one; told what is to take sentences about odd skeletons. `making`: for the
         report. `resume`: go on where an earlier call stopped, if there was one."""
         self._source, self._out = source, out
+        self._title = source.name or source.resolve().name  # '.' has none
         self._choices, self._labels, self._making = choices, bundle.labels, making
         self.finals: list[Record] = []
         self.shown: list[Record] = []
@@ -146,7 +147,7 @@ class Work:
             shutil.copyfile(self._out / PART, self._out / LINES)
         if self.finals:
             write_csv(self._out / "emotions.csv", self.finals)
-            draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._source.name)
+            draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._title)
 
     def report(self, notes: Sequence[str], *, is_whole: bool = True) -> None:
         """Write the report of what was found, if one is wanted. `notes`: what the caller knows to be odd."""
@@ -154,7 +155,7 @@ class Work:
             return
         silent = "" if self._choices.transcripts else "What was said is not told, so there is neither text nor sound."
         found = Findings(
-            title=self._source.name,
+            title=self._title,
             seconds=self.seconds,
             records=self.shown,
             recording=self.recording,

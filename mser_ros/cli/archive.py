@@ -40,8 +40,8 @@ _INTERRUPTED = "interrupted"
 _BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
 #: Endings of sound files.
 _SOUNDS = (
-    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".aiff", ".aif",
-    ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".wv", ".tta", ".ape", *FILMS,
+    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga",
+    ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".wv", ".tta", ".ape", *FILMS,
 )  # fmt: skip
 
 

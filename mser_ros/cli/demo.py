@@ -21,6 +21,7 @@ from ..errors import BagError, CorpusError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..labels import LABELS
 from ..messages import conversions
+from ..messages.bag_order import find_disorder
 from ..messages.bag_writer import BagWriter
 from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
@@ -61,7 +62,9 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
         begin_s = source.start_ns / NS_PER_S
         topics = [item for item in ("/audio", "/skeleton_in") if item in source.topics]
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
-        for note in source.notes:
+        disorder = find_disorder(source, topics)
+        odd = [f"{one.fault}: the nodes lose what comes late; mser annotate does not" for one in disorder]
+        for note in (*source.notes, *odd):
             console.print(f"note: {note}", style="yellow")
     out.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []

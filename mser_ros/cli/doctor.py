@@ -71,7 +71,10 @@ def doctor(bag: Path | None, bundle: str, asr_model: str) -> int:
 
 
 def _examine_bag(path: Path, console: Console) -> int:
+    from ..messages.audio_topics import AUDIO_TYPES
+    from ..messages.bag_order import find_disorder
     from ..messages.bags import Bag
+    from ..messages.skeleton_topics import SKELETON_TYPES
     from .inputs import unused_bodies
 
     table = Table(show_edge=False, pad_edge=False)
@@ -95,7 +98,9 @@ def _examine_bag(path: Path, console: Console) -> int:
             damage = str(error)
         for topic, type_name in sorted(bag.topics.items()):
             table.add_row(topic, type_name, str(told[topic]), str(counts[topic]))
-        length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, (*bag.notes, *unused_bodies(bag))
+        heard_or_seen = [name for name, kind in sorted(bag.topics.items()) if kind in (*AUDIO_TYPES, *SKELETON_TYPES)]
+        disorder = map(str, find_disorder(bag, heard_or_seen))
+        length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, (*bag.notes, *disorder, *unused_bodies(bag))
     console.print(table)
     console.print(f"\n{length_s:.1f} s, {counts.total()} of {told.total()} messages read")
     for line in (*notes, *sorted(unknown), *([damage] if damage else [])):

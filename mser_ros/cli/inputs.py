@@ -18,6 +18,7 @@ from ..audio.sound_files import open_sound_file
 from ..audio.waveform import pcm16
 from ..errors import AudioError, BagError, ImageError, MserError, SkeletonError
 from ..messages.audio_topics import AUDIO_TYPES, FRAME, INFO, AudioDecoder
+from ..messages.bag_order import find_disorder, ordered_messages
 from ..messages.bags import Bag, BagMessage
 from ..messages.skeleton_topics import (
     FOUND_ALONE,
@@ -29,7 +30,7 @@ from ..messages.skeleton_topics import (
     TF,
     SkeletonDecoder,
 )
-from ..mocap.readers import read_motion
+from ..mocap.readers import SIZES, UPS, read_motion
 from ..settings import AudioFormatSettings, MocapSettings, PoseSettings
 from ..settings.schema import build
 from ..types import NS_PER_S, AudioChunk, SkeletonFrame
@@ -61,9 +62,9 @@ def read_bag(
     audio: AudioFormatSettings | None = None,
     mocap: MocapSettings | None = None,
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
-    """The audio and skeletons of a bag in order of receipt, the number of its messages, and notes of what is odd about
-    the bag. Empty names mean the only topic there is. `audio`, `mocap`: what messages of other packages do not tell of
-    themselves.
+    """The audio and skeletons of a bag in order of receipt, or of their stamps where no robot can have received them so
+    (`messages.bag_order`); the number of its messages, and notes of what is odd about the bag. Empty names mean the
+    only topic there is. `audio`, `mocap`: what messages of other packages do not tell of themselves.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
@@ -76,13 +77,14 @@ def read_bag(
         raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: {cure}")
     infos = [name for name, kind in bag.topics.items() if kind == INFO]
     topics = [*([heard] if heard else ()), *bodies.topics]
+    disorder = find_disorder(bag, topics)
     count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
 
     def read() -> Iterator[Item]:
         log_ns = 0
         decoder = AudioDecoder(audio)
         try:
-            for message in bag.messages([*topics, *infos, *bodies.beside]):
+            for message in ordered_messages(bag, [*topics, *infos, *bodies.beside], disorder):
                 log_ns = message.log_ns
                 try:
                     if message.topic == heard:
@@ -100,7 +102,7 @@ def read_bag(
         except BagError as error:
             yield Item(partial(_fail, error), log_ns)
 
-    return read(), count, (*bag.notes, *unused)
+    return read(), count, (*bag.notes, *map(str, disorder), *unused)
 
 
 def unused_bodies(bag: Bag, mocap: MocapSettings | None = None) -> list[str]:
@@ -212,14 +214,27 @@ def skeleton_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+def motion_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What motion files do not tell of themselves, as options of a command: its parameters `up` and `unit`."""
+    for option in (
+        click.option("--unit", type=click.Choice(SIZES), help="Unit of a motion file.  [by the size of its body]"),
+        click.option(
+            "--up", type=click.Choice(UPS), help="Which way is up in a motion file.  [by how its body stands]"
+        ),
+    ):
+        command = option(command)
+    return command
+
+
 def open_files(
-    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None, layout: str = ""
+    sound: Path, skeleton: Path | None, eyes: PoseNetworks | None = None, layout: str = "", up: str = "", unit: str = ""
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
     """A sound file, cut as a microphone would deliver it, with the skeletons of a motion file that begins with it,
-    or of people that `eyes` find in it if it is a film: as `read_bag`. `layout`: of the motion file, '' for its own."""
+    or of people that `eyes` find in it if it is a film: as `read_bag`. `layout`, `up`, `unit`: of the motion file, ''
+    for its own."""
     opened = open_sound_file(sound)
     step = max(1, round(_CHUNK_S * opened.sample_rate))
-    sequence = read_motion(skeleton, layout=layout) if skeleton else None
+    sequence = read_motion(skeleton, layout=layout, up=up, unit=unit, notes=opened.notes) if skeleton else None
     film = open_pictures([sound], rate_hz=PoseSettings.rate_hz) if eyes and not skeleton else None
 
     def heard() -> Iterator[Item]:

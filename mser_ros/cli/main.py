@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -76,6 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # The call itself travels as the context's object, for who tells how a result was made.
         said = sys.argv[1:] if arguments is None else list(arguments)
+        _refuse_files_like_options(said)
         result = cli.main(args=said, prog_name="mser", standalone_mode=False, obj=said)
     except click.ClickException as error:
         error.show()
@@ -96,18 +98,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             click.echo(
                 f"mser: nothing more can be written ({error.strerror}): make room, or name another folder", err=True
             )
             return 1
         if error.filename is None:
             raise
+        if isinstance(error, FileExistsError | NotADirectoryError):
+            click.echo(f"mser: {error.filename} cannot be a folder, a file is in its place: name another one", err=True)
+            return 1
         click.echo(
             f"mser: {error.filename} cannot be used ({error.strerror}): check the path and its permissions", err=True
         )
         return 1
     return result if isinstance(result, int) else 0
+
+
+def _refuse_files_like_options(said: Sequence[str]) -> None:
+    """A file whose name begins with a dash would be taken for options, as where a shell lists it for '*.wav'."""
+    before = said[: said.index("--")] if "--" in said else said
+    for word in before:
+        if word.startswith("-") and os.path.isfile(word):
+            raise click.UsageError(f"the file '{word}' would be taken for options: name it './{word}'")
 
 
 if __name__ == "__main__":

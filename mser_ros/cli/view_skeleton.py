@@ -10,13 +10,14 @@ from pathlib import Path
 import click
 
 from ..errors import SkeletonError
+from ..messages.bag_files import is_bag
 from ..mocap.buffer import check_frame
 from ..mocap.layouts import JOINTS
 from ..mocap.readers import MOTION_FILES, read_motion
 from ..mocap.stream import SkeletonStream
 from ..settings import MocapSettings
 from ..types import NS_PER_S, SkeletonFrame, SkeletonSequence
-from .inputs import bag_skeletons, skeleton_options
+from .inputs import bag_skeletons, motion_options, skeleton_options
 
 
 @click.command("view-skeleton")
@@ -25,6 +26,7 @@ from .inputs import bag_skeletons, skeleton_options
     "-o", "--out", type=click.Path(path_type=Path), default="skeleton.png", show_default=True, help="A .png, or a .gif."
 )
 @skeleton_options
+@motion_options
 @click.option("--topic", default="", help="Skeleton topic of a bag.  [the only one]")
 @click.option("--body", default="", help="Id of the body of a bag.  [the one that is seen most]")
 @click.option("--index", type=int, help="Which motion of an npz that holds several, from 0.")
@@ -36,6 +38,8 @@ def view_skeleton(
     source: Path,
     out: Path,
     mocap: MocapSettings,
+    up: str | None,
+    unit: str | None,
     topic: str,
     body: str,
     index: int | None,
@@ -52,8 +56,11 @@ def view_skeleton(
     """
     from ..evaluation.skeleton_plots import draw, view
 
-    if source.name.lower().endswith(MOTION_FILES):
-        sequence = read_motion(source, layout=mocap.layout, rate_hz=rate_hz, index=index)
+    told: list[str] = []
+    if source.name.lower().endswith(MOTION_FILES) or (source.is_file() and not is_bag(source)):
+        sequence = read_motion(
+            source, layout=mocap.layout, up=up or "", unit=unit or "", rate_hz=rate_hz, index=index, notes=told
+        )
         frames = sequence.frames()
     else:
         frames = []
@@ -71,7 +78,7 @@ def view_skeleton(
     who = f", body {sequence.body_id}" if sequence.body_id else ""
     title = f"{source.name}{who}: {shown.layout.name} at {rate:.0f} Hz"
     draw(shown, out, title=title, columns=columns)
-    for note in notes:
+    for note in (*told, *notes):
         click.echo(f"note: {note}", err=True)
     click.echo(f"{title}, {len(sequence.stamps_ns)} frames → {out}")
     if shown.motion is None:

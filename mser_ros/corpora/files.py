@@ -9,6 +9,7 @@ import numpy as np
 from ..audio.mixer import Conditioner
 from ..audio.sound_files import open_sound_file, read_sound_file
 from ..audio.waveform import to_float
+from ..errors import AudioError
 from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform
 
 #: Printable characters of Windows-1252 at 0x80 to 0x9f, by the control characters that Latin-1 makes of them.
@@ -52,10 +53,13 @@ def read_sound(path: Path) -> Waveform:
 
 
 def sound_duration_s(path: Path) -> float:
-    """Length of a sound file from its header, above 0. Raises `AudioError` for a file that is unreadable or silent by
-    having no sample."""
+    """Length of a sound file from its header, or of one that does not tell it from what is in it, above 0. Raises
+    `AudioError` for a file that is unreadable or silent by having no sample."""
     sound = open_sound_file(path)
-    return sound.frames / sound.sample_rate
+    frames = sound.frames or sum(len(block) for block in sound.blocks(sound.sample_rate))
+    if not frames:
+        raise AudioError(f"'{path}' holds no audio: record it again")
+    return frames / sound.sample_rate
 
 
 def sequence_at(positions: np.ndarray, rate_hz: float, layout: str) -> SkeletonSequence:

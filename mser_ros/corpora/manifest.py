@@ -1,6 +1,7 @@
 """Folders of sound files (and perhaps motion files) with a `manifest.tsv`: RAVDESS, nEMO and anybody's own data.
 
-The manifest is text, tab-separated; its first line names the columns, and where these are quoted, so is the rest.
+The manifest is text; its first line names the columns. It is tab-separated, and where the names are quoted, so is the
+rest; or separated by commas or semicolons with quotes as spreadsheets write them, as `manifest.csv` as well.
 Needed: `label` (one of the four classes, or what `labels.OWN` takes for one), `speaker`, and at least one of `file` (a
 sound file), `text` and `skeleton` (a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`,
 `language` (BCP 47), `sex` (f, m), `group` (such as a session), `dialogue`, `split` (train, dev or validation, test),
@@ -29,7 +30,10 @@ from .files import is_usable, read_sound, read_text, sound_duration_s
 from .text import repeated_note
 
 MANIFEST = "manifest.tsv"
-_CURE = f"restore the files or mend {MANIFEST}"
+#: What it may be called, the first that is there.
+_NAMES = (MANIFEST, "manifest.csv")
+#: What separates its cells, of those in its first line the first.
+_SEPARATORS = "\t,;"
 _RANGES = {"duration_s": (0.0, 86400.0), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "dominance": (-1.0, 1.0)}
 _COLUMNS = {"file", "text", "skeleton", "label", "speaker", "language", "sex", "group", "dialogue", "split", *_RANGES}
 _SPLITS = {
@@ -65,8 +69,8 @@ def _ravdess_sex(actor: str) -> str:
 
 
 def _read(name: str, folder: Path, *, language: str) -> Corpus:
-    path = folder / MANIFEST
-    if not path.is_file():
+    path = next((folder / one for one in _NAMES if (folder / one).is_file()), None)
+    if path is None:
         beside = [item.name for item in sorted(folder.iterdir()) if item.suffix.lower() in (".csv", ".tsv", ".txt")]
         lacks = f"{MANIFEST} (there is {', '.join(beside[:5])})" if beside else MANIFEST
         refuse(
@@ -76,18 +80,19 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
             f"write {MANIFEST}, or restore it: a line for each recording, with file, label and "
             "speaker between tabs, and a first line that names these",
         )
+    manifest, cure = path.name, f"restore the files or mend {path.name}"
     columns, rows, repeated = _rows(name, path)
     if twice := sorted({column for column in columns if column and columns.count(column) > 1}):
-        refuse(name, folder, [f"{MANIFEST}: two columns are named '{column}'" for column in twice], "keep one of them")
-    lacking = [f"{MANIFEST}: column '{column}'" for column in ("label", "speaker") if column not in columns]
+        refuse(name, folder, [f"{manifest}: two columns are named '{column}'" for column in twice], "keep one of them")
+    lacking = [f"{manifest}: column '{column}'" for column in ("label", "speaker") if column not in columns]
     if not any(column in columns for column in _CARRIERS):
-        lacking.append(f"{MANIFEST}: a column 'file', 'text' or 'skeleton'")
+        lacking.append(f"{manifest}: a column 'file', 'text' or 'skeleton'")
     if lacking:
-        lacking.append(f"{MANIFEST}: what its first line names is {', '.join(map(ascii, columns)) or 'nothing'}")
-        refuse(name, folder, lacking, _CURE)
-    faults = [fault for number, row in rows for fault in _faults(folder, number, row)] + _contradictions(rows)
+        lacking.append(f"{manifest}: what its first line names is {', '.join(map(ascii, columns)) or 'nothing'}")
+        refuse(name, folder, lacking, cure)
+    faults = [fault for number, row in rows for fault in _faults(path, number, row)] + _contradictions(manifest, rows)
     if faults:
-        refuse(name, folder, faults, _CURE)
+        refuse(name, folder, faults, cure)
     items = []
     for number, row in rows:
         try:
@@ -95,7 +100,7 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
         except AudioError as error:
             faults.append(str(error))
     if faults:
-        refuse(name, folder, faults, _CURE)
+        refuse(name, folder, faults, cure)
     require_items(name, folder, items)
     modalities = tuple(modality for column, modality in _CARRIERS.items() if any(row.get(column) for _, row in rows))
     unit = "dialogue" if "dialogue" in columns else "speaker"
@@ -106,18 +111,23 @@ def _read(name: str, folder: Path, *, language: str) -> Corpus:
 
 def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[str, str]]], int]:
     """Columns, the rows by line, and how many of them stood there before."""
-    lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-    if lines and "\t" not in lines[0] and (found := next((mark for mark in ",;" if mark in lines[0]), "")):
-        refuse(name, path.parent, [f"{MANIFEST}: its columns are separated by '{found}'"], "separate them by tabs")
-    is_quoted = bool(lines) and lines[0].startswith('"')
+    # Ends of lines are kept, as quotes may go over several.
+    lines = [f"{line}\n" for line in read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")]
+    mark = next((mark for mark in _SEPARATORS if lines and mark in lines[0]), "\t")
+    is_quoted = mark != "\t" or (bool(lines) and lines[0].startswith('"'))
     reader = csv.DictReader(
-        lines, delimiter="\t", quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE, restval=""
+        lines,
+        delimiter=mark,
+        quoting=csv.QUOTE_MINIMAL if is_quoted else csv.QUOTE_NONE,
+        restval="",
+        strict=True,  # a quote that nothing closes would swallow the lines after it
+        skipinitialspace=mark != "\t",
     )
     try:
         reader.fieldnames = [column.strip().lower() for column in reader.fieldnames or ()]
         rows: dict[tuple[object, ...], tuple[int, dict[str, str]]] = {}
         count = 0
-        for number, row in enumerate(reader, 2):
+        for row in reader:
             if any(row.values()):
                 count += 1
                 label = row.get("label", "").strip().lower()
@@ -128,10 +138,15 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
                 for kind in ("file", "skeleton"):
                     if row.get(kind):
                         row[kind] = _usual(path.parent, row[kind])
-                rows.setdefault(tuple(map(str, row.values())), (number, row))
+                rows.setdefault(tuple(map(str, row.values())), (reader.line_num, row))
         return tuple(reader.fieldnames), list(rows.values()), count - len(rows)
     except csv.Error as error:
-        refuse(name, path.parent, [f"{MANIFEST}: it is no table ({error})"], _CURE)
+        refuse(
+            name,
+            path.parent,
+            [f"{path.name}: after line {reader.line_num} it is no table ({error})"],
+            f"mend {path.name}",
+        )
 
 
 def _usual(folder: Path, name: str) -> str:
@@ -145,19 +160,19 @@ def _usual(folder: Path, name: str) -> str:
     return os.path.normpath(name)
 
 
-def _contradictions(rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
+def _contradictions(manifest: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
     """Lines that tell something else of a recording than an earlier one."""
     first: dict[tuple[str, str], int] = {}
     found = []
     for number, row in rows:
         key = row.get("file", ""), row.get("skeleton", "")
         if any(key) and (before := first.setdefault(key, number)) != number:
-            found.append(f"{MANIFEST} line {number}: {key[0] or key[1]} stands in line {before} with other content")
+            found.append(f"{manifest} line {number}: {key[0] or key[1]} stands in line {before} with other content")
     return found
 
 
-def _faults(folder: Path, number: int, row: dict[str, str]) -> list[str]:
-    at = f"{MANIFEST} line {number}"
+def _faults(manifest: Path, number: int, row: dict[str, str]) -> list[str]:
+    folder, at = manifest.parent, f"{manifest.name} line {number}"
     faults = [row[kind] for kind in ("file", "skeleton") if row.get(kind) and not is_usable(folder / row[kind])]
     if row["label"] not in LABELS:
         faults.append(f"{at}: label '{row['label']}' is none of {', '.join(LABELS)}")

@@ -5,6 +5,7 @@ A bag that is read by its files needs no metadata.yaml: both formats describe th
 
 from __future__ import annotations
 
+import errno
 import gzip
 import os
 import re
@@ -12,16 +13,17 @@ import shutil
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import TemporaryDirectory, gettempdir
 from typing import BinaryIO
 
 import apsw
 import yaml
 
-from ..errors import BagError
-from .bag_salvage import salvage_mcap, salvage_sqlite
+from ..errors import BagError, NoRoomError
+from .bag_salvage import salvage_mcap, salvage_sqlite, written
 from .mcap_records import CHUNK, CHUNK_HEAD, DATA_END, END, HEAD, LONGEST_CHUNK, MAGIC, zstd
 
 #: Formats of bags, by their suffix; and what a packed file's name ends with after that.
@@ -30,6 +32,8 @@ _PACKED = (".zstd", ".zst", ".gz")
 _METADATA = "metadata.yaml"
 _SQLITE = b"SQLite format 3\0"
 _BLOCK = 1 << 20
+#: A disk that is full, a share of it that is used up, a file as large as files may be.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def is_bag(path: Path) -> bool:
@@ -71,12 +75,32 @@ class BagFiles:
         """A copy of what can be read of one of `paths`, which the library refuses as a whole. Raises `BagError` that
         speaks of `named`."""
         is_sqlite = path.suffix == ".db3"
-        target = self._place(path.name)
-        try:
-            self.notes.append((salvage_sqlite if is_sqlite else salvage_mcap)(path, target, named))
-        except OSError as error:
-            raise BagError(f"the bag {named} cannot be read ({error}): check the disk and its rights") from None
+        # Of SQLite a copy of the pages stands beside it meanwhile.
+        with self._room(path.stat().st_size * (1 + is_sqlite), named):
+            target = self._place(path.name)
+            try:
+                self.notes.append((salvage_sqlite if is_sqlite else salvage_mcap)(path, target, named))
+            except BaseException:
+                target.unlink(missing_ok=True)
+                raise
         return target
+
+    @contextmanager
+    def _room(self, needed: int, named: Path) -> Iterator[None]:
+        """For a copy of so many bytes or more in the temporary folder. Raises `NoRoomError`, with the cure, where there
+        is no room for it, if possible before it is begun; and `BagError` where something cannot be read."""
+        try:
+            free = shutil.disk_usage(gettempdir()).free
+            if needed > free:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            yield
+        except OSError as error:
+            if error.errno not in _FULL:
+                raise BagError(f"the bag {named} cannot be read ({error}): check the disk and its rights") from None
+            raise NoRoomError(
+                f"the bag {named} can only be read from a copy, of {needed / 1e6:.1f} MB or more, for which there is "
+                f"no room in {gettempdir()}: make room there, or name another folder by the environment variable TMPDIR"
+            ) from None
 
     def close(self) -> None:
         """Delete what was copied."""
@@ -89,6 +113,8 @@ class BagFiles:
         for file in found:
             try:
                 yield self._readable(file)
+            except NoRoomError:
+                raise
             except BagError as error:
                 refused.append(error)
         if len(refused) == len(found):
@@ -97,9 +123,11 @@ class BagFiles:
 
     def _readable(self, file: Path) -> Path:
         if file.suffix.lower() in _PACKED:
-            file = self._unpacked(file)
+            with self._room(file.stat().st_size, file):
+                file = self._unpacked(file)
         is_sqlite, suffix = self._is_sqlite(file), file.suffix
-        file = self._merged(file) if is_sqlite else file if _is_closed(file) else self._closed(file)
+        if is_sqlite or not _is_closed(file):
+            file = self._merged(file) if is_sqlite else self._closed(file)
         wanted = ".db3" if is_sqlite else ".mcap"
         # The library goes by the suffix, and makes an address of the path of a database without quoting it.
         is_usual = file.suffix == wanted and not (is_sqlite and set("?#%") & set(str(file)))
@@ -145,13 +173,15 @@ class BagFiles:
         if not logs:
             return file
         target = self._place(file.name)
-        for source in (file, *logs):
-            shutil.copyfile(source, target.with_name(source.name))
+        sources = (file, *logs)
         try:
-            connection = apsw.Connection(str(target))
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-            connection.execute("PRAGMA journal_mode=DELETE").fetchall()
-            connection.close()
+            with self._room(sum(source.stat().st_size for source in sources), file), written():
+                for source in sources:
+                    shutil.copyfile(source, target.with_name(source.name))
+                connection = apsw.Connection(str(target))
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                connection.execute("PRAGMA journal_mode=DELETE").fetchall()
+                connection.close()
         except apsw.Error as error:
             self.notes.append(f"{logs[0].name} cannot be merged ({error}): the messages in it are lost")
             return file
@@ -164,7 +194,7 @@ class BagFiles:
         """An MCAP up to its last whole record, with the end that its recorder did not come to write."""
         size = file.stat().st_size
         target = self._place(file.name)
-        with file.open("rb") as source, target.open("wb") as copy:
+        with self._room(size, file), file.open("rb") as source, target.open("wb") as copy:
             if source.read(len(MAGIC)) != MAGIC:
                 return file
             whole = _whole_records(source, len(MAGIC), size)

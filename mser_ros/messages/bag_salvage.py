@@ -6,10 +6,12 @@ that the recorder did not find ('unknown'), or a file that another program than 
 
 from __future__ import annotations
 
+import errno
 import os
 import struct
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -29,6 +31,8 @@ _BLOCK = 1 << 20
 _LAST, _FOOTER = HEAD.pack(DATA_END, 4) + bytes(4), 20
 #: A gap in the rows of a damaged table is looked over up to so many of them.
 _LONGEST_GAP = 1 << 20
+#: What SQLite says of a file that it cannot make longer.
+_UNWRITTEN = (apsw.SQLITE_IOERR_WRITE, apsw.SQLITE_IOERR_TRUNCATE)
 
 
 def salvage_mcap(source: Path, target: Path, named: Path) -> str:
@@ -204,6 +208,7 @@ def salvage_sqlite(source: Path, target: Path, named: Path) -> str:
     lost = 0
     try:
         old, new = apsw.Connection(str(pages), flags=apsw.SQLITE_OPEN_READONLY), apsw.Connection(str(target))
+        new.execute("PRAGMA journal_mode=OFF").fetchall()  # of a copy that nobody keeps
         new.execute("BEGIN")
         tables = {str(name) for (name,) in old.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         if not {"topics", "messages"} <= tables:
@@ -218,7 +223,8 @@ def salvage_sqlite(source: Path, target: Path, named: Path) -> str:
                 "UPDATE message_definitions SET encoding = 'ros2msg', encoded_message_definition = '' "
                 f"WHERE encoding NOT IN ({known})"
             )
-        new.execute("COMMIT")
+        with written():
+            new.execute("COMMIT")
         ((kept,),) = new.execute("SELECT count(*) FROM messages").fetchall()
         new.close()
         old.close()
@@ -232,6 +238,19 @@ def salvage_sqlite(source: Path, target: Path, named: Path) -> str:
         raise BagError(f"the bag {named} holds no message that is whole: take another copy of it, or record it again")
     is_cut = "some of its rows are damaged or cut off, and what was in them is lost" if lost else ""
     return f"{named.name} is not as a recorder leaves it: {is_cut or 'its messages are read one by one'}"
+
+
+@contextmanager
+def written() -> Iterator[None]:
+    """What SQLite says where it cannot write, as `OSError`: that is no damage."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise OSError(errno.ENOSPC, str(error)) from None
+    except apsw.IOError as error:
+        if getattr(error, "extendedresult", 0) in _UNWRITTEN:
+            raise OSError(errno.ENOSPC, str(error)) from None
+        raise
 
 
 def _copy_pages(source: Path, target: Path) -> None:
@@ -266,7 +285,8 @@ def _copy_rows(old: apsw.Connection, new: apsw.Connection, table: str) -> int:
             for row, *values in rows:
                 if row <= last:  # pages that point to each other: what follows may have no end
                     raise apsw.CorruptError("rows out of order")
-                new.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
+                with written():
+                    new.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(values))})", values)
                 last, jump = row, 0
             return faults
         except (apsw.CorruptError, apsw.IOError):

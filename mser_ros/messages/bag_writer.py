@@ -81,7 +81,11 @@ class BagWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._writer.__exit__(kind, error, trace)
+        try:
+            self._writer.__exit__(kind, error, trace)
+        except BaseException:  # a full disk is told of when what is left is written
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
         if kind is not None:
             shutil.rmtree(self.path, ignore_errors=True)
 

@@ -22,11 +22,11 @@ from rosbags.serde import SerdeError
 from rosbags.typesys import Stores, TypesysError, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
-from ..errors import BagError, DamagedBagError
+from ..errors import BagError, DamagedBagError, NoRoomError
 from ..resources import interfaces_dir
 from .bag_files import BagFiles
 from .bag_reader import BagReader
-from .foreign_types import foreign_types
+from .foreign_types import foreign_types, older_types
 from .mcap_records import zstd
 
 #: How a message begins that was compressed alone; none in CDR does.
@@ -117,11 +117,29 @@ class Bag:
             if self._files.is_unfinished:
                 raise BagError(f"the bag {self.path} is cut off before its first whole message: record it again")
             raise BagError(f"the bag {self.path} holds no messages: record it again while the topics are published")
+        for connection in used:
+            if not connection.msgdef.data.strip():
+                self._define(connection)
         self._lacking = {kind: values for kind in set(self.topics.values()) if (values := self._lacks(kind))}
         for kind, values in self._lacking.items():
             name, fields = kind.rpartition("/")[2], ", ".join(values)
             self.notes += (f"{name} was recorded by another version of mser_msgs, without {fields}: taken as empty",)
         self.start_ns, self.end_ns = int(self._reader.start_time), int(self._reader.end_time)
+
+    def _define(self, connection: Connection) -> None:
+        """Of a type that the bag does not define, and that was defined otherwise before, the definition that its first
+        message fits."""
+        kind = connection.msgtype
+        for types in older_types(kind):
+            with suppress(*_DAMAGE):
+                _, _, raw = next(iter(self._reader.messages([connection])))
+                with suppress(SerdeError):
+                    self._reader.deserialize(_plain(raw), kind)
+                    return
+                store = get_typestore(Stores.EMPTY)
+                store.register({**self._reader.typestore.fielddefs, **types})
+                store.deserialize_cdr(_plain(raw), kind)
+                self._reader.typestore = store
 
     def _types_of_topics(self, used: list[Connection]) -> dict[str, str]:
         """A topic has one type: where several nodes used one name for different things, the one of most messages."""
@@ -144,6 +162,8 @@ class Bag:
             for path in paths:
                 try:
                     readable.append(self._readable(path))
+                except NoRoomError:
+                    raise
                 except BagError as error:
                     refused.append(error)
             if not readable:
@@ -209,12 +229,22 @@ class Bag:
                 last_ns = message.log_ns
                 yield message
         except DamagedBagError:
-            with suppress(BagError), ExitStack() as stack:
+            with _unless_full(), ExitStack() as stack:
                 salvaged = [self._files.salvaged(path, self.path) for path in self._files.paths]
                 reader = _opened(salvaged, self.path)
                 stack.callback(reader.close)
                 yield from (one for one in self._messages(reader, topics) if one.log_ns > last_ns)
             raise
+
+    def undamaged(self, topic: str) -> Iterator[BagMessage]:
+        """The messages of a topic up to the first damaged place, for which no copy is made. Raises `BagError` there."""
+        yield from self._messages(self._reader, [topic])
+
+    def has_header(self, topic: str) -> bool:
+        """Whether the messages of a topic begin with a `std_msgs/Header`."""
+        known, kind = self._reader.typestore.fielddefs, self.topics[topic]
+        described = known[kind][1] if kind in known else []
+        return bool(described) and described[0][1] == (Nodetype.NAME, "std_msgs/msg/Header")
 
     def _messages(self, reader: BagReader, topics: Collection[str]) -> Iterator[BagMessage]:
         wanted = [
@@ -224,10 +254,7 @@ class Bag:
         ]
         with _reading(self.path):
             for connection, log_ns, raw in reader.messages(wanted):
-                content = bytes(raw)
-                if content.startswith(_ZSTD):
-                    content = zstd.decompress(content)
-                yield BagMessage(connection.topic, connection.msgtype, log_ns, content, self._decode, self.path)
+                yield BagMessage(connection.topic, connection.msgtype, log_ns, _plain(raw), self._decode, self.path)
 
     def close(self) -> None:
         """Let go of the files; nothing can be read any more."""
@@ -290,9 +317,26 @@ def _value(described_as: Any, value: Any, store: Typestore | None = None) -> Any
     return [_value(inner, item, store) for item in items]
 
 
+def _plain(raw: bytes) -> bytes:
+    """The bytes of a message, unpacked."""
+    content = bytes(raw)
+    return zstd.decompress(content) if content.startswith(_ZSTD) else content
+
+
 def _opened(paths: list[Path], named: Path) -> BagReader:
     with _reading(named):
         return BagReader(paths, message_types())
+
+
+@contextmanager
+def _unless_full() -> Iterator[None]:
+    """Let errors pass, but of a copy that has no room: then there is more in the bag than was read."""
+    try:
+        yield
+    except NoRoomError:
+        raise
+    except BagError:
+        pass
 
 
 @contextmanager

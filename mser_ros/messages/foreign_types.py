@@ -5,12 +5,61 @@ SQLite bags of Humble hold no definitions at all, and a recorder without the pac
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rosbags.typesys import get_types_from_msg
 
 _NEXT = "=" * 80 + "\nMSG: "
+
+
+def _zed(package: str, keypoints: int, more: str = "") -> str:
+    """Bodies of ZED's wrapper, whose package was zed_interfaces, then zed_msgs. `more`: the last field of an object."""
+    return f"""
+std_msgs/Header header
+{package}/Object[] objects
+{_NEXT}{package}/Object
+string label
+int16 label_id
+string sublabel
+float32 confidence
+float32[3] position
+float32[6] position_covariance
+float32[3] velocity
+bool tracking_available
+int8 tracking_state
+int8 action_state
+{package}/BoundingBox2Di bounding_box_2d
+{package}/BoundingBox3D bounding_box_3d
+float32[3] dimensions_3d
+bool skeleton_available
+int8 body_format
+{package}/BoundingBox2Df head_bounding_box_2d
+{package}/BoundingBox3D head_bounding_box_3d
+float32[3] head_position
+{package}/Skeleton2D skeleton_2d
+{package}/Skeleton3D skeleton_3d
+{more}
+{_NEXT}{package}/BoundingBox2Di
+{package}/Keypoint2Di[4] corners
+{_NEXT}{package}/BoundingBox2Df
+{package}/Keypoint2Df[4] corners
+{_NEXT}{package}/BoundingBox3D
+{package}/Keypoint3D[8] corners
+{_NEXT}{package}/Keypoint2Di
+uint32[2] kp
+{_NEXT}{package}/Keypoint2Df
+float32[2] kp
+{_NEXT}{package}/Keypoint3D
+float32[3] kp
+{_NEXT}{package}/Skeleton2D
+{package}/Keypoint2Df[{keypoints}] keypoints
+{_NEXT}{package}/Skeleton3D
+{package}/Keypoint3D[{keypoints}] keypoints
+"""
+
+
+_ZED_CONFIDENCE = "float32[70] skeleton_keypoint_confidence"
 #: By the type of the topic, and after it those that it is made of. Two packages are called audio_common_msgs: what
 #: mgonzs13's calls AudioData and AudioInfo has other names here, as those of ros-drivers stand alone on their topics.
 _DEFINITIONS: Mapping[str, str] = {
@@ -74,48 +123,13 @@ uint16 id
 string[] joints
 geometry_msgs/Point[] joint_pos
 """,
-    "zed_msgs/msg/ObjectsStamped": f"""
-std_msgs/Header header
-zed_msgs/Object[] objects
-{_NEXT}zed_msgs/Object
-string label
-int16 label_id
-string sublabel
-float32 confidence
-float32[3] position
-float32[6] position_covariance
-float32[3] velocity
-bool tracking_available
-int8 tracking_state
-int8 action_state
-zed_msgs/BoundingBox2Di bounding_box_2d
-zed_msgs/BoundingBox3D bounding_box_3d
-float32[3] dimensions_3d
-bool skeleton_available
-int8 body_format
-zed_msgs/BoundingBox2Df head_bounding_box_2d
-zed_msgs/BoundingBox3D head_bounding_box_3d
-float32[3] head_position
-zed_msgs/Skeleton2D skeleton_2d
-zed_msgs/Skeleton3D skeleton_3d
-float32[70] skeleton_keypoint_confidence
-{_NEXT}zed_msgs/BoundingBox2Di
-zed_msgs/Keypoint2Di[4] corners
-{_NEXT}zed_msgs/BoundingBox2Df
-zed_msgs/Keypoint2Df[4] corners
-{_NEXT}zed_msgs/BoundingBox3D
-zed_msgs/Keypoint3D[8] corners
-{_NEXT}zed_msgs/Keypoint2Di
-uint32[2] kp
-{_NEXT}zed_msgs/Keypoint2Df
-float32[2] kp
-{_NEXT}zed_msgs/Keypoint3D
-float32[3] kp
-{_NEXT}zed_msgs/Skeleton2D
-zed_msgs/Keypoint2Df[70] keypoints
-{_NEXT}zed_msgs/Skeleton3D
-zed_msgs/Keypoint3D[70] keypoints
-""",
+    "zed_msgs/msg/ObjectsStamped": _zed("zed_msgs", 70, _ZED_CONFIDENCE),
+    "zed_interfaces/msg/ObjectsStamped": _zed("zed_interfaces", 70),
+}
+#: How they were defined before, the newest first: zed_msgs up to 4.2.4; zed_interfaces up to 3.8.
+_OLDER: Mapping[str, Sequence[str]] = {
+    "zed_msgs/msg/ObjectsStamped": [_zed("zed_msgs", 70)],
+    "zed_interfaces/msg/ObjectsStamped": [_zed("zed_interfaces", 34)],
 }
 
 
@@ -125,3 +139,9 @@ def foreign_types() -> dict[str, Any]:
     for name, text in _DEFINITIONS.items():
         found |= get_types_from_msg(text, name)
     return found
+
+
+def older_types(name: str) -> Iterator[dict[str, Any]]:
+    """How a type, and those that it is made of, were defined before, as `foreign_types` gives them."""
+    for text in _OLDER.get(name, ()):
+        yield get_types_from_msg(text, name)

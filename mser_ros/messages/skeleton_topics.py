@@ -26,6 +26,7 @@ MARKER_ARRAY = "visualization_msgs/msg/MarkerArray"
 POSE_ARRAY = "geometry_msgs/msg/PoseArray"
 SKELETON_2D = "hri_msgs/msg/Skeleton2D"
 OBJECTS = "zed_msgs/msg/ObjectsStamped"
+OLD_OBJECTS = "zed_interfaces/msg/ObjectsStamped"
 NUITRACK = "nuitrack_msgs/msg/SkeletonDataArray"
 MARKERS = "mocap4r2_msgs/msg/Markers"
 TF = "tf2_msgs/msg/TFMessage"
@@ -33,8 +34,10 @@ TF = "tf2_msgs/msg/TFMessage"
 #: Azure Kinect's driver numbers its markers so: the body's number times this, and the joint's.
 _BODY = 100
 _DELETE = (2, 3)  # visualization_msgs/Marker: DELETE, DELETEALL
-#: `body_format` of zed_msgs/Object.
+#: `body_format` of zed_msgs/Object. That of zed_interfaces up to 3.8, which has room for 34 keypoints, says in its
+#: comments that 2 is BODY_34.
 _ZED_FORMATS = {0: "zed18", 1: "zed34", 2: "zed38"}
+_ZED_OLD_ROOM = 34
 _ZED_TRACKED = 1
 #: `id_type` of mocap4r2_msgs/Marker.
 _BY_INDEX = 1
@@ -170,26 +173,30 @@ class SkeletonDecoder:
         yield _frame(message.header, body_id, layout, positions, points[:, 2])
 
     def _objects(self, message: Any, body_id: str) -> Iterator[Found]:
-        """ZED's wrapper: up to 70 keypoints, of which the body's format says how many there are."""
+        """ZED's wrapper: up to 70 keypoints, of which the body's format says how many there are. Up to 4.2 it knew no
+        confidences of keypoints; bags of ROS 1, 18 keypoints, formats and tracks neither."""
         _check_count(message.objects, "objects")
         for item in message.objects:
             if not item.skeleton_available:
                 continue
-            if item.tracking_available and int(item.tracking_state) != _ZED_TRACKED:
+            if getattr(item, "tracking_available", True) and int(item.tracking_state) != _ZED_TRACKED:
                 continue  # hidden, and where it would be only guessed, or gone
-            if int(item.body_format) not in _ZED_FORMATS:
+            body_format, room = int(getattr(item, "body_format", 0)), len(item.skeleton_3d.keypoints)
+            if body_format == 2 and room == _ZED_OLD_ROOM:
+                body_format = 1
+            if body_format not in _ZED_FORMATS:
                 yield SkeletonError(
-                    f"a ZED body of format {int(item.body_format)}: set body_tracking.body_format of the ZED node to "
+                    f"a ZED body of format {body_format}: set body_tracking.body_format of the ZED node to "
                     "BODY_18, BODY_34 or BODY_38"
                 )
                 continue
-            layout = get_layout(_ZED_FORMATS[int(item.body_format)])
+            layout = get_layout(_ZED_FORMATS[body_format])
             count = len(layout.joints)
-            if len(item.skeleton_3d.keypoints) < count:
-                yield SkeletonError(f"a ZED body of {len(item.skeleton_3d.keypoints)} keypoints: {count} make a body")
+            if room < count:
+                yield SkeletonError(f"a ZED body of {room} keypoints: {count} make a body")
                 continue
             positions = np.array([point.kp for point in item.skeleton_3d.keypoints[:count]], np.float64)
-            given = np.asarray(item.skeleton_keypoint_confidence, np.float32)[:count]
+            given = np.asarray(getattr(item, "skeleton_keypoint_confidence", ()), np.float32)[:count]
             # 1 to 99; the wrapper of today leaves them all at 0.
             confidence = given / np.float32(100) if given.any() else None
             body = str(int(item.label_id)) if int(item.label_id) >= 0 else ""
@@ -242,13 +249,14 @@ _DECODERS: Mapping[str, Callable[[SkeletonDecoder, Any, str], Iterator[Found]]] 
     SKELETON_2D: SkeletonDecoder._skeleton_2d,
     MARKER_ARRAY: SkeletonDecoder._marker_array,
     OBJECTS: SkeletonDecoder._objects,
+    OLD_OBJECTS: SkeletonDecoder._objects,
     NUITRACK: SkeletonDecoder._nuitrack,
     POSE_ARRAY: SkeletonDecoder._pose_array,
     MARKERS: SkeletonDecoder._markers,
     TF: SkeletonDecoder._tf,
 }
 #: Types of which every topic of a bag carries bodies, and what they are is told by the messages alone.
-FOUND_ALONE = (SKELETON, SKELETON_2D, OBJECTS, NUITRACK)
+FOUND_ALONE = (SKELETON, SKELETON_2D, OBJECTS, OLD_OBJECTS, NUITRACK)
 #: Types of messages that carry bodies, this package's own first.
 SKELETON_TYPES = tuple(_DECODERS)
 

@@ -34,6 +34,11 @@ LOWER_BONES: Mapping[tuple[str, str], float] = {
 }
 #: Heights that a body may have [m]: E-Gait scales its walkers to one metre, and trackers guess bones.
 SHORTEST_M, TALLEST_M = 0.4, 3.0
+#: Heights that most people who move for a recording have [m]. In no two units is one body of such a height.
+_USUAL_M = (1.2, 2.2)
+#: Frames of a file by which its axes are judged; the share of a direction that makes it an axis; and how high above the
+#: floor the ankles of one who stands are, as shares of the body's height.
+_LOOKED_AT, _AXIS, _ON_FLOOR = 300, 0.9, (-0.05, 0.15)
 #: A body whose joints are further outside than so many images is told in pixels; rows of a usual image.
 _OUTSIDE, _ROWS = 5.0, 720
 #: Frames over which a source's axes are judged; those before which it is not said that they are mirrored, or that
@@ -52,6 +57,7 @@ _UPWARD = [
     for high in ("head", "neck")
     for low in ("left_ankle", "right_ankle", "left_knee", "right_knee", "pelvis", "left_hip", "right_hip")
 ]
+_PELVIS, _NECK = JOINTS.index("pelvis"), JOINTS.index("neck")
 _LEGS = [tuple(JOINTS.index(f"{side}_{joint}") for joint in ("hip", "knee", "ankle")) for side in ("left", "right")]
 _ACROSS = [(JOINTS.index(f"left_{pair}"), JOINTS.index(f"right_{pair}")) for pair in ("shoulder", "hip")]
 
@@ -111,6 +117,93 @@ def unit_factor(height_m: float, layout: Layout) -> float | None:
         if SHORTEST_M <= height_m * unit_m / own <= TALLEST_M:
             return unit_m / own
     return None
+
+
+def file_unit(height: float, layout: Layout) -> str | None:
+    """The unit of a file that tells none, by the height of its body in it: the layout's own, unless another one makes
+    it a person of usual height. None where no unit makes it a body."""
+    for low, high, units in ((*_USUAL_M, ("m", "cm", "mm", "in", "ft")), (SHORTEST_M, TALLEST_M, ("m", "cm", "mm"))):
+        for unit in sorted(units, key=lambda unit: UNITS[unit] != layout.unit_m):
+            if low <= height * UNITS[unit] <= high:
+                return unit
+    return None
+
+
+def file_up(positions: np.ndarray, rest: np.ndarray, layout: Layout) -> str:
+    """Which way is up in a file, 'z' or '-x', where that is not what the layout says; '' where it is, or where nobody
+    can tell. `positions`: (T, J, 3), NaN where a joint is not there; `rest`: (J, 3), the body when no joint is turned.
+
+    A file whose bodies are upright by its layout is right. Where they are not, they lie, or up is another way. A rig is
+    built standing: where its rest pose is upright along an axis, that is up. Rigs of some exporters are built in other
+    axes than they move in, or in no pose of a person; then up is the way along which the body stands with its feet
+    where a floor is, at 0: who lies has his feet there by chance.
+    """
+    frames = positions[:: -(-len(positions) // _LOOKED_AT)]
+    joints, masks = zip(*(_joints_of(frame, layout) for frame in frames), strict=True)
+    upward = np.mean([_upward(*both) for both in zip(joints, masks, strict=True)], axis=0)
+    own = _vector_of(layout.up)
+    if abs(upward @ own) > 0.5:
+        return ""
+    built, mask = _joints_of(rest, layout)
+    legs = [(hip, foot) for hip, _, foot in _LEGS if mask[hip] and mask[foot]]
+    if not legs or not (height := body_height(joints[0], masks[0])):
+        return ""
+    trunk = _direction(built[_PELVIS], built[_NECK]) if mask[_PELVIS] and mask[_NECK] else np.zeros(3)
+    up = _axis_of(trunk)
+    if (
+        up
+        and up == _axis_of(np.mean([_direction(built[foot], built[hip]) for hip, foot in legs], axis=0))
+        and up != layout.up
+    ):
+        return up
+    if not (up := _axis_of(upward)):
+        return ""
+    lowest = [min(float(body[foot] @ _vector_of(up)) for _, foot in legs) for body in joints]
+    low, high = (share * height for share in _ON_FLOOR)
+    return up if low <= np.quantile(lowest, 0.1) and np.quantile(lowest, 0.5) <= high else ""
+
+
+def turn_up(up: str, layout: Layout) -> np.ndarray:
+    """What takes a position with that axis up to one with the layout's, (3, 3): a turn, which mirrors nothing."""
+    here, there = _vector_of(up), _vector_of(layout.up)
+    at, to = int(np.abs(here).argmax()), int(np.abs(there).argmax())
+    turn = np.roll(np.eye(3), to - at, axis=0)
+    if here[at] != there[to]:
+        half = -np.ones(3)
+        half[(to + 1) % 3] = 1
+        turn = half[:, None] * turn
+    return turn
+
+
+def _joints_of(frame: np.ndarray, layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """The canonical joints of a frame in its source's axes, (15, 3), and which are there."""
+    seen = np.isfinite(frame).all(axis=1)
+    return to_canonical(np.where(seen[:, None], frame, 0), seen, layout)
+
+
+def _upward(joints: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The direction from below to above along a body, 0 where it is not seen."""
+    return next(
+        (_direction(joints[low], joints[high]) for low, high in _UPWARD if mask[low] and mask[high]), np.zeros(3)
+    )
+
+
+def _direction(begin: np.ndarray, end: np.ndarray) -> np.ndarray:
+    length = float(np.linalg.norm(end - begin))
+    return (end - begin) / length if length else np.zeros(3)
+
+
+def _axis_of(direction: np.ndarray) -> str:
+    """The axis that a direction of length 1 or less goes along, 'z' or '-x', '' for one that goes across."""
+    at = int(np.abs(direction).argmax())
+    is_along = abs(direction[at]) >= _AXIS  # never for what is no number
+    return ("-" if direction[at] < 0 else "") + "xyz"[at] if is_along else ""
+
+
+def _vector_of(axis: str) -> np.ndarray:
+    vector = np.zeros(3)
+    vector["xyz".index(axis[-1])] = -1.0 if axis[0] == "-" else 1.0
+    return vector
 
 
 class Axes:
@@ -217,5 +310,5 @@ class Axes:
         name = ("-" if source[axis] < 0 else "") + "xyz"[axis]
         return (
             f"bodies of layout '{self._layout.name}' have been lying along {name} of their source since they came: if "
-            f"they stand, name the layout of their source, or one whose 'up' is {name}"
+            f"they stand, name the layout of their source, or one whose 'up' is {name} (of a file: --up {name})"
         )

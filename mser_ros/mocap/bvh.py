@@ -24,10 +24,12 @@ _CHANNELS = {f"{axis}{kind}" for axis in _AXES for kind in ("position", "rotatio
 
 @dataclass(frozen=True, eq=False)
 class BvhMotion:
-    """`positions`: float32, (T, J, 3) in the file's own unit and axes; `joints`: their names, end sites left out."""
+    """`positions`: float32, (T, J, 3) in the file's own unit and axes; `joints`: their names, end sites left out.
+    `rest`: (J, 3), where they are when none of them is turned."""
 
     joints: tuple[str, ...]
     positions: np.ndarray
+    rest: np.ndarray
     frame_s: float
 
 
@@ -61,7 +63,7 @@ def read_bvh(path: Path) -> BvhMotion:
         raise SkeletonError(f"{path} is not a whole BVH file: it ends too early; restore it") from None
     except ValueError as error:
         raise SkeletonError(f"{path} is not a BVH file that can be used: {error}") from None
-    return BvhMotion(tuple(joint.name for joint in joints), _positions(joints, values), frame_s)
+    return BvhMotion(tuple(joint.name for joint in joints), _positions(joints, values), _rest(joints), frame_s)
 
 
 def _decoded(data: bytes) -> str:
@@ -172,6 +174,13 @@ def _positions(joints: list[_Joint], values: np.ndarray) -> np.ndarray:
             places[:, at] = places[:, joint.parent] + np.einsum("tij,tj->ti", above, shift)
             turns[:, at] = above @ turn
     return places.astype(np.float32)
+
+
+def _rest(joints: list[_Joint]) -> np.ndarray:
+    places = np.zeros((len(joints), 3))
+    for at, joint in enumerate(joints):
+        places[at] = joint.offset + (places[joint.parent] if joint.parent >= 0 else 0)
+    return places
 
 
 def _rotation(axis: int, angles: np.ndarray) -> np.ndarray:

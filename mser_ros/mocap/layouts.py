@@ -44,7 +44,7 @@ MARKER_LAYOUT = "iemocap200"
 MARKER_BINS, MARKERS = 200, 63
 
 #: Metres per unit. Fractions of an image have no size: their unit is the image's height.
-UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "image": 1.0}
+UNITS: Mapping[str, float] = {"m": 1.0, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048, "image": 1.0}
 
 #: The environment variable that names a folder with layouts of a user's own.
 OWN_LAYOUTS = "MSER_SKELETONS"
@@ -98,6 +98,12 @@ class Layout:
     def unit_m(self) -> float:
         """Metres of a unit, of a layout in 3D."""
         return float(np.linalg.norm(self.to_world[2]))
+
+    @property
+    def up(self) -> str:
+        """The axis of its source that is up, 'y' or '-y'."""
+        at = int(np.abs(self.to_world[2]).argmax())
+        return ("-" if self.to_world[2, at] < 0 else "") + "xyz"[at]
 
     @property
     def aspect(self) -> float:

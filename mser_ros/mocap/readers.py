@@ -13,9 +13,9 @@ import numpy as np
 
 from ..errors import SkeletonError
 from ..types import NS_PER_S, SkeletonSequence
-from .anatomy import STANDARD_M, are_pixels, body_height, to_canonical, to_fractions, unit_factor
+from .anatomy import STANDARD_M, are_pixels, body_height, file_unit, file_up, to_canonical, to_fractions, turn_up
 from .bvh import read_bvh
-from .layouts import OWN_LAYOUTS, Layout, check_confidence, get_layout, known_layouts
+from .layouts import OWN_LAYOUTS, UNITS, Layout, check_confidence, get_layout, known_layouts
 
 #: What numpy and zipfile raise for an npz that is damaged; a header that is cut is a SyntaxError of a kind.
 _DAMAGE = (
@@ -26,31 +26,50 @@ _DAMAGE = (
 
 #: How the names of motion files end.
 MOTION_FILES = (".bvh", ".bvh.gz", ".npz")
+#: What may be said of a file's axes and unit.
+UPS = ("x", "y", "z", "-x", "-y", "-z")
+SIZES = tuple(unit for unit in UNITS if unit != "image")
 
 
 def read_motion(
-    path: Path, *, layout: str = "", rate_hz: float | None = None, index: int | None = None, start_ns: int = 0
+    path: Path,
+    *,
+    layout: str = "",
+    up: str = "",
+    unit: str = "",
+    rate_hz: float | None = None,
+    index: int | None = None,
+    start_ns: int = 0,
+    notes: list[str] | None = None,
 ) -> SkeletonSequence:
     """The skeleton of a `.bvh`, `.bvh.gz` or `.npz` file, its first frame stamped `start_ns`.
 
-    BVH: `layout` may be left empty where a known one has the file's joint names; `rate_hz` replaces the file's own; a
-    body that has no usual unit is scaled to usual height.
+    BVH, which tells neither its axes nor its unit: `layout` may be left empty where a known one has the file's joint
+    names; `rate_hz` replaces the file's own; the way up and the unit are found by the body, unless `up` ('z', '-x')
+    and `unit` name them; a body that has no usual unit is scaled to usual height.
     npz: `joints`, shape (T, J, 2 or 3), or (N, T, J, 2 or 3) of which `index` chooses one; optional `layout` (text),
     `rate_hz`, `stamps_ns` (int64, (T,), from any zero) and `confidence` (0..1, shape of joints without the last
     axis); points in an image are fractions of it, or pixels. What is given here comes before what the file says.
-    Joints that are not finite count as not seen.
+    Joints that are not finite count as not seen. `up` and `unit` are understood of them as well. `notes` takes a
+    sentence for each thing that is odd about the file and was mended.
     Raises `SkeletonError`: a file that cannot be read, a layout or rate that is not known, a wrong shape.
     """
     if not path.is_file():
         raise SkeletonError(f"there is no motion file {path}: check the path")
+    notes = [] if notes is None else notes
     if path.name.lower().endswith((".bvh", ".bvh.gz")):
-        return _from_bvh(path, layout=layout, rate_hz=rate_hz, start_ns=start_ns)
+        return _from_bvh(path, layout, up, unit, rate_hz=rate_hz, start_ns=start_ns, notes=notes)
     if path.suffix.lower() == ".npz":
-        return _from_npz(path, layout=layout, rate_hz=rate_hz, index=index, start_ns=start_ns)
-    raise SkeletonError(f"{path} is no motion file that can be read: use .bvh, .bvh.gz or .npz")
+        return _from_npz(path, layout, up, unit, rate_hz=rate_hz, index=index, start_ns=start_ns, notes=notes)
+    raise SkeletonError(
+        f"{path} is no motion file that can be read: export it as .bvh, or store its positions as 'joints', of shape "
+        "(frames, joints, 2 or 3), in an .npz (numpy.savez)"
+    )
 
 
-def _from_bvh(path: Path, *, layout: str, rate_hz: float | None, start_ns: int) -> SkeletonSequence:
+def _from_bvh(
+    path: Path, layout: str, up: str, unit: str, *, rate_hz: float | None, start_ns: int, notes: list[str]
+) -> SkeletonSequence:
     motion = read_bvh(path)
     joints = motion.joints
     chosen = get_layout(layout) if layout else _layout_of(joints)
@@ -68,10 +87,13 @@ def _from_bvh(path: Path, *, layout: str, rate_hz: float | None, start_ns: int) 
             f"{', '.join(joints)}"
         )
     positions = np.full((len(motion.positions), len(chosen.joints), 3), np.nan, np.float32)
-    for row, joint in enumerate(chosen.joints):
-        if joint in joints:
-            positions[:, row] = motion.positions[:, joints.index(joint)]
-    positions *= _scale(positions[0], chosen)
+    rows = [row for row, joint in enumerate(chosen.joints) if joint in joints]
+    columns = [joints.index(chosen.joints[row]) for row in rows]
+    positions[:, rows] = motion.positions[:, columns]
+    rest = np.full(positions.shape[1:], np.nan)
+    rest[rows] = motion.rest[columns]
+    positions = _turned(positions, up or _found_up(positions, rest, chosen, path, notes), chosen)
+    positions *= np.float32(_scale(positions[0], unit, chosen, path, notes))
     stamps_ns = _stamps(len(positions), 1 / motion.frame_s if rate_hz is None else rate_hz, path)
     return _sequence(chosen, stamps_ns + start_ns, positions, None)
 
@@ -95,16 +117,61 @@ def _without_prefix(joints: Sequence[str]) -> tuple[str, ...]:
     return tuple(joint[max(common, default=0) :] for joint in joints)
 
 
-def _scale(joints: np.ndarray, layout: Layout) -> float:
-    """BVH tells no unit, and some have one of their own, as those of CMU: where no usual one makes it a body, what it
-    must be multiplied by to be one of usual height."""
+def _found_up(positions: np.ndarray, rest: np.ndarray, layout: Layout, path: Path, notes: list[str]) -> str:
+    up = file_up(positions, rest, layout)
+    if up:
+        notes.append(
+            f"the bodies of {path.name} stand along {up}, and layout '{layout.name}' says {layout.up}: turned; if they "
+            f"lie, say so (--up {layout.up})"
+        )
+    return up
+
+
+def _turned(positions: np.ndarray, up: str, layout: Layout) -> np.ndarray:
+    """With the layout's way up in place of another."""
+    if not up or layout.dimensions != 3:
+        return positions
+    return (positions @ turn_up(up, layout).T).astype(np.float32)
+
+
+def _scale(joints: np.ndarray, told: str, layout: Layout, path: Path, notes: list[str]) -> float:
+    """BVH tells no unit, and some have one of their own, as those of CMU: what it must be multiplied by to have the
+    layout's; where no usual one makes it a body, to be one of usual height. `told`: what the user says it is."""
+    if told:
+        return UNITS[told] / layout.unit_m
     seen = np.isfinite(joints).all(axis=1)
     world = np.where(seen[:, None], joints, 0) @ layout.to_world.T
-    height = body_height(*to_canonical(world, seen, layout))
-    return STANDARD_M / height if height and unit_factor(height, layout) is None else 1.0
+    height_m = body_height(*to_canonical(world, seen, layout))
+    if not height_m:
+        return 1.0
+    height = height_m / layout.unit_m
+    unit = file_unit(height, layout)
+    if unit is None:
+        notes.append(
+            f"{path.name} has a unit of its own, in which its body is {height:.3g} tall: taken as one of usual height; "
+            "if its unit is a usual one, name it (--unit)"
+        )
+        return STANDARD_M / height_m
+    factor = UNITS[unit] / layout.unit_m
+    if factor != 1:
+        notes.append(
+            f"the body of {path.name} is {height:.3g} tall, so its unit is {unit}: converted; if it is another one, "
+            "name it (--unit)"
+        )
+    return factor
 
 
-def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | None, start_ns: int) -> SkeletonSequence:
+def _from_npz(
+    path: Path,
+    layout: str,
+    up: str,
+    unit: str,
+    *,
+    rate_hz: float | None,
+    index: int | None,
+    start_ns: int,
+    notes: list[str],
+) -> SkeletonSequence:
     try:
         opened = np.load(path, allow_pickle=False)
         if not isinstance(opened, np.lib.npyio.NpzFile):
@@ -152,9 +219,22 @@ def _from_npz(path: Path, *, layout: str, rate_hz: float | None, index: int | No
     if not layout and "layout" not in data:
         raise SkeletonError(f"{path} names no joint layout: say which of {', '.join(known_layouts())} it is")
     chosen = get_layout(layout or _text(data["layout"]))
+    if confidence is None and positions.shape[1:] == (len(chosen.joints), chosen.dimensions + 1):
+        shares = positions[..., -1].astype(np.float32)
+        if np.nanmin(shares, initial=0) >= 0 and np.nanmax(shares, initial=0) <= 1:
+            positions, confidence = positions[..., :-1], shares
+            notes.append(
+                f"'joints' of {path.name} have a column more than layout '{chosen.name}' has dimensions: taken as "
+                "their confidences; store those under 'confidence'"
+            )
     stamps_ns = _npz_stamps(data, len(positions), rate_hz, path)
     if chosen.dimensions == 2 and positions.shape[2] == 2 and are_pixels(positions):
         positions = to_fractions(positions, chosen)
+        notes.append(
+            f"the points of {path.name} are told in pixels: converted; store fractions of the image's width and height"
+        )
+    if chosen.dimensions == 3 and positions.shape[2] == 3:
+        positions = _turned(positions, up, chosen) * (UNITS[unit] / chosen.unit_m if unit else 1)
     return _sequence(chosen, stamps_ns + start_ns, positions, confidence)
 
 

@@ -17,8 +17,10 @@ from mser_ros.cli.demo import AUDIO, how_to_watch, isolate, write_people
 from mser_ros.cli.main import main
 from mser_ros.errors import CorpusError
 from mser_ros.labels import LABELS
+from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
-from mser_ros.messages.conversions import audio_from_msg
+from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
+from mser_ros.types import AudioChunk
 
 
 @pytest.fixture
@@ -64,6 +66,24 @@ def test_a_folder_without_people_is_refused(tmp_path: Path) -> None:
 def test_a_demo_has_one_source(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--bag", "a", "--data", "b"]) == 1
     assert capsys.readouterr().err == "mser: a demo has one source: leave --bag or --data away\n"
+
+
+def test_a_bag_that_nodes_cannot_hear_whole_is_told_before_they_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Reversed; no node is needed for that, so that one lacks its models."""
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE"):  # which the demo sets for itself
+        monkeypatch.setenv(name, os.environ.get(name, "0"))
+    with BagWriter(tmp_path / "bag") as writer:
+        for number in range(40):
+            chunk = AudioChunk(np.zeros((1024, 1), np.int16), RATE, 10**18 - number * 64_000_000, (99 - number) * 1024)
+            writer.write("/audio", AUDIO, audio_to_fields(chunk), 10**18 + number * 64_000_000)
+    nowhere = str(tmp_path / "nowhere")
+    assert main(["demo", "--bag", str(tmp_path / "bag"), "--bundle", nowhere, "-o", str(tmp_path / "out")]) == 1
+    out, err = capsys.readouterr()
+    assert "note: the log times of /audio contradict its stamps" in out
+    assert "the nodes lose what comes late; mser annotate does not" in out
+    assert "there is no bundle folder" in err
 
 
 def test_without_a_microphone_nothing_is_started(

@@ -64,6 +64,7 @@ KINDS: dict[str, tuple[str, str, Callable[[int, np.ndarray], dict[str, Any]], st
     "azure": ("visualization_msgs/MarkerArray", "azure_kinect32", partial(given.marker_array, number=7), "7"),
     "studio": ("geometry_msgs/PoseArray", "bandai21", given.pose_array, "0"),
     "zed": ("zed_msgs/ObjectsStamped", "zed38", partial(given.objects, body_format=2, number=4), "4"),
+    "older": ("zed_interfaces/ObjectsStamped", "zed18", partial(given.objects, body_format=0, number=5), "5"),
     "nuitrack": ("nuitrack_msgs/SkeletonDataArray", "nuitrack", partial(given.skeleton_data_array, number=3), "3"),
     "mocap4r2": ("mocap4r2_msgs/Markers", "canonical15", partial(given.markers, layout="canonical15"), ""),
     "frames": ("tf2_msgs/TFMessage", "ros4hri_tf", partial(given.tf_message, name="xyz"), "xyz"),
@@ -79,7 +80,7 @@ def malformed(name: str, at: int) -> dict[str, Any]:
         good["markers"] = [{**good["markers"][0], "id": 799}]
     elif name == "studio":
         good["poses"] = good["poses"][:5]
-    elif name == "zed":
+    elif name in ("zed", "older"):
         good["objects"][0]["body_format"] = 3
     elif name == "nuitrack":
         good["skeletons"][0]["joint_pos"] = []
@@ -211,7 +212,9 @@ def test_a_list_of_bodies_that_was_told_before_is_known(world: World, tmp_path):
 def test_a_package_that_is_not_installed_is_named_with_its_cure(world: World, tmp_path):
     with ExitStack() as stack:
         eyes = Eyes(stack, world, tmp_path, blind={})
-        assert eyes.value("blind", "not installed") == "hri_msgs, mocap4r2_msgs, nuitrack_msgs, tf2_msgs, zed_msgs"
+        assert eyes.value("blind", "not installed") == (
+            "hri_msgs, mocap4r2_msgs, nuitrack_msgs, tf2_msgs, zed_interfaces, zed_msgs"
+        )
         peer = stack.enter_context(Peer(world, "skeletons"))
         # Whoever does not listen cannot be waited for: kept messages are published all the same.
         message = given.skeleton_data_array(stamp(0), given.body_of("nuitrack", 0))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import re
 import shutil
 import sqlite3
 import struct
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 import skeleton_messages as given
+from full_disk import files_up_to
 from mcap.writer import CompressionType, Writer
 from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 from rosbags.typesys.store import Typestore
 
 from mser_ros.cli.inputs import bag_skeletons, read_bag
 from mser_ros.cli.main import main
-from mser_ros.errors import BagError, DamagedBagError
+from mser_ros.errors import BagError, DamagedBagError, NoRoomError
 from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
 from mser_ros.messages.bags import Bag, message_types
 from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
@@ -238,6 +240,95 @@ def test_nothing_is_left_in_the_temporary_folder(tmp_path: Path, monkeypatch: py
     assert not list((tmp_path / "scratch").iterdir())
 
 
+def unfinished(folder: Path) -> Path:
+    file = write_mcap(folder / "a.mcap")
+    file.write_bytes(file.read_bytes()[:-200])
+    return file
+
+
+def other_writer(folder: Path) -> Path:
+    return write_mcap(folder / "a.mcap", profile="")
+
+
+def damaged(folder: Path) -> Path:
+    """Only in the middle, so that it is found on the way."""
+    file = write_mcap(folder / "a.mcap")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2 : len(content) // 2 + 50] = bytes(50)
+    file.write_bytes(content)
+    return file
+
+
+def of_sqlite(folder: Path) -> Path:
+    file = write_sqlite(folder / "bag")
+    file.write_bytes(file.read_bytes()[:-8192])
+    return file
+
+
+def packed(folder: Path) -> Path:
+    file = write_mcap(folder / "a.mcap")
+    (folder / "a.mcap.gz").write_bytes(gzip.compress(file.read_bytes()))
+    return folder / "a.mcap.gz"
+
+
+def logged(folder: Path) -> Path:
+    """With messages in SQLite's log, as the connection that would merge them ends after the copy was made."""
+    file = write_sqlite(folder / "bag")
+    with closing(sqlite3.connect(file)) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("UPDATE messages SET timestamp = timestamp + 1")
+        database.commit()
+        (folder / "copy").mkdir()
+        for one in file.parent.glob("*.db3*"):
+            shutil.copy(one, folder / "copy")
+    return folder / "copy" / file.name
+
+
+@pytest.mark.parametrize("make", [unfinished, other_writer, damaged, of_sqlite, packed, logged])
+@pytest.mark.parametrize("beside", [False, True])
+def test_a_bag_for_whose_copy_there_is_no_room_is_refused_with_the_cure_and_nothing_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, make: Callable[[Path], Path], beside: bool
+) -> None:
+    """Also as a file among others, which would be left out if it could not be read for another reason."""
+    (tmp_path / "scratch").mkdir()
+    (tmp_path / "made").mkdir()
+    file = make(tmp_path / "made")
+    if beside:
+        (tmp_path / "bag").mkdir()
+        for one in file.parent.glob(f"{file.name}*"):
+            shutil.copy(one, tmp_path / "bag" / one.name.replace(file.name, f"run_1{''.join(file.suffixes)}"))
+        writes = (
+            write_mcap if ".mcap" in file.suffixes else lambda path: shutil.copy(write_sqlite(tmp_path / "b"), path)
+        )
+        writes(tmp_path / "bag" / f"run_0{file.suffix.replace('.gz', '.mcap')}")
+        file = tmp_path / "bag"
+    with suppress(DamagedBagError):  # which is raised at the end of what can be read
+        assert len(numbers(file)[0]) >= COUNT // 2
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    with files_up_to(20_000), pytest.raises(NoRoomError, match=r"no room in .*scratch: make room there, .* TMPDIR"):
+        numbers(file)
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_a_copy_that_has_no_room_is_not_begun(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the size of a file with a hole, which needs no room itself."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "scratch"))
+    (tmp_path / "scratch").mkdir()
+    file = write_mcap(tmp_path / "a.mcap")
+    with file.open("r+b") as stream:
+        stream.truncate(shutil.disk_usage(tmp_path).total + (1 << 30))
+    with pytest.raises(NoRoomError, match="can only be read from a copy"):
+        Bag(file)
+    assert not list((tmp_path / "scratch").iterdir())
+
+
+def test_nothing_is_left_of_a_bag_that_a_full_disk_did_not_take(tmp_path: Path) -> None:
+    file = write_mcap(tmp_path / "a.mcap")
+    with files_up_to(20_000), pytest.raises(OSError, match="large"):
+        copy_with_topics(file, tmp_path / "copy", topics={}, messages=())
+    assert not (tmp_path / "copy").exists()
+
+
 def foreign_store(package: str) -> Typestore:
     """The types of ROS 2, and those of a folder of test/foreign."""
     store = get_typestore(Stores.ROS2_JAZZY)
@@ -272,6 +363,7 @@ def write_humble(path: Path, kind: str, messages: Sequence[dict[str, Any]], stor
     [
         ("hri", "hri_msgs/msg/Skeleton2D", "hri18", given.skeleton_2d),
         ("skeletons", "zed_msgs/msg/ObjectsStamped", "zed34", partial(given.objects, body_format=1)),
+        ("skeletons", "zed_interfaces/msg/ObjectsStamped", "zed34", partial(given.objects, body_format=1)),
         ("skeletons", "nuitrack_msgs/msg/SkeletonDataArray", "nuitrack", given.skeleton_data_array),
         ("skeletons", "mocap4r2_msgs/msg/Markers", "egait16", partial(given.markers, layout="egait16")),
     ],
@@ -286,6 +378,33 @@ def test_bodies_of_other_packages_are_read_from_a_bag_of_humble_that_defines_no_
     for number, frame in enumerate(frames):
         np.testing.assert_allclose(frame.positions, given.body_of(layout, number), rtol=1e-4, atol=1e-4)
     assert copy_with_topics(bag, tmp_path / "copy", topics={}, messages=()) == ()
+
+
+@pytest.mark.parametrize("package", ["zed_msgs", "zed_interfaces"])
+def test_bodies_of_an_older_zed_are_read_from_a_bag_that_defines_no_types_and_defined_in_its_copy(
+    tmp_path: Path, package: str
+) -> None:
+    """zed_msgs knew no confidences first, zed_interfaces had room for 34 keypoints, and called BODY_34 the format 2."""
+    store = get_typestore(Stores.ROS2_JAZZY)
+    types: dict[str, Any] = {}
+    for path in sorted((Path(__file__).parents[1] / "foreign" / "skeletons" / package / "msg").glob("*.msg")):
+        text = path.read_text().replace("float32[70] skeleton_keypoint_confidence", "")
+        if package == "zed_interfaces":
+            text = text.replace("[70]", "[34]")
+        types |= get_types_from_msg(text, f"{package}/msg/{path.stem}")
+    store.register(types)
+    is_old, kind = package == "zed_interfaces", f"{package}/msg/ObjectsStamped"
+    messages = [given.objects(T0 + number, given.body_of("zed34", number), 1 + is_old) for number in range(5)]
+    for message in messages:
+        del message["objects"][0]["skeleton_3d"]["keypoints"][34 if is_old else 70 :]
+    bag = write_humble(tmp_path / "bag.db3", kind, messages, store)
+    assert copy_with_topics(bag, tmp_path / "copy", topics={}, messages=()) == ()
+    for path in (bag, tmp_path / "copy"):
+        frames = list(bag_skeletons(path, "/topic"))
+        assert [frame.layout for frame in frames] == ["zed34"] * 5
+        for number, frame in enumerate(frames):
+            np.testing.assert_allclose(frame.positions, given.body_of("zed34", number), rtol=1e-4, atol=1e-4)
+        assert main(["doctor", str(path)]) == 0
 
 
 @pytest.mark.parametrize(

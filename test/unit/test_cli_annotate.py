@@ -24,6 +24,7 @@ from annotations import (
     write_bag,
     write_sound,
 )
+from full_disk import files_up_to
 from mocap_poses import pose_of
 from pages import parse, text_of
 
@@ -89,6 +90,14 @@ def test_a_topic_of_the_robot_that_has_the_name_of_ours_stays_in_the_copy(
     with Bag(tmp_path / "out" / "annotated") as copy:
         assert [message.decode().data for message in copy.messages(["/state"])] == ["charging"]
         assert copy.topics["/emotion"] == "mser_msgs/msg/Emotion"
+
+
+def test_a_bag_that_is_named_by_a_dot_has_its_name_in_the_picture(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(two_sentences)
+    assert annotate(Path("."), out=tmp_path / "out") == 0
+    assert f"('{two_sentences.name}', " in (tmp_path / "out" / "timeline.png").read_text()
 
 
 def test_a_bag_of_sound_alone_is_annotated(annotate: Annotate, tmp_path: Path, speech: np.ndarray) -> None:
@@ -214,6 +223,17 @@ def test_a_disk_that_is_full_is_one_sentence(
     assert "make room, or name another folder" in sentence(capsys)
 
 
+def test_a_copy_of_a_bag_for_which_there_is_no_room_leaves_the_results_and_nothing_of_itself(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a stick in FAT32 that takes files of up to 4 GB."""
+    with files_up_to(200_000):
+        assert annotate(two_sentences, out=tmp_path / "out") == 1
+    assert "make room, or name another folder" in sentence(capsys)
+    assert not (tmp_path / "out" / "annotated").exists()
+    assert len(finals_of(tmp_path / "out")) == 2
+
+
 def write_motion(path: Path) -> Path:
     joints = np.repeat(pose_of("egait16")[None], 150, axis=0)
     np.savez(path, joints=joints, layout="egait16", rate_hz=30.0)
@@ -261,6 +281,24 @@ def test_the_layout_of_a_skeleton_file_that_names_none_is_told_by_an_option(
     assert annotate(sound, *told, out=tmp_path / "none") == 1
     assert annotate(sound, *told, "--layout", "egait16", out=tmp_path / "out") == 0
     (final,) = finals_of(tmp_path / "out")
+    assert [item["available"] for item in final["evidence"]] == [True, False, True]
+
+
+def test_what_is_mended_of_a_motion_file_is_a_note_of_one_line_each(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Pixels; and an option that names the axis and the unit of a file."""
+    sound = write_sound(tmp_path / "a.wav", speech)
+    pixels = np.repeat(pose_of("coco17")[None] * (640, 480), 150, axis=0)
+    np.savez(tmp_path / "a.npz", joints=pixels, layout="coco17", rate_hz=30.0)
+    assert annotate(sound, "--skeleton", str(tmp_path / "a.npz"), out=tmp_path / "out") == 0
+    assert capsys.readouterr().out.count("pixels") == 1
+    turned = np.repeat(3.28 * pose_of("egait16")[None][..., [2, 0, 1]], 150, axis=0)
+    np.savez(tmp_path / "b.npz", joints=turned, layout="egait16", rate_hz=30.0)
+    told = ("--skeleton", str(tmp_path / "b.npz"), "--up", "z", "--unit", "ft")
+    assert annotate(sound, *told, out=tmp_path / "told") == 0
+    assert "note: " not in capsys.readouterr().out
+    (final,) = finals_of(tmp_path / "told")
     assert [item["available"] for item in final["evidence"]] == [True, False, True]
 
 
@@ -318,6 +356,22 @@ BAD: dict[str, tuple[Callable[[Path, np.ndarray], tuple[Path, tuple[str, ...]]],
         lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--skeleton", str(tmp / "a.wav"))),
         "is no motion file",
     ),
+    "a table as skeleton": (
+        lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--skeleton", str(text(tmp / "a.csv")))),
+        "export it as .bvh, or store its positions as 'joints', of shape (frames, joints, 2 or 3), in an .npz",
+    ),
+    "a motion file alone": (
+        lambda tmp, _: (motion(tmp / "a.npz"), ()),
+        "holds motion and no sound: name it by --skeleton",
+    ),
+    "a motion file as text alone": (
+        lambda tmp, _: (text(tmp / "walk.BVH"), ()),
+        "holds motion and no sound: name it by --skeleton",
+    ),
+    "a picture": (
+        lambda tmp, _: (picture(tmp / "a.jpg"), ()),
+        "is a picture, and no sound: name a sound or a film; pictures are seen by 'mser pose'",
+    ),
     "vosk without a model": (
         lambda tmp, s: (write_sound(tmp / "a.wav", s), ("--asr", "vosk")),
         "--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model",
@@ -339,6 +393,17 @@ def test_a_bag_that_was_cut_off_is_annotated_as_far_as_it_goes(
 
 def text(path: Path) -> Path:
     path.write_text("this is no recording\n" * 100)
+    return path
+
+
+def motion(path: Path) -> Path:
+    np.savez(path, joints=pose_of("egait16")[None], layout="egait16", rate_hz=30.0)
+    return path
+
+
+def picture(path: Path) -> Path:
+    """As a JPEG begins; the rest does not matter."""
+    path.write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF" + bytes(500))
     return path
 
 
@@ -375,7 +440,10 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     sound = write_sound(tmp_path / "a.wav", speech)
     for out in (sound, sound / "below"):
         assert annotate(sound, out=out) == 1
-        assert "check the path and its permissions" in sentence(capsys)
+        assert "cannot be a folder, a file is in its place: name another one" in sentence(capsys)
+    (tmp_path / "link").symlink_to(tmp_path / "link")
+    assert annotate(sound, out=tmp_path / "link" / "below") == 1
+    assert "check the path and its permissions" in sentence(capsys)
 
 
 def test_the_language_is_chosen_for_the_recogniser() -> None:

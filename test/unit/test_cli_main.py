@@ -66,6 +66,20 @@ def test_an_unknown_option_is_refused_with_exit_code_2(capsys: pytest.CaptureFix
     assert "--html" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["-talk.wav", "-o.wav"])
+def test_a_file_that_looks_like_an_option_is_named_with_the_cure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    """As a shell lists it for '*.wav'; the second would be taken for a folder of that name."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / name).touch()
+    assert main(["annotate", name, "-o", "out"]) == 2
+    assert f"the file '{name}' would be taken for options: name it './{name}'" in capsys.readouterr().err
+    assert main(["annotate", f"./{name}", "-o", "out"]) == 1
+    assert main(["annotate", "-o", "out", "--", name]) == 1
+    assert capsys.readouterr().err.count("is empty") == 2
+
+
 def test_ctrl_c_is_exit_code_130_without_a_traceback(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -102,6 +102,14 @@ def test_a_film_has_a_picture_for_each_moment(tmp_path: Path) -> None:
         assert film.size[0] > 400
 
 
+def test_a_file_of_another_kind_is_told_what_motion_files_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "a.csv").write_text("frame,hip_x,hip_y\n")
+    assert main(["view-skeleton", str(tmp_path / "a.csv"), "-o", str(tmp_path / "out.png")]) == 1
+    assert "is no motion file that can be read: export it as .bvh" in capsys.readouterr().err
+
+
 def test_markers_that_make_no_body_are_drawn_as_sent_and_that_is_said(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

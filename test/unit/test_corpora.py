@@ -192,11 +192,45 @@ def test_sets_of_a_corpus_are_understood_or_refused(tmp_path: Path) -> None:
         open_corpus("mine", write_manifest(tmp_path, "hi\tsad\tann\theld out", columns="text label speaker split"))
 
 
-@pytest.mark.parametrize(("mark", "message"), [(",", "separated by ','"), (";", "separated by ';'")])
-def test_a_manifest_without_tabs_names_what_separates_its_columns(tmp_path: Path, mark: str, message: str) -> None:
-    (tmp_path / "manifest.tsv").write_text(mark.join(("text", "label", "speaker")) + "\n")
-    with pytest.raises(CorpusError, match=f"separate them by tabs.*\n.*{message}"):
+@pytest.mark.parametrize("mark", [",", ";"])
+@pytest.mark.parametrize("name", ["manifest.tsv", "manifest.csv"])
+def test_a_manifest_of_a_spreadsheet_is_read_with_its_quotes(tmp_path: Path, name: str, mark: str) -> None:
+    """A cell with the mark in it, one over two lines, and one in which a quote is written twice."""
+    rows = [
+        ("text", "label", "speaker"),
+        (f'"well{mark} no"', "sad", "ann"),
+        ('"one\ntwo"', "angry", '"bob"'),
+        ('"a ""b"" c"', "happy", "ann"),
+    ]
+    (tmp_path / name).write_text("\n".join(mark.join(row) for row in rows) + "\n")
+    items = open_corpus("mine", tmp_path).items
+    assert [item.load().transcript.text for item in items] == [f"well{mark} no", "one\ntwo", 'a "b" c']
+    assert [(item.label, item.person) for item in items] == [("sad", "ann"), ("angry", "bob"), ("happy", "ann")]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("text,label,speaker\nyes\nno, never,sad,ann\n", r"manifest\.csv line 3: more cells than columns"),
+        (
+            'text,label,speaker\n"yes,sad,ann\nno,sad,ann\n',
+            r"csv: after line 1 it is no table \(unexpected end of data\)",
+        ),
+        ("text;label;speaker;valence\nno;sad;ann;0,5\n", r"manifest\.csv line 2: valence '0,5' is no number"),
+    ],
+)
+def test_a_manifest_of_a_spreadsheet_that_is_not_well_formed_is_refused_with_its_line(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    (tmp_path / "manifest.csv").write_text(text)
+    with pytest.raises(CorpusError, match=message):
         open_corpus("mine", tmp_path)
+
+
+def test_of_two_manifests_the_one_with_tabs_counts(tmp_path: Path) -> None:
+    (tmp_path / "manifest.csv").write_text("text,label,speaker\nno,sad,ann\n")
+    (item,) = open_corpus("mine", write_manifest(tmp_path, "yes\thappy\tbob", columns="text label speaker")).items
+    assert (item.label, item.person) == ("happy", "bob")
 
 
 @pytest.mark.parametrize(

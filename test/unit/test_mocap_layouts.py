@@ -117,7 +117,7 @@ canonical: {left_hip: a, right_hip: b}
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("unit: m", "unit: feet", "unit must be one of m, cm, mm, image, not 'feet'"),
+        ("unit: m", "unit: feet", "unit must be one of m, cm, mm, in, ft, image, not 'feet'"),
         ("unit: m", "", "'unit' is missing"),
         ("unit: m", "unit: m\ncolour: red", "unknown key 'colour'"),
         ("dimensions: 3", "dimensions: 4", "dimensions must be 2 or 3"),

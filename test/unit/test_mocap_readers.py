@@ -6,6 +6,7 @@ import contextlib
 import gzip
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,13 @@ from hypothesis import strategies as st
 from mocap_poses import pose_of
 
 from mser_ros.errors import SkeletonError
+from mser_ros.mocap.anatomy import turn_up
 from mser_ros.mocap.bvh import read_bvh
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.mocap.readers import read_motion
 from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.settings import MocapSettings
-from mser_ros.types import NS_PER_S
+from mser_ros.types import NS_PER_S, SkeletonSequence
 
 # An arm: shoulder at (1, 2, 3), elbow 10 further along x, wrist 5 further; turned in the order z, x, y.
 ARM = """HIERARCHY
@@ -129,15 +131,16 @@ def test_joint_names_that_no_layout_has_are_listed(tmp_path: Path) -> None:
         read_motion(path, layout="bandai21")
 
 
-def rig(names: Sequence[str], places: np.ndarray) -> str:
-    """A body that stands still for two frames, every joint of which hangs on the first."""
+def rig(names: Sequence[str], places: np.ndarray, turn: tuple[float, float, float] = (0, 0, 0)) -> str:
+    """A body that stands still for two frames, every joint of which hangs on the first, which is turned about z, x and
+    y [degrees]."""
     joints = [
         f"JOINT {name}\n{{\nOFFSET {x} {y} {z}\nCHANNELS 3 Zrotation Xrotation Yrotation\n"
         "End Site\n{\nOFFSET 0 1 0\n}\n}\n"
         for name, (x, y, z) in zip(names[1:], places[1:] - places[0], strict=True)
     ]
     moved = "Xposition Yposition Zposition Zrotation Xrotation Yrotation"
-    values = " ".join(map(str, [*places[0], *[0.0] * 3 * len(names)]))
+    values = " ".join(map(str, [*places[0], *turn, *[0.0] * 3 * (len(names) - 1)]))
     return (
         f"HIERARCHY\nROOT {names[0]}\n{{\nOFFSET 0 0 0\nCHANNELS 6 {moved}\n{''.join(joints)}}}\n"
         f"MOTION\nFrames: 2\nFrame Time: 0.04\n{values}\n{values}\n"
@@ -182,6 +185,91 @@ def test_a_body_in_a_unit_of_its_own_is_of_usual_height(tmp_path: Path, unit: fl
 
 
 @pytest.mark.parametrize(
+    ("scale", "unit"),
+    [(0.01, "m"), (10, "mm"), (1 / 2.54, "in"), (1 / 30.48, "ft"), (0.177, "a unit of its own"), (0.6, "")],
+)
+def test_a_unit_that_a_bvh_does_not_tell_is_known_by_the_size_of_its_body(
+    tmp_path: Path, scale: float, unit: str
+) -> None:
+    """The last is a child of one metre in the layout's own unit."""
+    places, notes = pose_of("humanik"), []
+    path = put(tmp_path / "rig.bvh", rig(get_layout("humanik").joints, scale * places))
+    motion = read_motion(path, notes=notes)
+    np.testing.assert_allclose(motion.positions[0], places * (1 if unit else scale), rtol=0.1, atol=1)
+    assert bool(notes) == bool(unit)
+    assert all(unit in note and "--unit" in note for note in notes)
+    told = read_motion(path, unit="mm", notes=notes)
+    np.testing.assert_allclose(told.positions[0], places * scale / 10, atol=1e-4)
+    assert len(notes) == bool(unit)
+
+
+def stands(motion: SkeletonSequence, places: np.ndarray) -> bool:
+    """Whether bodies are in this pose, with y up, wherever they look; one that is mirrored is not."""
+    frame = motion.positions[0].astype(float)
+    away, expected = frame - frame[0], places.astype(float) - places[0]
+    here, there = (points[:, 2] + 1j * points[:, 0] for points in (away, expected))
+    heading = np.vdot(there, here)
+    return np.allclose(away[:, 1], expected[:, 1], atol=0.01) and np.allclose(
+        here, there * heading / abs(heading), atol=0.01
+    )
+
+
+@pytest.mark.parametrize("up", ["x", "z", "-x", "-z"])
+def test_a_bvh_whose_rig_is_built_along_another_axis_is_turned_upright(tmp_path: Path, up: str) -> None:
+    places, notes = pose_of("humanik"), []
+    standing = places @ np.linalg.inv(turn_up(up, get_layout("humanik"))).T
+    path = put(tmp_path / "rig.bvh", rig(get_layout("humanik").joints, standing + np.array([7, -300, 20])))
+    motion = read_motion(path, notes=notes)
+    assert stands(motion, places)
+    assert notes == [
+        f"the bodies of rig.bvh stand along {up}, and layout 'humanik' says y: turned; if they lie, say so (--up y)"
+    ]
+    assert not stands(read_motion(path, up="y"), places)
+    assert stands(read_motion(path, up=up), places)
+
+
+@pytest.mark.parametrize(("at", "is_known"), [(0.0, True), (300.0, False)])
+def test_a_rig_that_is_built_in_other_axes_than_it_moves_in_stands_where_its_feet_are_on_the_floor(
+    tmp_path: Path, at: float, is_known: bool
+) -> None:
+    """Built with y up, moved with z up. Where the feet are far from the floor, it may as well lie in a bed."""
+    places, notes = pose_of("humanik"), []
+    moved = rig(get_layout("humanik").joints, places, turn=(0, 90, 0))
+    x, y, z = places[0]
+    text = moved.replace(f"\n{x} {y} {z} ", f"\n{x} {-z} {y + at} ")
+    assert text != moved
+    path = put(tmp_path / "rig.bvh", text)
+    assert stands(read_motion(path, notes=notes), places) == is_known
+    assert len(notes) == is_known
+    assert stands(read_motion(path, up="z"), places)
+    assert not stands(read_motion(path, up="y"), places)
+    if not is_known:  # which is said where the bodies are looked at
+        said: list[str] = []
+        stream = SkeletonStream(MocapSettings(), on_note=said.append)
+        (frame, _) = read_motion(path).frames()
+        for number in range(100):
+            stream.push(replace(frame, stamp_ns=number * NS_PER_S // 30))
+        assert any("lying along z" in note and "--up z" in note for note in said)
+
+
+def test_a_bvh_in_the_axes_of_its_layout_is_taken_as_it_comes_whatever_its_rig_is_built_in(tmp_path: Path) -> None:
+    """Built with z up, moved with y up, as a converter of a file of Blender does."""
+    places, notes = pose_of("humanik"), []
+    built = places @ np.linalg.inv(turn_up("z", get_layout("humanik"))).T
+    path = put(tmp_path / "rig.bvh", rig(get_layout("humanik").joints, built, turn=(0, -90, 0)))
+    assert stands(read_motion(path, notes=notes), places)
+    assert not notes
+
+
+def test_axes_and_unit_of_an_npz_are_those_that_are_named(tmp_path: Path) -> None:
+    """canonical15 is in metres with z up."""
+    pose = pose_of("canonical15")
+    path = save(tmp_path / "a.npz", joints=1000 * pose[None][..., [1, 2, 0]], layout="canonical15", rate_hz=30.0)
+    motion = read_motion(path, up="y", unit="mm")
+    np.testing.assert_allclose(motion.positions[0], pose, atol=1e-5)
+
+
+@pytest.mark.parametrize(
     ("old", "new"),
     [
         ("JOINT elbow\n  {", "JOINT elbow{"),
@@ -202,7 +290,10 @@ def test_what_exporters_write_in_their_own_way_is_read(tmp_path: Path, old: str,
 def test_points_in_pixels_become_fractions_of_the_image(tmp_path: Path) -> None:
     pose = pose_of("coco17")
     pixels = np.repeat(pose[None] * (640, 480), 4, axis=0)
-    motion = read_motion(save(tmp_path / "a.npz", joints=pixels, layout="coco17", rate_hz=25.0))
+    notes: list[str] = []
+    motion = read_motion(save(tmp_path / "a.npz", joints=pixels, layout="coco17", rate_hz=25.0), notes=notes)
+    (note,) = notes
+    assert "the points of a.npz are told in pixels: converted" in note
     np.testing.assert_allclose(motion.positions * (720 / 480), np.repeat(pose[None], 4, axis=0), rtol=1e-4)
 
 
@@ -311,6 +402,22 @@ def test_confidences_that_are_no_shares_are_refused_as_the_nodes_do(tmp_path: Pa
     path = save(tmp_path / "w.npz", joints=WALK, confidence=values.reshape(4, 16), layout="egait16", rate_hz=30)
     with pytest.raises(SkeletonError, match=r"w\.npz must lie in 0 to 1, not .*: divide by the source's highest value"):
         read_motion(path)
+
+
+@pytest.mark.parametrize("layout", ["coco17", "mediapipe33"])
+def test_confidences_that_stand_beside_the_positions_are_known_as_such(tmp_path: Path, layout: str) -> None:
+    """As OpenPose and MediaPipe give them. A column that holds none is refused with the shape."""
+    pose, notes = pose_of(layout), []
+    shares = np.linspace(0, 1, len(pose), dtype=np.float32)
+    joints = np.repeat(np.column_stack([pose, shares])[None], 3, axis=0)
+    motion = read_motion(save(tmp_path / "a.npz", joints=joints, layout=layout, rate_hz=30.0), notes=notes)
+    np.testing.assert_allclose(motion.confidence, [shares] * 3)
+    np.testing.assert_allclose(motion.positions, [pose] * 3, rtol=1e-6)
+    (note,) = notes
+    assert "taken as their confidences" in note
+    joints[..., -1] += 1
+    with pytest.raises(SkeletonError, match=f"layout '{layout}' needs"):
+        read_motion(save(tmp_path / "b.npz", joints=joints, layout=layout, rate_hz=30.0))
 
 
 def test_an_undefined_confidence_is_that_of_a_joint_not_seen(tmp_path: Path) -> None:

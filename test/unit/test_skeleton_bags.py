@@ -80,6 +80,8 @@ def items_of(path: Path, topic: str = "", **settings: str) -> list[SkeletonFrame
         ("/body_tracking_data", "visualization_msgs/MarkerArray", "azure_kinect32",
          partial(given.marker_array, number=7), "7", {}),
         ("/zed/bodies", "zed_msgs/ObjectsStamped", "zed34", partial(given.objects, body_format=1, number=4), "4", {}),
+        ("/zed/bodies", "zed_interfaces/ObjectsStamped", "zed34",
+         partial(given.objects, body_format=1, number=4), "4", {}),
         ("/nuitrack/skeletons", "nuitrack_msgs/SkeletonDataArray", "nuitrack",
          partial(given.skeleton_data_array, number=3), "3", {}),
         ("/studio", "geometry_msgs/PoseArray", "bandai21", given.pose_array, "0",

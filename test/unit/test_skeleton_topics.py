@@ -16,6 +16,7 @@ from mser_ros.messages.skeleton_topics import (
     MARKERS,
     NUITRACK,
     OBJECTS,
+    OLD_OBJECTS,
     POSE_ARRAY,
     SKELETON_2D,
     TF,
@@ -251,6 +252,20 @@ def test_objects_of_zed_that_are_no_bodies_or_only_guessed_are_left_out() -> Non
     ]
     (frame,) = decoded(OBJECTS, Message(header=header(), objects=objects))
     assert frame.body_id == ""
+
+
+def test_bodies_of_an_older_zed_have_what_its_messages_had() -> None:
+    """No confidences; 34 keypoints, of which the format 2 is meant; and of ROS 1 neither formats nor tracks."""
+    for layout, room, told in (("zed18", 70, 0), ("zed34", 34, 1), ("zed34", 34, 2), ("zed18", 18, None)):
+        joints = pose_of(layout)
+        whole = zed_object(told or 0, joints)
+        values = {**vars(whole), "skeleton_3d": Message(keypoints=whole.skeleton_3d.keypoints[:room])}
+        del values["skeleton_keypoint_confidence"]
+        if told is None:
+            del values["body_format"], values["tracking_available"]
+        (frame,) = decoded(OLD_OBJECTS, Message(header=header(), objects=[Message(**values)]))
+        assert_is(frame, layout, joints, "4")
+        np.testing.assert_array_equal(frame.confidence, 1)
 
 
 def test_a_body_of_an_unknown_format_costs_no_other() -> None:
