@@ -14,8 +14,8 @@ PIECE = 1024
 
 
 def partial_wait(period: int, *, is_early: bool) -> int:
-    """How long after one partial text the next is due, in the unit of `period`: at first a third of it, because the first
-    words take two readings that agree."""
+    """How long after one partial text the next is due, in the unit of `period`: at first a third of it, because the
+    first words take two readings that agree."""
     return period // 3 if is_early else period
 
 
