@@ -57,6 +57,17 @@ def start(node: PerceptionNode) -> bool:
     return True
 
 
+def _tell_of_lost_parameters(node: PerceptionNode, arguments: Sequence[str]) -> None:
+    """ROS takes `-p NODE:NAME:=VALUE` as said of a node in the root namespace, and can't be told of another there."""
+    name, namespace = node.get_name(), node.get_namespace()
+    lost = [rule for rule in arguments if rule.startswith(f"{name}:") and ":=" in rule]
+    if lost and namespace != "/":
+        node.get_logger().warning(
+            f"{', '.join(lost)} is of a node /{name}, and does not reach {namespace}/{name}: say it without '{name}:', "
+            f"or in a parameter file below {namespace}/{name}"
+        )
+
+
 def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> int:
     """Run nodes until SIGINT or SIGTERM, then finish and publish what is open; the exit code.
 
@@ -75,9 +86,10 @@ def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> i
 
     # rclpy's own handlers would end the context, so that what is open could not be published any more.
     with on_signals((signal.SIGINT, signal.SIGTERM), end):
+        given = sys.argv if arguments is None else [sys.argv[0], *arguments]
         try:
             rclpy.init(
-                args=sys.argv if arguments is None else [sys.argv[0], *arguments],
+                args=given,
                 signal_handler_options=SignalHandlerOptions.NO,
             )
         except RuntimeError as error:
@@ -89,6 +101,7 @@ def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> i
             for name in names:
                 if not is_ending.is_set():
                     nodes.append(create_node(name))
+                    _tell_of_lost_parameters(nodes[-1], given)
                     spinner.add(nodes[-1])
                     start(nodes[-1])
             has_loaded.set()

@@ -103,13 +103,17 @@ def test_an_executable_runs_its_node(name: str, ros: None, tmp_path: Path) -> No
     from ros_world import World
 
     world = World()
+    lost = f"{name}:autostart:=true"
+    options = ["--ros-args", "-r", "__ns:=/here", "-p", "autostart:=false", "-p", lost]
     process = subprocess.Popen(
-        command(f"{name}_node", "--ros-args", "-r", "__ns:=/here", "-p", "autostart:=false"), start_new_session=True
+        command(f"{name}_node", *options), start_new_session=True, stderr=subprocess.PIPE, text=True
     )
     try:
         world.wait(lambda: f"/here/{name}" in world.diagnostics, "diagnostics of the node")
         process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 0
+        assert f"{lost} is of a node /{name}, and does not reach /here/{name}: say it without '{name}:'" in said
     finally:
         process.kill()
         process.wait()
