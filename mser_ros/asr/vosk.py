@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -78,7 +79,7 @@ class VoskTranscriber:
             ) from None
         self.language = language
         vosk.SetLogLevel(-1)
-        _try_loading(folder)
+        _try_loading(folder, _state(folder))
         with _without_dither(folder) as copy:
             self._model = vosk.Model(str(copy))
         arguments: tuple[Any, ...] = (float(SAMPLE_RATE),)
@@ -171,9 +172,16 @@ class VoskTranscriber:
         )
 
 
-def _try_loading(folder: Path) -> None:
+def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of change of each file of a model."""
+    files = ((str(path), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
+    return tuple((name, found.st_size, found.st_mtime_ns) for name, found in files)
+
+
+@lru_cache(maxsize=4)
+def _try_loading(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> None:
     """Load a model in a process of its own: what is broken in it may make the library end the process, and the reason
-    it only writes to the standard error stream."""
+    it only writes to the standard error stream. Once for all, where that worked, while its files stay as they are."""
     done = subprocess.run([sys.executable, "-c", _TRIAL, str(folder)], capture_output=True, text=True, errors="replace")
     if done.returncode:
         said = _NATIVE.search(done.stderr)

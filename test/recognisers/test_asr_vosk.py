@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,6 +13,7 @@ import psutil
 import pytest
 from clips import noise, silence, spoken
 
+from mser_ros.asr import vosk
 from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.transcriber import Transcriber
 from mser_ros.asr.vosk import check_model
@@ -126,6 +128,21 @@ def test_a_real_model_of_which_a_file_is_cut_off_is_refused_with_the_librarys_ow
     assert reason in str(caught.value)
     assert "unpack its download again" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_was_loaded_is_tried_again_when_a_file_of_it_has_changed(
+    transcriber: Transcriber, vosk_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vosk.sys, "executable", shutil.which("false"))  # whatever is tried now fails
+    state = vosk._state(vosk_model)
+    vosk._try_loading(vosk_model, state)
+    shutil.copytree(vosk_model / "conf", tmp_path / "conf")
+    before = vosk._state(tmp_path)
+    (tmp_path / "conf" / "mfcc.conf").write_text("other\n")
+    for other in (state[1:], (*state, *vosk._state(tmp_path))):
+        with pytest.raises(TranscriberError, match="cannot load the model"):
+            vosk._try_loading(vosk_model, other)
+    assert vosk._state(tmp_path) != before
 
 
 #: Words that espeak-ng's Korean voice says clearly enough for a small model that need only tell them apart.

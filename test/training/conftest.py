@@ -16,15 +16,24 @@ import pytest
 
 @pytest.fixture(scope="session", autouse=True)
 def operators_are_read_once() -> Iterator[None]:
-    """Each export to ONNX parses the source of every operator that there is, which takes longer than to export a tiny
-    network."""
+    """Each export to ONNX parses the source of every operator that there is, and lists those that are to be taken
+    apart, which takes longer than to export a tiny network."""
     if "torch" not in sys.modules:  # no test of this run exports
         yield
         return
+    from torch.export import decomp_utils, exported_program
+    from torch.onnx._internal.exporter import _decomp
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+    listed = functools.cache(decomp_utils._collect_all_valid_cia_ops)
+    taken_apart = functools.cache(_decomp.create_onnx_friendly_decomposition_table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        for module in (decomp_utils, exported_program):
+            patch.setattr(module, "_collect_all_valid_cia_ops", listed)
+        patch.setattr(
+            _decomp, "create_onnx_friendly_decomposition_table", lambda known: dict(taken_apart(frozenset(known)))
+        )
         yield
 
 
