@@ -18,6 +18,7 @@ import numpy as np
 
 from ..errors import DependencyError, TranscriberError
 from ..types import SAMPLE_RATE, Transcript, Word, to_ns
+from .model_files import State, state_of
 from .transcriber import Pieces, begun_before, transcript_of
 
 #: Each line: any one of these files must be there.
@@ -79,7 +80,7 @@ class VoskTranscriber:
             ) from None
         self.language = language
         vosk.SetLogLevel(-1)
-        _try_loading(folder, _state(folder))
+        _try_loading(folder, state_of(folder))
         with _without_dither(folder) as copy:
             self._model = vosk.Model(str(copy))
         arguments: tuple[Any, ...] = (float(SAMPLE_RATE),)
@@ -172,14 +173,8 @@ class VoskTranscriber:
         )
 
 
-def _state(folder: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and time of change of each file of a model."""
-    files = ((str(path), path.stat()) for path in sorted(folder.rglob("*")) if path.is_file())
-    return tuple((name, found.st_size, found.st_mtime_ns) for name, found in files)
-
-
 @lru_cache(maxsize=4)
-def _try_loading(folder: Path, _state: tuple[tuple[str, int, int], ...]) -> None:
+def _try_loading(folder: Path, _state: State) -> None:
     """Load a model in a process of its own: what is broken in it may make the library end the process, and the reason
     it only writes to the standard error stream. Once for all, where that worked, while its files stay as they are."""
     done = subprocess.run([sys.executable, "-c", _TRIAL, str(folder)], capture_output=True, text=True, errors="replace")

@@ -14,6 +14,7 @@ import pytest
 from clips import noise, silence, spoken
 
 from mser_ros.asr import vosk
+from mser_ros.asr.model_files import state_of
 from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.transcriber import Transcriber
 from mser_ros.asr.vosk import check_model
@@ -131,18 +132,13 @@ def test_a_real_model_of_which_a_file_is_cut_off_is_refused_with_the_librarys_ow
 
 
 def test_a_model_that_was_loaded_is_tried_again_when_a_file_of_it_has_changed(
-    transcriber: Transcriber, vosk_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    transcriber: Transcriber, vosk_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vosk.sys, "executable", shutil.which("false"))  # whatever is tried now fails
-    state = vosk._state(vosk_model)
+    state = state_of(vosk_model)
     vosk._try_loading(vosk_model, state)
-    shutil.copytree(vosk_model / "conf", tmp_path / "conf")
-    before = vosk._state(tmp_path)
-    (tmp_path / "conf" / "mfcc.conf").write_text("other\n")
-    for other in (state[1:], (*state, *vosk._state(tmp_path))):
-        with pytest.raises(TranscriberError, match="cannot load the model"):
-            vosk._try_loading(vosk_model, other)
-    assert vosk._state(tmp_path) != before
+    with pytest.raises(TranscriberError, match="cannot load the model"):
+        vosk._try_loading(vosk_model, state[1:])
 
 
 #: Words that espeak-ng's Korean voice says clearly enough for a small model that need only tell them apart.

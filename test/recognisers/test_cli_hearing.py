@@ -20,11 +20,12 @@ MARKS = ("segments", "words", "invented", "confidence", "translation")
 
 @pytest.fixture
 def corpus(tmp_path: Path) -> Path:
-    """Two people say three sentences each, in the demo's synthetic voice, the shortest first."""
+    """Two people say three sentences each, in the demo's synthetic voice, the shortest first of each."""
     folder = tmp_path / "toy"
     folder.mkdir()
     rows = ["file\tlabel\tspeaker\ttext"]
-    for number, (samples, text) in enumerate(reversed(demo_sentences())):
+    sentences = demo_sentences()
+    for number, (samples, text) in enumerate((*sentences[3:], *sentences[:3])):
         soundfile.write(folder / f"{number}.wav", samples, 16000)
         rows.append(f"{number}.wav\tneutral\t{'ab'[number % 2]}\t{text}")
     (folder / "manifest.tsv").write_text("\n".join(rows) + "\n")
