@@ -97,7 +97,7 @@ live: setup ## your own voice through your browser's microphone, on a page; FILE
 # The tests of a file stay with one worker, for they share what they have made, and files begin in the order that
 # test/conftest.py puts them into. Plain pytest will do as well.
 # ARGS: more options, such as --cov, or --hypothesis-profile random. MSER_VOSK_MODEL=folder: test this Vosk model.
-# MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of one.
+# MSER_SOAK_S=600: hear ten minutes of speech, noise, gaps and resets instead of 45 s.
 PYTEST = $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 test: setup-dev ## run every test

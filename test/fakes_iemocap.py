@@ -23,7 +23,6 @@ TURNS = (
 WORDS = {"neu": "well: it is a table", "ang": "go away now", "hap": "how lovely", "exc": "we won", "sad": "i miss her"}
 PITCH_HZ = {"neu": 120.0, "ang": 260.0, "hap": 340.0, "exc": 340.0, "sad": 80.0}
 TURN_S, GAP_S = 0.8, 0.2
-RATE_HZ = 120
 
 
 def _numbered(name: str, first: int, last: int) -> list[str]:
@@ -44,19 +43,21 @@ def dialogues(session: int) -> list[str]:
 
 
 def write_iemocap(
-    root: Path, *, sessions: tuple[int, ...] = (1, 2, 3, 4, 5), mocap: bool = True, seed: int = 0
+    root: Path, *, sessions: tuple[int, ...] = (1, 2, 3, 4, 5), mocap: bool = True, rate_hz: int = 120, seed: int = 0
 ) -> Path:
-    """Write the tree below `root` and return the folder of the release."""
+    """Write the tree below `root` and return the folder of the release. `rate_hz`: of motion capture; that of the real
+    one takes long to write and to read."""
     release = root / "IEMOCAP_full_release"
     rng = np.random.default_rng(seed)
     for session in sessions:
         for dialogue in dialogues(session):
-            _dialogue(release / f"Session{session}", dialogue, mocap=mocap, rng=rng)
+            _dialogue(release / f"Session{session}", dialogue, rate_hz=rate_hz if mocap else 0, rng=rng)
     (release / "Session4" / "dialog" / "MOCAP_head" / "Ses04F_impro01.txt").unlink(missing_ok=True)  # some is missing
     return release
 
 
-def _dialogue(session: Path, dialogue: str, *, mocap: bool, rng: np.random.Generator) -> None:
+def _dialogue(session: Path, dialogue: str, *, rate_hz: int, rng: np.random.Generator) -> None:
+    """`rate_hz`: of motion capture; 0: without."""
     lines = ["% [START_TIME - END_TIME] TURN_NAME EMOTION [V, A, D]", ""]
     script = []
     sounds = session / "sentences" / "wav" / dialogue
@@ -81,20 +82,22 @@ def _dialogue(session: Path, dialogue: str, *, mocap: bool, rng: np.random.Gener
     _write(session / "dialog" / "EmoEvaluation" / f"._{dialogue}.txt", ["\x00\x05\x16\x07 junk"])
     _write(session / "dialog" / "EmoEvaluation" / "Categorical" / f"{dialogue}_e1_cat.txt", ["junk"])
     _write(session / "dialog" / "transcriptions" / f"{dialogue}.txt", script)
-    if mocap:
+    if rate_hz:
         length_s = 0.5 + len(TURNS) * (TURN_S + GAP_S)
         stored = dialogue.removesuffix("b") if dialogue == "Ses05M_script01_1b" else dialogue
-        _mocap(session / "dialog" / "MOCAP_rotated" / f"{stored}.txt", FACE, ["X", "Y", "Z"], length_s, rng)
-        _mocap(session / "dialog" / "MOCAP_hand" / f"{stored}.txt", HANDS, ["X", "Y", "Z"], length_s, rng)
-        _mocap(session / "dialog" / "MOCAP_head" / f"{stored}.txt", HEAD, [""], length_s, rng)
+        _mocap(session / "dialog" / "MOCAP_rotated" / f"{stored}.txt", FACE, ["X", "Y", "Z"], length_s, rate_hz, rng)
+        _mocap(session / "dialog" / "MOCAP_hand" / f"{stored}.txt", HANDS, ["X", "Y", "Z"], length_s, rate_hz, rng)
+        _mocap(session / "dialog" / "MOCAP_head" / f"{stored}.txt", HEAD, [""], length_s, rate_hz, rng)
 
 
-def _mocap(path: Path, names: list[str], axes: list[str], length_s: float, rng: np.random.Generator) -> None:
-    frames = round(length_s * RATE_HZ)
+def _mocap(
+    path: Path, names: list[str], axes: list[str], length_s: float, rate_hz: int, rng: np.random.Generator
+) -> None:
+    frames = round(length_s * rate_hz)
     values = rng.normal(scale=10.0, size=(frames, len(names) * len(axes)))
     values[: frames // 10, :3] = np.nan
     cells = " ".join(["%.3f"] * values.shape[1])
-    rows = [f"{n + 1} {n / RATE_HZ:.5f} {cells % tuple(row)}" for n, row in enumerate(values.tolist())]
+    rows = [f"{n + 1} {n / rate_hz:.5f} {cells % tuple(row)}" for n, row in enumerate(values.tolist())]
     rows = [row.replace("nan", "NaN") for row in rows]
     header = ["Frame# Time " + " ".join(names), " ".join(axes * len(names))]
     _write(path, [*header, *rows, ""])

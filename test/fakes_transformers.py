@@ -65,11 +65,12 @@ def write_roberta(folder: Path) -> Path:
     return folder
 
 
-def write_mpnet(folder: Path) -> Path:
+def write_mpnet(folder: Path, *, layers: int = 2) -> Path:
     """BERT's words in MPNet's architecture, whose positions relate tokens to each other."""
     write_bert(folder)
     torch.manual_seed(0)
-    transformers.MPNetModel(transformers.MPNetConfig(**BERT)).save_pretrained(folder)
+    config = transformers.MPNetConfig(**{**BERT, "num_hidden_layers": layers})
+    transformers.MPNetModel(config).save_pretrained(folder)
     return folder
 
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from copy import copy
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..errors import DependencyError, TranscriberError
 from ..types import SAMPLE_RATE, Transcript, Word, to_ns
+from .model_files import State, state_of
 from .transcriber import Pieces, begun_before, transcript_of
 
 #: Each line: any one of these files must be there.
@@ -78,7 +80,7 @@ class VoskTranscriber:
             ) from None
         self.language = language
         vosk.SetLogLevel(-1)
-        _try_loading(folder)
+        _try_loading(folder, state_of(folder))
         with _without_dither(folder) as copy:
             self._model = vosk.Model(str(copy))
         arguments: tuple[Any, ...] = (float(SAMPLE_RATE),)
@@ -171,9 +173,10 @@ class VoskTranscriber:
         )
 
 
-def _try_loading(folder: Path) -> None:
+@lru_cache(maxsize=4)
+def _try_loading(folder: Path, _state: State) -> None:
     """Load a model in a process of its own: what is broken in it may make the library end the process, and the reason
-    it only writes to the standard error stream."""
+    it only writes to the standard error stream. Once for all, where that worked, while its files stay as they are."""
     done = subprocess.run([sys.executable, "-c", _TRIAL, str(folder)], capture_output=True, text=True, errors="replace")
     if done.returncode:
         said = _NATIVE.search(done.stderr)

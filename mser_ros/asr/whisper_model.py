@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import DependencyError, TranscriberError
 from ..types import SAMPLE_RATE
+from .model_files import State, state_of
 from .whisper_features import HOP, log_mel
 
 #: What a folder must hold; of a line's names one.
@@ -22,6 +23,8 @@ _WINDOW, _SILENCE, _SHORTEST = 3000, 50, 300
 LONGEST = (_WINDOW - _SILENCE) * HOP
 #: How many of the encoder's last frames of a silent window tell the decoder that a clip is over [frames of 20 ms].
 _ENDING = 25
+#: Those of the models that this process has loaded: to encode a silent window takes longer than to load a model.
+_endings: dict[State, np.ndarray] = {}
 #: The fastest speech has fewer tokens in a second; the decoder may not write more.
 _TOKENS_PER_S = 20
 #: A position of the encoder's output lasts so long [s].
@@ -81,13 +84,15 @@ class WhisperModel:
             self._marks = {mark.content.strip("<|>"): number for number, mark in marks.items()}
             self._end = self._marks["endoftext"]
             _check_texts(folder, self._end)
-            silence = self._encode(np.zeros(0, np.int16), _WINDOW)
+            state = state_of(folder)
+            if state not in _endings:
+                _endings[state] = self._encode(np.zeros(0, np.int16), _WINDOW)[-_ENDING:].copy()
+            self._ending = _endings[state]
         except Exception as error:  # what the two libraries raise has no common class
             raise TranscriberError(
                 f"the Whisper model in '{folder}' cannot be loaded ({_first_line(error)}): check it with "
                 "'mser models verify', or convert it again"
             ) from None
-        self._ending = silence[-_ENDING:]
 
     @property
     def languages(self) -> tuple[str, ...]:

@@ -40,7 +40,7 @@ FIRST_GOAL_MS = 300
 @click.option("--watchers", type=click.IntRange(1, 100), default=10, show_default=True, help="Who look at the page.")
 @click.option("--talks", type=click.IntRange(1, 100), default=2, show_default=True, help="To one process and to four.")
 @click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
-@write_option("docs/measured.md")
+@write_option("docs/measured.md", "nodes", "processes")
 def bench(
     rounds: int,
     idle_s: float,

@@ -41,7 +41,7 @@ _BABBLED = 12
 #: How loud sounds are in which nobody speaks [RMS of 16 bits]: from a quiet room to louder than people.
 _LEVELS = (100.0, 1000.0, 4000.0)
 
-_WRITE = write_option("docs/hearing.md")
+_PAGE = "docs/hearing.md"
 _MODEL = click.option("--model", default="", metavar="DIR", help="Whisper model.  [whisper-base of 'mser models']")
 
 
@@ -53,7 +53,7 @@ def hearing() -> None:
 @hearing.command()
 @click.option("--corpus", "names", multiple=True, default=("ravdess", "nemo"), metavar="NAME[=PATH]", show_default=True)
 @click.option("--clips", type=click.IntRange(2, 10_000), default=60, show_default=True, help="So many of each.")
-@_WRITE
+@write_option(_PAGE, "segments")
 def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
     """Set people in silence and in steady noise, and see which of them are found as segments of speech.
 
@@ -90,7 +90,7 @@ def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
     "--snr", "snrs_db", type=float, multiple=True, default=(10.0,), metavar="DB", show_default=True, help="Of noise."
 )
 @_MODEL
-@_WRITE
+@write_option(_PAGE, "words")
 def spoken_words(
     names: tuple[str, ...],
     languages: tuple[str, ...],
@@ -132,7 +132,7 @@ def spoken_words(
     "--minutes", type=click.FloatRange(0.1, 600), default=10.0, show_default=True, help="Of all sounds together."
 )
 @_MODEL
-@_WRITE
+@write_option(_PAGE, "invented")
 def invented(minutes: float, model: str, page: Path | None) -> None:
     """Play sounds in which nobody speaks, and count the utterances and texts that are made of them."""
     reader = WhisperTranscriber(WhisperModel(Path(model) if model else ModelStore().require(WHISPER)))
@@ -156,7 +156,7 @@ def invented(minutes: float, model: str, page: Path | None) -> None:
     "--fit", is_flag=True, help="Fit the map on half of the people, and write config/whisper_confidence.yaml."
 )
 @_MODEL
-@_WRITE
+@write_option(_PAGE, "confidence")
 def confidence(text: str, babble: str, language: str, clips: int, fit: bool, model: str, page: Path | None) -> None:
     """Hold the confidence of Whisper's words against how many of them are right, in quiet and in babble.
 
@@ -230,7 +230,7 @@ def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: s
 @click.option("--language", default="pl", metavar="TAG", show_default=True, help="What is spoken.")
 @click.option("--clips", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many examples.")
 @_MODEL
-@_WRITE
+@write_option(_PAGE, "translation")
 def translation(text: str, language: str, clips: int, model: str, page: Path | None) -> None:
     """Show what `asr.translate` makes of people who speak another language, and what it costs."""
     _, items = _items(text)

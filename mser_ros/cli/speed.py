@@ -97,7 +97,7 @@ def training(config: str, overrides: tuple[str, ...], utterances: int, seconds: 
 )
 @click.option("--vosk-model", default="", metavar="DIR", help="Measure vosk as well, with this model.")
 @_JSON
-@write_option("docs/recogniser.md")
+@write_option("docs/recogniser.md", "recognisers")
 def recognisers(
     corpus_text: str,
     clips: int,

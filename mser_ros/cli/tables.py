@@ -36,12 +36,21 @@ def figures(columns: Sequence[str], *, left: Collection[str], title: str | None 
     return empty
 
 
-def write_option(example: str):  # type: ignore[no-untyped-def]
-    """The option --write of a command; `example`: a page that has a place for its tables."""
+def write_option(example: str, *marks: str):  # type: ignore[no-untyped-def]
+    """The option --write of a command; `example`: a page that has a place for its tables, which are put between
+    `marks`. A page without one is refused before anything is measured."""
+
+    def check(_context: click.Context, _parameter: click.Parameter, page: Path | None) -> Path | None:
+        if page is not None:
+            for mark in marks:
+                _around(page, mark)
+        return page
+
     return click.option(
         "--write",
         "page",
         type=click.Path(path_type=Path, dir_okay=False, exists=True),
+        callback=check,
         help=f"Put the tables between the marks of this page, as {example}.",
     )
 
@@ -60,9 +69,14 @@ def show_table(page: Path | None, mark: str, lines: Sequence[str]) -> None:
     click.echo(content)
     if page is None:
         return
+    before, after = _around(page, mark)
+    page.write_text(f"{before}{content}\n{after}", encoding="utf-8")
+
+
+def _around(page: Path, mark: str) -> tuple[str, str]:
+    """What of a page stands before its tables and behind them, with the marks."""
     begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
     text = page.read_text(encoding="utf-8")
     if begin not in text or end not in text:
         raise SettingsError(f"{page} has no place for these tables: put '{begin.strip()}' and '{end}' into it")
-    before, after = text.split(begin, 1)[0], text.split(end, 1)[1]
-    page.write_text(f"{before}{begin}{content}\n{end}{after}", encoding="utf-8")
+    return text.split(begin, 1)[0] + begin, end + text.split(end, 1)[1]

@@ -22,7 +22,7 @@ from ..asr.registry import WHISPER, create_transcriber
 from ..asr.transcriber import Transcriber
 from ..audio.waveform import to_int16
 from ..corpora.registry import open_corpus
-from ..errors import CorpusError, MserError
+from ..errors import CorpusError, ModelError, MserError
 from ..model_store.store import ModelStore
 from ..settings import AsrSettings
 from ..types import SAMPLE_RATE, Transcript
@@ -78,6 +78,12 @@ def measure(
             continue
         if name == REFERENCE and find_spec("faster_whisper") is None:
             continue
+        if name in ("whisper", REFERENCE) and not given.get(name):
+            try:
+                given[name] = str(ModelStore().require(WHISPER))
+            except ModelError as error:
+                lacking[name] = str(error)
+                continue
         which = (name, given.get(name, ""), language, corpus, str(folder), str(clips), str(seconds))
         command = [sys.executable, "-m", __name__, *which]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -134,11 +140,10 @@ class _Reference:
 
 def _open(name: str, model: str, language: str) -> tuple[Transcriber, float]:
     """A recogniser and the size of its model in megabytes."""
-    folder = model or (str(ModelStore().require(WHISPER)) if name in ("whisper", REFERENCE) else "")
-    size = sum(path.stat().st_size for path in Path(folder).rglob("*") if path.is_file()) / 1e6 if folder else 0.0
+    size = sum(path.stat().st_size for path in Path(model).rglob("*") if path.is_file()) / 1e6 if model else 0.0
     if name == REFERENCE:
-        return _Reference(folder, language), size
-    return create_transcriber(AsrSettings(backend=name, model_path=folder, language=language)), size
+        return _Reference(model, language), size
+    return create_transcriber(AsrSettings(backend=name, model_path=model, language=language)), size
 
 
 def _measure(name: str, model: str, language: str, corpus: str, folder: str, clips: str, seconds: str) -> Figures:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
@@ -12,6 +13,8 @@ import psutil
 import pytest
 from clips import noise, silence, spoken
 
+from mser_ros.asr import vosk
+from mser_ros.asr.model_files import state_of
 from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.transcriber import Transcriber
 from mser_ros.asr.vosk import check_model
@@ -126,6 +129,16 @@ def test_a_real_model_of_which_a_file_is_cut_off_is_refused_with_the_librarys_ow
     assert reason in str(caught.value)
     assert "unpack its download again" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_model_that_was_loaded_is_tried_again_when_a_file_of_it_has_changed(
+    transcriber: Transcriber, vosk_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vosk.sys, "executable", shutil.which("false"))  # whatever is tried now fails
+    state = state_of(vosk_model)
+    vosk._try_loading(vosk_model, state)
+    with pytest.raises(TranscriberError, match="cannot load the model"):
+        vosk._try_loading(vosk_model, state[1:])
 
 
 #: Words that espeak-ng's Korean voice says clearly enough for a small model that need only tell them apart.
@@ -282,7 +295,7 @@ def test_one_model_reads_two_voices_at_once(commanded: Transcriber, speech: np.n
 def test_two_hundred_utterances_take_no_more_memory_than_twenty(commanded: Transcriber, speech: np.ndarray) -> None:
     process, held = psutil.Process(), []
     for number in range(201):
-        read(commanded, speech[1600:8000])
+        read(commanded, speech[1600:8000], 3200)
         if number in (20, 200):
             held.append(process.memory_info().rss)
     assert held[1] - held[0] < 4e6

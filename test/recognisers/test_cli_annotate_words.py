@@ -122,10 +122,10 @@ def test_the_sound_in_a_page_is_what_was_said(of_the_demo: Path, speech: np.ndar
 
 
 def test_without_transcripts_nothing_tells_what_was_said(
-    tiny_bundle: Path, two_sentences: Path, of_the_demo: Path, tmp_path: Path
+    annotate: Annotate, two_sentences: Path, of_the_demo: Path, tmp_path: Path
 ) -> None:
-    command = ["annotate", str(two_sentences), "-o", str(tmp_path), "--bundle", str(tiny_bundle), "--html", "--quiet"]
-    assert main([*command, "--no-transcripts"]) == 0
+    options = ("--html", "--quiet", "--no-transcripts", "--asr", "pocketsphinx")
+    assert annotate(two_sentences, *options, out=tmp_path) == 0
     spoken = {word for record in finals_of(of_the_demo) for word in record["transcript"].split()}
     tree = parse(tmp_path / "report.html")
     told = {"report.html": " ".join(text_of(item) for item in by_class(tree, "utterance"))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import hashlib
 import pickle
 import shutil
@@ -14,17 +15,38 @@ from typing import Any
 import pytest
 
 
+@pytest.fixture(scope="package", autouse=True)
+def garbage_is_looked_for_less_often() -> Iterator[None]:
+    """To trace a network makes objects by the million, beside the million that were imported: to look through them
+    again and again takes a twentieth of the time."""
+    often, *more = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(20 * often, *more)
+    yield
+    gc.unfreeze()
+    gc.set_threshold(often, *more)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def operators_are_read_once() -> Iterator[None]:
-    """Each export to ONNX parses the source of every operator that there is, which takes longer than to export a tiny
-    network."""
+    """Each export to ONNX parses the source of every operator that there is, and lists those that are to be taken
+    apart, which takes longer than to export a tiny network."""
     if "torch" not in sys.modules:  # no test of this run exports
         yield
         return
+    from torch.export import decomp_utils, exported_program
+    from torch.onnx._internal.exporter import _decomp
     from torch.onnx._internal.exporter._registration import ONNXRegistry
 
+    listed = functools.cache(decomp_utils._collect_all_valid_cia_ops)
+    taken_apart = functools.cache(_decomp.create_onnx_friendly_decomposition_table)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ONNXRegistry, "from_torchlib", staticmethod(functools.cache(ONNXRegistry.from_torchlib)))
+        for module in (decomp_utils, exported_program):
+            patch.setattr(module, "_collect_all_valid_cia_ops", listed)
+        patch.setattr(
+            _decomp, "create_onnx_friendly_decomposition_table", lambda known: dict(taken_apart(frozenset(known)))
+        )
         yield
 
 

@@ -43,7 +43,7 @@ from mser_ros.training.models.fusion import FusionNetwork
 from mser_ros.training.runs.finished import FinishedRun, Result
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.inputs import Collator, prepare
-from mser_ros.types import Transcript, Utterance, subsets_of
+from mser_ros.types import Transcript, subsets_of
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))
 #: Layers are all alike, and each takes seconds to export.
@@ -58,7 +58,7 @@ class Exported:
     """A run of three streams whose answers were decided by hand, and its bundles: `path`, and `whole` in fp32."""
 
     def __init__(self, root: Path, kind: str) -> None:
-        self.release = write_iemocap(root)
+        self.release = write_iemocap(root, rate_hz=30)
         hearing = {
             "kind": "pretrained",
             "source": str(write_wav2vec2(root / "speech", **ONE_LAYER_OF_SPEECH)),
@@ -95,6 +95,9 @@ class Exported:
         export_bundle([self.run], self.whole, int8=False, log=quiet)
         export_bundle([self.run], self.path, log=quiet)
         self.recognizer = EmotionRecognizer(load_bundle(self.path))
+        items = open_corpus("iemocap", self.release).items
+        #: Utterances of people who wear markers.
+        self.marked = [one for item in items if (one := item.load()).skeleton is not None][:6]
 
 
 @pytest.fixture(scope="module", params=["cross_attention", "concat"])
@@ -104,14 +107,8 @@ def exported(
     return Exported(tmp_path_factory.mktemp(request.param), request.param)
 
 
-def marked(exported: Exported) -> list[Utterance]:
-    items = open_corpus("iemocap", exported.release).items
-    found = [item.load() for item in items]
-    return [utterance for utterance in found if utterance.skeleton is not None][:6]
-
-
 def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(exported: Exported) -> None:
-    utterances = marked(exported)
+    utterances = exported.marked
     modalities = exported.config.modalities
     samples = [
         prepare(one, 0, modalities=modalities, inputs=exported.config.inputs, markers=True) for one in utterances
@@ -125,7 +122,7 @@ def test_the_recogniser_says_what_the_network_says_with_any_set_of_modalities(ex
 
 
 def test_what_was_trained_together_says_which_classes_hold_the_truth(exported: Exported) -> None:
-    whole = marked(exported)[0]
+    whole = exported.marked[0]
     decision = exported.recognizer.bundle.decision
     assert set(decision.largest_miss) == {subset_name(subset) for subset in subsets_of(exported.config.modalities)}
     for subset in PRESENT:
@@ -143,14 +140,14 @@ def test_modalities_that_were_trained_together_stay_together(exported: Exported)
 
 
 def test_a_missing_modality_is_told_as_missing(exported: Exported) -> None:
-    whole = marked(exported)[0]
+    whole = exported.marked[0]
     estimate = exported.recognizer.recognize(dataclasses.replace(whole, skeleton=None))
     assert {one.modality: one.available for one in estimate.evidence} == {"speech": True, "text": True, "mocap": False}
     assert estimate.probabilities.sum() == pytest.approx(1)
 
 
 def test_a_doubtful_transcript_counts_less_where_the_network_gates_it(exported: Exported) -> None:
-    whole = marked(exported)[0]
+    whole = exported.marked[0]
     assert whole.transcript is not None
     recognizer = EmotionRecognizer(load_bundle(exported.whole))
 
@@ -258,15 +255,15 @@ def test_streams_that_int8_spoils_by_channel_are_quantised_in_blocks_and_else_no
     assert set(weights(tmp_path / "out" / "text.onnx")) <= {TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL}
     assert ("MatMulNBits" in operators(tmp_path / "out" / "fusion.onnx")) == in_blocks
     assert f"| fusion.onnx | {expected} |" in (tmp_path / "out" / "MODEL_CARD.md").read_text(encoding="utf-8")
-    recognizer = EmotionRecognizer(load_bundle(tmp_path / "out"))
-    for utterance in marked(exported):
-        both = [one.recognize(utterance) for one in (recognizer, EmotionRecognizer(load_bundle(exported.whole)))]
+    recognizers = [EmotionRecognizer(load_bundle(path)) for path in (tmp_path / "out", exported.whole)]
+    for utterance in exported.marked:
+        both = [one.recognize(utterance) for one in recognizers]
         assert [one.label for one in both] == ["happy", "happy"]
         np.testing.assert_allclose(*[one.probabilities for one in both], atol=0.1)
 
 
 def test_valence_and_arousal_are_those_that_the_network_has_learned(exported: Exported) -> None:
-    utterances = marked(exported)
+    utterances = exported.marked
     network = restore(exported.config, exported.run / "fold0" / "best.safetensors")
     assert isinstance(network, FusionNetwork)
     recognizer = EmotionRecognizer(load_bundle(exported.whole))

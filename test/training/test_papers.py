@@ -45,7 +45,7 @@ class Workshop:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.release = write_iemocap(root)
+        self.release = write_iemocap(root, rate_hz=30)
         self.sources = {"speech": write_wav2vec2(root / "wav2vec2"), "text": write_bert(root / "bert")}
 
     def config(self, name: str, *overrides: str) -> ExperimentConfig:

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,8 +39,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "run"
 
 
+@pytest.fixture(scope="module")
+def measured(run: Path) -> dict[str, Any]:
+    """By source, as the run keeps it."""
+    return measure_robustness(run, log=lambda _text: None)
+
+
 def test_the_command_compares_each_condition_with_the_same_items_as_they_are(
-    run: Path, capsys: pytest.CaptureFixture[str]
+    run: Path, measured: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["robustness", str(run)]) == 0
     assert "telephone" in capsys.readouterr().out
@@ -50,11 +57,11 @@ def test_the_command_compares_each_condition_with_the_same_items_as_they_are(
     assert found[UNCHANGED]["ua"] == pytest.approx(score(whole.predictions(), resamples=0).values["ua"], abs=1e-4)
     for row in found.values():
         assert row["share"] == pytest.approx(row["ua"] / found[UNCHANGED]["ua"], abs=1e-3)
-    assert measure_robustness(run, log=lambda _text: None)["voices"] == found
+    assert measured["voices"] == found
 
 
+@pytest.mark.usefixtures("measured")
 def test_the_card_tells_what_was_found(run: Path, tmp_path: Path) -> None:
-    measure_robustness(run, log=lambda _text: None)
     export_bundle([run], tmp_path / "bundle", int8=False, log=lambda _text: None)
     card = (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     (row,) = (line for line in card.splitlines() if "| noise, 10 dB |" in line)

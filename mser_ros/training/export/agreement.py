@@ -20,6 +20,8 @@ from ...settings import EmotionSettings
 from ..config.settings import ExperimentConfig
 from ..samples.inputs import Collator, Sample, how_fed, load_tokenizer
 
+#: What a graph gives, by name.
+Outputs = Mapping[str, np.ndarray]
 #: The graph that joins the others.
 FUSION = "fusion"
 #: Real utterances on which graphs are compared with their network.
@@ -63,16 +65,30 @@ class Comparison:
         with torch.inference_mode():
             logits = [network(batch.inputs, batch.present, batch.confidence).logits[0] for batch in batches]
         self.truth = softmax(torch.stack(logits).float().numpy())
+        self._told: dict[str, tuple[tuple[int, ...], list[Outputs | None]]] = {}
 
     def __call__(self, graphs: Mapping[str, Path]) -> Agreement:
-        loaded = {name: Graph(path) for name, path in graphs.items()}
-        readers = {name: self._reader(name, graph) for name, graph in loaded.items() if name != FUSION}
-        fusion = FusionGraph(loaded[FUSION], self.config.modalities) if FUSION in loaded else None
-        found = softmax(np.array([_logits(readers, fusion, sample) for sample in self.samples]))
+        told = {name: self._tell(name, path) for name, path in graphs.items() if name != FUSION}
+        fusion = FusionGraph(Graph(graphs[FUSION]), self.config.modalities) if FUSION in graphs else None
+        logits = []
+        for index, sample in enumerate(self.samples):
+            outputs = {name: one for name, found in told.items() if (one := found[index]) is not None}
+            logits.append(_logits(outputs, fusion, sample))
+        found = softmax(np.array(logits))
         same = found.argmax(1) == self.truth.argmax(1)
         return Agreement(len(found), float(np.abs(found - self.truth).max()), float(same.mean()))
 
-    def _reader(self, name: str, graph: Graph) -> Callable[[Sample], Mapping[str, np.ndarray]]:
+    def _tell(self, name: str, path: Path) -> list[Outputs | None]:
+        """What a graph says of each sample, None of one without its modality; what it said last, where it is the same
+        file still: of several graphs one at a time is made smaller."""
+        file = path.stat()
+        state = (file.st_ino, file.st_size, file.st_mtime_ns)
+        if name not in self._told or self._told[name][0] != state:
+            read = self._reader(name, Graph(path))
+            self._told[name] = state, [read(sample) if sample.has(name) else None for sample in self.samples]
+        return self._told[name][1]
+
+    def _reader(self, name: str, graph: Graph) -> Callable[[Sample], Outputs]:
         """From a sample to the graph's outputs, as the recogniser feeds it."""
         spec = ModalitySpec(graph.path.name, **how_fed(self.config, name))
         if name == "speech":
@@ -90,11 +106,8 @@ def _there(array: np.ndarray | None) -> np.ndarray:
     return array
 
 
-def _logits(
-    readers: Mapping[str, Callable[[Sample], Mapping[str, np.ndarray]]], fusion: FusionGraph | None, sample: Sample
-) -> np.ndarray:
+def _logits(outputs: Mapping[str, Outputs], fusion: FusionGraph | None, sample: Sample) -> np.ndarray:
     """(C,)."""
-    outputs = {name: read(sample) for name, read in readers.items() if sample.has(name)}
     if fusion is None:
         return next(iter(outputs.values()))["logits"][0]
     return fusion(outputs, text_confidence=sample.confidence)["logits"][0]
