@@ -50,6 +50,7 @@ os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_
 _LONG = (
     "test_asr_vosk.py",
     "test_processes.py",
+    "test_unusual_bags.py",
     "test_online_equals_offline.py",
     "test_asr_pocketsphinx.py",
     "test_export_streams.py",

@@ -25,6 +25,7 @@ from ros_world import (
     ChangeState,
     Emotion,
     Skeleton,
+    Tested,
     Transition,
     Utterance,
     World,
@@ -183,9 +184,19 @@ LAST = (Emotion.FINAL, Emotion.RETRACTED)
 PATIENT = {"speech:stall_s": 30.0, "emotion:text_timeout_s": 30.0, "emotion:evidence_timeout_s": 5.0}
 
 
+def given(bundle: Path) -> dict[str, object]:
+    """Parameters by `node:name`."""
+    return {"speech:asr.backend": "none", "emotion:bundle": str(bundle)} | PATIENT
+
+
 def parameters(bundle: Path) -> list[str]:
-    given = {"speech:asr.backend": "none", "emotion:bundle": bundle} | PATIENT
-    return [item for name, value in given.items() for item in ("-p", f"{name}:={value}")]
+    return [item for name, value in given(bundle).items() for item in ("-p", f"{name}:={value}")]
+
+
+def companion(world: World, bundle: Path, name: str, **more: object) -> Tested:
+    """A node beside those that end or have a bug; it needs no process of its own, and is there sooner without."""
+    own = {key.partition(":")[2]: value for key, value in given(bundle).items() if key.startswith(f"{name}:")}
+    return world.node(name, **{key.replace(".", "__"): value for key, value in own.items()} | more)
 
 
 def test_two_robots_on_one_network_keep_what_they_hear_and_see_apart(world: World, tiny_bundle, tmp_path):
@@ -193,6 +204,7 @@ def test_two_robots_on_one_network_keep_what_they_hear_and_see_apart(world: Worl
     hears = {"/one": audio, "/two": [chunk for chunk in audio if chunk.end_ns < T0 + to_ns(5.0)]}
     utterances: dict[str, list[Utterance]] = {robot: world.listen(Utterance, f"{robot}/utterance") for robot in hears}
     emotions: dict[str, list[Emotion]] = {robot: world.listen(Emotion, f"{robot}/emotion") for robot in hears}
+    passed_on: list[Skeleton] = world.listen(Skeleton, "/one/skeleton")
     settings = tmp_path / "settings.yaml"
     settings.write_text(
         f"/**/emotion: {{ros__parameters: {{bundle: {tiny_bundle}, evidence_timeout_s: 5.0}}}}\n"
@@ -212,7 +224,7 @@ def test_two_robots_on_one_network_keep_what_they_hear_and_see_apart(world: Worl
             world.wait(
                 lambda robot=robot: (
                     told(f"{robot}/speech", subscribers__voice=1, subscribers__utterance=2)
-                    and told(f"{robot}/mocap", subscribers__skeleton=1)
+                    and told(f"{robot}/mocap", subscribers__skeleton=1 if robot == "/two" else 2)
                     and told(f"{robot}/emotion", subscribers__emotion=1)
                 ),
                 f"links between the nodes of {robot}",
@@ -221,7 +233,8 @@ def test_two_robots_on_one_network_keep_what_they_hear_and_see_apart(world: Worl
             for frame in skeletons[first : first + 50]:
                 eye.publish(skeleton_message(frame))
             seen = len(skeletons[: first + 50])
-            world.wait(lambda seen=seen: told("/one/emotion", received__skeleton=seen), "the skeletons")
+            world.wait(lambda seen=seen: len(passed_on) == seen, "the skeletons")
+        world.wait(lambda: told("/one/emotion", received__skeleton=len(skeletons)), "the skeletons")
         for robot, chunks in hears.items():
             for chunk in chunks:
                 ears[robot].publish(audio_message(chunk))
@@ -243,11 +256,15 @@ class Talk:
 
     def __init__(self, world: World, bundle: Path) -> None:
         self.world = world
+        self._bundle = bundle
         self.emotions: list[Emotion] = world.listen(Emotion, "emotion")
         self.utterances: list[Utterance] = world.listen(Utterance, "utterance")
         self.parameters = parameters(bundle)
         self._audio = demo_values()[0]
         self.ear = world.publisher(AudioFrame, "audio", linked=False)
+
+    def companion(self, name: str, **more: object) -> Tested:
+        return companion(self.world, self._bundle, name, **more)
 
     def link(self) -> None:
         """Wait until everybody hears everybody."""
@@ -297,8 +314,8 @@ def talk(world: World, tiny_bundle: Path) -> Talk:
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_emotion_node_that_is_told_to_end_says_its_last_word_of_an_open_utterance(talk: Talk, tmp_path, number):
-    commands = {name: node_command(name, *talk.parameters) for name in ("speech", "emotion")}
-    with running(tmp_path, **commands) as processes:
+    talk.companion("speech")
+    with running(tmp_path, emotion=node_command("emotion", *talk.parameters)) as processes:
         name = talk.begin()
         processes["emotion"].send_signal(number)
         assert talk.last(name).state == Emotion.FINAL
@@ -307,8 +324,8 @@ def test_an_emotion_node_that_is_told_to_end_says_its_last_word_of_an_open_utter
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_speech_node_that_is_told_to_end_ends_its_open_utterance(talk: Talk, tmp_path, number):
-    commands = {name: node_command(name, *talk.parameters) for name in ("speech", "emotion")}
-    with running(tmp_path, **commands) as processes:
+    talk.companion("emotion")
+    with running(tmp_path, speech=node_command("speech", *talk.parameters)) as processes:
         name = talk.begin()
         processes["speech"].send_signal(number)
         assert talk.last(name).state == Emotion.FINAL
@@ -366,25 +383,20 @@ def test_a_speech_node_that_is_killed_costs_its_utterance_no_last_word_and_is_na
     talk: Talk, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
-    hasty = ["-p", "emotion:text_timeout_s:=0.5"]
-    commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "emotion")}
-    world = talk.world
-    with running(tmp_path, **commands) as processes:
+    world, emotion = talk.world, talk.companion("emotion", text_timeout_s=0.5)
+    with running(tmp_path, speech=node_command("speech", *talk.parameters)) as processes:
         name = talk.begin()
-        processes["speech"].kill()
+        kill(world, processes["speech"], "speech", ("/emotion", "voice"))
         assert talk.last(name).state == Emotion.FINAL
         gone = "nobody publishes /voice any more: restart the speech node"
         world.wait(lambda: world.diagnostics["/emotion"]["message"] == gone, "a problem of the emotion node")
         world.wait(lambda: world.diagnostics["/emotion"]["given_up"] == "1", "the count")
-        assert stop({"emotion": processes["emotion"]}) == {"emotion": 0}
+        assert emotion.state == "active"
 
 
 def test_a_model_that_takes_two_seconds_costs_no_audio_and_no_last_emotion(talk: Talk, tmp_path):
-    commands = {
-        "speech": node_command("speech", *talk.parameters),
-        "emotion": faulty_command("emotion", "slow", *talk.parameters),
-    }
     world = talk.world
+    talk.companion("speech")
     backlogs: list[int] = []
 
     def is_judged() -> bool:
@@ -392,7 +404,7 @@ def test_a_model_that_takes_two_seconds_costs_no_audio_and_no_last_emotion(talk:
         ended = [message for message in talk.emotions if message.state in LAST]
         return len(ended) == 1
 
-    with running(tmp_path, **commands) as processes:
+    with running(tmp_path, emotion=faulty_command("emotion", "slow", *talk.parameters)) as processes:
         talk.link()
         talk.speak(5.1)  # an utterance, faster than anybody speaks
         world.wait(is_judged, "its last emotion")
@@ -402,7 +414,7 @@ def test_a_model_that_takes_two_seconds_costs_no_audio_and_no_last_emotion(talk:
         world.wait(lambda: world.diagnostics["/emotion"]["backlog"] == "0", "the end of the backlog")
         values = world.diagnostics["/emotion"]
         assert (values["dropped"], values["without_audio"], values["final"]) == ("0", "0", "1")
-        assert stop(processes) == {"speech": 0, "emotion": 0}
+        assert stop(processes) == {"emotion": 0}
 
 
 #: How often each node is killed: MSER_TEST_KILLS=20 for a proof that takes its time.
@@ -474,9 +486,13 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
     talk: Talk, tmp_path, monkeypatch, victim, repetition
 ):
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
-    hasty = ["-p", "emotion:text_timeout_s:=1.0", "-p", "emotion:evidence_timeout_s:=2.0"]
-    commands = {name: node_command(name, *talk.parameters, *hasty) for name in ("speech", "mocap", "emotion")}
-    world, survivors = talk.world, {"speech", "mocap", "emotion"} - {victim}
+    hasty = {"emotion": {"text_timeout_s": 1.0, "evidence_timeout_s": 2.0}}
+    own = [item for key, value in hasty.get(victim, {}).items() for item in ("-p", f"{victim}:{key}:={value}")]
+    command = node_command(victim, *talk.parameters, *own)
+    world = talk.world
+    survivors = [
+        talk.companion(name, **hasty.get(name, {})) for name in ("speech", "mocap", "emotion") if name != victim
+    ]
     gives = {"speech": "voice", "mocap": "skeleton"}
     eye, skeletons = world.publisher(Skeleton, "skeleton_in", linked=False), demo_values()[1]
 
@@ -488,7 +504,7 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
             newest_ns[0] = skeletons[0].stamp_ns
             eye.publish(skeleton_message(skeletons.pop(0)))
 
-    with running(tmp_path, **commands) as processes:
+    with running(tmp_path, **{victim: command}) as processes:
         world.wait(lambda: eye.get_subscription_count() > 0, "the mocap node")
         talk.link()
         look(3.0)
@@ -502,9 +518,8 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
             lost = {item.modality for item in final.evidence if item.reason == Emotion.SOURCE_LOST}
             assert ("mocap" if victim == "mocap" else "text") in lost
         with (tmp_path / "again").open("wb") as log:
-            processes["again"] = subprocess.Popen(commands[victim], stdout=log, stderr=log, start_new_session=True)
-        for node in survivors:
-            assert processes[node].poll() is None, "the others go on"
+            processes["again"] = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
+        assert [node.state for node in survivors] == ["active"] * 2, "the others go on"
         for node in ("speech", "mocap", "emotion"):
             world.diagnostics.pop(f"/{node}", None)
         world.wait(lambda: all(f"/{node}" in world.diagnostics for node in ("speech", "mocap", "emotion")), "all nodes")
@@ -528,8 +543,7 @@ def test_a_node_that_is_killed_in_mid_utterance_is_used_again_when_it_is_back(
         assert final.state == Emotion.FINAL
         heard = {item.modality: item.available for item in final.evidence}
         assert (heard["speech"], heard["mocap"]) == (True, True), "the new node is used"
-        names = survivors | {"again"}
-        assert stop({node: processes[node] for node in names}) == dict.fromkeys(names, 0)
+        assert stop({"again": processes["again"]}) == {"again": 0}
 
 
 @pytest.mark.parametrize("repetition", range(KILLS))
@@ -539,11 +553,10 @@ def test_a_microphone_node_that_is_killed_in_mid_utterance_is_heard_again_when_i
     monkeypatch.setenv("FASTDDS_BUILTIN_TRANSPORTS", "UDPv4")  # of a killed process nobody clears the shared memory
     said = np.concatenate([chunk.samples for chunk in demo_values(until_s=9.0)[0]])
     soundfile.write(tmp_path / "said.wav", said, 16000)
-    given = [*talk.parameters, "-p", "speech:stall_s:=1.0", "-p", f"microphone:file:={tmp_path / 'said.wav'}"]
-    commands = {name: node_command(name, *given, "-p", "microphone:loop:=true") for name in ("speech", "emotion")}
-    ear = node_command("microphone", *given, "-p", "microphone:loop:=true")
+    ear = node_command("microphone", "-p", f"file:={tmp_path / 'said.wav'}", "-p", "loop:=true")
     world = talk.world
-    with running(tmp_path, **commands) as processes:
+    others = [talk.companion("speech", stall_s=1.0), talk.companion("emotion")]
+    with running(tmp_path) as processes:
         talk.link()
         world.peer.destroy_publisher(talk.ear)  # who speaks is the microphone
         with (tmp_path / "microphone").open("wb") as log:
@@ -554,8 +567,7 @@ def test_a_microphone_node_that_is_killed_in_mid_utterance_is_heard_again_when_i
         world.wait(lambda: gone in world.diagnostics["/speech"]["message"], "why that is")
         assert "nothing received on /voice" in world.diagnostics["/emotion"]["message"]
         assert talk.last(name).state == Emotion.FINAL, "what was said has its end"
-        for node in ("speech", "emotion"):
-            assert processes[node].poll() is None, "the others go on"
+        assert [node.state for node in others] == ["active"] * 2, "the others go on"
         with (tmp_path / "again").open("wb") as log:
             processes["again"] = subprocess.Popen(ear, stdout=log, stderr=log, start_new_session=True)
 
@@ -565,8 +577,7 @@ def test_a_microphone_node_that_is_killed_in_mid_utterance_is_heard_again_when_i
         world.wait(lambda: bool(later()), "an utterance after that")
         assert {item.modality: item.available for item in later()[0].evidence}["speech"], "the new node is used"
         world.wait(lambda: not world.diagnostics["/emotion"]["missing"], "nothing to be missed")
-        names = ("speech", "emotion", "again")
-        assert stop({node: processes[node] for node in names}) == dict.fromkeys(names, 0)
+        assert stop({"again": processes["again"]}) == {"again": 0}
 
 
 def replay(session: ReplaySession) -> None:
@@ -593,40 +604,37 @@ def assert_bug_told_once(log: Path) -> None:
     assert said.count("ValueError: injected") == 1
 
 
-def test_a_bug_in_the_recognition_of_one_utterance_costs_that_estimate_only(ros, tiny_bundle, tmp_path):
-    given = [*parameters(tiny_bundle), "-p", "use_sim_time:=true"]
-    commands = {"speech": node_command("speech", *given), "emotion": faulty_command("emotion", "recognize", *given)}
-    with running(tmp_path, **commands) as processes, ReplaySession() as session:
+def test_a_bug_in_the_recognition_of_one_utterance_costs_that_estimate_only(world: World, tiny_bundle, tmp_path):
+    companion(world, tiny_bundle, "speech", use_sim_time=True)
+    command = faulty_command("emotion", "recognize", *parameters(tiny_bundle), "-p", "use_sim_time:=true")
+    with running(tmp_path, emotion=command) as processes, ReplaySession() as session:
         replay(session)
         finals = [message for _, message in session.emotions if message.state == Emotion.FINAL]
         assert [message.abstain_reason for message in finals] == [Emotion.FAILED, *[Emotion.NONE] * 5]
         assert (finals[0].label, finals[0].confidence) == ("unknown", 0.0)
         values = session.diagnostics["emotion"]
         assert (values["state"], values["failed"], values["bugs"], values["final"]) == ("active", "1", "1", "6")
-        assert stop(processes) == {"speech": 0, "emotion": 0}
+        assert stop(processes) == {"emotion": 0}
     assert_bug_told_once(tmp_path / "emotion")
 
 
-def test_a_bug_in_the_reading_of_one_utterance_costs_its_words_only(ros, tiny_bundle, tmp_path):
-    given = [*parameters(tiny_bundle), "-p", "use_sim_time:=true"]
-    commands = {"speech": faulty_command("speech", "finish", *given), "emotion": node_command("emotion", *given)}
-    with running(tmp_path, **commands) as processes, ReplaySession() as session:
+def test_a_bug_in_the_reading_of_one_utterance_costs_its_words_only(world: World, tiny_bundle, tmp_path):
+    companion(world, tiny_bundle, "emotion", use_sim_time=True)
+    command = faulty_command("speech", "finish", *parameters(tiny_bundle), "-p", "use_sim_time:=true")
+    with running(tmp_path, speech=command) as processes, ReplaySession() as session:
         replay(session)
         assert {message.abstain_reason for _, message in session.emotions} == {Emotion.NONE}
         values = session.diagnostics["speech"]
         assert (values["state"], values["unread"], values["bugs"], values["utterances"]) == ("active", "1", "1", "6")
-        assert stop(processes) == {"speech": 0, "emotion": 0}
+        assert stop(processes) == {"speech": 0}
     assert_bug_told_once(tmp_path / "speech")
 
 
 @pytest.mark.parametrize("recovered", [True, False])
 def test_a_bug_elsewhere_ends_the_work_not_the_node(talk: Talk, tmp_path, recovered):
-    commands = {
-        "speech": node_command("speech", *talk.parameters),
-        "emotion": faulty_command("emotion", "push_event", *talk.parameters),
-    }
     world = talk.world
-    with running(tmp_path, **commands) as processes:
+    talk.companion("speech")
+    with running(tmp_path, emotion=faulty_command("emotion", "push_event", *talk.parameters)) as processes:
         talk.link()
         talk.speak(3.0)
         world.wait(lambda: world.diagnostics["/emotion"]["state"] == "unconfigured", "the end of the error state")
@@ -646,5 +654,5 @@ def test_a_bug_elsewhere_ends_the_work_not_the_node(talk: Talk, tmp_path, recove
             world.wait(lambda: len({message.utterance_id for message in talk.utterances}) == 2, "another utterance")
             assert talk.last(talk.utterances[-1].utterance_id).state == Emotion.FINAL
             talk.last(name)
-        assert stop(processes) == {"speech": 0, "emotion": 0 if recovered else 1}
+        assert stop(processes) == {"emotion": 0 if recovered else 1}
     assert_bug_told_once(tmp_path / "emotion")
