@@ -64,6 +64,8 @@ __all__ = [
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
 T0 = 1_700_000_000 * NS_PER_S
+#: What an utterance's last emotion says of itself.
+LAST = (Emotion.FINAL, Emotion.RETRACTED)
 #: Far longer than anything takes on a busy machine: whoever waits this long waits in vain.
 PATIENCE_S = 60.0
 

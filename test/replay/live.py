@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
-from ros_world import DEMO, PATIENCE_S, T0, AudioFrame, ChangeState, Emotion, Skeleton, Transition, Utterance
+from ros_world import DEMO, LAST, PATIENCE_S, T0, AudioFrame, ChangeState, Emotion, Skeleton, Transition, Utterance
 
 from mser_ros.errors import MserError
 from mser_ros.messages import conversions
@@ -31,7 +31,6 @@ from mser_ros.types import EmotionEstimate, EstimateState, UtteranceEvent, to_ns
 
 NODES = ("speech", "mocap", "emotion")
 TOPICS = ("/audio", "/skeleton_in")
-LAST = (Emotion.FINAL, Emotion.RETRACTED)
 #: Only missing data is waited for, and here all comes: `Pace` lets no busy machine come near these waits.
 PATIENT = {"emotion:evidence_timeout_s": 5.0, "emotion:text_timeout_s": 30.0, "speech:stall_s": 30.0}
 
