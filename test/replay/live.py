@@ -163,7 +163,8 @@ class LiveNodes:
             session.utterances.clear()
             self._pace.begin(bag)
             session.play(bag, rate=rate, topics=TOPICS, progress=progress)
-            assert session.finish(rate=rate), self._say()
+            # Nothing holds the clock back any more: in its own time it leaves the nodes all of theirs.
+            assert session.finish(rate=min(rate, 1.0)), self._say()
             emotions = [message for _, message in session.emotions]
             runs.append(Run(emotions, [message for _, message in session.utterances], dict(session.diagnostics)))
         return runs
