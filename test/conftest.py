@@ -49,13 +49,14 @@ os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_
 #: waited for by all the others.
 _LONG = (
     "test_asr_vosk.py",
+    "test_processes_mid_talk.py",
     "test_processes.py",
+    "test_unusual_bags.py",
     "test_online_equals_offline.py",
+    "test_page_browser.py",
     "test_asr_pocketsphinx.py",
     "test_export_streams.py",
-    "test_speech_node.py",
     "test_export.py",
-    "test_lifecycle.py",
     "test_asr_whisper.py",
     "test_pose.py",
     "test_cli_hearing.py",
@@ -63,9 +64,9 @@ _LONG = (
     "test_cli_pose.py",
     "test_foreign_skeletons.py",
     "test_hri.py",
-    "test_page_browser.py",
     "test_train.py",
     "test_cli_annotate_ray.py",
+    "test_speech_node.py",
     "test_examples.py",
     "test_executables.py",
     "test_diagnostics.py",
@@ -75,6 +76,7 @@ _LONG = (
     "test_wait_for_emotion.py",
     "test_domain.py",
     "test_foreign_audio.py",
+    "test_lifecycle.py",
     "test_fuzz.py",
     "test_microphone_node.py",
     "test_voices_words.py",
@@ -203,10 +205,14 @@ def ros(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
 
 
 @pytest.fixture
-def world(ros: None) -> Iterator[World]:
-    """A ROS context with a peer that talks to nodes under test."""
+def world(ros: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A ROS context with a peer that talks to nodes under test, which report more often than once a second."""
     from ros_world import World
 
+    from mser_ros.nodes import base
+
+    monkeypatch.setattr(base, "_REPORT_S", 0.2)
+    monkeypatch.setattr(base, "_BEAT_S", 0.05)
     world = World()
     yield world
     world.close()

@@ -64,6 +64,8 @@ __all__ = [
 
 DEMO = Path(__file__).parents[1] / "demo" / "demo.mcap"
 T0 = 1_700_000_000 * NS_PER_S
+#: What an utterance's last emotion says of itself.
+LAST = (Emotion.FINAL, Emotion.RETRACTED)
 #: Far longer than anything takes on a busy machine: whoever waits this long waits in vain.
 PATIENCE_S = 60.0
 
@@ -114,6 +116,8 @@ class Spinner:
 
 class Tested:
     """A node under test, spun in its own thread and steered through ROS services as anybody would."""
+
+    __test__ = False  # it is none itself
 
     def __init__(self, world: World, node: Any, spinner: Spinner) -> None:
         self.node = node
@@ -193,7 +197,7 @@ class World:
     def __init__(self) -> None:
         self.context = Context()
         rclpy.init(context=self.context, args=[])
-        self.peer = rclpy.create_node("peer", context=self.context)
+        self.peer = rclpy.create_node("peer", context=self.context, start_parameter_services=False)
         #: Of every node by its full name: the newest diagnostics, with their `message` and `level` among the values.
         self.diagnostics: dict[str, dict[str, str]] = {}
         self.changed = threading.Condition()
@@ -235,7 +239,7 @@ class World:
                         raise tested.spinner.failure
                 if time.monotonic() > deadline:
                     pytest.fail(f"waited {timeout_s:.0f} s in vain for {what}; diagnostics: {self.diagnostics}")
-                self.changed.wait(0.02)
+                self.changed.wait(0.005)
 
     def listen(self, message_class: type, topic: str, *, kept: bool = False) -> list[Any]:
         """Every message of a topic from now on, in order of arrival, in a list that grows; where it is `kept`, with the

@@ -32,6 +32,9 @@ _SMOOTHING = 500
 #: A block cannot have waited longer than this for its callback [s].
 _OLDEST_S = 2.0
 
+#: How long a block is waited for before it is looked whether the device is still there [s].
+_LOOK_S = 0.1
+
 #: Over so many seconds it is looked when a callback ran at once.
 _WINDOW_S = 10
 
@@ -225,7 +228,7 @@ class MicrophoneCapture:
 
     def __iter__(self) -> Iterator[AudioChunk]:
         while self.active:
-            chunk = self.read()
+            chunk = self.read(_LOOK_S)
             if chunk is not None:
                 yield chunk
 

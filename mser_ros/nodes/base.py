@@ -23,7 +23,7 @@ from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic, opening
 from .worker import Worker
 
-#: How often a node reports [s]; and how often it is looked whether an input that comes steadily has fallen silent.
+#: How often a node reports [s]; and how often it is looked whether there is something to tell at once.
 _REPORT_S, _BEAT_S = 1.0, 0.2
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
 DELIVERY_S = 0.3
@@ -51,15 +51,15 @@ class PerceptionNode(LifecycleNode):
         self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
         self._missing: frozenset[str] = frozenset()
-        self._period_s = _REPORT_S
         self._beat_s = self._report_s = time.monotonic()
+        self._told: tuple[object, ...] = ()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
         self._diagnostics = self.create_publisher(
             DiagnosticArray, "/diagnostics", 10, event_callbacks=events.of_publisher()
         )
         # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
-        self._heartbeat = self.create_timer(_REPORT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._heartbeat = self.create_timer(_BEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
         self.inputs = Inputs(self, self.health, self._report)
         show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
@@ -261,10 +261,7 @@ class PerceptionNode(LifecycleNode):
                 self.fail(error)
 
         expected: Any = {"depth": depth, "flow": flow, "source": source, "others": others, "kept": kept}
-        item = self.inputs.open(message_class, topic, receive, **expected)
-        if flow is Flow.STEADY:
-            self._beat_each(_BEAT_S)
-        return item
+        return self.inputs.open(message_class, topic, receive, **expected)
 
     def unsubscribe(self, item: InputTopic) -> None:
         """Listen to this topic no more. To be called in the executor."""
@@ -296,7 +293,6 @@ class PerceptionNode(LifecycleNode):
     def disconnect(self) -> None:
         """Drop every subscription."""
         self.inputs.close_all()
-        self._beat_each(_REPORT_S)
 
     def submit(
         self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None, is_order: bool = False
@@ -363,20 +359,30 @@ class PerceptionNode(LifecycleNode):
 
     # -- diagnostics
 
-    def _beat_each(self, period_s: float) -> None:
-        self._period_s = period_s
-        self._heartbeat.timer_period_ns = round(period_s * 1e9)
-
     def _beat(self) -> None:
-        """Report now and then, and at once where an input has fallen silent."""
+        """Report now and then, and at once where somebody may be waiting to hear of it."""
         now_s = time.monotonic()
-        late_s, self._beat_s = now_s - self._beat_s - self._period_s, now_s
+        late_s, self._beat_s = now_s - self._beat_s - _BEAT_S, now_s
         if late_s > _BEAT_S:
             self.inputs.excuse(late_s)
-        is_due = now_s - self._report_s > _REPORT_S - _BEAT_S / 2
-        if is_due or self._missing != self.inputs.missing():
+        if now_s - self._report_s > _REPORT_S - _BEAT_S / 2 or self._told != self._news():
             self._report_s = now_s
             self._report()
+
+    def _news(self) -> tuple[object, ...]:
+        """What is told at once where it has changed: the state, what is wrong, what is missing, and who listens."""
+        problem = self.health.current()
+        return (
+            self._phase,
+            problem.sentence if problem else "",
+            self.inputs.missing(),
+            {topic: item.get_subscription_count() for topic, item in self._outputs.items()},
+        )
+
+    @property
+    def _phase(self) -> str:
+        """As the diagnostics call it."""
+        return "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
 
     def _report(self) -> None:
         try:
@@ -386,6 +392,7 @@ class PerceptionNode(LifecycleNode):
                 self.health.bug(error)
 
     def _publish_report(self) -> None:
+        self._told = self._news()
         missing = self.inputs.check_all()
         if self._missing != missing.keys():
             self._missing = frozenset(missing)
@@ -405,10 +412,9 @@ class PerceptionNode(LifecycleNode):
             "alive": ", ".join(sorted(self.inputs.sources.alive)),
             "last problem": problem.sentence if problem else "",
         }
-        state = "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
         if standing := self._clock_watch.check():
             self.health.remind(standing.sentence, REMINDER_S)
         worst = max([*filter(None, [problem, standing]), *missing.values()], key=lambda item: item.level, default=None)
-        report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), state, worst, values)])
+        report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), self._phase, worst, values)])
         report.header.stamp = self.get_clock().now().to_msg()
         self._diagnostics.publish(report)

@@ -32,17 +32,21 @@ LINKS: Mapping[str, tuple[str, ...]] = {
 }
 #: The nodes that make emotions of sound and skeletons.
 NODES = tuple(LINKS)
-#: A node that has not reported for so long is dead.
-_DEAD_S = 5.0
+#: A node that has not reported for so long is dead, and one that has received nothing more for so long has all.
+_DEAD_S, _QUIET_S = 5.0, 0.5
 
 
 @dataclass(frozen=True)
 class _Report:
-    """What a node's diagnostics said: when, and whether it had rested since the report before."""
+    """What a node's diagnostics said: when, and since when it had received no more and had nothing to do."""
 
     at_s: float
     received: Mapping[str, str]
-    is_quiet: bool
+    since_s: float
+
+    @property
+    def is_quiet(self) -> bool:
+        return self.at_s - self.since_s >= _QUIET_S
 
 
 class ReplaySession:
@@ -55,7 +59,7 @@ class ReplaySession:
     def __init__(self, *, domain_id: int | None = None, on_emotion: Callable[[Emotion], None] | None = None) -> None:
         self._context = Context()
         rclpy.init(context=self._context, args=[], domain_id=domain_id)
-        self.node = rclpy.create_node("replay", context=self._context)
+        self.node = rclpy.create_node("replay", context=self._context, start_parameter_services=False)
         self.emotions: list[tuple[float, Emotion]] = []
         self.utterances: list[tuple[float, Utterance]] = []
         self.diagnostics: dict[str, dict[str, str]] = {}
@@ -159,14 +163,14 @@ class ReplaySession:
 
         Whether it came to that within `timeout_s` of this machine's time.
         """
-        step_s = 0.05
+        step_s = 0.05  # of this machine's time: a clock that ticks more often only costs its nodes work
         begin_s = time.monotonic()
         with self._changed:
             self._reports.clear()
-        for step in range(int(timeout_s * rate / step_s)):
-            if self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), step_s / rate):
+        for step in range(int(timeout_s / step_s)):
+            if self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), step_s):
                 break
-            self._tick(self._end_ns + round(step * step_s * NS_PER_S))
+            self._tick(self._end_ns + round(step * step_s * rate * NS_PER_S))
         for publisher in self._publishers.values():
             self.node.destroy_publisher(publisher)
         self._publishers.clear()
@@ -180,7 +184,7 @@ class ReplaySession:
         return self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), timeout_s)
 
     def _is_quiet(self, since_s: float) -> bool:
-        """Whether no node has received or done anything between its last two reports."""
+        """Whether no node has received or done anything for a while, as far as it has reported."""
 
         def is_quiet(name: str) -> bool:
             report = self._reports.get(name)
@@ -218,8 +222,9 @@ class ReplaySession:
                 self.diagnostics[name] = values = {item.key: item.value for item in status.values}
                 received = {key: value for key, value in values.items() if key.startswith("received")}
                 before = self._reports.get(name)
-                is_quiet = before is not None and before.received == received and values.get("backlog") == "0"
-                self._reports[name] = _Report(time.monotonic(), received, is_quiet)
+                now_s = time.monotonic()
+                is_idle = before is not None and before.received == received and values.get("backlog") == "0"
+                self._reports[name] = _Report(now_s, received, before.since_s if before and is_idle else now_s)
             self._changed.notify_all()
 
 

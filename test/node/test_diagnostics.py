@@ -230,6 +230,20 @@ def test_a_bad_block_leaves_a_warning_for_a_while_and_its_count_for_good(world):
     assert (tested.value("message"), tested.value("rejected")) == ("active", "1")
 
 
+def test_what_has_changed_is_told_at_once_however_long_it_is_until_the_next_report(world, monkeypatch):
+    monkeypatch.setattr(base, "_REPORT_S", float("inf"))
+    tested = world.node("speech", asr__backend="none")
+    world.wait(lambda: tested.value("state") == "active", "the state")
+    world.listen(AudioFrame, "voice")
+    world.wait(lambda: tested.value("subscribers voice") == "1", "who listens")
+    message = audio_message(demo_values(until_s=0.2)[0][0])
+    message.channels = 0
+    world.publisher(AudioFrame, "audio").publish(message)
+    tested.wait_for_problem("0 channels")
+    assert tested.deactivate()
+    world.wait(lambda: tested.value("state") == "inactive", "the state")
+
+
 def message_of_silence() -> AudioFrame:
     return AudioFrame(sample_rate=16000, channels=1)
 
@@ -398,7 +412,7 @@ def test_an_input_that_rests_is_not_missed(world):
 
 
 @pytest.mark.parametrize(("topic", "rests"), [("listening", False), ("robot_speaking", True)])
-def test_a_voice_that_has_a_reason_to_be_silent_is_not_missed(world, tiny_bundle, topic, rests):
+def test_a_voice_that_has_a_reason_to_be_silent_is_not_missed(world, tiny_bundle, impatient, topic, rests):
     tested = world.node("emotion", bundle=str(tiny_bundle))
     voice = world.publisher(AudioFrame, "voice")
     why = world.publisher(Bool, topic)

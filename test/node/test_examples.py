@@ -13,8 +13,8 @@ import pytest
 import soundfile
 from clips import SENTENCES_S, silence, spoken
 from emotion_robot import scene
+from node_processes import assert_ended_cleanly, node_command, running
 from ros_world import AudioFrame, Emotion, Utterance, audio_message, utterance_message
-from test_processes import assert_ended_cleanly, node_command, running
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Whatever is said is sure at once, and holds as long as the test needs it.

@@ -323,8 +323,8 @@ def recover(world, tested) -> None:
     assert tested.configure()
     assert tested.activate()
     tested.wait_to_receive()
-    world.wait(lambda: tested.value("level") == "0" and not tested.problem, "diagnostics without a problem")
-    assert (tested.value("state"), tested.value("bugs")) == ("active", "0")
+    world.wait(lambda: tested.value("state") == "active" and not tested.problem, "diagnostics without a problem")
+    assert (tested.value("level"), tested.value("bugs")) == ("0", "0")
 
 
 def test_a_bug_in_the_work_is_told_once_leads_to_the_error_state_and_the_node_can_be_started_again(world, capfd):

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from node_processes import node_command, parameters, running, stop
 from policy import PATH
 from ros_world import AudioFrame, Emotion, Skeleton, WaitForEmotion, World, audio_message, demo_values, skeleton_message
-from test_processes import node_command, parameters, running, stop
 
 keystore = pytest.importorskip("sros2.keystore", reason="sros2 is missing: apt install ros-$ROS_DISTRO-sros2")
 

@@ -8,6 +8,7 @@ import signal
 import pytest
 from action_msgs.msg import GoalStatus
 from emotion_robot import Robot, scene
+from node_processes import assert_ended_cleanly, node_command, running
 from ros_world import (
     PATIENCE_S,
     T0,
@@ -20,7 +21,6 @@ from ros_world import (
     audio_message,
     utterance_message,
 )
-from test_processes import assert_ended_cleanly, node_command, running
 
 from mser_ros.types import to_ns
 

@@ -5,19 +5,21 @@ from __future__ import annotations
 import bisect
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import numpy as np
 import pytest
 from rclpy.qos import QoSProfile
-from ros_world import PATIENCE_S, AudioFrame, Emotion, Skeleton, Utterance
+from ros_world import DEMO, LAST, PATIENCE_S, T0, AudioFrame, ChangeState, Emotion, Skeleton, Transition, Utterance
 
 from mser_ros.errors import MserError
 from mser_ros.messages import conversions
+from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
@@ -29,9 +31,11 @@ from mser_ros.types import EmotionEstimate, EstimateState, UtteranceEvent, to_ns
 
 NODES = ("speech", "mocap", "emotion")
 TOPICS = ("/audio", "/skeleton_in")
-LAST = (Emotion.FINAL, Emotion.RETRACTED)
 #: Only missing data is waited for, and here all comes: `Pace` lets no busy machine come near these waits.
 PATIENT = {"emotion:evidence_timeout_s": 5.0, "emotion:text_timeout_s": 30.0, "speech:stall_s": 30.0}
+
+#: The demo bag up to this time holds three utterances, which is enough to hold two ways against each other.
+PART_S = 15.2
 
 
 @dataclass
@@ -67,27 +71,27 @@ class Pace:
     #: Blocks of audio, or skeletons, that may be on their way: about a second. Far more than are rejected in a row.
     AHEAD = 16
 
-    def __init__(self, bag: Path, session: ReplaySession, nodes: NodeProcesses) -> None:
+    def __init__(self, session: ReplaySession, nodes: NodeProcesses) -> None:
         self._nodes = nodes
         self._newest: dict[str, int] = {}
         self._changed = threading.Condition()
         #: Of each node's input: when each message is played, and its stamp.
         self._log_ns: dict[str, list[int]] = {}
         self._stamps: dict[str, list[int]] = {}
+        qos = QoSProfile(depth=1000)
+        session.node.create_subscription(AudioFrame, "voice", partial(self._note, "speech"), qos)
+        session.node.create_subscription(Skeleton, "skeleton", partial(self._note, "mocap"), qos)
+
+    def begin(self, bag: Path) -> None:
+        """A bag is played from its beginning."""
+        with self._changed:
+            self._newest = dict.fromkeys(NODES, 0)
         with Bag(bag) as source:
             self._begin_ns, self._span_ns = source.start_ns, source.end_ns - source.start_ns
             for node, topic in zip(("speech", "mocap"), TOPICS, strict=True):
                 messages = list(source.messages([topic]))
                 self._log_ns[node] = [message.log_ns for message in messages]
                 self._stamps[node] = [conversions.time_to_ns(message.decode().header.stamp) for message in messages]
-        qos = QoSProfile(depth=1000)
-        session.node.create_subscription(AudioFrame, "voice", partial(self._note, "speech"), qos)
-        session.node.create_subscription(Skeleton, "skeleton", partial(self._note, "mocap"), qos)
-
-    def begin(self) -> None:
-        """The bag is played from its beginning."""
-        with self._changed:
-            self._newest = dict.fromkeys(self._log_ns, 0)
 
     def hold(self, share: float) -> None:
         """Return when all nodes that live have passed on what was played of the bag, but for the newest."""
@@ -110,6 +114,87 @@ class Pace:
             self._changed.notify_all()
 
 
+class LiveNodes:
+    """The live nodes, each a process of its own, while the `with` block lasts, and who plays bags to them.
+
+    `parameters`: by `node:name`. `domain_id`: where no other nodes are, unless the environment tells.
+    """
+
+    def __init__(self, parameters: Mapping[str, object], *, domain_id: int | None = None) -> None:
+        given = {"use_sim_time": True, **PATIENT, **parameters}
+        environment = {} if domain_id is None else {"ROS_DOMAIN_ID": str(domain_id)}
+        self._domain_id = domain_id
+        self.processes = NodeProcesses(NODES, parameters=given, environment=environment)
+        self._has_played = False
+
+    def __enter__(self) -> LiveNodes:
+        self.processes.__enter__()
+        self._session = ReplaySession(domain_id=self._domain_id)
+        self._pace = Pace(self._session, self.processes)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._session.__exit__(kind, error, trace)
+        self.processes.__exit__(kind, error, trace)
+
+    def play(
+        self,
+        bag: Path,
+        *,
+        rate: float,
+        rounds: int = 1,
+        during: Callable[[NodeProcesses, float], None] = lambda nodes, share: None,
+    ) -> list[Run]:
+        """Play a bag so many times, to nodes that have heard nothing before; what they said in each round."""
+        session, runs = self._session, []
+        if self._has_played:
+            self._begin_anew(bag)
+        self._has_played = True
+        assert session.wait_for_links(NODES, timeout_s=PATIENCE_S), self._say()
+
+        def progress(share: float) -> None:
+            during(self.processes, share)
+            self._pace.hold(share)
+
+        for _ in range(rounds):
+            session.emotions.clear()
+            session.utterances.clear()
+            self._pace.begin(bag)
+            session.play(bag, rate=rate, topics=TOPICS, progress=progress)
+            # Nothing holds the clock back any more: in its own time it leaves the nodes all of theirs.
+            assert session.finish(rate=min(rate, 1.0)), self._say()
+            emotions = [message for _, message in session.emotions]
+            runs.append(Run(emotions, [message for _, message in session.utterances], dict(session.diagnostics)))
+        return runs
+
+    def _begin_anew(self, bag: Path) -> None:
+        """Bring the nodes to where they were when they had started, with the clock at the beginning of the bag."""
+        session = self._session
+        self._change(Transition.TRANSITION_DEACTIVATE, Transition.TRANSITION_CLEANUP)
+        # Of links that there were before, no report is on its way any more when this one has come.
+        are_unconfigured = lambda: all(session.diagnostics[node]["state"] == "unconfigured" for node in NODES)  # noqa: E731
+        assert session.wait(are_unconfigured, PATIENCE_S), self._say()
+        with Bag(bag) as source:
+            session._tick(source.start_ns)
+        self._change(Transition.TRANSITION_CONFIGURE, Transition.TRANSITION_ACTIVATE)
+
+    def _change(self, *transitions: int) -> None:
+        for node in NODES:
+            client = self._session.node.create_client(ChangeState, f"{node}/change_state")
+            assert client.wait_for_service(PATIENCE_S), self._say()
+            for transition in transitions:
+                future = client.call_async(ChangeState.Request(transition=Transition(id=transition)))
+                assert self._session.wait(future.done, PATIENCE_S), self._say()
+                assert future.result().success, self._say()
+            self._session.node.destroy_client(client)
+
+    def _say(self) -> str:
+        """What is known of the nodes, for whoever waits for them in vain."""
+        return f"{self.processes.ended()} {self._session.problems()} {self._session.diagnostics}"
+
+
 def live(
     bag: Path,
     *,
@@ -117,35 +202,17 @@ def live(
     asr: str = "none",
     asr_model: str = "",
     rate: float,
-    rounds: int = 1,
     partial_period_s: float = AsrSettings.partial_period_s,
     during: Callable[[NodeProcesses, float], None] = lambda nodes, share: None,
     **parameters: object,
-) -> list[Run]:
-    """Play a bag into nodes that run as processes of their own; what they said in each round."""
+) -> Run:
+    """Play a bag into nodes that are started for it and ended after it; what they said."""
     words = {"speech:asr.backend": asr, "speech:asr.partial_period_s": partial_period_s}
     words |= {"speech:asr.model_path": asr_model} if asr_model else {}
-    given = {"use_sim_time": True, "emotion:bundle": bundle, **words, **PATIENT, **parameters}
-    runs = []
-    with NodeProcesses(NODES, parameters=given) as nodes, ReplaySession() as session:
-        assert session.wait_for_links(NODES, timeout_s=60), (nodes.ended(), session.problems(), session.diagnostics)
-        pace = Pace(bag, session, nodes)
-
-        def progress(share: float) -> None:
-            during(nodes, share)
-            pace.hold(share)
-
-        for _ in range(rounds):
-            session.emotions.clear()
-            session.utterances.clear()
-            pace.begin()
-            session.play(bag, rate=rate, topics=TOPICS, progress=progress)
-            assert session.finish(rate=rate), session.diagnostics
-            emotions = [message for _, message in session.emotions]
-            runs.append(Run(emotions, [message for _, message in session.utterances], dict(session.diagnostics)))
-    for run in runs:
-        run.exit_codes = nodes.exit_codes
-    return runs
+    with LiveNodes({"emotion:bundle": bundle, **words, **parameters}) as nodes:
+        (run,) = nodes.play(bag, rate=rate, during=during)
+    run.exit_codes = nodes.processes.exit_codes
+    return run
 
 
 def offline(
@@ -201,3 +268,12 @@ def assert_same(run: Run, expected: dict[str, EmotionEstimate], *, within_s: flo
             else:
                 assert got.reason == wanted.reason
             assert got.age_s == pytest.approx(wanted.age_s, abs=1e-3 + within_s)
+
+
+def write_part_of_demo(path: Path, until_s: float = PART_S) -> Path:
+    """The demo bag up to this time."""
+    with Bag(DEMO) as source, BagWriter(path) as writer:
+        for message in source.messages(["/audio", "/skeleton_in"]):
+            if message.log_ns < T0 + to_ns(until_s):
+                writer.write(message.topic, message.type_name, conversions.to_fields(message.decode()), message.log_ns)
+    return path

@@ -15,7 +15,8 @@ from mser_ros.testing import FakeVad
 from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, to_ns
 
 T0 = 1_700_000_000 * NS_PER_S
-_HOUR_S, _BLOCK_S = 3600, 0.064
+#: In so long the clocks drift apart by more than ten times what a stamp may be wrong.
+_LENGTH_S, _BLOCK_S = 1200, 0.064
 #: Somebody speaks for so long in each period [s].
 _PERIOD_S, _SPEECH_S, _BEGIN_S = 20.0, 12.0, 4.0
 
@@ -37,18 +38,18 @@ def device_blocks(rate: int, ppm: float, length_s: float) -> Iterator[AudioChunk
 
 
 @pytest.mark.parametrize(("rate", "ppm"), [(44_100, 200), (48_000, -200)])
-def test_an_hour_of_a_device_that_drifts_cuts_no_utterance_and_is_stamped_right(rate: int, ppm: float) -> None:
+def test_twenty_minutes_of_a_device_that_drifts_cut_no_utterance_and_are_stamped_right(rate: int, ppm: float) -> None:
     stream, segmenter, settings = AudioStream(), Segmenter(vad=FakeVad()), SegmenterSettings()
     found: list[Ended] = []
     worst_ns = 0
-    for chunk in device_blocks(rate, ppm, _HOUR_S):
+    for chunk in device_blocks(rate, ppm, _LENGTH_S):
         for item in stream.push(chunk):
             assert not isinstance(item, Discontinuity), item.reason
             true_ns = T0 + round(item.first_sample * SAMPLE_NS * (1 + ppm * 1e-6))
             worst_ns = max(worst_ns, abs(item.stamp_ns - true_ns))
             found += [event for event in segmenter.push(item) if isinstance(event, Ended)]
     assert worst_ns < to_ns(0.02)
-    assert len(found) == _HOUR_S // _PERIOD_S
+    assert len(found) == _LENGTH_S // _PERIOD_S
     for number, event in enumerate(found):
         begin_s = (number * _PERIOD_S + _BEGIN_S) * (1 + ppm * 1e-6)
         # The detector looks at frames of 32 ms, and a block that holds both ends of speech is 64 ms long.
