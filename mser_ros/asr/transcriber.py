@@ -14,9 +14,9 @@ PIECE = 1024
 
 
 def partial_wait(period: int, *, is_early: bool) -> int:
-    """How long after one partial text the next is due, in the unit of `period`: at first a third of it, because the
-    first words take two readings that agree."""
-    return period // 3 if is_early else period
+    """How long after one partial text the next is due, in the unit of `period`: at first half of it, because the first
+    words take two readings that agree."""
+    return period // 2 if is_early else period
 
 
 class Transcriber(Protocol):

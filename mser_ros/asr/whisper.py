@@ -28,8 +28,8 @@ _SHORTEST = SAMPLE_RATE // 10
 _QUIET, _CUT_FROM = SAMPLE_RATE // 10, LONGEST * 2 // 3
 #: How much less likely a token becomes when a text that went round in circles is read again.
 _PENALTY = 1.2
-#: Partial texts may take this part of the time, and until the first words are told all of it.
-_PARTIAL_SHARE, _EARLY_SHARE = 0.5, 1.0
+#: Partial texts may take this part of the time.
+_PARTIAL_SHARE = 0.5
 #: A language that is less probable is not certain; the last certain one of a voice goes before it where it is not
 #: improbable itself.
 _CERTAIN, _IMPROBABLE = 0.5, 0.05
@@ -75,7 +75,7 @@ class WhisperTranscriber:
 
     Partial texts come from reading what there is so far every `partial_period_s`, and more often until the first words
     are told (`partial_wait`): what two readings in a row agree on is told, and never taken back (local agreement,
-    Macháček et al. 2023). Once words are told, they are left out where they would take more than half of the time.
+    Macháček et al. 2023). They are left out where they would take more than half of the time.
 
     What language is spoken, where that is to be found out, does not depend on what was said before, unless it is not
     certain: few words may sound like any.
@@ -137,8 +137,7 @@ class WhisperTranscriber:
         is_early = bool(heard.asked_at) and not heard.agreed
         if self._period and heard.samples - heard.asked_at >= partial_wait(self._period, is_early=is_early):
             heard.asked_at = heard.samples
-            share = _EARLY_SHARE if is_early else _PARTIAL_SHARE
-            if (heard.samples - heard.read_at) / SAMPLE_RATE * share < heard.cost_s:
+            if (heard.samples - heard.read_at) / SAMPLE_RATE * _PARTIAL_SHARE < heard.cost_s:
                 self._skipped += 1
             else:
                 began_s = time.perf_counter()

@@ -201,7 +201,7 @@ class SpeechStage:
         period_ns = to_ns(self.settings.asr.partial_period_s)
         if self._open is None or period_ns == 0 or heard_ns < self._next_partial_ns:
             return
-        is_early = heard_ns < self._open.start_ns + 3 * period_ns
+        is_early = heard_ns < self._open.start_ns + 2 * period_ns
         self._next_partial_ns = heard_ns + partial_wait(period_ns, is_early=is_early)
         self._guess = self._transcriber.partial()
         yield self._news(UtteranceState.PARTIAL, heard_ns, self._guess)

@@ -311,7 +311,7 @@ def counted(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 @pytest.mark.usefixtures("time_stands_still")
-def test_a_partial_text_is_read_once_a_period_and_more_often_until_the_first_words(
+def test_a_partial_text_is_read_once_a_period_and_twice_until_the_first_words(
     model: WhisperModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lengths = counted(model, monkeypatch)
@@ -320,7 +320,7 @@ def test_a_partial_text_is_read_once_a_period_and_more_often_until_the_first_wor
     assert first in lengths[1:]
     waits = [other - one for one, other in pairwise([0, *lengths])]
     # The first block with which so much has come since the last time.
-    assert waits == [8_192, *(3_072 if length <= first else 8_192 for length in lengths[1:])]
+    assert waits == [8_192, *(4_096 if length <= first else 8_192 for length in lengths[1:])]
     lengths.clear()
     partials(WhisperTranscriber(model, partial_period_s=0), demo_sentences()[5][0][:32_000])
     assert lengths == []
@@ -329,14 +329,14 @@ def test_a_partial_text_is_read_once_a_period_and_more_often_until_the_first_wor
 def test_on_a_slow_machine_partial_texts_are_left_out_and_counted(
     model: WhisperModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Reading takes 0.6 s: so much must have come since the last until the first words are told, then twice of it."""
+    """Reading takes 0.6 s of a time in which 0.5 s come: after each, 1.2 s must have come."""
     lengths = counted(model, monkeypatch)
     times_s = iter(np.arange(100) * 0.6)
     monkeypatch.setattr(whisper.time, "perf_counter", lambda: next(times_s))
     transcriber = WhisperTranscriber(model, partial_period_s=0.5)
-    partials(transcriber, demo_sentences()[0][0][: 8_192 * 7])
-    assert lengths == [8_192, 8_192 + 3_072 * 4, 8_192 + 3_072 * 8, 8_192 * 7]
-    assert transcriber.counters["skipped_partials"] == 3 + 3 + 2
+    partials(transcriber, demo_sentences()[0][0][: 8_192 * 6])
+    assert lengths == [8_192, 8_192 + 4_096 * 5, 8_192 + 4_096 * 10]
+    assert transcriber.counters["skipped_partials"] == 8
 
 
 # -- pauses
