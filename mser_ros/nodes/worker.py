@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 
 Work = Callable[[], None]
@@ -20,7 +21,7 @@ _TICK_S = 0.05
 class Worker:
     """Does what it is given, in that order, until it is stopped, or until an exception ends it.
 
-    `tick` is work for when there is none, done now and then while `is_waiting`. `on_bug` is told of the exception that
+    `tick` is done now and then while `is_waiting`. `on_bug` is told of the exception that
     ended the thread; nothing is done any more after it. `undone`, complete once it has stopped: the `otherwise` of each
     work that was not done to its end, in the order in which it was submitted.
     """
@@ -96,19 +97,23 @@ class Worker:
 
     def _run(self) -> None:
         item: _Item | None = None
+        ticked_s = 0.0
         try:
             while True:
                 try:
                     item = self._queue.get(timeout=_TICK_S if self._is_waiting() else None)
                 except queue.Empty:
+                    pass
+                else:
+                    if item is None:
+                        return
+                    item[0]()
                     item = None
+                    self._queue.task_done()
+                # Not only where there is no work: work that comes steadily would else put off what is late already.
+                if self._is_waiting() and time.monotonic() - ticked_s >= _TICK_S:
+                    ticked_s = time.monotonic()
                     self._tick()
-                    continue
-                if item is None:
-                    return
-                item[0]()
-                item = None
-                self._queue.task_done()
         except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
             if item is not None:
                 self.skip(item[1])

@@ -66,8 +66,11 @@ def test_without_a_model_a_recogniser_is_named_with_the_reason(
     corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("MSER_MODELS", str(tmp_path / "none"))
-    assert main(["speed", "recognisers", "--corpus", f"toy={corpus}", "--clips", "1"]) == 0
-    assert "whisper: the model whisper-base is not in" in capsys.readouterr().err
+    given = ["--corpus", f"toy={corpus}", "--clips", "1", "--vosk-model", str(tmp_path / "nowhere")]
+    assert main(["speed", "recognisers", *given]) == 0
+    err = capsys.readouterr().err
+    assert "whisper: the model whisper-base is not in" in err
+    assert f"vosk: there is no folder '{tmp_path / 'nowhere'}'" in err
 
 
 def test_recordings_that_cannot_be_used_are_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -119,3 +119,19 @@ def test_work_for_when_there_is_none_is_done_while_it_waits(bugs: list[Exception
     worker = Worker("worker", tick=ticked.set, is_waiting=lambda: not ticked.is_set(), on_bug=bugs.append)
     assert ticked.wait(60)
     worker.stop()
+
+
+def test_work_that_never_ends_does_not_put_off_what_is_due(bugs: list[Exception]) -> None:
+    """As states that are told twenty times a second: an utterance whose voice was lost would get no last word."""
+    ticked, given_up = threading.Event(), time.monotonic() + 10
+    worker = Worker("worker", tick=ticked.set, is_waiting=lambda: True, on_bug=bugs.append)
+
+    def again() -> None:
+        if not ticked.is_set() and time.monotonic() < given_up:
+            worker.submit(again)
+
+    worker.submit(again)
+    assert ticked.wait(60)
+    assert time.monotonic() < given_up
+    worker.stop()
+    assert bugs == []
