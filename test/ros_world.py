@@ -5,9 +5,6 @@ Tests take everything of ROS from here, so that they are skipped, and say why, w
 
 from __future__ import annotations
 
-import fcntl
-import random
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -53,11 +50,12 @@ from std_srvs.srv import SetBool, Trigger  # noqa: E402
 
 from mser_ros.messages import conversions  # noqa: E402
 from mser_ros.messages.bags import Bag  # noqa: E402
+from mser_ros.nodes.domain import Domain  # noqa: E402
 from mser_ros.nodes.run import create_node, start  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
 __all__ = [
-    "Bool", "ChangeState", "Emotion", "EmotionEvent", "EmotionState", "ExportVoices",
+    "Bool", "ChangeState", "Domain", "Emotion", "EmotionEvent", "EmotionState", "ExportVoices",
     "ImportVoices", "Int16MultiArray", "Log", "ModalityEvidence",
     "ReliabilityPolicy", "SetBool", "String", "TransitionEvent", "Trigger", "WaitForEmotion",
 ]  # fmt: skip
@@ -68,29 +66,6 @@ T0 = 1_700_000_000 * NS_PER_S
 LAST = (Emotion.FINAL, Emotion.RETRACTED)
 #: Far longer than anything takes on a busy machine: whoever waits this long waits in vain.
 PATIENCE_S = 60.0
-
-
-class Domain:
-    """A ROS domain that no other test of this machine uses while the `with` block lasts."""
-
-    _next = random.randrange(101)
-
-    def __enter__(self) -> int:
-        for _ in range(101):
-            Domain._next = number = Domain._next % 101 + 1
-            path = Path(tempfile.gettempdir()) / f"mser_test_domain_{number}.lock"
-            try:
-                if not path.exists():
-                    path.touch()
-                self._lock = path.open()  # for reading: it may be another user's
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                continue
-            return number
-        raise RuntimeError("every ROS domain is in use: end other tests first")
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.close()
 
 
 class Spinner:

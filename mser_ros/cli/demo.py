@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
-import socket
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -25,6 +23,7 @@ from ..messages.bag_order import find_disorder
 from ..messages.bag_writer import BagWriter
 from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
+from ..nodes.domain import keep_domain
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
 from ..resources import share_dir
@@ -129,26 +128,8 @@ def write_people(data: Path, target: Path, console: Console) -> Path:
 
 def isolate() -> None:
     """Keep this process and its children to this machine, in a ROS domain that nobody else here uses."""
-    domains = random.sample(range(1, 102), 101)
-    os.environ["ROS_DOMAIN_ID"] = str(next(filter(_is_free, domains), domains[0]))
+    os.environ["ROS_DOMAIN_ID"] = str(keep_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
-
-def _is_free(domain: int) -> bool:
-    """Whether no participant of this machine is in a ROS domain, by the ports of the DDS Interoperability Wire Protocol
-    2.5, section 9.6.2.3: one for all that look beyond this machine, and one for each, of which the first are tried (the
-    very first participant may have ended)."""
-    offsets = (0, *(10 + 2 * participant for participant in range(20)))
-    return not any(_is_taken(7400 + 250 * domain + offset) for offset in offsets)
-
-
-def _is_taken(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind(("0.0.0.0", port))
-        except OSError:
-            return True
-    return False
 
 
 def how_to_watch() -> str:

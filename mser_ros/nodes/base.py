@@ -156,6 +156,12 @@ class PerceptionNode(LifecycleNode):
         self.stop()
         self._attempt(self._free)
 
+    def destroy_node(self) -> None:
+        """Be gone, at once: rclpy alone leaves what the life cycle publishes and serves, and with it the node in the
+        sight of others, until Python collects it."""
+        super().destroy_node()
+        self._state_machine.destroy_when_not_in_use()
+
     def _configure(self) -> None:
         self.settings = read_settings(self, self._settings_class)
         self.setup()

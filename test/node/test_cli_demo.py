@@ -11,7 +11,6 @@ import pytest
 import soundfile
 from clips import RATE, silence, spoken
 from rich.console import Console
-from ros_world import World
 
 from mser_ros.cli.demo import AUDIO, how_to_watch, isolate, write_people
 from mser_ros.cli.main import main
@@ -114,25 +113,6 @@ def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch)
     domain = os.environ["ROS_DOMAIN_ID"]
     assert 1 <= int(domain) <= 101
     assert f"ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
-
-
-@pytest.mark.parametrize("has_a_predecessor", [False, True])
-def test_a_domain_that_others_use_is_left_to_them(
-    ros: None, monkeypatch: pytest.MonkeyPatch, has_a_predecessor: bool
-) -> None:
-    """The port of the first participant is free again when that has ended, whoever else there is."""
-    first = World() if has_a_predecessor else None
-    world = World()
-    if first is not None:
-        first.close()
-    theirs = world.context.get_domain_id()
-    monkeypatch.setattr("random.sample", lambda *_: [theirs, *(one for one in range(1, 102) if one != theirs)])
-    monkeypatch.setenv("ROS_DOMAIN_ID", "0")
-    monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
-    isolate()
-    chosen = int(os.environ["ROS_DOMAIN_ID"])
-    world.close()
-    assert chosen not in (0, theirs)
 
 
 def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(

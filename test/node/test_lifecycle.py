@@ -239,6 +239,17 @@ def test_namespace_and_remapping(world):
     world.wait(lambda: len(heard) == len(audio), "the voice")
 
 
+@pytest.mark.parametrize("name", ["mocap", "emotion"])
+def test_a_node_that_was_destroyed_is_gone_at_once(world, name):
+    """Collected or not: Python may do that much later, and others would still find it, and wait for its services."""
+    world.node(name)
+    tested = world.tested.pop()
+    tested.spinner.close()
+    tested.node.close()
+    tested.node.destroy_node()
+    world.wait(lambda: name not in world.peer.get_node_names(), "the end of the node")
+
+
 def test_a_topic_of_the_wrong_type_is_one_sentence_that_names_the_cure(world):
     tested = world.node("mocap")
     with world.stranger() as stranger:
