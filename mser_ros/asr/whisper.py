@@ -8,7 +8,6 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from itertools import takewhile
 
 import numpy as np
 
@@ -30,6 +29,9 @@ _QUIET, _CUT_FROM = SAMPLE_RATE // 10, LONGEST * 2 // 3
 _PENALTY = 1.2
 #: Partial texts may take this part of the time.
 _PARTIAL_SHARE = 0.5
+#: A partial text's word of this confidence is told without a second reading: of first words that are told, as many are
+#: wrong with it as without.
+_SURE = 0.7
 #: A language that is less probable is not certain; the last certain one of a voice goes before it where it is not
 #: improbable itself.
 _CERTAIN, _IMPROBABLE = 0.5, 0.05
@@ -74,8 +76,9 @@ class WhisperTranscriber:
     """Reads each utterance as a whole when it is over.
 
     Partial texts come from reading what there is so far every `partial_period_s`, and more often until the first words
-    are told (`partial_wait`): what two readings in a row agree on is told, and never taken back (local agreement,
-    Macháček et al. 2023). They are left out where they would take more than half of the time.
+    are told (`partial_wait`). What two readings in a row agree on is told, and never taken back (local agreement,
+    Macháček et al. 2023); so is what one reading is sure of and says more behind, as the last word may be half of
+    another. They are left out where they would take more than half of the time.
 
     What language is spoken, where that is to be found out, does not depend on what was said before, unless it is not
     certain: few words may sound like any.
@@ -142,7 +145,7 @@ class WhisperTranscriber:
             else:
                 began_s = time.perf_counter()
                 reading = self._transcribe(heard, is_final=False, samples=heard.samples)
-                heard.agree([word.text for word in reading.transcript.words])
+                heard.agree(reading.transcript.words)
                 heard.cost_s = time.perf_counter() - began_s
                 heard.read_at = heard.samples
         return Transcript(self._joined(heard.agreed, heard.language), language=heard.language, is_final=False)
@@ -153,7 +156,7 @@ class WhisperTranscriber:
             return self.partial()
         began_s = time.perf_counter()
         ahead = heard.ahead = self._transcribe(heard, is_final=True, samples=samples)
-        heard.agree([word.text for word in ahead.transcript.words])
+        heard.agree(ahead.transcript.words)
         heard.cost_s = time.perf_counter() - began_s
         heard.read_at = heard.asked_at = heard.samples
         return ahead.transcript
@@ -190,7 +193,7 @@ class WhisperTranscriber:
         rejected = 0
         certain = ""
         translations = []
-        for first, clip in _cut(np.concatenate([*heard.pieces, np.zeros(0, np.int16)])[:samples]):
+        for begin, clip in _cut(np.concatenate([*heard.pieces, np.zeros(0, np.int16)])[:samples]):
             if len(clip) < _SHORTEST:
                 continue
             encoded = self._model.encode(clip)
@@ -202,12 +205,15 @@ class WhisperTranscriber:
             if decoded is None:
                 rejected += 1
             elif is_final:
-                words += self._timed(encoded, decoded, language, clip, heard.start_ns + to_ns(first / SAMPLE_RATE))
+                words += self._timed(encoded, decoded, language, clip, heard.start_ns + to_ns(begin / SAMPLE_RATE))
                 if self._translate and language != "en":
                     english = self._decode(encoded, language, "translate")
                     translations += [self._model.text(english.tokens).strip()] if english else []
             else:
-                words += [Word(text, 0, 0) for text, _, _ in self._groups(decoded.tokens, language)]
+                words += [
+                    Word(text, 0, 0, self._confidence(decoded, first, last))
+                    for text, first, last in self._groups(decoded.tokens, language)
+                ]
         transcript = Transcript(
             text=self._joined([word.text for word in words], heard.language),
             confidence=mean_confidence(words),
@@ -300,14 +306,20 @@ class _Utterance:
     read_at: int = 0
     cost_s: float = 0.0
     ahead: _Reading | None = None
-    newest: list[str] = field(default_factory=list)
+    newest: Sequence[Word] = ()
     agreed: list[str] = field(default_factory=list)
 
-    def agree(self, words: list[str]) -> None:
-        """Two readings in a row that go on in the same way are believed; what was told once stays."""
+    def agree(self, words: Sequence[Word]) -> None:
+        """Take in one more reading. Two in a row that go on in the same way are believed, and one that goes on from
+        what was told where it is sure; what was told once stays."""
         told = len(self.agreed)
-        pairs = zip(self.newest[told:], words[told:], strict=False)
-        self.agreed += [word for _, word in takewhile(lambda pair: _bare(pair[0]) == _bare(pair[1]), pairs)]
+        goes_on = [_bare(word.text) for word in words[:told]] == [_bare(text) for text in self.agreed]
+        before = [_bare(word.text) for word in self.newest[told:]]
+        for number, word in enumerate(words[told:]):
+            is_sure = goes_on and (word.confidence or 0.0) >= _SURE and told + number + 1 < len(words)
+            if not is_sure and before[number : number + 1] != [_bare(word.text)]:
+                break
+            self.agreed.append(word.text)
         self.newest = words
 
 

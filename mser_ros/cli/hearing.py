@@ -29,7 +29,8 @@ from ..evaluation.translation import translate
 from ..evaluation.words import HeardWords
 from ..model_store.store import ModelStore
 from ..resources import whisper_confidence_file
-from .stream_words import invent, listen
+from ..settings import AsrSettings
+from .stream_words import follow, invent, listen
 from .tables import show_table, table, write_option
 
 _SNRS_DB = (20, 10, 5, 0)
@@ -104,10 +105,7 @@ def spoken_words(
     In quiet, in steady noise with the spectrum of speech, and in the babble of six people of the next corpus, who
     babble between what is said as well; told the language, and left to find it out.
     """
-    if len(names) != len(languages):
-        raise SettingsError(
-            f"{len(names)} corpora and {len(languages)} languages: name one --language for each --corpus"
-        )
+    _check_languages(names, languages)
     whisper = WhisperModel(Path(model) if model else ModelStore().require(WHISPER))
     chosen = [(name, _some(items, clips)) for name, items in map(_items, names)]
     noises = [(f"{kind}, {snr_db:g} dB", make, snr_db) for kind, make in _NOISES.items() for snr_db in snrs_db]
@@ -125,6 +123,41 @@ def spoken_words(
                 rows.append([*row, str(len(heard.invented))])
     columns = ["corpus", "condition", "asr.language", "word error rate", "clips", "not found", "in several utterances"]
     show_table(page, "words", table([*columns, "edges cut off", "other language", "invented texts"], rows))
+
+
+@hearing.command()
+@click.option("--corpus", "names", multiple=True, default=("ravdess", "nemo"), metavar="NAME[=PATH]", show_default=True)
+@click.option(
+    "--language", "languages", multiple=True, default=("en", "pl"), metavar="TAG", show_default=True, help="Of each."
+)
+@click.option("--clips", type=click.IntRange(1, 10_000), default=12, show_default=True, help="So many of each person.")
+@_MODEL
+@write_option(_PAGE, "partials")
+def partials(names: tuple[str, ...], languages: tuple[str, ...], clips: int, model: str, page: Path | None) -> None:
+    """Hear people as the robot does, and see how soon words are told while somebody speaks, and how many of them are
+    wrong by the final transcript.
+
+    Times are between the end of a word and the sound after which it was told; computing comes on top.
+    """
+    _check_languages(names, languages)
+    whisper = WhisperModel(Path(model) if model else ModelStore().require(WHISPER))
+    rows = []
+    for (name, items), language in zip(map(_items, names), languages, strict=True):
+        reader = WhisperTranscriber(whisper, language=language, partial_period_s=AsrSettings().partial_period_s)
+        found = follow(reader, _some(items, clips), track=partial(_progress, description=name))
+        waits_s = [wait_s for one in found for wait_s in one.waits_s]
+        firsts_s = [one.waits_s[0] for one in found if one.waits_s]
+        told, words = len(waits_s), sum(one.words for one in found)
+        if not told:
+            raise CorpusError(
+                f"no word of corpus '{name}' was told before its end: is it in the language '{language}'?"
+            )
+        shares = (told / words, sum(one.wrong for one in found) / told)
+        times_s = (np.median(firsts_s), np.percentile(firsts_s, 95), np.mean(waits_s))
+        counts = [f"{len(firsts_s)} of {len(found)}", *(f"{100 * share:.0f} %" for share in shares)]
+        rows.append([name, language, *counts, *(f"{time_s:.2f} s" for time_s in times_s)])
+    columns = ["corpus", "language", "utterances with words", "words told before the end", "of these wrong"]
+    show_table(page, "partials", table([*columns, "first words, p50", "p95", "a word, mean"], rows))
 
 
 @hearing.command()
@@ -242,6 +275,13 @@ def translation(text: str, language: str, clips: int, model: str, page: Path | N
     kept = sum(bool(item.translation) for item in found)
     cost = f"{cost} ({both / plain:.2f} times). {kept} of {len(found)} were translated; the others seemed guessed."
     show_table(page, "translation", [*table(["said", "heard", "translation"], rows), "", cost])
+
+
+def _check_languages(names: Sequence[str], languages: Sequence[str]) -> None:
+    if len(names) != len(languages):
+        raise SettingsError(
+            f"{len(names)} corpora and {len(languages)} languages: name one --language for each --corpus"
+        )
 
 
 def _items(text: str) -> tuple[str, tuple[Item, ...]]:

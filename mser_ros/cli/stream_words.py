@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from ..evaluation.segments import LEVEL, Span, voiced
 from ..evaluation.words import edits, words_of
 from ..settings import AsrSettings, SegmenterSettings, SpeechSettings
 from ..stages.speech import SpeechStage
-from ..types import SAMPLE_NS, SAMPLE_RATE, AudioChunk, UtteranceEvent, UtteranceState
+from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, UtteranceEvent, UtteranceState, Word
 
 #: Between two clips lies so much that is no speech [s].
 _GAP_S = (1.0, 2.5)
@@ -141,6 +141,51 @@ def invent(transcriber: Transcriber, sound: np.ndarray) -> Unspoken:
     return Unspoken(len(heard), tuple(text for _, _, text, _ in heard if text))
 
 
+@dataclass(frozen=True)
+class Provisional:
+    """What was told of an utterance while it lasted. `waits_s`: of each word that was told, the time from its end, by
+    the final transcript, to the sound that it was told after, computing not counted; `wrong`: how many of these words
+    are not the final ones; `words`: of the final transcript."""
+
+    waits_s: tuple[float, ...]
+    wrong: int
+    words: int
+
+
+def follow(
+    transcriber: Transcriber,
+    items: Sequence[Item],
+    *,
+    seed: int = 0,
+    track: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> list[Provisional]:
+    """A stream of each person in quiet, as of `listen`, and what is told of it as the nodes do if nothing is set.
+
+    Raises `CorpusError` for items that cannot be loaded.
+    """
+    rng = np.random.default_rng(seed)
+    found = []
+    for person in track(sorted({item.person for item in items})):
+        said = [one for _, one in load_each([item for item in items if item.person == person]) if one.audio is not None]
+        wave, _ = _in_a_row([one.audio.samples for one in said if one.audio is not None], rng)
+        told: list[tuple[str, int]] = []
+        for heard_ns, event in _events(transcriber, to_int16(wave), SpeechSettings(voice_id="somebody")):
+            if event.state is UtteranceState.STARTED:
+                told = []
+            elif event.state is UtteranceState.PARTIAL:
+                told += [(word, heard_ns) for word in words_of(event.transcript.text)[len(told) :]]
+            elif event.transcript.is_final:
+                found.append(_judge(told, event.transcript.words))
+    return found
+
+
+def _judge(told: Sequence[tuple[str, int]], words: Sequence[Word]) -> Provisional:
+    final = [(text, word.end_ns) for word in words for text in words_of(word.text)]
+    pairs = list(zip(told, final, strict=False))
+    wrong = sum(one != other for (one, _), (other, _) in pairs) + max(0, len(told) - len(final))
+    return Provisional(tuple((at_ns - end_ns) / NS_PER_S for (_, at_ns), (_, end_ns) in pairs), wrong, len(final))
+
+
 def _in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, tuple[Span, ...]]:
     """Whole clips with silence between them, and where in it people speak."""
     parts, spans, at = [], [], 0
@@ -159,12 +204,6 @@ def _hear(transcriber: Transcriber, samples: np.ndarray) -> list[tuple[int, int,
     settings = SpeechSettings(
         segmenter=SegmenterSettings(pause_s=0.0), asr=AsrSettings(partial_period_s=0.0), voice_id="somebody"
     )
-    stage = SpeechStage(settings, transcriber=transcriber, on_failure=_raise)
-    found = []
-    for first in range(0, len(samples), _BLOCK):
-        block = samples[first : first + _BLOCK, np.newaxis]
-        found += [*stage.push(AudioChunk(block, SAMPLE_RATE, SAMPLE_RATE * SAMPLE_NS + first * SAMPLE_NS, first))]
-    found += [*stage.flush()]
     return [
         (
             event.start_ns // SAMPLE_NS - SAMPLE_RATE,
@@ -172,9 +211,21 @@ def _hear(transcriber: Transcriber, samples: np.ndarray) -> list[tuple[int, int,
             event.transcript.text,
             event.transcript.language,
         )
-        for event in found
-        if isinstance(event, UtteranceEvent) and event.state is UtteranceState.ENDED and event.transcript.is_final
+        for _, event in _events(transcriber, samples, settings)
+        if event.state is UtteranceState.ENDED and event.transcript.is_final
     ]
+
+
+def _events(
+    transcriber: Transcriber, samples: np.ndarray, settings: SpeechSettings
+) -> Iterator[tuple[int, UtteranceEvent]]:
+    """What becomes of a stream that begins a second after zero, each with the time up to which it had been heard."""
+    stage = SpeechStage(settings, transcriber=transcriber, on_failure=_raise)
+    for first in range(0, len(samples), _BLOCK):
+        block = samples[first : first + _BLOCK, np.newaxis]
+        chunk = AudioChunk(block, SAMPLE_RATE, SAMPLE_RATE * SAMPLE_NS + first * SAMPLE_NS, first)
+        yield from ((chunk.end_ns, event) for event in stage.push(chunk) if isinstance(event, UtteranceEvent))
+    yield from ((chunk.end_ns, event) for event in stage.flush() if isinstance(event, UtteranceEvent))
 
 
 def _raise(error: Exception) -> None:

@@ -21,7 +21,7 @@ from mser_ros.errors import TranscriberError
 from mser_ros.evaluation.sounds import chords, hum, motor
 from mser_ros.evaluation.words import edits, words_of
 from mser_ros.settings import AsrSettings
-from mser_ros.types import NS_PER_S, SAMPLE_RATE, Transcript, to_ns
+from mser_ros.types import NS_PER_S, SAMPLE_RATE, Transcript, Word, to_ns
 
 pytest.importorskip("ctranslate2", reason="ctranslate2 is not installed: pip install ctranslate2")
 
@@ -297,9 +297,24 @@ def test_only_what_two_readings_agree_on_is_told() -> None:
         "x",
     )
     for reading in readings:
-        heard.agree(reading.split())
+        heard.agree(a_reading(reading))
         told.append(" ".join(heard.agreed))
     assert told == ["", "Good", "Good", *["Good morning. The"], *["Good morning. The Meeting"] * 2]
+
+
+def test_what_one_reading_is_sure_of_is_told_but_for_its_last_word() -> None:
+    """Which may be half of another; and what goes on from something else than was told goes on elsewhere."""
+    heard = whisper._Utterance(0, "en")
+    told = []
+    for reading in ("We!", "We! could!", "We! couldn't! go home! to!", "She couldn't go! home! today!", "We couldn't"):
+        heard.agree(a_reading(reading))
+        told.append(" ".join(heard.agreed))
+    assert told == ["", "We", "We couldn't", *["We couldn't go home"] * 2]
+
+
+def a_reading(text: str) -> list[Word]:
+    """A reading; it is sure of the words with a '!'."""
+    return [Word(word.rstrip("!"), 0, 0, 0.95 if word.endswith("!") else 0.5) for word in text.split()]
 
 
 def counted(model: WhisperModel, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -330,6 +345,7 @@ def test_on_a_slow_machine_partial_texts_are_left_out_and_counted(
     model: WhisperModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading takes 0.6 s of a time in which 0.5 s come: after each, 1.2 s must have come."""
+    monkeypatch.setattr(whisper, "_SURE", 2.0)  # no word is told yet, and so twice as many partial texts are due
     lengths = counted(model, monkeypatch)
     times_s = iter(np.arange(100) * 0.6)
     monkeypatch.setattr(whisper.time, "perf_counter", lambda: next(times_s))

@@ -6,6 +6,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import yaml
@@ -15,7 +16,7 @@ from fakes_bundle import write_tiny_bundle
 from mser_ros.asr.confidence import read_confidence_map
 from mser_ros.cli.main import main
 
-MARKS = ("segments", "words", "invented", "confidence", "translation")
+MARKS = ("segments", "words", "partials", "invented", "confidence", "translation")
 
 
 @pytest.fixture
@@ -123,8 +124,34 @@ def test_words_of_a_stream_are_counted_in_quiet_and_in_babble(
     assert table(page.read_text(), "corpus") == rows
 
 
-def test_each_corpus_has_its_language(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["hearing", "words", "--corpus", f"toy={corpus}"]) == 1
+def test_how_soon_words_are_told_while_somebody_speaks(
+    corpus: Path, whisper_base: Path, page: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["hearing", "partials", "--corpus", f"toy={corpus}", "--language", "en", "--clips", "1"]
+    assert main([*arguments, "--model", str(whisper_base), "--write", str(page)]) == 0
+    ((name, language, utterances, told, wrong, *times_s),) = table(capsys.readouterr().out, "corpus")
+    assert (name, language, utterances) == ("toy", "en", "2 of 2")
+    assert 0 <= int(wrong.rstrip(" %")) <= 50 <= int(told.rstrip(" %")) <= 100
+    first_s, late_s, mean_s = (float(time_s.rstrip(" s")) for time_s in times_s)
+    assert 0 < first_s <= late_s
+    assert mean_s > 0
+    assert table(page.read_text(), "corpus") == [[name, language, utterances, told, wrong, *times_s]]
+
+
+def test_where_no_word_is_told_that_is_said(
+    tmp_path: Path, whisper_base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hum = 0.1 * np.sin(2 * np.pi * 50 / 16000 * np.arange(32_000))
+    soundfile.write(tmp_path / "hum.wav", hum, 16000)
+    (tmp_path / "manifest.tsv").write_text("file\tlabel\tspeaker\ttext\nhum.wav\tneutral\ta\tnothing\n")
+    arguments = ["hearing", "partials", "--corpus", f"toy={tmp_path}", "--language", "en"]
+    assert main([*arguments, "--model", str(whisper_base)]) == 1
+    assert "no word of corpus 'toy' was told before its end" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["words", "partials"])
+def test_each_corpus_has_its_language(command: str, corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["hearing", command, "--corpus", f"toy={corpus}"]) == 1
     assert "1 corpora and 2 languages: name one --language for each --corpus" in capsys.readouterr().err
 
 
