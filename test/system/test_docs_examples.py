@@ -46,6 +46,7 @@ def test_the_planner_in_the_readme_comforts_who_is_sad_and_asks_who_cannot_be_re
     said = (
         "on_emotion(Emotion(state=Emotion.FINAL, label='sad', confidence=0.7, transcript='I miss her.'))\n"
         "on_emotion(Emotion(state=Emotion.PROVISIONAL, label='sad', confidence=0.9))\n"
+        "on_emotion(Emotion(state=Emotion.PROVISIONAL, label='unknown'))\n"
         "on_emotion(Emotion(state=Emotion.FINAL, label='unknown'))"
     )
     out = python("README.md", "import rclpy", replaced=("rclpy.spin(node)", said))
