@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import MserError, SettingsError
+from ..messages.bag_files import is_bag
+from ..mocap.layouts import get_layout
 from ..settings import BACKENDS, NODES, AudioFormatSettings, MocapSettings, SpeechSettings, build_parameters
 from ..settings.schema import build, flatten
 from .annotation import Annotated, Annotator, Interrupted
@@ -134,6 +136,9 @@ def _annotate_one(
     source: Path, out: Path, choices: Choices, *, skeleton: Path | None, resume: bool, quiet: bool
 ) -> int:
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
+    topics = {"--audio-topic": choices.audio_topic, "--skeleton-topic": choices.skeleton_topic}
+    if given := [option for option, topic in topics.items() if topic and source.is_file() and not is_bag(source)]:
+        raise SettingsError(f"{' and '.join(given)} goes with a bag, and {source} is none: leave it away")
     annotator = Annotator(choices)
     if annotator.bundle.advice:
         errors.print(annotator.bundle.advice, style="yellow")
@@ -217,7 +222,10 @@ def _mocap(chosen: MocapSettings, given: Mapping[str, Any]) -> MocapSettings:
     """What options chose, above what a parameter file gives."""
     usual = asdict(MocapSettings())
     own = {name: value for name, value in asdict(chosen).items() if value != usual[name]}
-    return build_parameters(MocapSettings, {**given, **own})
+    settings = build_parameters(MocapSettings, {**given, **own})
+    if settings.layout:
+        get_layout(settings.layout)  # told at once, and not by the first body of an archive
+    return settings
 
 
 def _audio_format(text: str, given: Mapping[str, Any]) -> AudioFormatSettings:

@@ -449,6 +449,17 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     assert "check the path and its permissions" in sentence(capsys)
 
 
+def test_an_option_that_can_have_no_effect_is_refused(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = write_sound(tmp_path / "a.wav", speech)
+    assert annotate(sound, "--audio-topic", "/audio", out=tmp_path / "out") == 1
+    assert sentence(capsys) == f"mser: --audio-topic goes with a bag, and {sound} is none: leave it away\n"
+    assert annotate(sound, "--layout", "egait", out=tmp_path / "out") == 1
+    assert "egait16" in sentence(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_language_is_chosen_for_the_recogniser() -> None:
     assert Choices(asr_language="pl").speech.asr.language == "pl"
     assert Choices().speech == SpeechSettings()
