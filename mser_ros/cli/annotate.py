@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import MserError, SettingsError
-from ..settings import BACKENDS, AudioFormatSettings, MocapSettings
-from ..settings.schema import build
+from ..messages.bag_files import is_bag
+from ..mocap.layouts import get_layout
+from ..settings import BACKENDS, NODES, AudioFormatSettings, MocapSettings, SpeechSettings, build_parameters
+from ..settings.schema import build, flatten
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices
 from .archive import Row, annotate_all, find_recordings, is_recording, left_out
 from .inputs import Item, motion_options, skeleton_options
 from .lines import counted, emotion_line
+from .params import read_values
 from .tables import plain_console
 
 
@@ -27,6 +32,12 @@ from .tables import plain_console
 @click.option("-o", "--out", type=click.Path(path_type=Path), required=True, help="Folder for the results.")
 @click.option("--skeleton", type=click.Path(path_type=Path), help="Skeleton file (.npz, .bvh) beside a sound file.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
+@click.option(
+    "--params-file",
+    "--params",
+    type=click.Path(path_type=Path),
+    help="Parameter file of the robot's nodes; other options outweigh it.",
+)
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
 @click.option("--asr-model", default="", help="Folder of the recogniser's model.")
 @click.option("--asr-language", default="", help="What is spoken, as pl, or auto.  [en]")
@@ -40,7 +51,7 @@ from .tables import plain_console
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
 @click.option("--html", is_flag=True, help="Also write a report for people: one page with timeline, words and sound.")
 @click.option("--mcap", is_flag=True, help="Also write a bag of sound files and films; with sound that Foxglove plays.")
-@click.option("--transcripts/--no-transcripts", default=True, help="Whether results tell what was said.  [they do]")
+@click.option("--transcripts/--no-transcripts", default=None, help="Whether results tell what was said.  [they do]")
 @click.option(
     "--provisional/--no-provisional",
     default=True,
@@ -63,6 +74,7 @@ def annotate(
     out: Path,
     skeleton: Path | None,
     bundle: str,
+    params_file: Path | None,
     backend: str | None,
     asr_model: str,
     asr_language: str,
@@ -75,7 +87,7 @@ def annotate(
     bodies: bool,
     html: bool,
     mcap: bool,
-    transcripts: bool,
+    transcripts: bool | None,
     provisional: bool,
     resume: bool,
     workers: int | None,
@@ -92,9 +104,10 @@ def annotate(
     """
     if backend == "vosk" and not asr_model:
         raise SettingsError("--asr vosk needs a model: name the folder of a downloaded Vosk model by --asr-model")
-    audio = _audio_format(audio_format)
+    given = read_values(params_file) if params_file else {}
+    told = given.get("emotion", {}).get("transcripts", True)
     choices = Choices(
-        bundle=bundle,
+        bundle=bundle or given.get("emotion", {}).get("bundle", ""),
         backend=backend or "",
         asr_model=asr_model,
         asr_language=asr_language,
@@ -102,13 +115,14 @@ def annotate(
         skeleton_topic=skeleton_topic,
         bodies=bodies,
         provisional=provisional,
-        transcripts=transcripts,
+        transcripts=told if transcripts is None else transcripts,
         html=html,
         mcap=mcap,
-        audio=audio,
-        mocap=mocap,
+        audio=_audio_format(audio_format, given.get("speech", {})),
+        mocap=_mocap(mocap, given.get("mocap", {})),
         up=up or "",
         unit=unit or "",
+        params={node: _unusual(node, given.get(node, {})) for node in ("speech", "emotion")},
         command=shlex.join(["mser", *(click.get_current_context().find_root().obj or ())]),
     )
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
@@ -122,6 +136,9 @@ def _annotate_one(
     source: Path, out: Path, choices: Choices, *, skeleton: Path | None, resume: bool, quiet: bool
 ) -> int:
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
+    topics = {"--audio-topic": choices.audio_topic, "--skeleton-topic": choices.skeleton_topic}
+    if given := [option for option, topic in topics.items() if topic and source.is_file() and not is_bag(source)]:
+        raise SettingsError(f"{' and '.join(given)} goes with a bag, and {source} is none: leave it away")
     annotator = Annotator(choices)
     if annotator.bundle.advice:
         errors.print(annotator.bundle.advice, style="yellow")
@@ -195,9 +212,27 @@ def _annotate_all(
     return 1 if failed == len(rows) else 0
 
 
-def _audio_format(text: str) -> AudioFormatSettings:
+def _unusual(node: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What changes results, of all the parameters that a file may list."""
+    usual = {item.name: item.default for item in flatten(NODES[node])} | {"bundle": given.get("bundle")}
+    return {name: value for name, value in given.items() if value != usual.get(name, value)}
+
+
+def _mocap(chosen: MocapSettings, given: Mapping[str, Any]) -> MocapSettings:
+    """What options chose, above what a parameter file gives."""
+    usual = asdict(MocapSettings())
+    own = {name: value for name, value in asdict(chosen).items() if value != usual[name]}
+    settings = build_parameters(MocapSettings, {**given, **own})
+    if settings.layout:
+        get_layout(settings.layout)  # told at once, and not by the first body of an archive
+    return settings
+
+
+def _audio_format(text: str, given: Mapping[str, Any]) -> AudioFormatSettings:
+    if not text:
+        return build_parameters(SpeechSettings, given).audio
     names = ("format", "sample_rate", "channels")
-    values = dict(zip(names, text.split(","), strict=False)) if text else {}
+    values = dict(zip(names, text.split(","), strict=False))
     try:
         return build(
             AudioFormatSettings, {name: value if name == "format" else int(value) for name, value in values.items()}

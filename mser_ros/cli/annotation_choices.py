@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from ..settings import AudioFormatSettings, EmotionSettings, MocapSettings, SpeechSettings
-from ..settings.schema import build
+from ..settings import (
+    AudioFormatSettings,
+    EmotionSettings,
+    MocapSettings,
+    SpeechSettings,
+    StateSettings,
+    build_parameters,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +35,7 @@ class Choices:
     asr_language: str = ""  # what is spoken
     up: str = ""  # of a motion file
     unit: str = ""
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # of a parameter file, by node
     command: str = field(default="", repr=False, compare=False)  # as it was typed: it changes no result
 
     def differing(self) -> dict[str, object]:
@@ -37,21 +44,30 @@ class Choices:
         return {
             name: value
             for name, value in _flat(asdict(self)).items()
-            if value != usual[name] and name not in ("bundle", "html", "mcap", "command")
+            if value != usual.get(name) and name not in ("bundle", "html", "mcap", "command")
         }
 
     @property
     def speech(self) -> SpeechSettings:
         """Raises `SettingsError`."""
         chosen = {"backend": self.backend, "language": self.asr_language, "model_path": self.asr_model}
-        given: dict[str, object] = {f"asr.{name}": value for name, value in chosen.items() if value}
-        return build(SpeechSettings, given if self.provisional else given | {"asr.partial_period_s": 0.0})
+        given = self._of("speech") | {f"asr.{name}": value for name, value in chosen.items() if value}
+        return build_parameters(SpeechSettings, given if self.provisional else given | {"asr.partial_period_s": 0.0})
 
     @property
     def emotion(self) -> EmotionSettings:
         """Raises `SettingsError`."""
-        given: dict[str, object] = {"transcripts": self.transcripts}
-        return build(EmotionSettings, given if self.provisional else given | {"provisional_start_s": 0.0})
+        given = self._of("emotion") | {"transcripts": self.transcripts}
+        return build_parameters(EmotionSettings, given if self.provisional else given | {"provisional_start_s": 0.0})
+
+    @property
+    def state(self) -> StateSettings:
+        """Its rate is the usual one where the file says never: what is read offline is asked for."""
+        found = self.emotion.state
+        return found if found.rate_hz else replace(found, rate_hz=StateSettings().rate_hz)
+
+    def _of(self, node: str) -> dict[str, Any]:
+        return dict(self.params.get(node, {}))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -20,14 +20,14 @@ from ..evaluation.timeline import Recording, draw_timeline
 from ..messages import conversions
 from ..messages.records import Record, emotion_fields, emotion_record, estimate_of, write_csv
 from ..recognition.bundle import Bundle
-from ..settings import StateSettings
 from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
 from ..stages.state import states_over_time
-from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, to_ns
+from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, primary_language, to_ns
 from .annotation_choices import Choices
 from .annotation_progress import PART, Progress
 from .inputs import Item
+from .lines import counted
 from .recording_report import REPORT, Clips, tracks
 
 #: What a bag of results holds beside what was recorded: estimates and states.
@@ -65,6 +65,8 @@ class Work:
         self._source, self._out = source, out
         self._title = source.name or source.resolve().name  # '.' has none
         self._choices, self._labels, self._making = choices, bundle.labels, making
+        words = bundle.modalities.get("text")
+        self._understood = {primary_language(tag) for tag in words.languages} if words else set()
         self.finals: list[Record] = []
         self.shown: list[Record] = []
         self.dropped: dict[str, int] = {}
@@ -99,7 +101,21 @@ class Work:
     @property
     def oddities(self) -> tuple[str, ...]:
         """Sentences about the data, as far as it was read in this call."""
-        return *self._notes, *oddities(self.counters)
+        return *self._notes, *oddities(self.counters), *self._foreign()
+
+    def _foreign(self) -> Iterator[str]:
+        """Whether words were read that the model of words does not understand."""
+        count = sum(
+            bool(record["transcript"])
+            and any(item["modality"] == "text" and item["reason"] == "NO_EVIDENCE" for item in record["evidence"])
+            for record in self.finals
+        )
+        known = self._understood
+        if count and known and primary_language(self._choices.speech.asr.language) not in known:
+            yield (
+                f"the words of {counted(count, 'utterance')} did not count, as the model of words knows "
+                f"{', '.join(sorted(known))} alone: asr.translate in a --params-file helps with some"
+            )
 
     @property
     def done_s(self) -> float:
@@ -161,7 +177,7 @@ class Work:
             recording=self.recording,
             making=self._making,
             clips=self._clips.found,
-            tracks=tracks(self.shown, self.finals[0]["labels"]),
+            tracks=tracks(self.shown, self.finals[0]["labels"], self._choices.state),
             notes=(*notes, *self.oddities),
             dropped=self.dropped,
             silent=silent,
@@ -188,7 +204,7 @@ class Work:
 
     def _states(self) -> Iterator[Message]:
         found = ((estimate_of(record), log_ns) for record, log_ns in self._records())
-        for state in states_over_time(found, StateSettings(), self._labels, self._log_ns):
+        for state in states_over_time(found, self._choices.state, self._labels, self._log_ns):
             yield STATE, conversions.state_to_fields(state), state.stamp_ns
 
     def _records(self) -> Iterator[tuple[Record, int]]:

@@ -316,7 +316,7 @@ def _version(path: Path, choices: Choices) -> str:
 
 def _write_table(path: Path, rows: Sequence[Row]) -> None:
     part = path.with_suffix(".part")
-    with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
+    with part.open("w", encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
         writer = csv.DictWriter(stream, list(Row("").cells()))
         writer.writeheader()
         writer.writerows(row.cells() for row in sorted(rows, key=lambda row: row.recording))
@@ -338,7 +338,7 @@ def _read_table(path: Path) -> dict[str, Row]:
     kinds = {"seconds": float, "took_s": float, "utterances": int, "dropped": int}
     found = {}
     try:
-        with path.open(encoding="utf-8", errors="surrogateescape", newline="") as stream:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
             for cells in csv.DictReader(stream):
                 values = {
                     item.name: kinds.get(item.name, str)(cells[item.name])

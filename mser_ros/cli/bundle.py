@@ -64,10 +64,18 @@ def verify(folder: Path | None) -> None:
 
 @bundle.command()
 @click.argument("folder", required=False, type=click.Path(path_type=Path))
-@click.option("-m", "--modality", "modalities", multiple=True, help="Modality to take; can be given several times.")
+@click.option(
+    "-m",
+    "--modality",
+    "--modalities",
+    "given",
+    multiple=True,
+    metavar="A,B",
+    help="Modalities to take; can be given several times.",
+)
 @click.option("--commercial", is_flag=True, help="Take those whose weights may be used commercially.")
 @click.option("-o", "--out", required=True, type=click.Path(path_type=Path), help="Folder of the new bundle.")
-def part(folder: Path | None, modalities: tuple[str, ...], commercial: bool, out: Path) -> None:
+def part(folder: Path | None, given: tuple[str, ...], commercial: bool, out: Path) -> None:
     """Write some modalities of FOLDER (the default bundle, if none is named) as a bundle of its own.
 
     With --commercial nothing is in it that may not be used commercially, by what the manifest says of each model's
@@ -76,6 +84,7 @@ def part(folder: Path | None, modalities: tuple[str, ...], commercial: bool, out
     from ..training.export.part import export_part, permissive_modalities
 
     loaded = load_bundle(folder or "")
+    modalities = tuple(name.strip() for names in given for name in names.split(",") if name.strip())
     if commercial:
         allowed = permissive_modalities(loaded.manifest)
         if refused := [name for name in modalities if name in loaded.modalities and name not in allowed]:

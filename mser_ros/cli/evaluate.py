@@ -35,7 +35,9 @@ from .tables import plain_console, wide_console
     "--corpus", "corpus_text", required=True, metavar="NAME[=PATH]", help="Corpus; PATH if not in MSER_DATA_DIR."
 )
 @click.option("--option", "options", multiple=True, metavar="KEY=VALUE", help="Of the corpus, as labels=perceived.")
-@click.option("--modalities", default="", metavar="A,B", help="Use no others.  [all that bundle and corpus share]")
+@click.option(
+    "-m", "--modalities", default="", metavar="A,B", help="Use no others.  [all that bundle and corpus share]"
+)
 @click.option("--subset", default="", metavar="A,B", help="Only these people.  [everybody]")
 @click.option(
     "--asr",

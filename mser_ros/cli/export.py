@@ -11,7 +11,9 @@ from .training_runs import training_packages
 
 @click.command()
 @click.argument("runs", nargs=-1, type=click.Path(path_type=Path))
-@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+@click.option(
+    "-o", "--out", "--output", "output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle."
+)
 @click.option("--name", default="", help="Name of the bundle; that of the folder if not given.")
 @click.option("--version", default="0.1.0", show_default=True, help="Version of the bundle.")
 @click.option("--int8/--fp32", default=True, show_default=True, help="Quantise what stays faithful when quantised.")

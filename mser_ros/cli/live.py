@@ -57,6 +57,7 @@ class _Choices:
 @click.option("--camera", default="", help="Also look through this camera (0, /dev/video0), or at 'film': --file's.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--asr", "backend", type=click.Choice(BACKENDS), help="Speech recogniser.")
+@click.option("--asr-model", default="", help="Folder of the recogniser's model.")
 @click.option("--asr-language", default="", help="What is spoken, as pl, or auto.  [en]")
 @click.option(
     "--seconds",
@@ -74,6 +75,7 @@ def live(
     camera: str,
     bundle: str,
     backend: str | None,
+    asr_model: str,
     asr_language: str,
     length_s: float | None,
     browser: bool,
@@ -89,7 +91,9 @@ def live(
     console = plain_console(soft_wrap=True)
     if camera == "film" and not file:
         raise SettingsError("--camera film looks at the film of --file: name that as well")
-    recogniser = {name: value for name, value in (("backend", backend), ("language", asr_language)) if value}
+    model = str(Path(asr_model).expanduser().absolute()) if asr_model else ""
+    asked = {"backend": backend, "model_path": model, "language": asr_language}
+    recogniser = {name: value for name, value in asked.items() if value}
     if file:
         open_sound_file(Path(file).expanduser())  # told at once, and not by a node that waits for a better one
     wants_device = bool(device) or not browser

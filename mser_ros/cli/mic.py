@@ -35,9 +35,12 @@ _PERIOD_S = 1.0
 @click.option(
     "--asr", "backend", type=click.Choice(BACKENDS), default="auto", show_default=True, help="Who reads words."
 )
+@click.option("--asr-model", default="", help="Folder of the recogniser's model.")
 @click.option("--asr-language", default="en", show_default=True, help="What is spoken, as pl, or auto.")
 @click.option("--seconds", "length_s", type=click.FloatRange(min=0), help="Stop after this time.  [at Ctrl-C]")
-def mic(lists: bool, device: str, file: str, backend: str, asr_language: str, length_s: float | None) -> int:
+def mic(
+    lists: bool, device: str, file: str, backend: str, asr_model: str, asr_language: str, length_s: float | None
+) -> int:
     """Show the devices and, until Ctrl-C, how loud a microphone is, when somebody speaks, and the words that are read.
 
     Nothing is published or kept; ROS is not needed.
@@ -53,7 +56,8 @@ def mic(lists: bool, device: str, file: str, backend: str, asr_language: str, le
             return 0
         device = str(find_device(device, devices).number)
     settings = build(MicrophoneSettings, {"device": device, "file": file, "sample_rate": 0})
-    stage = SpeechStage(SpeechSettings(asr=build(AsrSettings, {"backend": backend, "language": asr_language})))
+    chosen = {"backend": backend, "model_path": asr_model, "language": asr_language}
+    stage = SpeechStage(SpeechSettings(asr=build(AsrSettings, chosen)))
     console.print(f"words are read by {stage.recogniser}", style="dim")
     capture = (FileCapture if file else MicrophoneCapture)(settings, time.time_ns)
     console.print(f"Speak to {capture.device}, {capture.sample_rate} Hz. Ctrl-C ends it.", style="bold")

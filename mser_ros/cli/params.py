@@ -30,11 +30,11 @@ def params(nodes: Sequence[str], params_file: Path | None, namespace: str, markd
     With a parameter file the values are those that the nodes would get from it; a mistake in it is told.
     """
     chosen = [node for node in NODES if not nodes or node in nodes]
-    given = _read(params_file, namespace) if params_file else {}
+    given = read_values(params_file, namespace) if params_file else {}
     click.echo(as_markdown(chosen, given) if markdown else as_yaml(chosen, given, params_file), nl=False)
 
 
-def _read(path: Path, namespace: str) -> Values:
+def read_values(path: Path, namespace: str = "/") -> Values:
     """What the file gives to each node. Raises `SettingsError` where a node would refuse it."""
     entries = read_parameter_file(path)
     full_names = {node: "/" + "/".join([*namespace.strip("/").split("/"), node]).lstrip("/") for node in NODES}

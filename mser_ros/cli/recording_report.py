@@ -89,9 +89,8 @@ def clips_from_json(noted: Mapping[str, Any]) -> dict[str, Clip]:
     }
 
 
-def tracks(records: Sequence[Record], labels: Sequence[str]) -> list[Track]:
+def tracks(records: Sequence[Record], labels: Sequence[str], settings: StateSettings) -> list[Track]:
     """How each person was over time, by the stamps, at the rate at which the emotion node tells it."""
-    settings = StateSettings()
     estimates = [estimate_of(record) for record in records]
     until_ns = max((estimate.stamp_ns for estimate in estimates), default=0)
     found: dict[str, list[PersonState]] = {}

@@ -12,7 +12,13 @@ from .training_runs import training_packages
 @click.command()
 @click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option(
-    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), default=Path("report.md"), show_default=True
+    "-o",
+    "--out",
+    "--output",
+    "output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=Path("report.md"),
+    show_default=True,
 )
 @click.option(
     "--resamples", type=click.IntRange(100, 100000), default=1000, show_default=True, help="Of the bootstrap."

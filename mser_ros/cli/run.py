@@ -32,6 +32,7 @@ def run(ros_args: Sequence[str], params_file: Path | None, microphone: bool, cam
     """Run all nodes in one process until Ctrl-C.
 
     What follows '--ros-args' goes to ROS, such as: mser run --ros-args -r audio:=/robot/audio -p use_sim_time:=true
+    -p emotion:neutral_share:=0.6
     """
     path = params_file or config_file()
     read_parameter_file(path)  # says what is wrong with it better than ROS

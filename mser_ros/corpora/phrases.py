@@ -45,6 +45,8 @@ def read_phrases(path: Path, *, repeats: bool = False) -> dict[str, list[Phrase]
             * (int(entry.get("times", 1)) if repeats else 1)
             for kind, entry in tree.items()
         }
+    except FileNotFoundError:
+        raise SettingsError(f"there is no file {path}: check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise SettingsError(
             f"{path} does not say what sentences are made of ({error!r}): each kind wants templates, words and a "

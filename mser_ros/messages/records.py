@@ -93,9 +93,9 @@ def write_jsonl(path: Path, records: Iterable[Record]) -> None:
 
 
 def write_csv(path: Path, records: Sequence[Record]) -> None:
-    """A final estimate a line, for a spreadsheet."""
+    """A final estimate a line, for a spreadsheet: Excel takes UTF-8 for another encoding unless a mark comes first."""
     labels = list(records[0]["labels"]) if records else []
-    with path.open("w", encoding="utf-8", newline="") as stream:
+    with path.open("w", encoding="utf-8-sig", newline="") as stream:
         writer = csv.writer(stream)
         names = ["utterance_id", "start_s", "end_s", "label", "confidence", *labels, "valence", "arousal"]
         writer.writerow([*names, "modalities", "abstain_reason", "transcript"])

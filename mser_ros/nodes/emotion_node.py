@@ -142,6 +142,8 @@ class EmotionNode(PerceptionNode):
 
     def lack(self, topics: frozenset[str]) -> None:
         self._stage.lost = frozenset(modality for topic in topics for modality in _GIVES.get(topic, ()))
+        if "robot_speaking" in topics:
+            self._on_robot(Bool(data=False))
 
     def counters(self) -> Mapping[str, Any]:
         return {

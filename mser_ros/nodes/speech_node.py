@@ -162,6 +162,10 @@ class SpeechNode(PerceptionNode):
             self._robot_speaks = speaks
             self.submit(lambda: self._publish(self._stage.robot_speaks(speaks)), is_order=True)
 
+    def lack(self, topics: frozenset[str]) -> None:
+        if "robot_speaking" in topics:  # who has gone while it spoke would leave the robot deaf
+            self._on_robot(Bool(data=False))
+
     def _stop_listening(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """From now on nothing that comes is heard; what is open is cancelled as soon as the worker comes to it."""
         self._is_listening = not request.data

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from ..errors import SettingsError
 from ..types import SAMPLE_RATE
-from .schema import Setting, build, group, setting
+from .schema import Setting, build, flatten, group, setting
 
 #: How the speaker's body is chosen among several.
 BODIES = ("most", "nearest", "largest", "only")
@@ -385,6 +385,15 @@ def build_parameters(settings_class: type[T], values: Mapping[str, Any], *, wher
             common[name].check(values[name])
         except SettingsError as error:
             raise SettingsError(f"{error} in {where}" if where else str(error)) from None
+    known = {item.name for item in flatten(settings_class)}
+    for name in own:
+        # ROS gives what is said without a node's name to all of them.
+        others = [node for node, its in NODES.items() if name not in known and name in {x.name for x in flatten(its)}]
+        if others:
+            raise SettingsError(
+                f"unknown setting '{name}'{f' in {where}' if where else ''}: it is of node {' and '.join(others)}, so "
+                f"name that, as -p {others[-1]}:{name}:=VALUE, or below {others[-1]} in a parameter file"
+            )
     return build(settings_class, own, where=where)
 
 

@@ -17,6 +17,8 @@ _SENTENCES: Mapping[str, str] = {
     "inverted_samples": "samples were mixed with a channel turned round, as its phase was opposite",
     "left_out_samples": "samples were mixed without a channel that was silent, clipped or hummed",
     "clipped_samples": "samples lie at full scale: the microphone is overdriven",
+    "rejected_texts": "times words were left out that the recogniser seemed to invent: of noise or music; of another "
+    "language than the one that is set, which --asr-language names",
     "unread": "utterances have no words, as the recogniser failed",
     "duplicate": "skeletons of one body have the same stamp: the first counts",
     "late": "skeletons are older than what is remembered",

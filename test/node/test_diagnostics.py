@@ -431,6 +431,18 @@ def test_a_voice_that_has_a_reason_to_be_silent_is_not_missed(world, tiny_bundle
     world.wait(is_missed, "the voice to be missed again")
 
 
+def test_a_robots_voice_that_has_gone_is_no_reason_for_silence(world, tiny_bundle, impatient):
+    tested = world.node("emotion", bundle=str(tiny_bundle))
+    voice = world.publisher(AudioFrame, "voice")
+    robot = world.publisher(Bool, "robot_speaking")
+    robot.publish(Bool(data=True))
+    tested.wait_to_receive(robot_speaking=1)
+    voice.publish(audio_message(scene(1).voice[0]))
+    tested.wait_to_receive(voice=1)
+    world.peer.destroy_publisher(robot)
+    world.wait(lambda: {"voice", "robot_speaking"} <= set(tested.value("missing").split(", ")), "both to be missed")
+
+
 def test_a_voice_that_waits_for_words_is_not_missed_until_nothing_tells_so_any_more(world, tiny_bundle):
     tested = world.node("emotion", bundle=str(tiny_bundle))
     voice = world.publisher(AudioFrame, "voice")

@@ -468,6 +468,21 @@ def test_the_robots_own_voice_is_told_by_a_topic(world, audio):
     assert not ear.voice
 
 
+def test_a_robots_voice_that_has_gone_while_it_spoke_speaks_no_more(world, audio):
+    """Else a voice that has crashed would leave the robot deaf."""
+    ear = Ear(world)
+    robot = world.publisher(Bool, "robot_speaking")
+    robot.publish(Bool(data=True))
+    ear.node.wait_to_receive(robot_speaking=1)
+    ear.give(audio[0])
+    ear.node.wait_for(robot_samples=audio[0].frames)
+    world.peer.destroy_publisher(robot)
+    world.wait(lambda: "robot_speaking" in ear.node.value("missing"), "that the robot's voice is missed")
+    ear.give(*audio[1:])
+    assert ear.finish()
+    assert ear.voice
+
+
 def test_audio_of_another_type_is_heard_by_what_the_topic_carries(world, audio, reference):
     """And of its own type again, where that is published."""
     ear = Ear(world, audio__sample_rate=RATE)

@@ -67,7 +67,7 @@ def test_a_bag_becomes_lines_with_the_keys_of_the_message(of_the_demo: Path) -> 
 
 
 def test_a_bag_becomes_a_table_of_final_estimates(of_the_demo: Path) -> None:
-    with (of_the_demo / "emotions.csv").open(newline="") as stream:
+    with (of_the_demo / "emotions.csv").open(encoding="utf-8-sig", newline="") as stream:
         rows = list(csv.DictReader(stream))
     finals = finals_of(of_the_demo)
     assert [row["utterance_id"] for row in rows] == [record["utterance_id"] for record in finals]

@@ -72,7 +72,9 @@ def test_a_name_that_is_not_utf8_is_a_row_of_the_archive(
         pytest.skip("this file system takes no such names")
     for _ in range(2):  # the second call reads the table of the first
         assert annotate(tmp_path / "archive", "--html", out=tmp_path / "out") == 0
-        with (tmp_path / "out" / "results.csv").open(encoding="utf-8", errors="surrogateescape", newline="") as table:
+        with (tmp_path / "out" / "results.csv").open(
+            encoding="utf-8-sig", errors="surrogateescape", newline=""
+        ) as table:
             reasons = {Path(row["recording"]).name: row["reason"] for row in csv.DictReader(table)}
         assert reasons["good.wav"] == ""
         assert "rename it" in reasons["\udcff.wav"]
@@ -97,7 +99,7 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     assert "left out, as no sound, film or bag is named so: 1 .txt" in printed.err
 
     def rows() -> dict[str, dict[str, str]]:
-        with (archive / "out" / "results.csv").open(newline="") as stream:
+        with (archive / "out" / "results.csv").open(encoding="utf-8-sig", newline="") as stream:
             return {str(Path(row["recording"]).relative_to(archive)): row for row in csv.DictReader(stream)}
 
     first = rows()

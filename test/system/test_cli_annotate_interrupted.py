@@ -96,6 +96,6 @@ def test_ctrl_c_that_reaches_the_command_alone_ends_the_others_too(
         130,
         [f"interrupted: what is done is in {out}; the same call with --resume goes on"],
     )
-    with (out / "results.csv").open(newline="") as stream:
+    with (out / "results.csv").open(encoding="utf-8-sig", newline="") as stream:
         assert [Path(row["recording"]).name for row in csv.DictReader(stream)] == ["short.wav"]
     assert (out / "long.flac" / ".emotions.part").exists(), "what is done of it is kept, to go on with"

@@ -53,7 +53,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def table(out: Path, archive: Path) -> dict[str, dict[str, str]]:
-    with (out / "results.csv").open(newline="") as stream:
+    with (out / "results.csv").open(encoding="utf-8-sig", newline="") as stream:
         return {str(Path(row["recording"]).relative_to(archive)): row for row in csv.DictReader(stream)}
 
 

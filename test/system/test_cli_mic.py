@@ -69,6 +69,15 @@ def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     assert capsys.readouterr().out == "there is no microphone\n", "and no empty table"
 
 
+def test_the_model_of_the_recogniser_is_named_by_mic_and_live_alike(
+    talk: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "nowhere")
+    for command in (["mic"], ["live", "--browser"]):
+        assert main([*command, "--file", str(talk), "--asr", "vosk", "--asr-model", missing]) == 1
+        assert missing in capsys.readouterr().err
+
+
 def test_a_missing_file_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mic", "--file", "/nowhere.wav", "--asr", "none"]) == 1
     assert "there is no sound file" in capsys.readouterr().err

@@ -57,6 +57,7 @@ NOT_RUN = {
     "mser models verify": "needs a model: test/unit/test_model_store.py",
     "mser pose": "needs a model: test/recognisers/test_cli_pose.py",
     "mser report": "needs trained runs: test/training/test_papers.py",
+    "mser run": "starts nodes: test/node/test_processes.py",
     "mser view": "needs running nodes: test/node/test_page_browser.py",
     "ros2 action": "needs a running node: test/node/test_wait_for_emotion.py",
     "ros2 launch": "needs an installed ROS: test/node/test_launch.py",

@@ -12,6 +12,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from mser_ros.corpora.registry import open_corpus
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
@@ -46,10 +48,21 @@ def test_the_planner_in_the_readme_comforts_who_is_sad_and_asks_who_cannot_be_re
     said = (
         "on_emotion(Emotion(state=Emotion.FINAL, label='sad', confidence=0.7, transcript='I miss her.'))\n"
         "on_emotion(Emotion(state=Emotion.PROVISIONAL, label='sad', confidence=0.9))\n"
+        "on_emotion(Emotion(state=Emotion.PROVISIONAL, label='unknown'))\n"
         "on_emotion(Emotion(state=Emotion.FINAL, label='unknown'))"
     )
     out = python("README.md", "import rclpy", replaced=("rclpy.spin(node)", said))
     assert out == "comfort the person: 'I miss her.'\nask how they are\n"
+
+
+def test_the_manifest_of_ravdess_on_the_page_of_training_is_one(python: Callable[..., str], tmp_path: Path) -> None:
+    for actor, emotion in (("01", "05"), ("01", "02"), ("24", "01")):
+        folder = tmp_path / f"Actor_{actor}"
+        folder.mkdir(exist_ok=True)
+        soundfile.write(folder / f"03-01-{emotion}-01-01-01-{actor}.wav", np.zeros(8000), 16000)
+    python("docs/training.md", "from pathlib import Path")
+    found = [(item.label, item.person) for item in open_corpus("ravdess", tmp_path).items]
+    assert sorted(found) == [("angry", "01"), ("neutral", "24")], "surprise and calm are none of the four"
 
 
 def test_the_publisher_of_audio_on_the_page_of_microphones_publishes(python: Callable[..., str]) -> None:

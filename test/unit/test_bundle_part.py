@@ -91,6 +91,8 @@ def test_on_the_command_line_a_modality_that_a_company_may_not_use_is_refused(
     assert "speech may not be used commercially (licence: CC-BY-NC-SA-4.0)" in capsys.readouterr().err
     assert main(["bundle", "part", "-o", out]) == 2
     assert "name a modality with -m, or --commercial" in capsys.readouterr().err
+    assert main(["bundle", "part", "--modalities", "text, mocap", "-o", out]) == 0
+    assert f"{out}: text, mocap; left out: speech" in capsys.readouterr().out
     shutil.copytree(default_bundle_dir(), tmp_path / "mine")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")

@@ -31,11 +31,14 @@ from pages import parse, text_of
 from mser_ros.cli import inputs
 from mser_ros.cli.annotation_choices import Choices
 from mser_ros.cli.main import main
+from mser_ros.cli.params import as_yaml
 from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_to_fields, to_fields
 from mser_ros.settings import SpeechSettings
+from mser_ros.stages.oddities import oddities
+from mser_ros.testing import FakeTranscriber
 from mser_ros.types import AudioChunk
 
 # -- bags
@@ -446,9 +449,75 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     assert "check the path and its permissions" in sentence(capsys)
 
 
+def test_an_option_that_can_have_no_effect_is_refused(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = write_sound(tmp_path / "a.wav", speech)
+    assert annotate(sound, "--audio-topic", "/audio", out=tmp_path / "out") == 1
+    assert sentence(capsys) == f"mser: --audio-topic goes with a bag, and {sound} is none: leave it away\n"
+    assert annotate(sound, "--layout", "egait", out=tmp_path / "out") == 1
+    assert "egait16" in sentence(capsys)
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_language_is_chosen_for_the_recogniser() -> None:
     assert Choices(asr_language="pl").speech.asr.language == "pl"
     assert Choices().speech == SpeechSettings()
+
+
+def test_a_recording_is_judged_by_the_parameters_of_the_robot(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray
+) -> None:
+    sound = write_sound(tmp_path / "a.wav", speech)
+    params = tmp_path / "mine.yaml"
+    params.write_text(as_yaml().replace("neutral_share: 0.25", "neutral_share: 0.9"))
+    assert annotate(sound, out=tmp_path / "even") == 0
+    assert annotate(sound, "--params-file", str(params), "--html", out=tmp_path / "mostly_neutral") == 0
+    even, mostly = (finals_of(tmp_path / name) for name in ("even", "mostly_neutral"))
+    assert len(even) == len(mostly) == 1
+    assert mostly[0]["probabilities"]["neutral"] > even[0]["probabilities"]["neutral"]
+    page = text_of(parse(tmp_path / "mostly_neutral" / "report.html"))
+    assert "params.emotion.neutral_share" in page
+    assert "params.emotion.threads" not in page, "only what differs is told"
+
+
+def test_a_parameter_file_may_withhold_what_was_said_and_options_outweigh_it(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mser_ros.cli.annotation.create_transcriber", lambda *_: FakeTranscriber("glad"))
+    sound = write_sound(tmp_path / "a.wav", speech)
+    params = tmp_path / "mine.yaml"
+    params.write_text("/**/emotion: {ros__parameters: {transcripts: false}}")
+    assert annotate(sound, "--params-file", str(params), out=tmp_path / "out") == 0
+    assert [record["transcript"] for record in finals_of(tmp_path / "out")] == [""]
+    assert annotate(sound, "--params-file", str(params), "--transcripts", out=tmp_path / "out") == 0
+    assert "glad" in finals_of(tmp_path / "out")[0]["transcript"]
+
+
+def test_words_that_the_model_of_words_does_not_know_are_told_of(
+    annotate: Annotate,
+    tmp_path: Path,
+    speech: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    polish = FakeTranscriber("się")
+    polish.language = "pl"
+    monkeypatch.setattr("mser_ros.cli.annotation.create_transcriber", lambda *_: polish)
+    sound = write_sound(tmp_path / "a.wav", speech)
+    assert annotate(sound, "--asr-language", "pl", out=tmp_path / "out") == 0
+    assert (
+        "note: the words of 1 utterance did not count, as the model of words knows en alone" in capsys.readouterr().out
+    )
+    with (tmp_path / "out" / "emotions.csv").open("rb") as stream:
+        assert stream.read().startswith("\ufeffutterance_id".encode()), "Excel spoils letters else"
+
+
+def test_words_that_seem_invented_are_told_of() -> None:
+    assert oddities({"rejected_texts": 0}) == []
+    (sentence,) = oddities({"rejected_texts": 3})
+    assert sentence.startswith("3 times words were left out")
+    assert "--asr-language" in sentence
 
 
 def test_a_missing_bundle_is_one_sentence(

@@ -116,6 +116,8 @@ def test_the_command_tests_words_alone(tmp_path: Path, capsys: pytest.CaptureFix
     assert re.search(r"joy\W+1\W+100%", told)
     assert re.search(r"nonsense\W+1\W+0%", told)
     assert "I am very happy: happy instead of sad" in told
+    assert main(["checklist", "--file", str(tmp_path / "nowhere.yaml")]) == 1
+    assert capsys.readouterr().err == f"mser: there is no file {tmp_path / 'nowhere.yaml'}: check the path\n"
     path.write_text("{}")
     assert main(["checklist", "--file", str(path)]) == 1
     assert "holds no kind of sentence" in capsys.readouterr().err

@@ -246,6 +246,15 @@ def test_the_parameters_that_every_node_has_are_checked_and_those_of_ros_left_al
         build_parameters(EmotionSettings, {"use_simtime": True})
 
 
+def test_what_is_a_setting_of_another_node_is_refused_with_its_name() -> None:
+    with pytest.raises(
+        SettingsError, match=r"'state\.events' in robot: it is of node emotion.* -p emotion:state\.events:="
+    ):
+        build_parameters(SpeechSettings, {"state.events": "sad 0.6 20"}, where="robot")
+    with pytest.raises(SettingsError, match="'threads': it is of node pose and emotion"):
+        build_parameters(SpeechSettings, {"threads": 2})
+
+
 def test_settings_cannot_be_changed_by_accident() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         MicrophoneSettings().channels = 2  # type: ignore[misc]
