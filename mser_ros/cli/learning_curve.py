@@ -8,7 +8,7 @@ import click
 
 from .tables import figures, wide_console
 from .train import DATA, folders_of
-from .training_runs import training_packages
+from .training_runs import resumable, training_packages
 
 
 @click.command()
@@ -37,7 +37,8 @@ def learning_curve(
     with training_packages():
         from ..training.fit.learning_curve import PICTURE, measure_learning_curve
     folder = run or Path("runs") / f"{experiment.name}_learning_curve"
-    found = measure_learning_curve(experiment, folder, repeats=repeats, log=lambda text: click.echo(text, err=True))
+    with resumable(folder):
+        found = measure_learning_curve(experiment, folder, repeats=repeats, log=lambda text: click.echo(text, err=True))
     table = figures(("source", "people learned from", "UA", "95 %", "each repeat"), left=("source",))
     for source, rows in found.items():
         for row in rows:

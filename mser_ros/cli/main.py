@@ -90,8 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         click.echo(f"mser: {not_installed(error.name)}", err=True)
         return 1
-    except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted", err=True)
+    except (KeyboardInterrupt, click.Abort) as error:
+        click.echo(f"interrupted: {error}" if str(error) else "interrupted", err=True)
         return 130
     except BrokenPipeError:
         # Whoever read our output, such as head, has seen enough.

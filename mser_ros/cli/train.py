@@ -9,7 +9,7 @@ import click
 import yaml
 
 from ..errors import SettingsError
-from .training_runs import training_packages
+from .training_runs import resumable, training_packages
 
 DATA = click.option("--data", multiple=True, metavar="NAME=PATH", help="Folder of a corpus; else MSER_DATA_DIR/NAME.")
 
@@ -62,7 +62,8 @@ def train(
     with training_packages("training"):  # only now, as torch and Lightning take seconds to load
         from ..training.fit.experiment import run_experiment
     folder = run or Path("runs") / experiment.name
-    summary = run_experiment(experiment, folder, log=click.echo)
+    with resumable(folder):
+        summary = run_experiment(experiment, folder, log=click.echo)
     if not summary:
         return  # one of several processes, and not the first
     parts = {"": summary, **{f" from {name} alone": part for name, part in summary.get("subsets", {}).items()}}

@@ -22,3 +22,12 @@ def training_packages(what: str = "this") -> Iterator[None]:
         yield
     except ImportError as error:
         raise DependencyError(f"{what} needs more packages ({error}): pip install 'mser_ros[train]'") from None
+
+
+@contextmanager
+def resumable(folder: Path) -> Iterator[None]:
+    """Where this is interrupted, the user is told that the same command goes on with what is in `folder`."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise click.Abort(f"what is done is in {folder}; the same command goes on") from None

@@ -417,7 +417,9 @@ def test_ctrl_c_ends_training_between_two_batches_and_breaks_into_none(
     monkeypatch.setattr(Learner, during, interrupted)
     before = signal.getsignal(signal.SIGINT)
     assert main(["train", str(write_endless(voices, tmp_path)), "--run", str(tmp_path / "run")]) == 130
-    assert "Traceback" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == f"interrupted: what is done is in {tmp_path / 'run'}; the same command goes on"
     assert steps == [during]
     assert signal.getsignal(signal.SIGINT) is before
 
