@@ -34,6 +34,7 @@ def operators_are_read_once() -> Iterator[None]:
     if "torch" not in sys.modules:  # no test of this run exports
         yield
         return
+    import torch._dynamo.config
     from torch.export import decomp_utils, exported_program
     from torch.onnx._internal.exporter import _decomp
     from torch.onnx._internal.exporter._registration import ONNXRegistry
@@ -47,6 +48,8 @@ def operators_are_read_once() -> Iterator[None]:
         patch.setattr(
             _decomp, "create_onnx_friendly_decomposition_table", lambda known: dict(taken_apart(frozenset(known)))
         )
+        # Where lengths are free, to look up the shape of a result takes longer than to work it out again.
+        patch.setattr(torch._dynamo.config, "fake_tensor_cache_enabled", False)
         yield
 
 
