@@ -53,6 +53,21 @@ def operators_are_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="package", autouse=True)
+def pictures_are_sketched() -> Iterator[None]:
+    """Drawing what a run or a bundle looks like takes as long as training or fitting it. True pictures are drawn where
+    `mser train` runs by itself, of the default bundle that is weighed anew, and in reports."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in (("fit.experiment", "confusion_matrix"), ("export.pictures", "trust")):
+            if there := sys.modules.get(f"mser_ros.training.{module}"):
+                patch.setattr(there, name, _sketch)
+        yield
+
+
+def _sketch(_what: object, path: Path, *, title: str = "") -> None:
+    path.write_text(f"a picture: {title}", encoding="utf-8")
+
+
 @pytest.fixture(scope="session")
 def graphs_are_written_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Whoever exports the same network again gets a copy of the graph of the first time."""
