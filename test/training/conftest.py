@@ -17,13 +17,11 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def garbage_is_looked_for_less_often() -> Iterator[None]:
-    """To trace a network makes objects by the million, beside the million that were imported: to look through them
-    again and again takes a twentieth of the time."""
+    """To trace a network makes objects by the million: to look through them again and again takes a twentieth of the
+    time."""
     often, *more = gc.get_threshold()
-    gc.freeze()
     gc.set_threshold(20 * often, *more)
     yield
-    gc.unfreeze()
     gc.set_threshold(often, *more)
 
 
