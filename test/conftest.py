@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.metadata
 import os
 import signal
@@ -26,6 +27,10 @@ sys.dont_write_bytecode = False
 
 # Lightning looks through every installed package for each trainer, which takes longer than to train a tiny network.
 importlib.metadata.entry_points = functools.cache(importlib.metadata.entry_points)
+
+# What is imported where tests are collected is no garbage, and to look through it again and again takes a sixth of the
+# time; see `pytest_runtestloop`.
+gc.disable()
 
 # The same examples in every run, and no verdict that depends on how busy the machine is. More, and other ones in every
 # run: --hypothesis-profile random.
@@ -104,6 +109,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     counts = Counter(item.path for item in items)
     ranks = {name: rank for rank, name in enumerate(_LONG)}
     items.sort(key=lambda item: (ranks.get(item.path.name, len(_LONG)), -counts[item.path], str(item.path)))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
+    """Garbage is looked for again, but not in what was there before the tests."""
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -65,9 +65,11 @@ def label_set(posterior: np.ndarray, labels: Sequence[str], largest_miss: float)
     return tuple(labels[index] for index in kept)
 
 
-def contradiction(posteriors: Sequence[np.ndarray], prior: np.ndarray) -> float:
+def contradiction(posteriors: Sequence[np.ndarray], prior: np.ndarray) -> np.ndarray:
     """How much the two modalities that agree least contradict each other, in nats: minus the logarithm of how much
-    likelier one class behind both is than by chance. Below 0 they agree; near 0 one of them says nothing."""
+    likelier one class behind both is than by chance. Below 0 they agree; near 0 one of them says nothing.
+    Posteriors (..., C) -> (...)."""
     shares = np.asarray(prior, np.float64) / np.sum(prior)
-    agreements = [float((one * other / shares).sum()) for one, other in combinations(posteriors, 2)]
-    return -float(np.log(max(min(agreements, default=1.0), FLOOR)))
+    agreements = [(one * other / shares).sum(-1) for one, other in combinations(posteriors, 2)]
+    least = np.min(agreements, axis=0) if agreements else np.ones(posteriors[0].shape[:-1])
+    return -np.log(np.maximum(least, FLOOR))

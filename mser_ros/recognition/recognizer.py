@@ -260,7 +260,7 @@ class EmotionRecognizer:
         largest_miss = spec.largest_miss.get(subset_name(tuple(decision.weights)))
         classes = () if largest_miss is None else label_set(decision.fused, labels, largest_miss)
         prior = np.full(len(labels), 1 / len(labels))
-        incongruent = 0 < spec.incongruent_above < contradiction(list(decision.believed.values()), prior)
+        incongruent = bool(0 < spec.incongruent_above < contradiction(list(decision.believed.values()), prior))
         doubtful = incongruent and float(posterior.max()) < self.settings.least_agreed
         return _Told(posterior, classes, incongruent, AbstainReason.DISAGREEMENT if doubtful else AbstainReason.NONE)
 

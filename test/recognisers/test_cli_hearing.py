@@ -50,7 +50,7 @@ def test_segments_are_counted_beside_webrtcs_and_the_table_goes_into_the_page(
     corpus: Path, page: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("webrtcvad", reason="webrtcvad is not installed: pip install webrtcvad-wheels")
-    assert main(["hearing", "segments", "--corpus", f"toy={corpus}", "--clips", "6", "--write", str(page)]) == 0
+    assert main(["hearing", "segments", "--corpus", f"toy={corpus}", "--clips", "3", "--write", str(page)]) == 0
     rows = table(capsys.readouterr().out, "corpus")
     assert {(row[1], row[2].split(" ")[0]) for row in rows} == {
         (noise, detector)

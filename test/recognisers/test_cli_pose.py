@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from annotations import sketch
 from clips import silence, spoken
 from pictures import ASTRONAUT, EYES, HIPS, astronaut, hopper, nobody, scene, write_film
 from PIL import Image
@@ -97,7 +98,8 @@ def test_only_the_beginning_is_looked_at_where_that_is_wanted(film: Path, pose_m
     assert len(read_motion(out).stamps_ns) == 5
 
 
-def test_what_an_image_costs_is_measured(film: Path, pose_model: Path, capsys) -> None:
+def test_what_an_image_costs_is_measured(film: Path, pose_model: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("mser_ros.cli.pose._ROUNDS", 5)
     assert main(["pose", str(film), "--time", "--seconds", "0.5", "--model", str(pose_model)]) == 0
     found = re.findall(r"(\d+\.\d) ms of work", capsys.readouterr().out)
     assert len(found) == 2
@@ -172,6 +174,7 @@ def test_annotate_uses_sound_and_body_of_one_film(
     talk: Path, pose_model: Path, tiny_bundle: Path, tmp_path: Path, monkeypatch, capsys
 ) -> None:
     monkeypatch.setenv("MSER_MODELS", str(pose_model.parent))
+    monkeypatch.setattr("mser_ros.cli.annotation_work.draw_timeline", sketch)
     call = ["annotate", str(talk), "--bundle", str(tiny_bundle), "--asr", "none"]
     assert main([*call, "-o", str(tmp_path / "with")]) == 0
     assert mocap_of(tmp_path / "with")["available"]

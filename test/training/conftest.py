@@ -17,13 +17,11 @@ import pytest
 
 @pytest.fixture(scope="package", autouse=True)
 def garbage_is_looked_for_less_often() -> Iterator[None]:
-    """To trace a network makes objects by the million, beside the million that were imported: to look through them
-    again and again takes a twentieth of the time."""
+    """To trace a network makes objects by the million: to look through them again and again takes a twentieth of the
+    time."""
     often, *more = gc.get_threshold()
-    gc.freeze()
     gc.set_threshold(20 * often, *more)
     yield
-    gc.unfreeze()
     gc.set_threshold(often, *more)
 
 
@@ -34,6 +32,7 @@ def operators_are_read_once() -> Iterator[None]:
     if "torch" not in sys.modules:  # no test of this run exports
         yield
         return
+    import torch._dynamo.config
     from torch.export import decomp_utils, exported_program
     from torch.onnx._internal.exporter import _decomp
     from torch.onnx._internal.exporter._registration import ONNXRegistry
@@ -47,7 +46,24 @@ def operators_are_read_once() -> Iterator[None]:
         patch.setattr(
             _decomp, "create_onnx_friendly_decomposition_table", lambda known: dict(taken_apart(frozenset(known)))
         )
+        # Where lengths are free, to look up the shape of a result takes longer than to work it out again.
+        patch.setattr(torch._dynamo.config, "fake_tensor_cache_enabled", False)
         yield
+
+
+@pytest.fixture(scope="package", autouse=True)
+def pictures_are_sketched() -> Iterator[None]:
+    """Drawing what a run or a bundle looks like takes as long as training or fitting it. True pictures are drawn where
+    `mser train` runs by itself, of the default bundle that is weighed anew, and in reports."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in (("fit.experiment", "confusion_matrix"), ("export.pictures", "trust")):
+            if there := sys.modules.get(f"mser_ros.training.{module}"):
+                patch.setattr(there, name, _sketch)
+        yield
+
+
+def _sketch(_what: object, path: Path, *, title: str = "") -> None:
+    path.write_text(f"a picture: {title}", encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from test_train import small, write_voices
 from mser_ros.corpora import open_corpus
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions, score
+from mser_ros.evaluation.plots import trust
 from mser_ros.recognition.bundle import Bundle, load_bundle, write_manifest
 from mser_ros.recognition.graph import Graph
 from mser_ros.recognition.posteriors import softmax
@@ -277,9 +278,10 @@ def test_the_other_modalities_of_a_bundle_are_taken_over_and_weighed_anew(
 
 
 def test_a_bundle_is_weighed_anew_of_what_its_models_predicted_and_asked_what_they_were_not_asked_before(
-    whole_bundle: Bundle, tmp_path: Path
+    whole_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes out the same; models of words whose weights lie elsewhere are not asked."""
+    monkeypatch.setattr("mser_ros.training.export.pictures.trust", trust)
     old, new, before = tmp_path / "old", tmp_path / "new", whole_bundle.manifest
     shutil.copytree(whole_bundle.path, old)
     manifest = json.loads((old / "manifest.json").read_text())

@@ -46,8 +46,9 @@ from mser_ros.training.samples.inputs import Collator, prepare
 from mser_ros.types import Transcript, subsets_of
 
 PRESENT = (("speech", "text", "mocap"), ("speech", "text"), ("speech",), ("text", "mocap"), ("mocap",))
-#: Layers are all alike, and each takes seconds to export.
+#: Layers are all alike, and each takes seconds to export; so do convolutions, of which these make as many frames.
 ONE_LAYER_OF_SPEECH, ONE_LAYER_OF_TEXT = ({**size, "num_hidden_layers": 1} for size in (SPEECH, BERT))
+ONE_LAYER_OF_SPEECH |= {"conv_dim": (16, 16, 16), "conv_kernel": (10, 8, 8), "conv_stride": (5, 8, 8)}
 
 
 def quiet(_text: str) -> None:

@@ -20,10 +20,11 @@ from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
 from mser_ros.training.config.files import load_config, shipped_configs
 from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.fit import experiment
 from mser_ros.training.fit.experiment import make_folds, run_experiment
 from mser_ros.training.fit.fitting import predict, predict_subsets, restore
 from mser_ros.training.runs.predictions import OutOfFold
-from mser_ros.training.samples.data import load_data
+from mser_ros.training.samples.data import Data, load_data
 from mser_ros.training.samples.features import kept_modalities, with_features
 
 #: In the order in which they need each other.
@@ -75,6 +76,22 @@ def motion_is_read_once() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def recordings_are_loaded_once() -> Iterator[None]:
+    """Those that are fed to networks alike: each configuration of a paper would load them for itself."""
+    loaded: dict[str, Data] = {}
+
+    def load_once(config: ExperimentConfig, **how: Any) -> Data:
+        key = repr((config.corpora, config.inputs, config.modalities, config.reads_markers, how.get("limit")))
+        if key not in loaded:
+            loaded[key] = load_data(config, **how)
+        return loaded[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(experiment, "load_data", load_once)
+        yield
+
+
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
     made = Workshop(tmp_path_factory.mktemp("papers"))
@@ -88,7 +105,7 @@ def test_every_configuration_tests_each_session_once_with_another_one_to_validat
     workshop: Workshop, name: str
 ) -> None:
     config = workshop.config(name)
-    data = load_data(config, log=lambda _text: None)
+    data = experiment.load_data(config, log=lambda _text: None)
     plan = make_folds(config.folds, data, config.seed)
     assert sorted(index for fold in plan for index in fold.test) == list(range(len(data.items)))
     for fold in plan:
@@ -118,7 +135,7 @@ def test_a_fusion_run_keeps_predictions_of_every_set_of_modalities(workshop: Wor
     assert np.isfinite(found.affect_truth).any()
     assert set(json.loads((folder / "summary.json").read_text())["iemocap"]["ccc"]) == {"valence", "arousal"}
     config = workshop.config("ours", "folds.only=2")
-    data = load_data(config, log=lambda _text: None)
+    data = experiment.load_data(config, log=lambda _text: None)
     tested = make_folds(config.folds, data, config.seed)[0].test
     network = restore(config, folder / "fold0" / "best.safetensors")
     (logits,) = predict_subsets(config, network, [data.samples[index] for index in tested], [("text",)]).logits
@@ -195,7 +212,7 @@ def test_features_of_a_frozen_encoder_are_computed_once_and_change_nothing(works
 
     config = workshop.config("paper_b_fusion")
     assert kept_modalities(config) == ("speech", "text")
-    samples = load_data(config, log=lambda _text: None).samples[:12]
+    samples = experiment.load_data(config, log=lambda _text: None).samples[:12]
     kept = with_features(config, samples, fold="fold0", cache=tmp_path)
     files = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.npy")}
     assert len(list(tmp_path.iterdir())) == 2

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
+import functools
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -214,7 +216,7 @@ def _on_top(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any
 
 def _read(path: Path, cure: str) -> dict[str, Any]:
     try:
-        tree = _parse(path.read_text(encoding="utf-8"))
+        tree = copy.deepcopy(_parse(path.read_text(encoding="utf-8")))
     except (OSError, yaml.YAMLError, ValueError) as error:  # ValueError: not UTF-8, or a date that does not exist
         raise SettingsError(f"{path} cannot be read ({_reason(error)}): {cure}") from None
     if not isinstance(tree, dict):
@@ -222,7 +224,9 @@ def _read(path: Path, cure: str) -> dict[str, Any]:
     return tree
 
 
+@functools.lru_cache(maxsize=128)
 def _parse(text: str) -> Any:
+    """Nobody may change what comes of it: for each name that is looked up all experiments are read."""
     try:
         return yaml.load(text, _LOADER)
     except yaml.YAMLError:

@@ -40,7 +40,7 @@ def fit_decision(combined: Combined, fit: FusionFit, prior: np.ndarray) -> dict[
         )
     entry: dict[str, Any] = {"coverage": COVERAGE, "largest_miss": misses}
     if len(names) > 1:
-        matched = _contradictions(combined.posteriors, prior)
+        matched = contradiction(list(combined.posteriors.values()), prior)
         entry["incongruent_above"] = _threshold(matched)
     return entry
 
@@ -69,7 +69,7 @@ def measure_decision(entry: Mapping[str, Any], combined: Combined, fit: FusionFi
         sets[subset_name(subset)] = _set_figures(inside, combined.truth)
     found: dict[str, Any] = {"sets": sets}
     if "incongruent_above" in entry:
-        matched = _contradictions(combined.posteriors, prior)
+        matched = contradiction(list(combined.posteriors.values()), prior)
         mismatched = _mismatched(combined.posteriors, combined.truth, prior)
         threshold = entry["incongruent_above"]
         found["incongruent"] = _alarm_figures(matched, mismatched, matched > threshold, mismatched > threshold)
@@ -103,7 +103,8 @@ def fit_joint_decision(
         alone = _same_items({name: rows[(name,)] for name in heads})
         posteriors = {name: softmax(found.believed / heads[name]) for name, found in alone.items()}
         first = next(iter(alone.values()))
-        matched, mismatched = _contradictions(posteriors, prior), _mismatched(posteriors, first.label, prior)
+        matched = contradiction(list(posteriors.values()), prior)
+        mismatched = _mismatched(posteriors, first.label, prior)
         entry["incongruent_above"] = _threshold(matched)
         thresholds = _held_out_thresholds(matched, parts_of(first)[0])
         found_out = mismatched.reshape(-1, len(matched)) > thresholds
@@ -178,10 +179,6 @@ def _people(combined: Combined, subset: tuple[str, ...]) -> np.ndarray:
     return min((combined.people[name] for name in subset), key=lambda people: len(set(people.tolist())))
 
 
-def _contradictions(posteriors: Mapping[str, np.ndarray], prior: np.ndarray) -> np.ndarray:
-    return np.array([contradiction(list(row), prior) for row in zip(*posteriors.values(), strict=True)])
-
-
 def _mismatched(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, prior: np.ndarray) -> np.ndarray:
     """Contradictions, (M * N,), of the same items with one modality of an item of another class: each modality and
     each other class in turn."""
@@ -195,7 +192,8 @@ def _mismatched(posteriors: Mapping[str, np.ndarray], truth: np.ndarray, prior: 
         for shift in range(1, len(classes)):
             others = [pools[number] for number in (place - shift) % len(classes)]
             chosen = np.array([other[number % len(other)] for other, number in zip(others, rank, strict=True)])
-            found.append(_contradictions({**posteriors, name: posteriors[name][chosen]}, prior))
+            swapped = {**posteriors, name: posteriors[name][chosen]}
+            found.append(contradiction(list(swapped.values()), prior))
     return np.concatenate(found)
 
 
