@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 # ROS reads these when it is first loaded: tests talk to nobody outside this machine and leave no logs at home.
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ["ROS_LOG_DIR"] = os.path.join(tempfile.gettempdir(), f"mser_test_ros_log_{os.getuid()}")
+# Of Fast DDS as well: hundreds of nodes begin, and one in five would be found three seconds late.
+os.environ.setdefault("FASTRTPS_DEFAULT_PROFILES_FILE", str(Path(__file__).with_name("discovery.xml")))
 
 
 #: Files that take long although they hold few tests. Where files are dealt to workers, a long one that is begun late is
