@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -47,10 +47,28 @@ def environment(*prefixes: str) -> dict[str, str]:
 def node_process(name: str, log: Path, *arguments: str, prefixes: tuple[str, ...] = ()) -> Iterator[None]:
     """A node of this package in a process that has these prefixes, while the `with` block lasts. `arguments`: of ROS;
     `log`: where what it prints goes."""
-    command = [sys.executable, "-m", f"mser_ros.nodes.{name}_node", "--ros-args", *arguments]
+    with _process("-m", f"mser_ros.nodes.{name}_node", "--ros-args", *arguments, log=log, prefixes=prefixes):
+        yield
+
+
+@contextmanager
+def nodes_process(
+    name: str, log: Path, namespaces: Mapping[str, Sequence[str]], prefixes: tuple[str, ...] = ()
+) -> Iterator[None]:
+    """Likewise such a node in each of these namespaces, with its own arguments, all in one process."""
+    arguments = [[*own, "-r", f"__ns:=/{namespace}"] for namespace, own in namespaces.items()]
+    program = str(Path(__file__).with_name("nodes_together.py"))
+    with _process(program, name, json.dumps(arguments), log=log, prefixes=prefixes):
+        yield
+
+
+@contextmanager
+def _process(*command: str, log: Path, prefixes: tuple[str, ...]) -> Iterator[None]:
     own = os.environ | (environment(*prefixes) if prefixes else {})
     with log.open("wb") as printed:
-        process = subprocess.Popen(command, env=own, stdout=printed, stderr=printed, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, *command], env=own, stdout=printed, stderr=printed, start_new_session=True
+        )
     try:
         yield
     finally:
