@@ -44,30 +44,20 @@ def environment(*prefixes: str) -> dict[str, str]:
 
 
 @contextmanager
-def node_process(name: str, log: Path, *arguments: str, prefixes: tuple[str, ...] = ()) -> Iterator[None]:
-    """A node of this package in a process that has these prefixes, while the `with` block lasts. `arguments`: of ROS;
-    `log`: where what it prints goes."""
-    with _process("-m", f"mser_ros.nodes.{name}_node", "--ros-args", *arguments, log=log, prefixes=prefixes):
-        yield
-
-
-@contextmanager
 def nodes_process(
-    name: str, log: Path, namespaces: Mapping[str, Sequence[str]], prefixes: tuple[str, ...] = ()
+    name: str, log: Path, nodes: Mapping[str, Sequence[str]], prefixes: Sequence[str] = ()
 ) -> Iterator[None]:
-    """Likewise such a node in each of these namespaces, with its own arguments, all in one process."""
-    arguments = [[*own, "-r", f"__ns:=/{namespace}"] for namespace, own in namespaces.items()]
-    program = str(Path(__file__).with_name("nodes_together.py"))
-    with _process(program, name, json.dumps(arguments), log=log, prefixes=prefixes):
-        yield
-
-
-@contextmanager
-def _process(*command: str, log: Path, prefixes: tuple[str, ...]) -> Iterator[None]:
-    own = os.environ | (environment(*prefixes) if prefixes else {})
+    """Nodes of this package, one in each namespace ('': the root) with its arguments of ROS, in one process that has
+    these prefixes, while the `with` block lasts. `log`: where what it prints goes."""
+    arguments = [[*own, "-r", f"__ns:=/{namespace}"] for namespace, own in nodes.items()]
+    program = Path(__file__).with_name("nodes_together.py")
     with log.open("wb") as printed:
         process = subprocess.Popen(
-            [sys.executable, *command], env=own, stdout=printed, stderr=printed, start_new_session=True
+            [sys.executable, str(program), name, json.dumps(arguments)],
+            env=os.environ | (environment(*prefixes) if prefixes else {}),
+            stdout=printed,
+            stderr=printed,
+            start_new_session=True,
         )
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from foreign_messages import Peer, node_process, nodes_process
+from foreign_messages import Peer, nodes_process
 from ogg_streams import lag, ogg, pages
 from ros_world import T0, AudioFrame, Utterance, World, demo_values
 
@@ -175,7 +175,7 @@ def test_what_the_other_package_of_that_name_sends_is_heard(world: World, tmp_pa
 
 def test_where_no_such_package_is_installed_the_diagnostics_name_the_cure(world: World, tmp_path, sound):
     with (
-        node_process("speech", tmp_path / "speech", *QUIET),
+        nodes_process("speech", tmp_path / "log", {"": QUIET}),
         Peer(world, "audio_mgonzs13") as peer,
     ):
         peer.publish("audio_common_msgs/AudioStamped", "audio", {}, kept=True)
