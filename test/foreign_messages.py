@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -44,13 +44,21 @@ def environment(*prefixes: str) -> dict[str, str]:
 
 
 @contextmanager
-def node_process(name: str, log: Path, *arguments: str, prefixes: tuple[str, ...] = ()) -> Iterator[None]:
-    """A node of this package in a process that has these prefixes, while the `with` block lasts. `arguments`: of ROS;
-    `log`: where what it prints goes."""
-    command = [sys.executable, "-m", f"mser_ros.nodes.{name}_node", "--ros-args", *arguments]
-    own = os.environ | (environment(*prefixes) if prefixes else {})
+def nodes_process(
+    name: str, log: Path, nodes: Mapping[str, Sequence[str]], prefixes: Sequence[str] = ()
+) -> Iterator[None]:
+    """Nodes of this package, one in each namespace ('': the root) with its arguments of ROS, in one process that has
+    these prefixes, while the `with` block lasts. `log`: where what it prints goes."""
+    arguments = [[*own, "-r", f"__ns:=/{namespace}"] for namespace, own in nodes.items()]
+    program = Path(__file__).with_name("nodes_together.py")
     with log.open("wb") as printed:
-        process = subprocess.Popen(command, env=own, stdout=printed, stderr=printed, start_new_session=True)
+        process = subprocess.Popen(
+            [sys.executable, str(program), name, json.dumps(arguments)],
+            env=os.environ | (environment(*prefixes) if prefixes else {}),
+            stdout=printed,
+            stderr=printed,
+            start_new_session=True,
+        )
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ between the answers stand the messages that it hears."""
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import threading
@@ -18,6 +19,9 @@ from rclpy.qos import DurabilityPolicy, QoSProfile
 from mser_ros.messages.conversions import to_fields
 
 _speaking = threading.Lock()
+#: Standard output, where from now on nothing else goes: the middleware prints its own troubles there.
+_answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
+os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
 
 def main() -> None:
@@ -34,7 +38,7 @@ def main() -> None:
 
 def tell(answer: dict[str, Any]) -> None:
     with _speaking:
-        print(json.dumps(answer), flush=True)
+        print(json.dumps(answer), file=_answers, flush=True)
 
 
 def obey(node: Any, publishers: dict[str, Any], order: dict[str, Any]) -> None:

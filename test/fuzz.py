@@ -1,5 +1,5 @@
 """Files that are damaged at random, given to every reader: each is read, or refused in one sentence, in little time and
-memory. `make fuzz` does so for ten minutes, tests/unit/test_fuzz.py with the same few hundred of them in every run.
+memory. `make fuzz` does so for ten minutes, test/system/test_fuzz.py with the same 5000 of them in every run.
 """
 
 from __future__ import annotations

@@ -41,7 +41,6 @@ from rcl_interfaces.msg import Parameter as ParameterMsg  # noqa: E402
 from rcl_interfaces.srv import SetParameters  # noqa: E402
 from rclpy.action import ActionClient  # noqa: E402
 from rclpy.context import Context  # noqa: E402
-from rclpy.executors import SingleThreadedExecutor  # noqa: E402
 from rclpy.parameter import Parameter  # noqa: E402
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy  # noqa: E402
 from rosgraph_msgs.msg import Clock  # noqa: E402
@@ -52,6 +51,7 @@ from mser_ros.messages import conversions  # noqa: E402
 from mser_ros.messages.bags import Bag  # noqa: E402
 from mser_ros.nodes.domain import Domain  # noqa: E402
 from mser_ros.nodes.run import create_node, start  # noqa: E402
+from mser_ros.nodes.spinner import Spinner as NodeSpinner  # noqa: E402
 from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame, UtteranceEvent  # noqa: E402
 
 __all__ = [
@@ -69,22 +69,23 @@ PATIENCE_S = 60.0
 
 
 class Spinner:
-    """Spins a node in a thread of its own; what ends it is kept in `failure`."""
+    """Spins a node in a thread of its own, as its process would; what ends it is kept in `failure`."""
 
     def __init__(self, node: Any, context: Context) -> None:
         self.failure: BaseException | None = None
-        self._executor = SingleThreadedExecutor(context=context)
-        self._executor.add_node(node)
+        self._spinner = NodeSpinner(context)
+        self._spinner.add(node)
         self._thread = threading.Thread(target=self._spin, name=f"spin-{node.get_name()}", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        self._executor.shutdown()
+        self._spinner.stop()
         self._thread.join()
+        self._spinner.close()
 
     def _spin(self) -> None:
         try:
-            self._executor.spin()
+            self._spinner.spin()
         except BaseException as error:
             self.failure = error
 

@@ -1,4 +1,5 @@
-"""A node with a bug in it, or a slow model, as a process of its own: faulty.py NODE FAULT --ros-args ..."""
+"""A node with a bug in it, or a slow model, as a process of its own that reports more often than once a second:
+faulty.py NODE FAULT --ros-args ..."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mser_ros.asr.transcriber import NullTranscriber
-from mser_ros.nodes import emotion_node
+from mser_ros.nodes import base, emotion_node
 from mser_ros.nodes.run import run_nodes
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.stages.emotion import EmotionStage
@@ -60,4 +61,5 @@ FAULTS: dict[str, Callable[[], None]] = {
 if __name__ == "__main__":
     node, fault, *arguments = sys.argv[1:]
     FAULTS[fault]()
+    base._REPORT_S, base._BEAT_S = 0.2, 0.05
     sys.exit(run_nodes([node], arguments))

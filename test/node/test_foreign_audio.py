@@ -1,4 +1,4 @@
-"""The speech node as a process of its own hears what both packages named audio_common_msgs send, each where it is."""
+"""Speech nodes in a process of their own hear what both packages named audio_common_msgs send, each where it is."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from foreign_messages import Peer, node_process
+from foreign_messages import Peer, nodes_process
 from ogg_streams import lag, ogg, pages
 from ros_world import T0, AudioFrame, Utterance, World, demo_values
 
@@ -28,18 +28,18 @@ def sound() -> np.ndarray:
 
 
 class Ears:
-    """A speech node for each name, all in processes of their own that have the same packages."""
+    """A speech node for each name, all in another process."""
 
     def __init__(self, stack: ExitStack, world: World, tmp_path: Any, prefix: str, **parameters: dict[str, str]):
         self.world = world
         self.voice: dict[str, list[AudioFrame]] = {}
         self.utterances: dict[str, list[Utterance]] = {}
-        for name, given in parameters.items():
+        given: dict[str, list[str]] = {}
+        for name, own in parameters.items():
             self.voice[name] = world.listen(AudioFrame, f"/{name}/voice")
             self.utterances[name] = world.listen(Utterance, f"/{name}/utterance")
-            own = [part for key, value in given.items() for part in ("-p", f"{key}:={value}")]
-            arguments = [*QUIET, *own, "-r", f"__ns:=/{name}"]
-            stack.enter_context(node_process("speech", tmp_path / name, *arguments, prefixes=(prefix,)))
+            given[name] = [*QUIET, *(part for key, value in own.items() for part in ("-p", f"{key}:={value}"))]
+        stack.enter_context(nodes_process("speech", tmp_path / "log", given, (prefix,)))
         self.peer = stack.enter_context(Peer(world, prefix))
         world.wait(lambda: all(self.value(name, "subscribers voice") == "1" for name in parameters), "the nodes")
 
@@ -175,7 +175,7 @@ def test_what_the_other_package_of_that_name_sends_is_heard(world: World, tmp_pa
 
 def test_where_no_such_package_is_installed_the_diagnostics_name_the_cure(world: World, tmp_path, sound):
     with (
-        node_process("speech", tmp_path / "speech", *QUIET),
+        nodes_process("speech", tmp_path / "log", {"": QUIET}),
         Peer(world, "audio_mgonzs13") as peer,
     ):
         peer.publish("audio_common_msgs/AudioStamped", "audio", {}, kept=True)

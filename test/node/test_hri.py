@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from clips import silence, spoken
 from emotion_robot import Scene, scene
-from foreign_messages import Peer, node_process
+from foreign_messages import Peer, nodes_process
 from policy import policy
 from ros_world import (
     T0,
@@ -64,7 +64,7 @@ def running(
     world: World, tmp_path: Path, name: str, prefixes: tuple[str, ...], **parameters: object
 ) -> Iterator[tuple[Node, Peer]]:
     given = [part for key, value in parameters.items() for part in ("-p", f"{key.replace('__', '.')}:={value}")]
-    with node_process(name, tmp_path / name, *given, prefixes=prefixes), Peer(world, *prefixes) as peer:
+    with nodes_process(name, tmp_path / name, {"": given}, prefixes), Peer(world, *prefixes) as peer:
         node = Node(world, name)
         node.wait_for(state="active")
         yield node, peer

@@ -151,6 +151,10 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
             has(page, "#said", evil)
             has(page, "#news", f"“{evil}”")
             assert "sesame" not in page.url
+            board._is_new = True  # as for a page that was too slow: it is told everything once more
+            board.node("/later", level=0, message="active", values={})
+            has(page, "#nodes", "/later")
+            has(page, "#news", f"“{evil}”")
             board.allow_words(False)
             has(page, "#said", "transcripts are off")
             assert page.locator("#list .words").inner_text() == ""

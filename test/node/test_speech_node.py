@@ -52,8 +52,9 @@ def reference(audio):
         items = [item for chunk in chunks for item in stage.push(chunk)]
         return [item for item in [*items, *stage.flush()] if isinstance(item, UtteranceEvent)]
 
-    assert any(is_last(event) for event in run(audio))
-    return run
+    of_audio = run(audio)
+    assert any(is_last(event) for event in of_audio)
+    return lambda chunks: of_audio if chunks is audio else run(chunks)
 
 
 class Ear:

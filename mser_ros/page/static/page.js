@@ -57,7 +57,7 @@ function take(told) {
   }
   if (told.all) {
     Object.values(kinds).forEach((map) => map.clear());
-    setText("news", "");  // it may hold words that are forgotten now
+    toldId = "";  // what was said of it may hold words that are forgotten now
   }
   for (const [kind, map] of Object.entries(kinds)) {
     for (const item of told[kind] ?? []) map.set(item.id, item);
@@ -171,6 +171,8 @@ function showWhy() {
     toldId = newest.id;
     const said = facts.words ? kinds.utterances.get(newest.id)?.text : "";
     setText("news", `${nameOf(newest)}: ${felt(newest)}${said ? `, “${said}”` : ""}`);
+  } else if (!toldId) {
+    setText("news", "");
   }
 }
 
