@@ -229,4 +229,6 @@ class InputTopic:
         self.received += 1
         self.pace.note()
         self._is_flowing, self._received_s = True, now_s
+        # Who says one thing and goes may never be seen by `check`.
+        self._is_published, self._was_published, self._published_s = True, True, now_s
         self._callback(message)
