@@ -126,7 +126,8 @@ from mser_ros.nodes.processes import NodeProcesses
 try:
     with NodeProcesses(["mocap", "speech"]) as nodes:
         print(*(process.pid for process in nodes.processes.values()), flush=True)
-        time.sleep(60)
+        while True:
+            time.sleep(0.1)  # a signal that comes just before it begins is seen when it ends
 except KeyboardInterrupt:
     sys.exit(130)
 """
