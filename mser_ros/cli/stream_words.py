@@ -166,8 +166,8 @@ def follow(
     rng = np.random.default_rng(seed)
     found = []
     for person in track(sorted({item.person for item in items})):
-        said = [one for _, one in load_each([item for item in items if item.person == person]) if one.audio is not None]
-        wave, _ = _in_a_row([one.audio.samples for one in said if one.audio is not None], rng)
+        own = load_each([item for item in items if item.person == person])
+        wave, _ = _in_a_row([one.audio.samples for _, one in own if one.audio is not None], rng)
         told: list[tuple[str, int]] = []
         for heard_ns, event in _events(transcriber, to_int16(wave), SpeechSettings(voice_id="somebody")):
             if event.state is UtteranceState.STARTED:

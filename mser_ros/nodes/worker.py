@@ -21,9 +21,9 @@ _TICK_S = 0.05
 class Worker:
     """Does what it is given, in that order, until it is stopped, or until an exception ends it.
 
-    `tick` is done now and then while `is_waiting`. `on_bug` is told of the exception that
-    ended the thread; nothing is done any more after it. `undone`, complete once it has stopped: the `otherwise` of each
-    work that was not done to its end, in the order in which it was submitted.
+    `tick` is done now and then while `is_waiting`. `on_bug` is told of the exception that ended the thread; nothing is
+    done any more after it. `undone`, complete once it has stopped: the `otherwise` of each work that was not done to
+    its end, in the order in which it was submitted.
     """
 
     def __init__(
