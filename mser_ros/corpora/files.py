@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from ..audio.mixer import Conditioner
 from ..audio.sound_files import open_sound_file, read_sound_file
 from ..audio.waveform import to_float
 from ..errors import AudioError
-from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform
+from ..types import NS_PER_S, SAMPLE_RATE, SkeletonSequence, Waveform, to_ns
 
 #: Printable characters of Windows-1252 at 0x80 to 0x9f, by the control characters that Latin-1 makes of them.
 _WINDOWS = {code: bytes([code]).decode("cp1252", "replace") for code in range(0x80, 0xA0)}
@@ -43,13 +45,51 @@ def is_usable(path: Path) -> bool:
         return False
 
 
-def read_sound(path: Path) -> Waveform:
-    """A sound file as mono at 16 kHz, converted as on the robot. Raises `AudioError` for an unreadable file."""
+def read_sound(path: Path, begin_s: float = 0.0, end_s: float = 0.0) -> Waveform:
+    """A sound file, or a stretch of it, as mono at 16 kHz, converted as on the robot. `end_s`: 0 is its end. Raises
+    `AudioError` for an unreadable file."""
+    samples, clipped = _last_converted(path, changed_ns(path)) if begin_s or end_s else _converted(path)
+    part = slice(round(begin_s * SAMPLE_RATE), round(end_s * SAMPLE_RATE) if end_s else None)
+    samples, clipped = samples[part], clipped[part]
+    return Waveform(to_float(samples), SAMPLE_RATE, float(clipped.mean()) if len(clipped) else 0.0)
+
+
+def changed_ns(path: Path) -> int:
+    """When a file was changed; 0 where it is gone, which whoever reads it will tell."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=1)
+def _last_converted(path: Path, _changed_ns: int) -> tuple[np.ndarray, np.ndarray]:
+    """As `_converted`: stretches of a long recording follow each other, and it is read once for all of them."""
+    return _converted(path)
+
+
+def _converted(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Samples of a whole file, int16 at 16 kHz, and which of them were clipped, bool; both (samples,)."""
     chunk = read_sound_file(path)
     conditioner = Conditioner(chunk.channels, chunk.sample_rate)
     parts = conditioner.push(chunk.samples), conditioner.end()
     samples, clipped = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
-    return Waveform(to_float(samples), SAMPLE_RATE, float(clipped.mean()) if len(clipped) else 0.0)
+    return samples, clipped
+
+
+def stretch(skeleton: SkeletonSequence, begin_s: float, end_s: float) -> SkeletonSequence | None:
+    """The frames of these seconds after the first one, stamped from their begin; None where there is none. `end_s`: 0
+    is the end."""
+    after_ns = skeleton.stamps_ns - skeleton.stamps_ns[:1] - to_ns(begin_s)
+    kept = (after_ns >= 0) & (after_ns < (to_ns(end_s - begin_s) if end_s else np.inf))
+    if not kept.any():
+        return None
+    return replace(
+        skeleton,
+        stamps_ns=after_ns[kept],
+        positions=skeleton.positions[kept],
+        confidence=skeleton.confidence[kept],
+    )
 
 
 def sound_duration_s(path: Path) -> float:

@@ -3,11 +3,12 @@
 The manifest is text; its first line names the columns. It is tab-separated, and where the names are quoted, so is the
 rest; or separated by commas or semicolons with quotes as spreadsheets write them, as `manifest.csv` as well.
 Needed: `label` (one of the four classes, or what `labels.OWN` takes for one), `speaker`, and at least one of `file` (a
-sound file), `text` and `skeleton` (a motion file: BVH or npz, see `mocap.readers`). Understood besides: `duration_s`,
-`language` (BCP 47), `sex` (f, m), `group` (such as a session), `dialogue`, `split` (train, dev or validation, test),
-`valence`, `arousal`, `dominance` (-1..1). Other columns are ignored, and named in the corpus's note. Lines that stand
-there twice count once; a file that two lines tell different things of is a fault. Paths are relative to the folder;
-those of Windows are understood.
+sound file), `text` and `skeleton` (a motion file: BVH or npz, see `mocap.readers`). Understood besides: `begin_s` and
+`end_s` of the stretch of its files that a line is about, where they hold more (empty: from their begin, to their end),
+`duration_s`, `language` (BCP 47), `sex` (f, m), `group` (such as a session), `dialogue`, `split` (train, dev or
+validation, test), `valence`, `arousal`, `dominance` (-1..1). Other columns are ignored, and named in the corpus's note.
+Lines that stand there twice count once; a file, or a stretch of it, that two lines tell different things of is a fault.
+Paths are relative to the folder; those of Windows are understood.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import os
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
@@ -26,7 +27,7 @@ from ..labels import LABELS, OWN
 from ..mocap.readers import read_motion
 from ..types import Transcript, Utterance, to_ns
 from .base import Corpus, Item, refuse, require_items
-from .files import is_usable, read_sound, read_text, sound_duration_s
+from .files import changed_ns, is_usable, read_sound, read_text, sound_duration_s, stretch
 from .text import repeated_note
 
 MANIFEST = "manifest.tsv"
@@ -34,11 +35,15 @@ MANIFEST = "manifest.tsv"
 _NAMES = (MANIFEST, "manifest.csv")
 #: What separates its cells, of those in its first line the first.
 _SEPARATORS = "\t,;"
-_RANGES = {"duration_s": (0.0, 86400.0), "valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "dominance": (-1.0, 1.0)}
+_DAY_S = 86400.0
+_RANGES = {"duration_s": (0.0, _DAY_S), "begin_s": (0.0, _DAY_S), "end_s": (0.0, _DAY_S)}
+_RANGES |= {"valence": (-1.0, 1.0), "arousal": (-1.0, 1.0), "dominance": (-1.0, 1.0)}
 _COLUMNS = {"file", "text", "skeleton", "label", "speaker", "language", "sex", "group", "dialogue", "split", *_RANGES}
 _SPLITS = {
     "training": "train", "val": "dev", "valid": "dev", "validation": "dev", "development": "dev", "testing": "test",
 }  # fmt: skip
+#: What is said of a recording's end by hand may lie so far behind it [s].
+_SLACK_S = 0.5
 #: Of letters with marks, in one piece or in two.
 _FORMS: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
 _CARRIERS: Mapping[str, str] = {"file": "speech", "text": "text", "skeleton": "mocap"}
@@ -162,11 +167,11 @@ def _usual(folder: Path, name: str) -> str:
 
 def _contradictions(manifest: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
     """Lines that tell something else of a recording than an earlier one."""
-    first: dict[tuple[str, str], int] = {}
+    first: dict[tuple[str, ...], int] = {}
     found = []
     for number, row in rows:
-        key = row.get("file", ""), row.get("skeleton", "")
-        if any(key) and (before := first.setdefault(key, number)) != number:
+        key = tuple(row.get(column, "") for column in ("file", "skeleton", "begin_s", "end_s"))
+        if any(key[:2]) and (before := first.setdefault(key, number)) != number:
             found.append(f"{manifest} line {number}: {key[0] or key[1]} stands in line {before} with other content")
     return found
 
@@ -190,6 +195,12 @@ def _faults(manifest: Path, number: int, row: dict[str, str]) -> list[str]:
                 faults.append(f"{at}: {column} '{row[column]}' is not within {low:g} to {high:g}")
         except ValueError:
             faults.append(f"{at}: {column} '{row[column]}' is no number")
+    if not faults and _stretch(row) != (0.0, 0.0):
+        begin_s, end_s = _stretch(row)
+        if not (row.get("file") or row.get("skeleton")):
+            faults.append(f"{at}: begin_s and end_s without a file of which they are")
+        elif end_s and end_s <= begin_s:
+            faults.append(f"{at}: end_s {end_s:g} does not lie behind begin_s {begin_s:g}")
     if None in row:  # where csv puts what has no column
         faults.append(f"{at}: more cells than columns")
     return faults
@@ -199,13 +210,23 @@ def _item(name: str, folder: Path, language: str, number: int, row: dict[str, st
     sound = folder / row["file"] if row.get("file") else None
     motion = folder / row["skeleton"] if row.get("skeleton") else None
     duration = float(row.get("duration_s") or 0)
-    if not duration and sound is not None:
+    begin_s, end_s = _stretch(row)
+    if sound is not None and (begin_s or end_s):
+        length_s = _length_s(sound, changed_ns(sound))
+        if begin_s >= length_s or end_s > length_s + _SLACK_S:
+            part = f"{begin_s:g} s to {f'{end_s:g} s' if end_s else 'its end'}"
+            raise AudioError(f"line {number}: {row['file']} ends at {length_s:.2f} s, so there is no {part}")
+        duration = min(end_s or length_s, length_s) - begin_s
+    elif end_s:
+        duration = end_s - begin_s
+    elif not duration and sound is not None:
         duration = sound_duration_s(sound)
+    part = f" {begin_s:g}-{f'{end_s:g}' if end_s else 'end'}" if begin_s or end_s else ""
     text = row.get("text") or None
     speaker = row["speaker"]
     return Item(
         corpus=name,
-        item_id=row.get("file") or row.get("skeleton") or f"line{number}",
+        item_id=f"{row.get('file') or row.get('skeleton') or f'line{number}'}{part}",
         label=row["label"],
         person=speaker,
         group=row.get("group") or speaker,
@@ -216,8 +237,27 @@ def _item(name: str, folder: Path, language: str, number: int, row: dict[str, st
         arousal=_number(row.get("arousal")),
         dominance=_number(row.get("dominance")),
         duration_s=duration,
-        loader=partial(_load, sound=sound, motion=motion, text=text, language=row.get("language") or language),
+        loader=partial(
+            _load,
+            sound=sound,
+            motion=motion,
+            text=text,
+            language=row.get("language") or language,
+            begin_s=begin_s,
+            end_s=end_s,
+        ),
     )
+
+
+@lru_cache(maxsize=1)
+def _length_s(sound: Path, _changed_ns: int) -> float:
+    """Lines of one recording follow each other."""
+    return sound_duration_s(sound)
+
+
+def _stretch(row: Mapping[str, str]) -> tuple[float, float]:
+    """Begin and end [s]; an end of 0 is that of the file."""
+    return float(row.get("begin_s") or 0), float(row.get("end_s") or 0)
 
 
 def _sex(row: Mapping[str, str]) -> str:
@@ -230,9 +270,20 @@ def _number(text: str | None) -> float | None:
     return float(text) if text else None
 
 
-def _load(item: Item, *, sound: Path | None, motion: Path | None, text: str | None, language: str) -> Utterance:
-    audio = read_sound(sound) if sound else None
+def _load(
+    item: Item,
+    *,
+    sound: Path | None,
+    motion: Path | None,
+    text: str | None,
+    language: str,
+    begin_s: float,
+    end_s: float,
+) -> Utterance:
+    audio = read_sound(sound, begin_s, end_s) if sound else None
     skeleton = read_motion(motion) if motion else None
+    if skeleton is not None and (begin_s or end_s):
+        skeleton = stretch(skeleton, begin_s, end_s)
     seconds = max(audio.duration_s if audio else 0.0, skeleton.duration_s if skeleton else 0.0, item.duration_s)
     return Utterance(
         utterance_id=f"{item.corpus}/{item.item_id}",

@@ -245,7 +245,7 @@ def write_manifest(folder: Path, manifest: Mapping[str, Any]) -> None:
 
 def _read_manifest(folder: Path) -> dict[str, Any]:
     if not folder.is_dir():
-        raise BundleError(f"there is no bundle folder {folder}: set 'bundle' to a folder that 'mser export' wrote")
+        raise BundleError(f"there is no bundle folder {folder}: name a folder that 'mser export' wrote")
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -6,8 +6,9 @@ the documentation is made from them. A node's parameter name is the path of fiel
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any, TypeVar
 
 from ..errors import SettingsError
@@ -386,15 +387,23 @@ def build_parameters(settings_class: type[T], values: Mapping[str, Any], *, wher
         except SettingsError as error:
             raise SettingsError(f"{error} in {where}" if where else str(error)) from None
     known = {item.name for item in flatten(settings_class)}
-    for name in own:
-        # ROS gives what is said without a node's name to all of them.
-        others = [node for node, its in NODES.items() if name not in known and name in {x.name for x in flatten(its)}]
-        if others:
-            raise SettingsError(
-                f"unknown setting '{name}'{f' in {where}' if where else ''}: it is of node {' and '.join(others)}, so "
-                f"name that, as -p {others[-1]}:{name}:=VALUE, or below {others[-1]} in a parameter file"
-            )
+    for name in (name for name in own if name not in known):
+        # ROS gives what is said without a node's name to all of them, a slip of the pen too.
+        _look_elsewhere(name, known, f" in {where}" if where else "")
     return build(settings_class, own, where=where)
+
+
+def _look_elsewhere(name: str, known: Collection[str], at: str) -> None:
+    """Raises `SettingsError` for the name of a setting that another node has, or hardly misses."""
+    theirs = {node: {item.name for item in flatten(its)} for node, its in NODES.items()}
+    near = [] if get_close_matches(name, known, 1) else get_close_matches(name, set().union(*theirs.values()), 1)
+    meant = name if any(name in names for names in theirs.values()) else "".join(near)
+    if owners := [node for node, names in theirs.items() if meant in names]:
+        is_it = "it is" if meant == name else f"did you mean '{meant}'? It is"
+        raise SettingsError(
+            f"unknown setting '{name}'{at}: {is_it} of node {' and '.join(owners)}, so name that, as "
+            f"-p {owners[-1]}:{meant}:=VALUE, or below {owners[-1]} in a parameter file"
+        )
 
 
 def is_of_ros(name: str) -> bool:

@@ -96,7 +96,7 @@ def test_a_transition_that_is_not_possible_now_is_refused_and_the_node_lives(wor
 def test_a_wrong_bundle_is_one_sentence_and_the_right_one_can_be_given(world, tiny_bundle, tmp_path):
     tested = world.node("emotion", bundle=str(tmp_path / "nothing"))
     assert tested.state == "unconfigured"
-    tested.wait_for_problem("there is no bundle folder", "set 'bundle'")
+    tested.wait_for_problem("there is no bundle folder", "name a folder that 'mser export' wrote")
     assert tested.value("message") == tested.problem
     assert tested.value("level") == "1"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,78 @@ def test_a_skeleton_alone_is_enough(tmp_path: Path) -> None:
     skeleton = corpus.items[0].load().skeleton
     assert skeleton is not None
     assert skeleton.positions.shape == (30, 16, 3)
+
+
+def test_a_line_may_be_about_a_stretch_of_a_recording(tmp_path: Path) -> None:
+    rows = (
+        "talk.wav\ttalk.npz\tangry\tann\t\t1\tno",
+        "talk.wav\ttalk.npz\tsad\tbob\t1.25\t2.5\t",
+        "talk.wav\ttalk.npz\thappy\tann\t2.5\t\tyes",
+        "talk.wav\t\tneutral\tcem\t\t\t",
+    )
+    folder = write_manifest(tmp_path, *rows, columns="file skeleton label speaker begin_s end_s text")
+    noise = np.random.default_rng(0).uniform(-0.3, 0.3, (44100 * 3, 2)).astype(np.float32)
+    soundfile.write(folder / "talk.wav", noise, 44100)
+    joints = np.tile(np.arange(90.0)[:, None, None], (1, 16, 3))
+    np.savez(folder / "talk.npz", joints=joints, layout="egait16", rate_hz=30.0)
+    items = open_corpus("mine", folder).items
+    assert [item.item_id for item in items] == [
+        "talk.wav 0-1",
+        "talk.wav 1.25-2.5",
+        "talk.wav 2.5-end",
+        "talk.wav",
+    ]
+    assert [item.duration_s for item in items] == pytest.approx([1.0, 1.25, 0.5, 3.0])
+    whole = read_sound(folder / "talk.wav").samples
+    utterances = [item.load() for item in items]
+    for utterance, (begin, end) in zip(
+        utterances, ((0, 16000), (20000, 40000), (40000, 48000), (0, 48000)), strict=True
+    ):
+        assert utterance.audio is not None
+        np.testing.assert_array_equal(utterance.audio.samples, whole[begin:end])
+        assert utterance.end_ns == (end - begin) * 1_000_000_000 // 16000
+    assert [utterance.transcript and utterance.transcript.text for utterance in utterances] == ["no", None, "yes", None]
+    middle, last = utterances[1].skeleton, utterances[2].skeleton
+    assert middle is not None
+    assert last is not None
+    assert middle.positions[:, 0, 0].tolist() == list(range(38, 75))
+    assert middle.stamps_ns[0] == pytest.approx(38 / 30 * 1e9 - 1.25e9, abs=2)
+    assert last.positions[:, 0, 0].tolist() == list(range(75, 90))
+
+
+def test_a_recording_that_was_made_anew_is_read_anew(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, "a.wav\tsad\tann\t0.1\t0.3", columns="file label speaker begin_s end_s")
+    found = []
+    for seconds in (0.5, 0.2):
+        write_sound(folder / "a.wav", seconds=seconds)
+        os.utime(folder / "a.wav", ns=(0, round(seconds * 1e9)))
+        (item,) = open_corpus("mine", folder).items
+        audio = item.load().audio
+        assert audio is not None
+        found.append((round(item.duration_s, 3), len(audio.samples)))
+    assert found == [(0.2, 3200), (0.1, 1600)]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("a.wav\t\t0.3\t0.3", r"manifest\.tsv line 2: end_s 0\.3 does not lie behind begin_s 0\.3"),
+        ("a.wav\t\t0.4\t0.2", r"manifest\.tsv line 2: end_s 0\.2 does not lie behind begin_s 0\.4"),
+        ("a.wav\t\t-1\t0.2", r"manifest\.tsv line 2: begin_s '-1' is not within 0 to 86400"),
+        ("a.wav\t\t00:01\t", r"manifest\.tsv line 2: begin_s '00:01' is no number"),
+        ("\tyes\t0\t1", r"manifest\.tsv line 2: begin_s and end_s without a file of which they are"),
+        ("a.wav\t\t0.5\t", r"line 2: a\.wav ends at 0\.50 s, so there is no 0\.5 s to its end"),
+        ("a.wav\t\t0.2\t1.1", r"line 2: a\.wav ends at 0\.50 s, so there is no 0\.2 s to 1\.1 s"),
+    ],
+)
+def test_a_stretch_that_cannot_be_is_told_with_its_line(tmp_path: Path, row: str, message: str) -> None:
+    cells = row.split("\t")
+    folder = write_manifest(
+        tmp_path, "\t".join([*cells, "sad", "ann"]), columns="file text begin_s end_s label speaker"
+    )
+    write_sound(folder / "a.wav")
+    with pytest.raises(CorpusError, match=message):
+        open_corpus("mine", folder)
 
 
 def test_a_broken_manifest_is_told_line_by_line(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from mser_ros.settings import (
     AsrSettings,
     EmotionSettings,
     MicrophoneSettings,
+    MocapSettings,
     SegmenterSettings,
     SpeechSettings,
     build_parameters,
@@ -253,6 +254,11 @@ def test_what_is_a_setting_of_another_node_is_refused_with_its_name() -> None:
         build_parameters(SpeechSettings, {"state.events": "sad 0.6 20"}, where="robot")
     with pytest.raises(SettingsError, match="'threads': it is of node pose and emotion"):
         build_parameters(SpeechSettings, {"threads": 2})
+    slip = r"did you mean 'asr\.backend'\? It is of node speech, so name that, as -p speech:asr\.backend:=VALUE"
+    with pytest.raises(SettingsError, match=slip):
+        build_parameters(MocapSettings, {"asr.bakend": "none"})
+    with pytest.raises(SettingsError, match=r"did you mean 'asr\.backend'\?$"):
+        build_parameters(SpeechSettings, {"asr.bakend": "none"})
 
 
 def test_settings_cannot_be_changed_by_accident() -> None:
