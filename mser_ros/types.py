@@ -93,6 +93,7 @@ class AbstainReason(IntEnum):
     NO_EVIDENCE = 8
     FAILED = 9
     SOURCE_LOST = 10
+    UNKNOWN_LANGUAGE = 11
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,16 @@ from ..recognition.bundle import Bundle
 from ..stages.oddities import oddities
 from ..stages.pipeline import EmotionPipeline
 from ..stages.state import states_over_time
-from ..types import NS_PER_S, AudioChunk, EmotionEstimate, UtteranceEvent, UtteranceState, primary_language, to_ns
+from ..types import (
+    NS_PER_S,
+    AbstainReason,
+    AudioChunk,
+    EmotionEstimate,
+    UtteranceEvent,
+    UtteranceState,
+    primary_language,
+    to_ns,
+)
 from .annotation_choices import Choices
 from .annotation_progress import PART, Progress
 from .inputs import Item
@@ -66,7 +75,7 @@ class Work:
         self._title = source.name or source.resolve().name  # '.' has none
         self._choices, self._labels, self._making = choices, bundle.labels, making
         words = bundle.modalities.get("text")
-        self._understood = {primary_language(tag) for tag in words.languages} if words else set()
+        self._understood = ", ".join(sorted({primary_language(tag) for tag in words.languages})) if words else ""
         self.finals: list[Record] = []
         self.shown: list[Record] = []
         self.dropped: dict[str, int] = {}
@@ -106,15 +115,13 @@ class Work:
     def _foreign(self) -> Iterator[str]:
         """Whether words were read that the model of words does not understand."""
         count = sum(
-            bool(record["transcript"])
-            and any(item["modality"] == "text" and item["reason"] == "NO_EVIDENCE" for item in record["evidence"])
+            any(item["reason"] == AbstainReason.UNKNOWN_LANGUAGE.name for item in record["evidence"])
             for record in self.finals
         )
-        known = self._understood
-        if count and known and primary_language(self._choices.speech.asr.language) not in known:
+        if count:
             yield (
                 f"the words of {counted(count, 'utterance')} did not count, as the model of words knows "
-                f"{', '.join(sorted(known))} alone: asr.translate in a --params-file helps with some"
+                f"{self._understood} alone: asr.translate in a --params-file helps with some"
             )
 
     @property

@@ -16,6 +16,9 @@ from .loading import Loadable, load_each
 from .metrics import Predictions
 from .words import HeardWords, edits, judge, words_of
 
+#: Why an estimate is one of nothing.
+_NO_CASE = (AbstainReason.NO_EVIDENCE, AbstainReason.UNKNOWN_LANGUAGE)
+
 
 class Labelled(Loadable, Protocol):
     """What an evaluation needs of an item of a corpus."""
@@ -107,10 +110,11 @@ def _outcome(
     estimates: Sequence[EmotionEstimate],
     rows: np.ndarray | None = None,
 ) -> Outcome:
-    """An estimate without any evidence is no case for its modalities; one that abstains otherwise is a failure."""
+    """An estimate without any evidence, or of words of a foreign language alone, is no case for its modalities; one
+    that abstains otherwise is a failure."""
     labels = recognizer.bundle.labels
     if rows is None:
-        evident = [estimate.abstain_reason is not AbstainReason.NO_EVIDENCE for estimate in estimates]
+        evident = [estimate.abstain_reason not in _NO_CASE for estimate in estimates]
         rows = np.flatnonzero(evident)
     chosen = [estimates[row] for row in rows.tolist()]
     predictions = Predictions(

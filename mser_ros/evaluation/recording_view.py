@@ -30,6 +30,7 @@ REASONS: Mapping[str, str] = {
     "OUT_OF_DISTRIBUTION": "unlike what the model has learned from (out of domain)",
     "DISAGREEMENT": "voice, words and body contradict each other",
     "NO_EVIDENCE": "nothing to judge by",
+    "UNKNOWN_LANGUAGE": "in a language that the model of words does not know",
     "FAILED": "an error came before the recognition",
     "SOURCE_LOST": "what gives it is gone",
 }

@@ -219,9 +219,11 @@ class TextReader:
 
     def read(self, utterance: Utterance) -> Reading:
         transcript = utterance.transcript
-        text = self._understood(transcript) if transcript else ""
-        if transcript is None or not text:
+        if transcript is None or not spoken(transcript.text):
             return Reading()
+        text = self._understood(transcript)
+        if not text:
+            return Reading(reason=AbstainReason.UNKNOWN_LANGUAGE)
         gate = 1.0 if transcript.confidence is None else float(np.clip(transcript.confidence, 0.0, 1.0))
         return judge(self.run(text), self._spec, gate=gate) if gate > 0 else Reading()
 

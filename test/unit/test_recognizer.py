@@ -565,8 +565,12 @@ def test_words_in_a_language_that_the_model_does_not_know_are_not_used(
     recognizer: EmotionRecognizer, language: str, understood: bool
 ) -> None:
     estimate = recognizer.recognize(replace(only("speech"), transcript=said(language=language)))
-    assert evidence(estimate, "text").available is understood
+    words = evidence(estimate, "text")
+    assert (words.available, words.reason) == (understood, AbstainReason["NONE" if understood else "UNKNOWN_LANGUAGE"])
+    assert estimate.label != UNKNOWN, "the voice counts"
     assert estimate.transcript == "happy sad happy", "it is shown all the same"
+    alone = recognizer.recognize(replace(only(), transcript=said(language=language)))
+    assert (alone.label == UNKNOWN, alone.abstain_reason) == (not understood, words.reason)
 
 
 @pytest.mark.parametrize(
@@ -583,6 +587,8 @@ def test_names_of_sounds_are_no_words(recognizer: EmotionRecognizer, text: str, 
     assert spoken(text) == words
     estimate = recognizer.recognize(replace(only("speech"), transcript=said(text)))
     assert evidence(estimate, "text").available is bool(words)
+    foreign = recognizer.recognize(replace(only("speech"), transcript=said(text, language="pl")))
+    assert evidence(foreign, "text").reason is AbstainReason["UNKNOWN_LANGUAGE" if words else "NO_EVIDENCE"]
 
 
 def test_of_words_that_are_not_understood_the_translation_is_read(recognizer: EmotionRecognizer) -> None:

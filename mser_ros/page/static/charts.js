@@ -8,6 +8,7 @@ const REASONS = {
   NONE: "missing", NO_EVIDENCE: "missing", TOO_SHORT: "too short", TOO_QUIET: "too quiet", CLIPPED: "distorted",
   OVERLAP: "several voices", NOT_SPEECH: "not a voice", OUT_OF_DISTRIBUTION: "unlike what the model knows",
   DISAGREEMENT: "voice, words and body disagree", FAILED: "failed", SOURCE_LOST: "its source is gone",
+  UNKNOWN_LANGUAGE: "a language that the model does not know",
 };
 
 const reasonOf = (name) => REASONS[name] ?? name;
