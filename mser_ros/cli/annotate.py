@@ -16,7 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ..errors import MserError, SettingsError
 from ..messages.bag_files import is_bag
 from ..mocap.layouts import get_layout
-from ..settings import BACKENDS, NODES, AudioFormatSettings, MocapSettings, SpeechSettings, build_parameters
+from ..settings import BACKENDS, NODES, AudioFormatSettings, MocapSettings, SpeechSettings
+from ..settings.parameters import build_parameters
 from ..settings.schema import build, flatten
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices

@@ -12,8 +12,8 @@ from ..settings import (
     MocapSettings,
     SpeechSettings,
     StateSettings,
-    build_parameters,
 )
+from ..settings.parameters import build_parameters
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from ..nodes.parameter_file import applies, parameters_of, read_parameter_file
-from ..settings import AUTOSTART, NODES, USE_SIM_TIME, build_parameters
+from ..settings import AUTOSTART, NODES, USE_SIM_TIME
+from ..settings.parameters import build_parameters
 from ..settings.schema import Setting, flatten
 
 #: What a parameter file gives to each node by its name, each by dotted name.

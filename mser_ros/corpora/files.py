@@ -69,7 +69,7 @@ def _last_converted(path: Path, _changed_ns: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _converted(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Samples of a whole file, int16 at 16 kHz, and which of them were clipped, bool; both (samples,)."""
+    """Samples of a whole file, int16 at 16 kHz, and how much of each was clipped, float32 0..1; both (samples,)."""
     chunk = read_sound_file(path)
     conditioner = Conditioner(chunk.channels, chunk.sample_rate)
     parts = conditioner.push(chunk.samples), conditioner.end()

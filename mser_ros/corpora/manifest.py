@@ -22,7 +22,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Literal
 
-from ..errors import AudioError
+from ..errors import AudioError, CorpusError
 from ..labels import LABELS, OWN
 from ..mocap.readers import read_motion
 from ..types import Transcript, Utterance, to_ns
@@ -167,10 +167,14 @@ def _usual(folder: Path, name: str) -> str:
 
 def _contradictions(manifest: str, rows: Sequence[tuple[int, Mapping[str, str]]]) -> list[str]:
     """Lines that tell something else of a recording than an earlier one."""
-    first: dict[tuple[str, ...], int] = {}
+    first: dict[tuple[object, ...], int] = {}
     found = []
     for number, row in rows:
-        key = tuple(row.get(column, "") for column in ("file", "skeleton", "begin_s", "end_s"))
+        try:
+            part = _stretch(row)
+        except ValueError:  # told as a fault of its own
+            continue
+        key = row.get("file", ""), row.get("skeleton", ""), *part
         if any(key[:2]) and (before := first.setdefault(key, number)) != number:
             found.append(f"{manifest} line {number}: {key[0] or key[1]} stands in line {before} with other content")
     return found
@@ -221,7 +225,7 @@ def _item(name: str, folder: Path, language: str, number: int, row: dict[str, st
         duration = end_s - begin_s
     elif not duration and sound is not None:
         duration = sound_duration_s(sound)
-    part = f" {begin_s:g}-{f'{end_s:g}' if end_s else 'end'}" if begin_s or end_s else ""
+    part = f" {begin_s:.10g}-{f'{end_s:.10g}' if end_s else 'end'}" if begin_s or end_s else ""
     text = row.get("text") or None
     speaker = row["speaker"]
     return Item(
@@ -284,6 +288,8 @@ def _load(
     skeleton = read_motion(motion) if motion else None
     if skeleton is not None and (begin_s or end_s):
         skeleton = stretch(skeleton, begin_s, end_s)
+        if skeleton is None and audio is None:
+            raise CorpusError(f"{item.item_id}: nobody is seen in that stretch")
     seconds = max(audio.duration_s if audio else 0.0, skeleton.duration_s if skeleton else 0.0, item.duration_s)
     return Utterance(
         utterance_id=f"{item.corpus}/{item.item_id}",

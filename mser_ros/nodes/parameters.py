@@ -10,7 +10,8 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from ..errors import SettingsError
-from ..settings import AUTOSTART, build_parameters
+from ..settings import AUTOSTART
+from ..settings.parameters import build_parameters
 from ..settings.schema import Setting, flatten
 from .diagnostics import as_sentence
 

@@ -10,7 +10,8 @@ import yaml
 from mser_ros.cli.main import main
 from mser_ros.cli.params import as_markdown, as_yaml
 from mser_ros.nodes.parameter_file import parameters_of, read_parameter_file
-from mser_ros.settings import NODES, build_parameters
+from mser_ros.settings import NODES
+from mser_ros.settings.parameters import build_parameters
 
 MINE = """
 /**/speech:

@@ -94,6 +94,22 @@ def test_a_line_may_be_about_a_stretch_of_a_recording(tmp_path: Path) -> None:
     assert last.positions[:, 0, 0].tolist() == list(range(75, 90))
 
 
+def test_one_stretch_is_one_however_its_numbers_are_written(tmp_path: Path) -> None:
+    rows = ("a.wav\tsad\tann\t0\t0.2", "a.wav\tangry\tann\t0.0\t0.20")
+    folder = write_manifest(tmp_path, *rows, columns="file label speaker begin_s end_s")
+    write_sound(folder / "a.wav")
+    with pytest.raises(CorpusError, match=r"manifest\.tsv line 3: a\.wav stands in line 2 with other content"):
+        open_corpus("mine", folder)
+
+
+def test_a_stretch_in_which_nobody_is_seen_is_told(tmp_path: Path) -> None:
+    folder = write_manifest(tmp_path, "w.npz\thappy\tann\t2", columns="skeleton label speaker begin_s")
+    np.savez(folder / "w.npz", joints=np.zeros((30, 16, 3)), layout="egait16", rate_hz=30.0)
+    (item,) = open_corpus("walks", folder).items
+    with pytest.raises(CorpusError, match=r"w\.npz 2-end: nobody is seen in that stretch"):
+        item.load()
+
+
 def test_a_recording_that_was_made_anew_is_read_anew(tmp_path: Path) -> None:
     folder = write_manifest(tmp_path, "a.wav\tsad\tann\t0.1\t0.3", columns="file label speaker begin_s end_s")
     found = []

@@ -24,8 +24,8 @@ from mser_ros.settings import (
     MocapSettings,
     SegmenterSettings,
     SpeechSettings,
-    build_parameters,
 )
+from mser_ros.settings.parameters import build_parameters
 from mser_ros.settings.schema import Setting, build, flatten
 
 ROOT = Path(__file__).parents[2]
