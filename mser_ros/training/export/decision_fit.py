@@ -2,14 +2,15 @@
 modalities contradict each other.
 
 Fitted on out-of-fold predictions: of separately trained modalities on fused ones of combinations (see `fusion_fit`),
-where every figure is measured on one half of each modality's people with what was fitted on the other; of modalities
+where every figure is measured on one half of each modality's people with what was fitted on the other, the mean of
+several divisions; of modalities
 that were trained together on what was predicted of each set of them, where each part of the people is judged by what
 was fitted on the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,7 @@ from ...recognition.decision import contradiction, subset_name
 from ...recognition.posteriors import softmax
 from ...types import Modalities, subsets_of
 from ..runs.predictions import OutOfFold
-from .fusion_fit import Combined, fused
+from .fusion_fit import Combined, Trial, fused
 from .temperatures import balanced_temperature, parts_of
 
 #: Probability with which a label set holds the true class.
@@ -48,32 +49,47 @@ def fit_decision(combined: Combined, fit: FusionFit, prior: np.ndarray) -> dict[
 def largest_miss(misses: np.ndarray, people: np.ndarray) -> float:
     """The quantile of 1 - p of the truth, (N,), below which new people's lie with probability `COVERAGE`.
 
-    Everybody in `people` (N,) counts alike, however much they said; with few of them the quantile is a higher one, as
-    one more person could be worse than all (Dunn et al. 2023).
+    Everybody in `people` (N,) counts alike, however much they said: the quantile of the mean of their distributions
+    (pooled CDFs, Dunn et al. 2023), which new people keep on the average. Of so few that such a share of them is
+    nobody, the worst item decides.
     """
     names, index, counts = np.unique(people, return_inverse=True, return_counts=True)
     order = np.argsort(misses)
     share: np.ndarray = 1 / (counts * len(names))
     weight = np.cumsum(share[index[order]])
-    level = min(COVERAGE * (1 + 1 / len(names)), 1.0)
+    level = COVERAGE if len(names) * (1 - COVERAGE) >= 1 - 1e-9 else 1.0
     place = min(int(np.searchsorted(weight, level - 1e-9)), len(misses) - 1)
     return float(np.sort(misses)[place])
 
 
-def measure_decision(entry: Mapping[str, Any], combined: Combined, fit: FusionFit, prior: np.ndarray) -> dict[str, Any]:
-    """What became of the promises on other people: coverage and mean size of the sets, AUROC and alarms."""
+def measure_decision(trials: Sequence[Trial], prior: np.ndarray) -> dict[str, Any]:
+    """What becomes of the promises on other people: coverage and mean size of the sets, AUROC and alarms; the mean of
+    all divisions of the people."""
+    found = [_measure(fit_decision(trial.known, trial.fit, prior), trial, prior) for trial in trials]
+    figures: dict[str, Any] = {"sets": {name: _mean([one["sets"][name] for one in found]) for name in found[0]["sets"]}}
+    if "incongruent" in found[0]:
+        figures["incongruent"] = _mean([one["incongruent"] for one in found])
+    return figures
+
+
+def _measure(entry: Mapping[str, Any], trial: Trial, prior: np.ndarray) -> dict[str, Any]:
+    met = trial.met
     sets = {}
-    for subset in subsets_of(list(combined.posteriors)):
-        posterior = fused(combined, subset, fit, prior)
+    for subset in subsets_of(list(met.posteriors)):
+        posterior = fused(met, subset, trial.fit, prior)
         inside = _inside(posterior, entry["largest_miss"][subset_name(subset)])
-        sets[subset_name(subset)] = _set_figures(inside, combined.truth)
+        sets[subset_name(subset)] = _set_figures(inside, met.truth)
     found: dict[str, Any] = {"sets": sets}
     if "incongruent_above" in entry:
-        matched = contradiction(list(combined.posteriors.values()), prior)
-        mismatched = _mismatched(combined.posteriors, combined.truth, prior)
+        matched = contradiction(list(met.posteriors.values()), prior)
+        mismatched = _mismatched(met.posteriors, met.truth, prior)
         threshold = entry["incongruent_above"]
         found["incongruent"] = _alarm_figures(matched, mismatched, matched > threshold, mismatched > threshold)
     return found
+
+
+def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: _round(float(np.mean([one[name] for one in figures]))) for name in figures[0]}
 
 
 def fit_joint_decision(

@@ -91,7 +91,8 @@ def _decision(manifest: Mapping[str, Any]) -> list[str]:
         return []
     lines = _section(
         f"What `label_set` promises: it holds the true class of {found['coverage']:.0%} of what new people say, "
-        "everybody counting alike (conformal prediction). Measured on people who fitted nothing:",
+        "everybody counting alike, on the average (conformal prediction). Measured on people who fitted nothing, the "
+        "mean of several divisions into those who fit and those who are judged:",
         "| modalities | holds the truth | classes in it |",
         [f"| {name} | {row['coverage']:.1%} | {row['size']:.2f} |" for name, row in found["metrics"]["sets"].items()],
     )

@@ -129,9 +129,10 @@ class Trial:
     met: Combined
 
 
-def try_out(rows: Mapping[str, OutOfFold], prior: np.ndarray) -> Trial:
-    """Fit on half of the people. Raises `SettingsError` where a half lacks a class."""
-    known, held_out = ({name: part.select(halves(part) == half) for name, part in rows.items()} for half in range(2))
+def try_out(rows: Mapping[str, OutOfFold], prior: np.ndarray, *, seed: int = 0) -> Trial:
+    """Fit on half of the people, by a division of them. Raises `SettingsError` where a half lacks a class."""
+    division = {name: halves(part, seed=seed) for name, part in rows.items()}
+    known, held_out = ({name: part.select(division[name] == half) for name, part in rows.items()} for half in range(2))
     if any(not len(part) for part in held_out.values()):
         raise SettingsError("a modality was tested on one person only, so fusion cannot be judged: run more folds")
     temperatures = {name: balanced_temperature(part) for name, part in known.items()}
