@@ -101,6 +101,49 @@ def test_the_audio_goes_on_to_whoever_listens() -> None:
     assert voice[0].stamp_ns == T0
 
 
+def test_while_nobody_speaks_the_audio_comes_in_larger_pieces() -> None:
+    tested = stage()
+    before, while_open, is_open = 0, 0, False
+    for chunk in chunks(scene(2, 2, 2)):
+        for item in tested.push(chunk):
+            if isinstance(item, UtteranceEvent):
+                is_open = item.state not in (ENDED, CANCELLED)
+            elif is_open:
+                while_open += 1
+                assert item.end_ns == chunk.end_ns, "at once"
+            else:
+                before += 1
+                assert chunk.end_ns - item.end_ns <= to_ns(0.2)
+    assert before <= 4 / 0.19 + 4
+    assert while_open >= 2 / 0.064
+
+
+def test_when_an_utterance_begins_all_audio_before_it_has_been_passed_on() -> None:
+    tested, passed_ns = stage(), 0
+    for chunk in chunks(scene(0.9, 1, 1), 300):
+        for item in tested.push(chunk):
+            if isinstance(item, AudioChunk):
+                passed_ns = item.end_ns
+            else:
+                assert passed_ns == chunk.end_ns
+    assert passed_ns
+
+
+def test_another_microphone_is_no_part_of_the_same_piece() -> None:
+    tested = stage()
+    given = chunks(scene(0.4), 1000, frame_id="left")
+    given[3:] = [replace(chunk, frame_id="right") for chunk in given[3:]]
+    voice, _ = run(tested, given)
+    assert [sum(item.frames for item in voice if item.frame_id == name) for name in ("left", "right")] == [3000, 3400]
+
+
+def test_who_is_told_not_to_listen_passes_nothing_on_of_what_was_held() -> None:
+    tested = stage()
+    assert not list(tested.push(chunks(scene(0.1))[0]))
+    assert not list(tested.listen(False))
+    assert not list(tested.flush())
+
+
 def test_audio_and_events_name_the_voice_and_the_microphone() -> None:
     _, events = run(stage(), chunks(scene(1, 1, 1), voice_id="anna", frame_id="mic"))
     assert {(event.voice_id, event.frame_id) for event in events} == {("anna", "mic")}

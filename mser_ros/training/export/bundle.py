@@ -112,12 +112,14 @@ def export_bundle(
         if poorer:
             stem = f"{poorer.modality}_small"
             instead[poorer.modality] = _export_modality(poorer, folder, int8=int8, log=log, stem=stem)
+        pictured = {"fused": fused.judged} if fused.judged else {}
         if instead:
-            manifest["fallback"] = _fallback(instead, models)
+            manifest["fallback"], poorly = _fallback(instead, models)
+            pictured |= {"fused, fallback": poorly.judged} if poorly.judged else {}
         judged = {name: rows for name, (_entry, rows) in models.items()}
         judged |= {f"{name}, fallback": rows for name, (_entry, rows) in instead.items()}
         synthetic = fused.entry.get("metrics", {}).get("synthetic", False)
-        manifest["picture"] = draw_trust(judged, folder, fused=fused.judged, synthetic=synthetic)
+        manifest["picture"] = draw_trust(judged, folder, fused=pictured, synthetic=synthetic)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
             (folder / file).write_text(text, encoding="utf-8")
@@ -128,13 +130,14 @@ def export_bundle(
     log(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _fallback(poorer: Mapping[str, Model], models: Mapping[str, Model]) -> dict[str, Any]:
-    """What differs in the manifest where these models take the place of those of their modality."""
+def _fallback(poorer: Mapping[str, Model], models: Mapping[str, Model]) -> tuple[dict[str, Any], Fused]:
+    """What differs in the manifest where these models take the place of those of their modality, and how all are fused
+    then."""
     together = {**models, **poorer}
     entries = {name: dict(entry) for name, (entry, _rows) in together.items()}
     fused = fit_log_linear({name: rows for name, (_entry, rows) in together.items()}, entries)
     modalities = {name: entry if name in poorer else {"weight": entry["weight"]} for name, entry in entries.items()}
-    return {"modalities": modalities, "fusion": fused.entry, "decision": fused.decision}
+    return {"modalities": modalities, "fusion": fused.entry, "decision": fused.decision}, fused
 
 
 def _export_modality(

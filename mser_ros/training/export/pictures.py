@@ -16,12 +16,12 @@ TRUST = "trust.png"
 
 
 def draw_trust(
-    models: Mapping[str, OutOfFold], folder: Path, *, fused: Predictions | None = None, synthetic: bool = False
+    models: Mapping[str, OutOfFold], folder: Path, *, fused: Mapping[str, Predictions], synthetic: bool = False
 ) -> str:
     """Draw the reliability and the risk-coverage curve of each model into `folder`; the name of the file.
 
     `models`: what each predicted of people, and of corpora, that it had not met. `fused`: what all together made of
-    such people, who may be put together of several: `synthetic`.
+    such people, by name; they may be put together of several: `synthetic`.
     """
     panels: dict[str, Predictions] = {}
     for name, rows in models.items():
@@ -30,7 +30,7 @@ def draw_trust(
         panels[name] = temperatures.predictions(rows.select(~strange))
         if strange.any():
             panels[f"{name}{UNMET} corpora"] = shipped(rows.select(strange), temperatures.shipped)
-    if fused is not None:
-        panels["fused, SYNTHETIC" if synthetic else "fused"] = fused
+    for name, judged in fused.items():
+        panels[f"{name}, SYNTHETIC" if synthetic else name] = judged
     trust(panels, folder / TRUST)
     return TRUST
