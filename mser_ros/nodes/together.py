@@ -44,8 +44,8 @@ class OneProcess(NodeProcesses):
 
 @dataclass
 class Spoken:
-    """What was published while somebody spoke: by stamp, or in order, with the time [ns] at which its node gave it to
-    the middleware, which no wait of whoever listens changes."""
+    """What was published while somebody spoke: sound by the stamp of its end, the rest in order, with the time [ns] at
+    which its node gave it to the middleware, which no wait of whoever listens changes."""
 
     audio: list[tuple[int, int]] = field(default_factory=list)
     voice: list[tuple[int, int]] = field(default_factory=list)
@@ -54,7 +54,7 @@ class Spoken:
 
     def hops_s(self) -> list[float]:
         """From a block of the microphone node to the same of the speech node, which has heard, checked and passed it
-        on."""
+        on, while nobody speaks with some before it."""
         audio = sorted(self.audio)
         stamps = [stamp_ns for stamp_ns, _ in audio]
         found = []
@@ -151,11 +151,11 @@ def _listen(session: ReplaySession) -> Spoken:
         callback: Any = take  # rclpy counts its arguments
         session.node.create_subscription(kind, topic, callback, QoSProfile(depth=1000))
 
-    def noting(where: list[tuple[int, int]]) -> Callable[[Any, int], None]:
-        return lambda message, given_ns: where.append((time_to_ns(message.header.stamp), given_ns))
+    def noting_its_end(where: list[tuple[int, int]]) -> Callable[[Any, int], None]:
+        return lambda message, given_ns: where.append((conversions.audio_from_msg(message).end_ns, given_ns))
 
-    hear(AudioFrame, "audio", noting(spoken.audio))
-    hear(AudioFrame, "voice", noting(spoken.voice))
+    hear(AudioFrame, "audio", noting_its_end(spoken.audio))
+    hear(AudioFrame, "voice", noting_its_end(spoken.voice))
     hear(Utterance, "utterance", lambda message, given_ns: spoken.utterances.append((message, given_ns)))
     hear(Emotion, "emotion", lambda message, given_ns: spoken.emotions.append((message, given_ns)))
     return spoken
