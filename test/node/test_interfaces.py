@@ -122,12 +122,8 @@ def test_the_table_of_services_and_actions_is_what_the_nodes_serve(opened: dict[
 
 
 def test_the_table_of_diagnostics_is_what_the_nodes_tell(opened: dict[str, Opened]) -> None:
-    stated = {names(node)[0] if names(node) else "every": set(names(values)) for node, values in table("diagnostics")}
-    every = stated.pop("every")
     for name, node in opened.items():
-        told = {re.sub("^(received|rate|age|subscribers) .*", r"\1 TOPIC", value) for value in node.diagnostics}
-        assert told - every == stated.get(name, set()), name
-        assert every - {f"{what} TOPIC" for what in ("received", "rate", "age", "subscribers")} <= told
+        assert_told(node, name)
 
 
 # -- SROS2
@@ -138,14 +134,23 @@ def test_the_policy_allows_what_a_node_does_and_no_more(opened: dict[str, Opened
     assert_allowed(opened[node], node)
 
 
-def test_the_policy_allows_what_the_node_that_sees_does_and_no_more(world: World, pose_model: Path) -> None:
+def test_policy_and_diagnostics_are_right_of_the_node_that_sees(world: World, pose_model: Path) -> None:
     world.node("pose", model_path=str(pose_model), use_sim_time=True)
     world.wait(lambda: "/pose" in world.diagnostics, "the node")
     assert_allowed(_opened(world, "pose"), "pose")
+    assert_told(_opened(world, "pose"), "pose")
 
 
 def test_the_policy_is_about_all_nodes_and_no_other() -> None:
     assert set(policy()) == {*settings.NODES, "page"}  # which test_watcher.py compares
+
+
+def assert_told(does: Opened, node: str) -> None:
+    """Values of its diagnostics are those of the table."""
+    stated = {names(cell)[0] if names(cell) else "every": set(names(values)) for cell, values in table("diagnostics")}
+    told = {re.sub("^(received|rate|age|subscribers) .*", r"\1 TOPIC", value) for value in does.diagnostics}
+    assert told - stated["every"] == stated.get(node, set()), node
+    assert stated["every"] - {f"{what} TOPIC" for what in ("received", "rate", "age", "subscribers")} <= told
 
 
 def assert_allowed(does: Opened, node: str) -> None:
