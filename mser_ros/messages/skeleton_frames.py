@@ -15,6 +15,8 @@ from .conversions import MAX_NAME, time_to_ns
 
 #: Bounds of memory; a joint's transform that is older than the newest by more than this is not that moment's [s].
 _MAX_FRAMES, _MAX_BODIES, _OLD_S = 4_000, 64, 0.1
+#: A stamp that goes back by more is a new run.
+_BACK_NS = to_ns(1.0)
 #: Beyond all bounds, so that no sum of such places is more than a float32 holds.
 _FAR = 1e30
 #: A body of fewer joints is none.
@@ -80,8 +82,11 @@ class FrameTree:
             if found and found[1] != self._root and not is_static:
                 body_id, joint = found
                 body = self._bodies.setdefault(body_id, _Body())
-                if stamp_ns > body.stamp_ns:
-                    if body.joints and not body.is_given:
+                is_back = stamp_ns < body.stamp_ns - _BACK_NS
+                if stamp_ns > body.stamp_ns or is_back:
+                    if is_back:
+                        self._forget_moves(body_id)
+                    elif body.joints and not body.is_given:
                         done.append(self._frame(body_id, body))
                     body.stamp_ns, body.joints, body.is_given = stamp_ns, set(), False
                 body.joints.add(joint)
@@ -130,6 +135,13 @@ class FrameTree:
         self._transforms[name] = _Transform(parent, rotation, place, stamp_ns)
         if len(self._transforms) > _MAX_FRAMES:
             del self._transforms[next(iter(self._transforms))]
+
+    def _forget_moves(self, body_id: str) -> None:
+        """Where the joints of a body were."""
+        for joint in self._layout.joints:
+            name = self._name(body_id, joint)
+            if name in self._transforms and self._transforms[name].stamp_ns is not None:
+                del self._transforms[name]
 
     def _static(self, body_id: str) -> set[int]:
         """Joints that need no news."""

@@ -20,12 +20,17 @@ MAX_RATE_HZ = 240
 MAX_BODIES = 64
 #: A body that a tracker loses for so long at most, and finds again within this share of its size, is the same body.
 _LOST_S, _NEAR = 0.5, 0.5
-_MOMENT_S = 0.1
+#: Nobody is lost within this, nor within so many of the usual distances between two frames.
+_MOMENT_S, _MISSED = 0.1, 2.5
 #: Frames that tell how far and how large a body is; and who is seen for less than this share of the time of the one who
 #: is seen most is not chosen among.
 _LOOKS, _SHARE = 15, 0.25
-#: So many frames in a row from before the history mean that the clock was set back (a bag starts again).
+#: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do, where
+#: it was set back by less, those of so long a time in a row that are older than the newest by so much.
 STRAYS_BEFORE_RESET = 3
+_BACK_S = 1.0
+#: Frames that come late do so in about the order of their stamps, if it is the clock that was set back.
+_DISORDER_S = 0.2
 
 
 @dataclass
@@ -79,11 +84,21 @@ class _Track:
     def pieces(self, start_ns: int, end_ns: int) -> Iterator[list[SkeletonFrame]]:
         """The frames of start to end, both included, cut where the body was not seen for a moment."""
         frames = self.frames[bisect_left(self.stamps, start_ns) : bisect_right(self.stamps, end_ns)]
+        apart = np.diff([frame.stamp_ns for frame in frames])
+        longest_ns = max(to_ns(_MOMENT_S), _MISSED * float(np.median(apart))) if len(apart) else 0.0
         begin = 0
         for at in range(1, len(frames) + 1):
-            if at == len(frames) or frames[at].stamp_ns - frames[at - 1].stamp_ns > to_ns(_MOMENT_S):
+            if at == len(frames) or apart[at - 1] > longest_ns:
                 yield frames[begin:at]
                 begin = at
+
+    def has(self, start_ns: int, end_ns: int) -> bool:
+        """Whether there is a frame of start to end, both included."""
+        return bisect_left(self.stamps, start_ns) < bisect_right(self.stamps, end_ns)
+
+    def forget_from(self, stamp_ns: int) -> None:
+        at = bisect_left(self.stamps, stamp_ns)
+        del self.stamps[at:], self.frames[at:]
 
 
 @dataclass
@@ -157,6 +172,7 @@ class SkeletonBuffer:
         self._limit = int(history_s * MAX_RATE_HZ) + 1
         self._tracks: dict[tuple[str, str], _Track] = {}
         self._strays: list[SkeletonFrame] = []
+        self._counted = SkeletonCounters()  # before the first of them
 
     @property
     def bodies(self) -> frozenset[str]:
@@ -167,14 +183,23 @@ class SkeletonBuffer:
         """Take one frame in. Raises `SkeletonError` as `check_frame` does; the buffer is then as before."""
         frame = check_frame(frame, self._settings)
         self.counters.frames += 1
-        if self.newest_ns is not None and frame.stamp_ns < self.newest_ns - self._history_ns:
-            self._strays.append(frame)
-            self.counters.late += 1
-            if len(self._strays) == STRAYS_BEFORE_RESET:
-                self._reset()
+        behind_ns = 0 if self.newest_ns is None else self.newest_ns - frame.stamp_ns
+        if behind_ns <= min(to_ns(_BACK_S), self._history_ns):
+            self._strays.clear()
+            self._insert(frame)
             return
-        self._strays.clear()
-        self._insert(frame)
+        if self._strays and frame.stamp_ns < self._strays[-1].stamp_ns - to_ns(_DISORDER_S):
+            self._strays.clear()
+        if not self._strays:
+            self._counted = replace(self.counters)
+        self._strays.append(frame)
+        if behind_ns > self._history_ns:
+            self.counters.late += 1
+        else:
+            self._insert(frame)
+        is_long = frame.stamp_ns - self._strays[0].stamp_ns >= to_ns(_BACK_S)
+        if is_long or self.counters.late - self._counted.late == STRAYS_BEFORE_RESET:
+            self._reset()
 
     def window(
         self, start_ns: int, end_ns: int, *, body_id: str = "", others: Collection[str] = ()
@@ -195,7 +220,11 @@ class SkeletonBuffer:
         ]
         bodies: list[_Part] = []
         for part in sorted(parts, key=lambda part: part.frames[0].stamp_ns):
-            before = [body for body in bodies if body.goes_on_as(part)]
+            before = [
+                body
+                for body in bodies
+                if body.goes_on_as(part) and (body.shares_id(part) or not self._is_there(body, part))
+            ]
             if before:
                 # Of several, the one that had this id already, else the one that was seen last.
                 best = max(before, key=lambda body: (body.shares_id(part), body.frames[-1].stamp_ns))
@@ -210,6 +239,11 @@ class SkeletonBuffer:
         if chosen is None:
             return None
         return SkeletonSequence.of(chosen.frames, layout=chosen.layout, body_id=chosen.body_id)
+
+    def _is_there(self, body: _Part, other: _Part) -> bool:
+        """Whether this body, under the id that it had last, is seen while the other one is: two stand side by side."""
+        track = self._tracks[body.ids[-1][1], body.layout]
+        return track.has(other.frames[0].stamp_ns, other.frames[-1].stamp_ns)
 
     def newest(self, body_id: str) -> SkeletonFrame | None:
         """The newest frame of a body, unless it was lost since."""
@@ -262,11 +296,15 @@ class SkeletonBuffer:
             self.counters.evicted += len(self._tracks.pop(stalest).stamps)
 
     def _reset(self) -> None:
-        """Begin again with the frames that showed that the clock was set back."""
+        """Go on with the frames that showed that the clock was set back: what is later than they are was before them."""
         strays, self._strays = sorted(self._strays, key=lambda frame: frame.stamp_ns), []
+        for name in ("duplicate", "reordered", "late", "unseen"):
+            setattr(self.counters, name, getattr(self._counted, name))
         self.counters.resets += 1
-        self.counters.late -= len(strays)
-        self.newest_ns = None
-        self._tracks.clear()
+        for key, track in list(self._tracks.items()):
+            track.forget_from(strays[0].stamp_ns)
+            if not track.stamps:
+                del self._tracks[key]
+        self.newest_ns = max((track.stamps[-1] for track in self._tracks.values()), default=None)
         for frame in strays:
             self._insert(frame)

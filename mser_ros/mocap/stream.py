@@ -269,7 +269,15 @@ class SkeletonStream:
                     self._ids.clear()
                 self._ids[source], self._ids[theirs] = other_key[0], key[0]
                 return other
+        if source in self._ids:  # it was exchanged for a while only
+            self._undo(source)
+            return self._tracks.get(source) or self._begin(frame.body_id, layout)
         return track
+
+    def _undo(self, source: tuple[str, str]) -> None:
+        """This id, and those that were exchanged with it, mean again whom they say."""
+        while (name := self._ids.pop(source, None)) is not None:
+            source = name, source[1]
 
     def _is_elsewhere(self, track: _Track, centre: np.ndarray, stamp_ns: int) -> bool:
         elapsed_s = (stamp_ns - track.stamp_ns) / NS_PER_S

@@ -121,7 +121,7 @@ class People:
             if not isinstance(people, dict) or len(people) > _MOST:
                 raise ValueError(f"it is not of at most {_MOST} people")
             return {name: self._checked(name, entry) for name, entry in people.items()}
-        except (ValueError, TypeError, KeyError, RecursionError) as error:
+        except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:
             raise RequestError(
                 f"this is no export of voices ({str(error)[:200]}): give the text that ~/export_voices gave, unchanged"
             ) from None
@@ -208,7 +208,7 @@ class People:
         """The known parts of one person. Raises `ValueError`, `KeyError` or `TypeError`."""
         classes = len(self._bundle.labels)
         checked: dict[str, Any] = {}
-        if len(name) > _LONGEST_NAME:
+        if len(name.encode()) > _LONGEST_NAME:
             raise ValueError(f"a name of {len(name)} characters")
         if "sum" in entry:
             total, precision = np.array(entry["sum"], np.float64), np.array(entry["precision"], np.float64)

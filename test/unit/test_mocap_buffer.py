@@ -139,6 +139,21 @@ def test_a_body_whose_id_changes_every_few_frames_is_one_body(ids: str) -> None:
     assert window.body_id == "a"
 
 
+@pytest.mark.parametrize("rate_hz", [5, 8, 10, 30])
+@pytest.mark.parametrize("late", [0.0, 0.4], ids=["in one moment", "each at its own time"])
+def test_who_joins_somebody_is_another_body_however_slow_the_tracker_is(rate_hz: int, late: float) -> None:
+    here = [(number / rate_hz, "body_9", 0.0) for number in range(40)]
+    joined = [((number + late) / rate_hz, "body_10", 0.6) for number in range(10, 40)]
+    buffer = buffer_of(
+        replace(standing(0, name, x), stamp_ns=T0 + round(at_s * NS_PER_S)) for at_s, name, x in sorted(here + joined)
+    )
+    for name, x, count in (("body_9", 0.0, 40), ("body_10", 0.6, 30)):
+        window = buffer.window(0, 2**62, body_id=name)
+        assert window.body_id == name
+        assert len(window.stamps_ns) == count
+        np.testing.assert_allclose(window.positions[:, 0, 0], x, atol=0.02)
+
+
 def test_two_bodies_side_by_side_stay_two() -> None:
     frames = [standing(number, name, x) for number in range(20) for name, x in (("a", 0.0), ("b", 0.6))]
     window = everything(buffer_of([*frames, standing(20, "b", 0.6)]))
@@ -208,6 +223,30 @@ def test_a_clock_that_was_set_back_begins_a_new_history() -> None:
     assert buffer.newest_ns == first[19].stamp_ns
     assert len(everything(buffer).stamps_ns) == 20
     assert STRAYS_BEFORE_RESET < 20
+
+
+@pytest.mark.parametrize("shift_ns", [0, NS_PER_S // 100], ids=["the same stamps", "other stamps"])
+def test_a_clock_that_was_set_back_by_less_than_the_history_leaves_nothing_of_the_run_before(shift_ns: int) -> None:
+    """A simulation that is reset, a clock that is corrected."""
+    before = [standing(number, "a") for number in range(600)]
+    after = [standing(number, "a", 3.0) for number in range(300, 390)]
+    buffer = buffer_of([*before, *(replace(one, stamp_ns=one.stamp_ns + shift_ns) for one in after)], history_s=75.0)
+    window = buffer.window(T0 + 305 * PERIOD_NS, 2**62)
+    assert len(window.stamps_ns) in (84, 85)
+    assert (window.positions[:, 0, 0] > 2).all()
+    assert buffer.newest_ns == after[-1].stamp_ns + shift_ns
+    assert buffer.newest("a").positions[0, 0] > 2
+    assert len(everything(buffer).stamps_ns) == 390 + bool(shift_ns), "what was before the time to which it was set back stays"
+    assert (buffer.counters.resets, buffer.counters.duplicate, buffer.counters.reordered) == (1, 0, 0)
+
+
+def test_a_body_that_is_told_late_beside_another_is_no_clock_that_was_set_back() -> None:
+    """Of two cameras one takes two seconds."""
+    frames = [one for number in range(60, 300) for one in (standing(number, "a"), standing(number - 60, "b", 3.0))]
+    buffer = buffer_of(frames, history_s=75.0)
+    assert buffer.counters.resets == 0
+    assert len(buffer.window(0, 2**62, body_id="a").stamps_ns) == 240
+    assert len(buffer.window(0, 2**62, body_id="b").stamps_ns) == 240
 
 
 def test_one_stamp_from_the_far_future_is_recovered_from() -> None:

@@ -265,6 +265,24 @@ def test_two_bodies_whose_ids_change_places_keep_their_own(order: str, layout: s
     assert "have changed their ids" in run.notes[0]
 
 
+@pytest.mark.parametrize("order", ["ab", "ba"])
+@pytest.mark.parametrize("both", [True, False], ids=["drawn twice", "one is hidden"])
+def test_an_id_that_was_on_another_body_for_a_while_means_its_own_again(order: str, both: bool) -> None:
+    one, other = moving("canonical15", seed=1), moving("canonical15", seed=2) + [0.0, 2.0, 0.0]
+    run = Run()
+    for number in range(60):
+        places = {"a": one[number], "b": other[number]}
+        if 20 <= number < 23:
+            places = {"a": other[number], **({"b": other[number]} if both else {})}
+        if not both and 10 <= number < 20:
+            del places["a"]  # it is hidden before
+        run.give(frame(places[name], number, layout="canonical15", body_id=name) for name in order if name in places)
+    for made in run.made:
+        number = round((made.stamp_ns - T0) * 30 / NS_PER_S)
+        if number >= 24:
+            np.testing.assert_allclose(made.positions, (one if made.body_id == "a" else other)[number], atol=1e-5)
+
+
 def test_two_people_who_pass_each_other_keep_their_ids() -> None:
     one, other = moving(seed=1), moving(seed=2)
     way = np.linspace(-1, 1, 60)[:, None, None] * (0, 1, 0)

@@ -332,6 +332,18 @@ def test_frames_of_one_message_are_a_body_each() -> None:
     assert one.frame_id == "camera"
 
 
+def test_frames_whose_clock_was_set_back_are_a_body_again() -> None:
+    """A bag that is played in a loop; in one message, and frame by frame."""
+    decoder = SkeletonDecoder()
+    for _ in range(3):
+        for number in range(60):
+            items = flat("abc", stamp_ns=STAMP_NS + number * 100_000_000)
+            messages = [items] if number % 2 else [[item] for item in items]
+            frames = [frame for one in messages for frame in decoder.decode(TF, Message(transforms=one))[0]]
+            assert [frame.stamp_ns for frame in frames] == [STAMP_NS + number * 100_000_000]
+            assert frames[0].confidence.sum() >= 14
+
+
 def test_frames_that_come_one_by_one_are_a_body_when_all_are_there_or_the_next_moment_begins() -> None:
     decoder = SkeletonDecoder()
     found = [frame for item in flat("abc") for frame in decoder.decode(TF, Message(transforms=[item]))[0]]
