@@ -23,6 +23,7 @@ and exits with 1. Anything else that escapes is a bug of ours and keeps its trac
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 
 
 class MserError(Exception):
@@ -105,6 +106,13 @@ def not_installed(module: str) -> DependencyError:
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
     return DependencyError(f"{module} is not installed: {cure}")
+
+
+def unusable_name(path: Path) -> str:
+    """Why the name of a file cannot be used, as pictures, tables and pages cannot show it; '' if it can."""
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        return f"{str(path)!a} has a name that is not UTF-8: rename it"
+    return ""
 
 
 def log_failure(error: Exception) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from ..errors import AudioError, DependencyError, MserError
+from ..errors import AudioError, DependencyError, MserError, unusable_name
 from ..types import AudioChunk, Waveform
 from .film_sound import is_film, may_be_coded, open_track
 from .sound_headers import (
@@ -97,8 +97,8 @@ def open_sound_file(path: Path | str) -> Sound:
     path = Path(path)
     if not path.is_file():
         raise AudioError(_why_no_file(path))
-    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
-        raise AudioError(f"{str(path)!a} has a name that is not UTF-8: rename it")
+    if fault := unusable_name(path):
+        raise AudioError(fault)
     notes: list[str] = []
     with path.open("rb") as stream:
         stream.seek(behind_tags(stream, 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import heapq
 import os
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from ..errors import BagError, DamagedBagError, DependencyError, ModelError, Mse
 from ..evaluation.recording_page import check_packages
 from ..messages import conversions
 from ..messages.bag_files import is_bag
-from ..messages.bag_writer import copy_with_topics
+from ..messages.bag_writer import clear_bag, copy_with_topics
 from ..messages.bags import RAW_AUDIO, Bag
 from ..messages.records import Record
 from ..mocap.stream import SkeletonStream
@@ -146,8 +145,7 @@ class Annotator:
 
     def _write_bag(self, bag: Bag | None, source: Path, target: Path, work: Work) -> None:
         """A copy of the bag, or a new one, with what was found out."""
-        if (target / "metadata.yaml").is_file():
-            shutil.rmtree(target)  # of an earlier run
+        clear_bag(target)  # of an earlier run
         recorded = bag.topics if bag else {}
         with_sound = self.choices.mcap and self.choices.transcripts
         wanted = {name: TYPES[name] for name in (EMOTION, STATE, *((SOUND,) if with_sound else ()))}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -106,7 +107,8 @@ class Progress:
         note = {
             "of": self._identity,
             "done_ns": self.done_ns,
-            "times": times[: self._lines],
+            # Bodies are told of while nobody speaks, too: of what follows behind, what was told up to there.
+            "times": times[: max(self._lines, bisect_right(times, self.done_ns))],
             "utterances": self._utterances,
             "dropped": dropped,
             "learned": learned,

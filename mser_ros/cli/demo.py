@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ from ..evaluation.timeline import Recording, draw_timeline
 from ..labels import LABELS
 from ..messages import conversions
 from ..messages.bag_order import find_disorder
-from ..messages.bag_writer import BagWriter
+from ..messages.bag_writer import BagWriter, clear_bag
 from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.domain import keep_domain
@@ -102,8 +101,7 @@ def write_people(data: Path, target: Path, console: Console) -> Path:
     corpora = [open_corpus(name, data / name) for name in _PEOPLE if (data / name).is_dir()]
     if not corpora:
         raise CorpusError(f"there is neither {' nor '.join(_PEOPLE)} in {data}: name the folder that holds one of them")
-    if (target / "metadata.yaml").is_file():
-        shutil.rmtree(target)  # of an earlier demo
+    clear_bag(target)  # of an earlier demo
     target.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(1)
     sample = 0

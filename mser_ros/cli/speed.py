@@ -123,7 +123,16 @@ def recognisers(
         language=language,
         models={"vosk": vosk_model},
     )
-    columns = ("recogniser", "word error rate", "a clip takes", "processor time", "memory", "model", "languages", "licence")
+    columns = (
+        "recogniser",
+        "word error rate",
+        "a clip takes",
+        "processor time",
+        "memory",
+        "model",
+        "languages",
+        "licence",
+    )
     rows = [
         (
             item.name,

@@ -11,6 +11,8 @@ from ..errors import CorpusError
 from ..labels import LABELS
 from ..types import Utterance
 
+#: Joins the independent people of one item in its cluster's name.
+BETWEEN_PEOPLE = " + "
 #: How many missing files an error names before it only counts the rest.
 MAX_NAMED = 50
 

@@ -26,7 +26,7 @@ from ..errors import AudioError, CorpusError
 from ..labels import LABELS, OWN
 from ..mocap.readers import read_motion
 from ..types import Transcript, Utterance, to_ns
-from .base import Corpus, Item, refuse, require_items
+from .base import BETWEEN_PEOPLE, Corpus, Item, refuse, require_items
 from .files import changed_ns, is_usable, read_sound, read_text, sound_duration_s, stretch
 from .text import repeated_note
 
@@ -137,7 +137,8 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
                 count += 1
                 label = row.get("label", "").strip().lower()
                 row["label"] = OWN.get(label, label)
-                row["speaker"] = row.get("speaker", "").strip()
+                for unit in ("speaker", "group", "dialogue"):
+                    row[unit] = _unit(row.get(unit, ""))
                 split = row.get("split", "").strip().lower()
                 row["split"] = _SPLITS.get(split, split)
                 for kind in ("file", "skeleton"):
@@ -152,6 +153,11 @@ def _rows(name: str, path: Path) -> tuple[tuple[str, ...], list[tuple[int, dict[
             [f"{path.name}: after line {reader.line_num} it is no table ({error})"],
             f"mend {path.name}",
         )
+
+
+def _unit(name: str) -> str:
+    """One name for somebody whose letters with marks are in one piece or in two, and none that reads as two."""
+    return unicodedata.normalize("NFC", name).strip().replace(BETWEEN_PEOPLE, "+")
 
 
 def _usual(folder: Path, name: str) -> str:

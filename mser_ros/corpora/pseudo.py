@@ -17,7 +17,7 @@ from ..errors import CorpusError
 from ..labels import LABELS
 from ..types import SkeletonSequence, Utterance
 from . import manifest, movement, text
-from .base import Corpus, Item
+from .base import BETWEEN_PEOPLE, Corpus, Item
 
 _VOICES = {"ravdess": manifest.ravdess, "nemo": manifest.nemo}
 #: The corpora whose people are in it.
@@ -102,7 +102,7 @@ def _item(block: str, label: str, sources: tuple[Item, ...]) -> Item:
         loader=_load,
         sources=sources,
     )
-    return replace(item, cluster=" + ".join(":".join(person) for person in item.people))
+    return replace(item, cluster=BETWEEN_PEOPLE.join(":".join(person) for person in item.people))
 
 
 def _load(item: Item) -> Utterance:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-#: Joins the independent sources of one item in its cluster name.
-SOURCES = " + "
+from ..corpora.base import BETWEEN_PEOPLE
+
 #: Weights that are held at a time: few enough that what is computed of them stays in the processor's cache.
 _CHUNK = 200_000
 
@@ -35,12 +35,12 @@ def replicates(clusters: np.ndarray, *, resamples: int, seed: int) -> Iterator[n
 
 def units(clusters: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Every cluster's name and the mask of its items, sorted by name; of several sources, those of the first kind."""
-    first = np.array([name.split(SOURCES)[0] for name in clusters.tolist()])
+    first = np.array([name.split(BETWEEN_PEOPLE)[0] for name in clusters.tolist()])
     return [(name, first == name) for name in sorted(set(first.tolist()))]
 
 
 def _kinds(clusters: np.ndarray) -> list[tuple[np.ndarray, int]]:
     """For each kind of source the code of every item, (N,), and how many codes there are."""
-    columns = zip(*(name.split(SOURCES) for name in clusters.tolist()), strict=True)
+    columns = zip(*(name.split(BETWEEN_PEOPLE) for name in clusters.tolist()), strict=True)
     coded = [np.unique(np.array(column), return_inverse=True) for column in columns]
     return [(codes, len(names)) for names, codes in coded]

@@ -22,7 +22,7 @@ from typing import BinaryIO
 import apsw
 import yaml
 
-from ..errors import BagError, NoRoomError
+from ..errors import BagError, NoRoomError, unusable_name
 from .bag_salvage import salvage_mcap, salvage_sqlite, written
 from .mcap_records import CHUNK, CHUNK_HEAD, DATA_END, END, HEAD, LONGEST_CHUNK, MAGIC, zstd
 
@@ -227,6 +227,8 @@ def _format(path: Path) -> str | None:
 def _find(path: Path, notes: list[str]) -> list[Path]:
     if not path.exists():
         raise BagError(f"there is no bag {path}: check the path")
+    if fault := unusable_name(path):
+        raise BagError(fault)
     if path.name == _METADATA:
         path = path.parent
     if not path.is_dir():

@@ -90,6 +90,15 @@ class BagWriter:
             shutil.rmtree(self.path, ignore_errors=True)
 
 
+def clear_bag(path: Path) -> None:
+    """Remove the bag in this folder, or what is left of one whose writer was killed. Anything else stays."""
+    if not path.is_dir():
+        return
+    unfinished = {f"{path.name}{suffix}" for suffix in (".mcap", ".db3", ".db3-journal")}
+    if (path / "metadata.yaml").is_file() or {file.name for file in path.iterdir()} <= unfinished:
+        shutil.rmtree(path)
+
+
 def copy_with_topics(
     source: Bag | Path | str | None,
     target: Path | str,

@@ -25,8 +25,8 @@ _MOMENT_S, _MISSED = 0.1, 2.5
 #: Frames that tell how far and how large a body is; and who is seen for less than this share of the time of the one who
 #: is seen most is not chosen among.
 _LOOKS, _SHARE = 15, 0.25
-#: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do, where
-#: it was set back by less, those of so long a time in a row that are older than the newest by so much.
+#: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do,
+#: where it was set back by less, those of so long a time in a row that are older than the newest by so much.
 STRAYS_BEFORE_RESET = 3
 _BACK_S = 1.0
 #: Frames that come late do so in about the order of their stamps, if it is the clock that was set back.
@@ -296,7 +296,7 @@ class SkeletonBuffer:
             self.counters.evicted += len(self._tracks.pop(stalest).stamps)
 
     def _reset(self) -> None:
-        """Go on with the frames that showed that the clock was set back: what is later than they are was before them."""
+        """Go on with the frames that showed that the clock was set back: what is later than they are came before."""
         strays, self._strays = sorted(self._strays, key=lambda frame: frame.stamp_ns), []
         for name in ("duplicate", "reordered", "late", "unseen"):
             setattr(self.counters, name, getattr(self._counted, name))

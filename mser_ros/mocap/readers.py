@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..errors import SkeletonError
+from ..errors import SkeletonError, unusable_name
 from ..types import NS_PER_S, SkeletonSequence
 from .anatomy import STANDARD_M, are_pixels, body_height, file_unit, file_up, to_canonical, to_fractions, turn_up
 from .bvh import read_bvh
@@ -56,6 +56,8 @@ def read_motion(
     """
     if not path.is_file():
         raise SkeletonError(f"there is no motion file {path}: check the path")
+    if fault := unusable_name(path):
+        raise SkeletonError(fault)
     notes = [] if notes is None else notes
     if path.name.lower().endswith((".bvh", ".bvh.gz")):
         return _from_bvh(path, layout, up, unit, rate_hz=rate_hz, start_ns=start_ns, notes=notes)

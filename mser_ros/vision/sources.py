@@ -26,6 +26,8 @@ PICTURES = (
 _MOVING = ("GIF", "WEBP", "PNG", "TIFF")
 #: What a film without stamps shows in a second where it does not tell.
 _USUAL_HZ = 25
+#: A film whose stamps go back by more, or on by more, was put together of several [s].
+_DISORDER_S, _LONGEST_GAP_S = 0.1, 3600.0
 #: Images are made smaller before anything is looked for in them, so that their longer side has so many pixels at most.
 _LONGEST = 1280
 #: A camera that gives nothing for so long is gone [s].
@@ -173,10 +175,15 @@ def _film(path: Path, rate_hz: float, av: Any) -> Iterator[Picture]:
             at_s = -usual_s
             sound = film.streams.audio[0] if film.streams.audio else None
             begin_s = float(sound.start_time * sound.time_base) if sound and sound.start_time else 0.0
-            due_s = None
+            due_s = last_s = None
             for frame in film.decode(video):
                 # A camera's bare H.264 has no stamps.
                 at_s = at_s + usual_s if frame.pts is None else float(frame.pts * frame.time_base) - begin_s
+                if last_s is not None and not -_DISORDER_S <= at_s - last_s <= _LONGEST_GAP_S:
+                    # Films that were put one after the other: the sound goes on as well (`film_sound`).
+                    begin_s += at_s - last_s - usual_s
+                    at_s = last_s + usual_s
+                last_s = at_s
                 if at_s < 0 or (due_s is not None and at_s < due_s):
                     continue
                 due_s = _next_due(due_s, at_s, 1 / rate_hz)

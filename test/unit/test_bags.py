@@ -20,7 +20,7 @@ from rosbags.typesys import Stores, get_types_from_msg, get_typestore
 
 from mser_ros.errors import BagError
 from mser_ros.messages.bag_files import is_bag, zstd
-from mser_ros.messages.bag_writer import BagWriter, build_message, copy_with_topics
+from mser_ros.messages.bag_writer import BagWriter, build_message, clear_bag, copy_with_topics
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import (
     audio_from_msg,
@@ -550,6 +550,22 @@ def test_a_bag_that_exists_is_never_overwritten(bag: Path) -> None:
     with pytest.raises(BagError, match="exists already"):
         BagWriter(bag)
     assert read_all(bag) == 20
+
+
+def test_what_a_killed_writer_left_is_removed_like_a_bag_and_nothing_else(bag: Path, tmp_path: Path) -> None:
+    clear_bag(bag)
+    assert not bag.exists()
+    killed = BagWriter(bag)
+    assert [file.name for file in bag.iterdir()] == [f"{bag.name}.mcap"]
+    clear_bag(bag)
+    BagWriter(bag)._writer.close()
+    del killed
+    for place in (tmp_path / "talks", tmp_path / "none"):
+        if place.name == "talks":
+            place.mkdir()
+            (place / "talk.wav").touch()
+        clear_bag(place)
+    assert (tmp_path / "talks" / "talk.wav").exists()
 
 
 def test_an_exception_leaves_no_half_written_bag(tmp_path: Path) -> None:

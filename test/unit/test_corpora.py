@@ -18,6 +18,7 @@ from mser_ros.audio.waveform import to_int16
 from mser_ros.corpora import corpus_folder, open_corpus
 from mser_ros.corpora.files import read_sound
 from mser_ros.errors import AudioError, CorpusError
+from mser_ros.evaluation.resampling import replicates, units
 from mser_ros.types import AudioChunk
 
 # -- manifests
@@ -247,6 +248,17 @@ def test_umlauts_of_a_mac_name_the_same_file(tmp_path: Path, written, there) -> 
     soundfile.write(tmp_path / unicodedata.normalize(there, "fröhlich.wav"), np.zeros(1600, np.int16), 16_000)
     (item,) = open_corpus("mine", folder).items
     assert item.duration_s == pytest.approx(0.1)
+
+
+def test_one_person_has_one_name_and_no_name_reads_as_two(tmp_path: Path) -> None:
+    lines = ["label\tspeaker\ttext"]
+    lines += [f"happy\t{unicodedata.normalize(form, 'Jürgen')}\thello {form}" for form in ("NFC", "NFD")]
+    lines += ["sad\tAnna + Ben\thello both"]
+    (tmp_path / "manifest.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    items = open_corpus("mine", tmp_path).items
+    assert {item.person for item in items} == {"Jürgen", "Anna+Ben"}
+    assert len(units(np.array([item.cluster for item in items]))) == 2
+    assert len(list(replicates(np.array([item.cluster for item in items]), resamples=10, seed=0))) > 0
 
 
 def test_a_folder_without_manifest_tells_what_to_write_and_what_is_there(tmp_path: Path) -> None:

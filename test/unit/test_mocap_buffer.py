@@ -236,7 +236,9 @@ def test_a_clock_that_was_set_back_by_less_than_the_history_leaves_nothing_of_th
     assert (window.positions[:, 0, 0] > 2).all()
     assert buffer.newest_ns == after[-1].stamp_ns + shift_ns
     assert buffer.newest("a").positions[0, 0] > 2
-    assert len(everything(buffer).stamps_ns) == 390 + bool(shift_ns), "what was before the time to which it was set back stays"
+    assert len(everything(buffer).stamps_ns) == 390 + bool(shift_ns), (
+        "what was before the time to which it was set back stays"
+    )
     assert (buffer.counters.resets, buffer.counters.duplicate, buffer.counters.reordered) == (1, 0, 0)
 
 

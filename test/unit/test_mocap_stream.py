@@ -268,7 +268,7 @@ def test_two_bodies_whose_ids_change_places_keep_their_own(order: str, layout: s
 @pytest.mark.parametrize("order", ["ab", "ba"])
 @pytest.mark.parametrize("both", [True, False], ids=["drawn twice", "one is hidden"])
 def test_an_id_that_was_on_another_body_for_a_while_means_its_own_again(order: str, both: bool) -> None:
-    one, other = moving("canonical15", seed=1), moving("canonical15", seed=2) + [0.0, 2.0, 0.0]
+    one, other = moving("canonical15", seed=1), moving("canonical15", seed=2) + np.array([0.0, 2.0, 0.0])
     run = Run()
     for number in range(60):
         places = {"a": one[number], "b": other[number]}

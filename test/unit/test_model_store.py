@@ -223,6 +223,17 @@ def test_a_full_disk_is_told_before_anything_is_brought(
     assert server.log == []
 
 
+def test_what_was_brought_before_an_interruption_needs_no_space_again(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = store_of(tmp_path, HUB)
+    partial = made.root / ".toy.partial" / "model"
+    partial.mkdir(parents=True)
+    (partial / "rest.bin").write_bytes(bytes(2_000_000))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: shutil._ntuple_diskusage(10, 9, 1))  # type: ignore[attr-defined]
+    made.get("toy")
+
+
 def test_the_folder_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("MSER_MODELS", str(tmp_path))
     assert models_dir() == tmp_path

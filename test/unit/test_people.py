@@ -121,6 +121,8 @@ def changed(text: str, **entries: Any) -> str:
         ({"precision": (-np.eye(4)).tolist()}, "the precision of 'ann' is none"),
         ({"precision": np.arange(16.0).reshape(4, 4).tolist()}, "the precision of 'ann' is none"),
         ({"utterances": "many"}, "invalid literal"),
+        ({"utterances": float("inf")}, "cannot convert float infinity"),
+        ({"usual": [10**400, 0, 0, 0]}, "too large"),
         ({"usual": [1, 1, 1, 1]}, "no shares of 4 classes"),
         ({"usual": [0.5, 0.5]}, "no shares of 4 classes"),
         ({"usual": [2, -1, 0, 0]}, "no shares of 4 classes"),
@@ -140,6 +142,13 @@ def test_what_is_no_export_is_one_sentence(house: House, text: str) -> None:
     with pytest.raises(RequestError) as caught:
         house.people.read(text)
     assert len(str(caught.value)) < 500
+
+
+def test_a_name_that_no_message_can_hold_is_refused(house: House) -> None:
+    house.hear("ann")
+    text = house.people.export().replace('"ann"', r'"\ud800"')
+    with pytest.raises(RequestError, match="this is no export of voices"):
+        house.people.read(text)
 
 
 @given(

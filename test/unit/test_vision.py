@@ -124,6 +124,17 @@ def test_a_film_in_between_rates_keeps_its_pace(tmp_path: Path) -> None:
     assert np.diff(found).max() < 0.07
 
 
+def test_films_that_were_put_one_after_the_other_go_on(tmp_path: Path) -> None:
+    """Stamps of the second begin anew, as after `cat one.ts other.ts`."""
+    for number in range(2):
+        write_film(tmp_path / f"{number}.ts", [GRADIENT] * 20, rate_hz=10)
+    both = tmp_path / "both.ts"
+    both.write_bytes(b"".join((tmp_path / f"{number}.ts").read_bytes() for number in range(2)))
+    found = np.array(stamps(open_pictures([both], rate_hz=10)))
+    assert len(found) == pytest.approx(40, abs=2)
+    np.testing.assert_allclose(np.diff(found), 0.1, atol=0.03)
+
+
 def test_a_large_film_is_made_smaller_and_a_turned_one_upright(tmp_path: Path) -> None:
     tall = scene([(np.full((300, 960, 3), 250, np.uint8), 1.0, (0, 0))], size=(960, 1920))
     film = write_film(tmp_path / "a.mp4", [np.ascontiguousarray(np.rot90(tall))] * 2)

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from ...corpora.base import BETWEEN_PEOPLE
 from ...evaluation.calibration import FusionFit
-from ...evaluation.resampling import SOURCES
 from ...recognition.decision import contradiction, subset_name
 from ...recognition.posteriors import softmax
 from ...types import Modalities, subsets_of
@@ -143,7 +143,9 @@ def _largest_miss(rows: OutOfFold, temperature: float) -> float:
 
 def _speakers(rows: OutOfFold) -> np.ndarray:
     """Who stands for the group, (N,): the person; of synthetic items that of their modality with the fewest people."""
-    columns = np.array([cluster.split(SOURCES) for cluster in rows.cluster.tolist() if SOURCES in cluster])
+    columns = np.array(
+        [cluster.split(BETWEEN_PEOPLE) for cluster in rows.cluster.tolist() if BETWEEN_PEOPLE in cluster]
+    )
     if len(columns) < len(rows):
         return rows.person
     return min(columns.T, key=lambda people: len(set(people.tolist())))

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from ...corpora.base import BETWEEN_PEOPLE
 from ...errors import SettingsError
 from ...evaluation.calibration import FusionFit, fit_fusion
 from ...evaluation.metrics import Predictions, score
-from ...evaluation.resampling import SOURCES
 from ...labels import LABELS
 from ...recognition.decision import NEUTRAL, with_neutral_share
 from ...recognition.posteriors import despite_plain_words, log_linear, softmax
@@ -73,7 +73,7 @@ class Combined:
         rows = np.arange(len(self.truth))
         rows[plain] = rng.choice(neutral, len(plain))
         people = {**self.people, "text": self.people["text"][rows]}
-        clusters = np.array([SOURCES.join(group) for group in zip(*people.values(), strict=True)])
+        clusters = np.array([BETWEEN_PEOPLE.join(group) for group in zip(*people.values(), strict=True)])
         return Combined({**self.posteriors, "text": self.posteriors["text"][rows]}, self.truth, people, clusters)
 
 
@@ -93,7 +93,7 @@ def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *,
         {name: np.concatenate(parts) for name, parts in posteriors.items()},
         np.repeat(np.arange(len(LABELS)), _COMBINATIONS),
         names,
-        np.array([SOURCES.join(group) for group in zip(*names.values(), strict=True)]),
+        np.array([BETWEEN_PEOPLE.join(group) for group in zip(*names.values(), strict=True)]),
     )
 
 
@@ -160,7 +160,7 @@ def predictions_of(combined: Combined, chosen: Sequence[str], fit: FusionFit, pr
     """What the recogniser makes of these modalities of the combinations."""
     names = list(combined.posteriors)
     columns = [names.index(name) for name in chosen]
-    clusters = [SOURCES.join(np.array(row.split(SOURCES))[columns]) for row in combined.clusters]
+    clusters = [BETWEEN_PEOPLE.join(np.array(row.split(BETWEEN_PEOPLE))[columns]) for row in combined.clusters]
     return Predictions(combined.truth, fused(combined, chosen, fit, prior), np.array(clusters))
 
 

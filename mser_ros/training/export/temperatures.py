@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ...corpora.base import BETWEEN_PEOPLE
 from ...evaluation.calibration import fit_temperature
 from ...evaluation.metrics import Predictions
-from ...evaluation.resampling import SOURCES
 from ...recognition.posteriors import softmax
 from ..runs.predictions import UNMET, OutOfFold
 
@@ -84,7 +84,7 @@ def halves(rows: OutOfFold, *, seed: int = 0) -> np.ndarray:
     corpora = np.array([source.removesuffix(UNMET).split(":")[0] for source in rows.source.tolist()])
     people = rows.person
     if len(np.unique(people)) == 1:
-        people = np.array([cluster.split(SOURCES)[0] for cluster in rows.cluster.tolist()])
+        people = np.array([cluster.split(BETWEEN_PEOPLE)[0] for cluster in rows.cluster.tolist()])
     names, index = np.unique(np.char.add(np.char.add(corpora, ":"), people), return_inverse=True)
     corpus_of = np.array([name.split(":")[0] for name in names.tolist()])
     rng = np.random.default_rng(seed)

@@ -9,10 +9,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from ...corpora.base import Item
+from ...corpora.base import BETWEEN_PEOPLE, Item
 from ...errors import SettingsError
 from ...evaluation.metrics import Predictions
-from ...evaluation.resampling import SOURCES
 from ...labels import LABELS
 from ...recognition.bundle import LEAST_IN_DOMAIN
 from ...recognition.posteriors import softmax
@@ -72,8 +71,8 @@ class OutOfFold:
     @property
     def people(self) -> set[str]:
         """Everybody who can be heard, read or seen; of synthetic items the source people."""
-        joined = [name for name in self.cluster.tolist() if SOURCES in name]
-        return {person for name in joined for person in name.split(SOURCES)} or set(self.person.tolist())
+        joined = [name for name in self.cluster.tolist() if BETWEEN_PEOPLE in name]
+        return {person for name in joined for person in name.split(BETWEEN_PEOPLE)} or set(self.person.tolist())
 
     @property
     def answered(self) -> np.ndarray:
