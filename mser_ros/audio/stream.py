@@ -24,6 +24,8 @@ _LOSS_NS = to_ns(0.1)
 #: ... if so many blocks in a row agree on how much, to this share of it: jitter does not repeat itself.
 _LOSS_BLOCKS = 6
 _LOSS_AGREES = 10
+#: More than this is not lost: the clock was set.
+_LONGEST_LOSS_NS = to_ns(60.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class AudioStream:
         if _source(chunk) != run.source:
             self.counters.changes += 1
             return self._restart([chunk], chunk.stamp_ns, "rate, channels or voice changed")
-        if chunk.end_ns < run.last.end_ns - _NEW_RUN_NS:
+        if self._went_back(run, chunk):
             return self._restart([chunk], chunk.stamp_ns, "the stamps went back")
         is_still = is_stamped and chunk.stamp_ns == run.last.stamp_ns
         ahead = chunk.first_sample - run.next_sample
@@ -219,6 +221,12 @@ class AudioStream:
         if self._is_on_time(run, stray_ns, is_stamped=is_stamped):
             return [*self._release(run), *self._put(run, chunk)]
         return self._hold(run, chunk)
+
+    def _went_back(self, run: _Run, chunk: AudioChunk) -> bool:
+        """Whether its stamp tells of a new run: not if it was the last one that was wrong, or if the count goes on."""
+        before_ns = min(run.last.end_ns, run.next_ns)
+        goes_on = run.counts and chunk.first_sample == run.next_sample
+        return chunk.end_ns < before_ns - _NEW_RUN_NS and not goes_on
 
     def _is_repeated(self, run: _Run, chunk: AudioChunk, *, is_still: bool) -> bool:
         """Whether a block whose count goes back was heard before; if not, its source does not count, or counts anew."""
@@ -246,7 +254,7 @@ class AudioStream:
         run.held_samples += chunk.frames
         items: list[AudioChunk | Discontinuity] = []
         while not self._agree(run):
-            items += self._put(run, *run.take_held(1))
+            items += self._release(run, 1)
         blocks = 2 if run.least_stray_ns > self._tolerance_ns else _LOSS_BLOCKS
         if len(run.held) >= blocks and run.clock.duration_ns(run.held_samples) >= _LASTING_NS:
             items += self._take_step(run)
@@ -260,7 +268,7 @@ class AudioStream:
         """The stamps of the blocks that are held are right, and the count is not."""
         step_ns = min(run.strays_ns)  # of the block that is least late
         chunks = run.take_held(len(run.held))
-        if run.counts or step_ns < 0:
+        if run.counts or not 0 <= step_ns <= _LONGEST_LOSS_NS:
             return self._step_to(chunks, run.next_ns + step_ns)
         return self._lose(run, _samples(step_ns, run.clock.rate), chunks, run.next_ns + step_ns)
 
@@ -299,9 +307,15 @@ class AudioStream:
         )
         return self._put(run, *chunks)
 
-    def _release(self, run: _Run) -> list[AudioChunk | Discontinuity]:
-        """What is held follows by the count."""
-        return self._put(run, *run.take_held(len(run.held)))
+    def _release(self, run: _Run, count: int | None = None) -> list[AudioChunk | Discontinuity]:
+        """What is held, or the first so many blocks of it, follows by the count."""
+        items: list[AudioChunk | Discontinuity] = []
+        for chunk in run.take_held(len(run.held) if count is None else count):
+            counted_ns = run.clock.time_ns(run.heard)
+            # The clock follows the earliest stamps, and this one is earlier than jitter makes them.
+            is_wrong = chunk.stamp_ns < counted_ns - self._tolerance_ns
+            items += self._put(run, replace(chunk, stamp_ns=counted_ns) if is_wrong else chunk)
+        return items
 
     def _put(self, run: _Run, *chunks: AudioChunk) -> list[AudioChunk | Discontinuity]:
         items: list[AudioChunk | Discontinuity] = []

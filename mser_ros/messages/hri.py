@@ -13,8 +13,8 @@ from .conversions import MAX_NAME, MAX_TEXT, Fields, header_fields
 
 #: Ids that are taken of one list: more people than any robot follows.
 MAX_IDS = 64
-#: What an id may look like, for it is a part of names of topics.
-_ID = re.compile(r"[A-Za-z]\w*", re.ASCII)
+#: What an id may look like, for it is a part of names of topics, and how long it may be for these.
+_ID, _LONGEST_ID = re.compile(r"[A-Za-z]\w*", re.ASCII), 200
 
 
 def ids_from_msg(message: Any) -> tuple[str, ...]:
@@ -31,10 +31,10 @@ def id_from_msg(message: Any) -> str:
 
 def check_id(its_id: str) -> str:
     """The id. Raises `PeopleError` for one that cannot be part of a topic's name."""
-    if len(its_id) > MAX_NAME or not _ID.fullmatch(its_id):
+    if len(its_id) > _LONGEST_ID or not _ID.fullmatch(its_id):
         raise PeopleError(
-            f"the id '{its_id[:MAX_NAME]}' of a person, voice, body or face: give it letters, digits and '_' only, a "
-            "letter first"
+            f"the id '{its_id[:_LONGEST_ID]}' of a person, voice, body or face: give it letters, digits and '_' only, "
+            f"a letter first, {_LONGEST_ID} at most"
         )
     return its_id
 

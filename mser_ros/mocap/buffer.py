@@ -26,7 +26,7 @@ _MOMENT_S, _MISSED = 0.1, 2.5
 #: is seen most is not chosen among.
 _LOOKS, _SHARE = 15, 0.25
 #: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do,
-#: where it was set back by less, those of so long a time in a row that are older than the newest by so much.
+#: where it was set back by less, those of a body of so long a time that are older than its newest one by so much.
 STRAYS_BEFORE_RESET = 3
 _BACK_S = 1.0
 #: Frames that come late do so in about the order of their stamps, if it is the clock that was set back.
@@ -171,8 +171,7 @@ class SkeletonBuffer:
         self._history_ns = to_ns(history_s)
         self._limit = int(history_s * MAX_RATE_HZ) + 1
         self._tracks: dict[tuple[str, str], _Track] = {}
-        self._strays: list[SkeletonFrame] = []
-        self._counted = SkeletonCounters()  # before the first of them
+        self._strays: list[tuple[bool, SkeletonFrame]] = []  # with whether they are older than the history
 
     @property
     def bodies(self) -> frozenset[str]:
@@ -183,22 +182,25 @@ class SkeletonBuffer:
         """Take one frame in. Raises `SkeletonError` as `check_frame` does; the buffer is then as before."""
         frame = check_frame(frame, self._settings)
         self.counters.frames += 1
-        behind_ns = 0 if self.newest_ns is None else self.newest_ns - frame.stamp_ns
-        if behind_ns <= min(to_ns(_BACK_S), self._history_ns):
-            self._strays.clear()
-            self._insert(frame)
-            return
-        if self._strays and frame.stamp_ns < self._strays[-1].stamp_ns - to_ns(_DISORDER_S):
-            self._strays.clear()
-        if not self._strays:
-            self._counted = replace(self.counters)
-        self._strays.append(frame)
-        if behind_ns > self._history_ns:
+        if self.newest_ns is not None and frame.stamp_ns < self.newest_ns - self._history_ns:
             self.counters.late += 1
-        else:
+            self._doubt(frame, is_late=True)
+        elif self._newest_of(frame.body_id) - frame.stamp_ns > to_ns(_BACK_S):
             self._insert(frame)
-        is_long = frame.stamp_ns - self._strays[0].stamp_ns >= to_ns(_BACK_S)
-        if is_long or self.counters.late - self._counted.late == STRAYS_BEFORE_RESET:
+            self._doubt(frame, is_late=False)
+        else:
+            self._strays = [(late, other) for late, other in self._strays if other.body_id != frame.body_id]
+            self._insert(frame)
+
+    def _doubt(self, frame: SkeletonFrame, *, is_late: bool) -> None:
+        """Its stamp went back. If those of others do so, too, it is the clock that was set back."""
+        mine = [other for _, other in self._strays if other.body_id == frame.body_id]
+        if mine and frame.stamp_ns < mine[-1].stamp_ns - to_ns(_DISORDER_S):
+            self._strays = [(late, other) for late, other in self._strays if other.body_id != frame.body_id]
+            mine = []
+        self._strays = [*self._strays[-self._limit :], (is_late, frame)]
+        is_long = bool(mine) and frame.stamp_ns - mine[0].stamp_ns >= to_ns(_BACK_S)
+        if is_long or sum(late for late, _ in self._strays) == STRAYS_BEFORE_RESET:
             self._reset()
 
     def window(
@@ -253,6 +255,10 @@ class SkeletonBuffer:
             return None
         return frame
 
+    def _newest_of(self, body_id: str) -> int:
+        """The newest stamp of a body; 0 where nothing is known of it."""
+        return max((track.stamps[-1] for (name, _), track in self._tracks.items() if name == body_id), default=0)
+
     def _chosen(self, bodies: list[_Part]) -> _Part | None:
         """The body that is meant, of some that stand in the order of how much is seen of them."""
         # What a tracker sees for a moment is nobody.
@@ -297,14 +303,14 @@ class SkeletonBuffer:
 
     def _reset(self) -> None:
         """Go on with the frames that showed that the clock was set back: what is later than they are came before."""
-        strays, self._strays = sorted(self._strays, key=lambda frame: frame.stamp_ns), []
-        for name in ("duplicate", "reordered", "late", "unseen"):
-            setattr(self.counters, name, getattr(self._counted, name))
+        strays, self._strays = self._strays, []
         self.counters.resets += 1
+        self.counters.late -= sum(late for late, _ in strays)
+        first_ns = min(frame.stamp_ns for _, frame in strays)
         for key, track in list(self._tracks.items()):
-            track.forget_from(strays[0].stamp_ns)
+            track.forget_from(first_ns)
             if not track.stamps:
                 del self._tracks[key]
         self.newest_ns = max((track.stamps[-1] for track in self._tracks.values()), default=None)
-        for frame in strays:
+        for _, frame in sorted(strays, key=lambda stray: stray[1].stamp_ns):
             self._insert(frame)

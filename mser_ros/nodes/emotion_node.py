@@ -159,7 +159,8 @@ class EmotionNode(PerceptionNode):
 
     def _on_voice(self, message: AudioFrame) -> None:
         chunk = conversions.audio_from_msg(message)
-        self.submit(lambda: self._publish(self._stage.push_audio(chunk)))
+        if self._is_listening:  # else it was on its way when the speech node was told to listen no more
+            self.submit(lambda: self._publish(self._stage.push_audio(chunk)))
 
     def _on_utterance(self, message: Utterance) -> None:
         event = conversions.utterance_from_msg(message)

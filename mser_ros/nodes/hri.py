@@ -57,8 +57,15 @@ class Tracked:
         self._came, self._left = came, left
         node.adapt(node.subscribe(hri.IdsList, f"{_HUMANS}/{kind}/tracked", self._on_ids, **_KEPT))
 
+    def lose(self) -> None:
+        """Who sends the list has died: nobody will tell who leaves. A new list brings back who is there."""
+        self._set(frozenset())
+
     def _on_ids(self, message: Any) -> None:
-        before, self.ids = self.ids, frozenset(ids_from_msg(message))
+        self._set(frozenset(ids_from_msg(message)))
+
+    def _set(self, ids: frozenset[str]) -> None:
+        before, self.ids = self.ids, ids
         for its_id in sorted(before - self.ids):
             self._left(its_id)
         for its_id in sorted(self.ids - before):
@@ -127,19 +134,27 @@ class Voices:
         self._inputs: dict[str, list[InputTopic]] = {}
         self._speech = Publishers(node, hri.LiveSpeech, f"{_HUMANS}/voices/{{}}/speech")
         self._is_speaking = Publishers(node, Bool, f"{_HUMANS}/voices/{{}}/is_speaking", kept=True)
-        self._speaking: set[str] = set()
+        self._speaking: dict[str, str] = {}  # voices, and in which utterance
         self._audio = _audio_class()
         self._clockwork = node.create_timer(_TIDY_S, self._tidy)
         self._tracked = Tracked(node, hri, "voices", came=self._came, left=self._left)
 
     def publish(self, event: UtteranceEvent) -> None:
         """Tell the voice's listeners. To be called by the worker."""
-        voice_id, lasts = event.voice_id, event.state not in (UtteranceState.ENDED, UtteranceState.CANCELLED)
-        if lasts != (voice_id in self._speaking):
-            (self._speaking.add if lasts else self._speaking.discard)(voice_id)
-            self._is_speaking.publish(voice_id, lambda message: {"data": lasts})
+        voice_id, before = event.voice_id, self._speaking.get(event.voice_id)
+        if event.state not in (UtteranceState.ENDED, UtteranceState.CANCELLED):
+            self._speaking[voice_id] = event.utterance_id
+        elif before == event.utterance_id:  # words of an earlier one may come while the next one lasts
+            del self._speaking[voice_id]
+        if (before is not None) != (voice_id in self._speaking):
+            self._is_speaking.publish(voice_id, lambda message: {"data": voice_id in self._speaking})
         if event.transcript.text and event.state in (UtteranceState.PARTIAL, UtteranceState.ENDED):
             self._speech.publish(voice_id, lambda message: speech_to_fields(event, message))
+
+    def lack(self, topics: Collection[str]) -> None:
+        """These inputs of the node are missing."""
+        if f"{_HUMANS}/voices/tracked" in topics:
+            self._tracked.lose()
 
     def close(self) -> None:
         self._node.destroy_timer(self._clockwork)

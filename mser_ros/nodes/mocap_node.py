@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,8 +12,8 @@ from mser_msgs.msg import Skeleton
 
 from ..errors import SkeletonError
 from ..messages import conversions
+from ..messages.hri import ids_from_msg
 from ..messages.skeleton_topics import SKELETON_2D, SKELETON_TYPES, TF, SkeletonDecoder
-from ..mocap.buffer import MAX_BODIES
 from ..mocap.cadence import Cadence
 from ..mocap.stream import SkeletonStream
 from ..settings import MocapSettings
@@ -92,11 +91,7 @@ class MocapNode(PerceptionNode):
 
     def _on_tracked(self, message: Any) -> None:
         """Listen to the bodies that there are now, and to no others."""
-        ids = {str(name) for name in message.ids}
-        if strange := sorted(name for name in ids if not re.fullmatch(r"[A-Za-z0-9_]{1,64}", name)):
-            raise SkeletonError(f"a body with the id '{strange[0]}': an id is letters, digits and '_', as in a topic")
-        if len(ids) > MAX_BODIES:
-            raise SkeletonError(f"{len(ids)} bodies at once: at most {MAX_BODIES} are followed")
+        ids = set(ids_from_msg(message))
         self._source.flow = Flow.OPTIONAL  # bodies come this way
         for name in set(self._bodies) - ids:
             self.unsubscribe(self._bodies.pop(name))

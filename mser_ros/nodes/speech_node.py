@@ -19,7 +19,7 @@ from ..messages.audio_topics import AUDIO_TYPES, AudioDecoder
 from ..messages.hri import text_from_msg
 from ..settings import SpeechSettings
 from ..stages.voices import SpeechStages
-from ..types import AudioChunk, UtteranceEvent
+from ..types import AudioChunk, Transcript, UtteranceEvent, UtteranceState
 from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
@@ -52,7 +52,6 @@ class SpeechNode(PerceptionNode):
 
     def setup(self) -> None:
         self._stage = SpeechStages(self.settings, clock=self._now_ns, on_failure=self.contain)
-        self._decoders = {"": AudioDecoder(self.settings.audio)}
         for _ in self._stage.listen(self._is_listening):
             pass
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
@@ -63,6 +62,7 @@ class SpeechNode(PerceptionNode):
 
     def connect(self) -> None:
         self._robot_speaks = False
+        self._decoders = {"": AudioDecoder(self.settings.audio)}
         self._voice_s = self._told_s = time.monotonic()
         self._listening.publish(Bool(data=self._is_listening))
         has_voices = self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None
@@ -130,6 +130,8 @@ class SpeechNode(PerceptionNode):
             self.submit(partial(self._hear, chunk, arrival_ns, voice_id))
 
     def _hear(self, chunk: AudioChunk, arrival_ns: int, voice_id: str) -> None:
+        if not self._is_listening:  # the order to listen no more may wait behind this
+            self._publish(self._stage.listen(False))
         self._publish(self._stage.push(chunk, arrival_ns, voice_id))
 
     def _tell_that_it_waits(self) -> None:
@@ -165,6 +167,8 @@ class SpeechNode(PerceptionNode):
     def lack(self, topics: frozenset[str]) -> None:
         if "robot_speaking" in topics:  # who has gone while it spoke would leave the robot deaf
             self._on_robot(Bool(data=False))
+        if self._voices is not None:  # and so would voices that nobody says have left
+            self._voices.lack(topics)
 
     def _stop_listening(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """From now on nothing that comes is heard; what is open is cancelled as soon as the worker comes to it."""
@@ -198,7 +202,10 @@ class SpeechNode(PerceptionNode):
         return int(self.get_clock().now().nanoseconds)
 
     def _publish(self, items: Iterable[AudioChunk | UtteranceEvent]) -> None:
-        for item in items:
+        for found in items:
+            item = found if self._is_listening else _withheld(found)
+            if item is None:
+                continue
             if isinstance(item, UtteranceEvent):
                 fields = conversions.utterance_to_fields(item)
                 self._utterance.publish(conversions.fill(Utterance(), fields, {"words": Word}))
@@ -207,6 +214,13 @@ class SpeechNode(PerceptionNode):
             else:
                 self._voice_s = time.monotonic()
                 self._voice.publish(conversions.fill(AudioFrame(), conversions.audio_to_fields(item)))
+
+
+def _withheld(item: AudioChunk | UtteranceEvent) -> UtteranceEvent | None:
+    """What may be told while nobody is to be listened to: that an utterance is over, without its words."""
+    if not isinstance(item, UtteranceEvent) or item.state not in (UtteranceState.ENDED, UtteranceState.CANCELLED):
+        return None
+    return replace(item, state=UtteranceState.CANCELLED, transcript=Transcript("", is_final=False))
 
 
 def _audio_info() -> type | None:

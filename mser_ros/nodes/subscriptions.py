@@ -9,6 +9,7 @@ from enum import Enum
 from importlib import import_module
 from typing import Any
 
+from rclpy.exceptions import NameValidationException
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
@@ -38,6 +39,10 @@ def opening(node: Node, topic: str) -> Iterator[None]:
     """What the middleware raises where a topic cannot be opened, as one sentence."""
     try:
         yield
+    except NameValidationException as error:
+        raise SettingsError(
+            f"there can be no topic '{topic}' ({str(error).splitlines()[0]}): name it otherwise"
+        ) from None
     except RuntimeError as error:
         if not node.context.ok():
             raise

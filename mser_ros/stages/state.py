@@ -30,19 +30,19 @@ _SET_BACK_S = 1.0
 _TREND_S = 10.0
 
 
-def parse_conditions(text: str) -> tuple[Condition, ...]:
-    """Conditions as a parameter gives them: 'sad 0.6 20; angry 0.7 2'. Raises `SettingsError`."""
+def parse_conditions(text: str, labels: Sequence[str] = LABELS) -> tuple[Condition, ...]:
+    """Conditions on these labels, as a parameter gives them: 'sad 0.6 20; angry 0.7 2'. Raises `SettingsError`."""
     found = []
     for part in filter(None, map(str.strip, text.split(";"))):
         words = part.split()
         try:
             label, confidence, duration_s = words[0], float(words[1]), float(words[2])
-            fits = len(words) == 3 and label in LABELS and 0 < confidence <= 1 and 0 <= duration_s < math.inf
+            fits = len(words) == 3 and label in labels and 0 < confidence <= 1 and 0 <= duration_s < math.inf
         except (IndexError, ValueError):
             fits = False
         if not fits:
             raise SettingsError(
-                f"state.events '{part}': give a label ({', '.join(LABELS)}), a confidence up to 1 and seconds, as "
+                f"state.events '{part}': give a label ({', '.join(labels)}), a confidence up to 1 and seconds, as "
                 "'sad 0.6 20', several separated by ;"
             )
         found.append(Condition(label, confidence, duration_s))
@@ -72,7 +72,7 @@ class EmotionStates:
         """Raises `SettingsError` for conditions that are none."""
         self.settings = settings or StateSettings()
         self._labels = tuple(labels)
-        self._conditions = parse_conditions(self.settings.events)
+        self._conditions = parse_conditions(self.settings.events, labels)
         self._even = np.full(len(self._labels), 1 / len(self._labels))
         self._usual: OrderedDict[str, np.ndarray] = OrderedDict()
         self._people: OrderedDict[str, _Person] = OrderedDict()

@@ -57,6 +57,7 @@ class SpeechStages:
         stage = SpeechStage(settings, transcriber=foreign, on_failure=on_failure)
         self._ears: dict[str, _Ear] = {"": self._ear(stage)}
         self.recogniser = _FOREIGN if settings.asr.foreign else stage.recogniser
+        self._waiting: dict[str, None] = {}  # voices for which there was no room
         self._past = Counter({"replaced_samples": 0})
 
     @property
@@ -74,16 +75,21 @@ class SpeechStages:
 
     def open(self, voice_id: str) -> None:
         """Hear this voice apart from now on. Raises `PeopleError` for one too many."""
-        if len(self._ears) > MAX_VOICES:
+        if len(self._ears) > MAX_VOICES and voice_id not in self._ears:
+            self._waiting[voice_id] = None
             raise PeopleError(f"over {MAX_VOICES} voices at once: '{voice_id}' is not heard until one of them ends")
+        self._waiting.pop(voice_id, None)
         if voice_id not in self._ears:
             self._ears[voice_id] = self._ear(self._ears[""].stage.another())
 
     def end(self, voice_id: str) -> Iterator[AudioChunk | UtteranceEvent]:
         """The voice is not heard any more."""
+        self._waiting.pop(voice_id, None)
         if voice_id and (ear := self._ears.pop(voice_id, None)):
             yield from self._finish(ear)
             self._past.update(ear.counters)
+            if self._waiting:
+                self.open(next(iter(self._waiting)))
 
     def push(
         self, chunk: AudioChunk, arrival_ns: int | None = None, voice_id: str = ""
@@ -94,6 +100,7 @@ class SpeechStages:
         heard_apart = any(other.stage.stream.counters.received for name, other in self._ears.items() if name)
         if not voice_id and heard_apart:
             self._past["replaced_samples"] += chunk.frames
+            ear.stage.stream.skip()
             return
         if voice_id and not heard_apart:
             yield from self.flush()
@@ -119,6 +126,7 @@ class SpeechStages:
     def finish(self) -> Iterator[AudioChunk | UtteranceEvent]:
         """Nothing will come any more: end open utterances, whose words are then complete, hear nobody apart, and do not
         wait for the robot to be told silent, who may be so by the time that something comes again."""
+        self._waiting.clear()
         for voice_id in list(self._ears):
             yield from self.end(voice_id)
         yield from self._finish(self._ears[""])

@@ -34,9 +34,9 @@ from ros_world import (
 )
 
 from mser_ros.messages.conversions import ns_to_time
-from mser_ros.nodes.hri import Persons, Publishers
+from mser_ros.nodes.hri import Persons, Publishers, Voices
 from mser_ros.stages.identities import Kind
-from mser_ros.types import AudioChunk, to_ns
+from mser_ros.types import AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
 
 PAGE = Path(__file__).parents[2] / "docs" / "ros4hri.md"
 BLOCK = 1600
@@ -150,6 +150,14 @@ def test_each_voice_is_heard_apart_and_told_of_until_it_is_gone(world: World, tm
         peer.publish("hri_msgs/IdsList", f"{VOICES}/tracked", {"ids": ["two words"]}, kept=True)
         node.wait_for(rejected=1, voices=1)
         assert "letters, digits and '_'" in node.value("last problem")
+        peer.stop(f"{VOICES}/tracked")  # its node has crashed: nobody says who leaves, and the robot must not be deaf
+        node.wait_for(voices=0)
+        before = int(node.value("utterances"))
+        for message in frames(said, at_s=20):
+            plain.publish(message)
+        node.wait_for(utterances=before + 1)
+        peer.publish("hri_msgs/IdsList", f"{VOICES}/tracked", {"ids": ["ann"]}, kept=True)
+        node.wait_for(voices=1)
 
 
 class Mind:
@@ -248,6 +256,9 @@ def test_the_mocap_node_follows_no_more_of_bodies_than_the_policy_allows(world: 
         peer.publish("hri_msgs/IdsList", "/humans/bodies/tracked", {"ids": ["b1"]}, kept=True)
         node.wait_for(bodies=1)
         assert_allowed(world, "mocap")
+        for number, its_id in enumerate(("12ab", "b" * 230), 1):
+            peer.publish("hri_msgs/IdsList", "/humans/bodies/tracked", {"ids": ["b1", its_id]}, kept=True)
+            node.wait_for(rejected=number, bodies=1, state="active", bugs=0)
 
 
 def _is_of(expression: dict[str, Any], emotion: Emotion) -> bool:
@@ -372,6 +383,26 @@ def test_an_id_that_leaves_and_returns_at_once_keeps_its_topic():
     publishers.tidy()
     publishers.publish("ann", lambda message: {"data": True})
     assert (desk.withdrawn, len(desk.published)) == (["/humans/voices/ann/is_speaking"], 2)
+
+
+def test_the_words_of_an_utterance_that_come_late_do_not_end_the_next_one():
+    """Of another recogniser, while somebody speaks again."""
+    desk = Hall()
+    messages = SimpleNamespace(IdsList=object, LiveSpeech=object)
+    nothing: Any = lambda *arguments: None  # noqa: E731
+    voices = Voices(desk, messages, came=nothing, left=nothing, heard=nothing, read=nothing)
+    voices._is_speaking.open("ann")
+    states = UtteranceState
+    for name, state in (
+        ("one", states.STARTED),
+        ("one", states.ENDED),
+        ("two", states.STARTED),
+        ("one", states.ENDED),
+        ("two", states.PARTIAL),
+        ("two", states.ENDED),
+    ):
+        voices.publish(UtteranceEvent(name, state, T0, T0, T0, Transcript(""), voice_id="ann"))
+    assert [said for _, said in desk.published] == [True, False, True, False]
 
 
 class Hall(Desk):

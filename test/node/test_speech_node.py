@@ -433,6 +433,27 @@ def test_who_asks_not_to_be_heard_is_not_and_everybody_can_see_it(world, audio):
     assert any(event.state is UtteranceState.ENDED for event in ear.finish()[told_of:])
 
 
+def test_after_the_answer_that_nobody_listens_nothing_is_told_of_what_waited_for_the_worker(world, audio):
+    ear = Ear(world)
+    begun = next(at for at in range(len(audio)) if len(events_until(audio, at)) > 0) + 5
+    ear.give(*audio[:begun])
+    world.wait(lambda: bool(ear.utterances), "the beginning of an utterance")
+    is_read = threading.Event()
+    ear.node.node.submit(is_read.wait)  # the worker is busy with words
+    for chunk in audio[begun:]:
+        ear._audio.publish(audio_message(chunk))
+    heard = ear.node.node.inputs.topics[1]
+    world.wait(lambda: heard.received == len(audio), "all of the sound")
+    told_of = len(ear.utterances)
+    assert stop_listening(world, stop=True)
+    is_read.set()
+    ear.node.wait_for(unheard_samples=sum(chunk.frames for chunk in audio[begun:]))
+    world.wait(lambda: len(ear.utterances) > told_of, "the end of that utterance")
+    assert ear.node.deactivate()
+    assert [event.state for event in ear.events()[told_of:]] == [UtteranceState.CANCELLED]
+    assert all(chunk.end_ns <= audio[begun].stamp_ns for chunk in ear.heard())
+
+
 def events_until(audio: list[AudioChunk], at: int) -> list[UtteranceEvent]:
     stage = SpeechStage(SpeechSettings(asr=AsrSettings(backend="none")))
     items = [item for chunk in audio[:at] for item in stage.push(chunk)]

@@ -241,6 +241,35 @@ def test_a_clock_that_jumps_starts_a_new_run_without_losing_audio(shift_s: float
     assert stream.counters.lost_samples == 0
 
 
+@pytest.mark.parametrize(
+    ("shift_s", "indexed"),
+    # Two seconds back, of a source that does not count, may as well be a new run, which must not wait.
+    [(-2.0, True), *((shift_s, indexed) for shift_s in (-0.9, 0.9, 2.0) for indexed in (True, False))],
+)
+def test_one_stamp_that_is_wrong_changes_nothing(shift_s: float, indexed: bool) -> None:
+    """A driver's clock hiccups."""
+    samples = recording(15.0)
+    chunks = blocks(samples) if indexed else without_index(blocks(samples))
+    chunks[40] = replace(chunks[40], stamp_ns=chunks[40].stamp_ns + round(shift_s * NS_PER_S))
+    stream = AudioStream()
+    assert np.array_equal(only(heard(stream, chunks)), samples[:, 0])
+    assert (stream.counters.lost_samples, stream.counters.clock_steps) == (0, 0)
+
+
+def test_a_clock_that_is_set_for_the_first_time_has_lost_nothing() -> None:
+    """A computer without a battery gets the time by the network, decades later; its microphone stamps nothing."""
+    samples = recording(3.0)
+    chunks = [replace(chunk, stamp_ns=0, first_sample=0) for chunk in blocks(samples)]
+    stream = AudioStream()
+    found: list[AudioChunk] = []
+    for number, chunk in enumerate(chunks):
+        arrival_ns = (number + 1) * BLOCK * SAMPLE_NS + (START_NS if number > 20 else 0)
+        found += [item for item in stream.push(chunk, arrival_ns) if isinstance(item, AudioChunk)]
+    found += [item for item in stream.flush() if isinstance(item, AudioChunk)]
+    assert np.array_equal(joined(found), samples[:, 0])
+    assert stream.counters.lost_samples == 0
+
+
 def test_a_bag_that_is_played_again_is_heard_again() -> None:
     samples = recording(3.0)
     chunks = blocks(samples)

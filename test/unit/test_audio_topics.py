@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace as Message
@@ -161,6 +162,20 @@ def test_mp3_that_is_taken_for_samples_is_found_out_in_the_midst_of_it(tmp_path:
             one(decoder, DATA, raw(content))
     decoder.tell(info())
     assert one(decoder, DATA, raw(samples)).frames == len(samples) // 4
+
+
+def test_a_source_that_was_restarted_with_what_was_asked_for_is_heard(tmp_path: Path) -> None:
+    decoder = AudioDecoder()
+    noise = np.random.default_rng(0)
+    loud = [noise.integers(0, 256, 2000, np.uint8).tobytes() for _ in range(100)]
+    for content in (b"ID3" + bytes(500), *loud):
+        with pytest.raises(AudioError, match="these bytes are mp3"):
+            one(decoder, DATA, raw(content))
+    heard = 0
+    for _ in range(30):
+        with suppress(AudioError):
+            heard += one(decoder, DATA, raw(SOUND.tobytes())).frames
+    assert heard > 0
 
 
 def whole(message: Message) -> Message:

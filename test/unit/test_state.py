@@ -238,6 +238,8 @@ def test_a_condition_that_is_none_is_one_sentence(text: str) -> None:
 def test_conditions_are_read_as_they_are_written() -> None:
     assert parse_conditions(" sad 0.6 20;angry 0.7 2 ; ") == (Condition("sad", 0.6, 20), Condition("angry", 0.7, 2))
     assert parse_conditions("") == ()
+    with pytest.raises(SettingsError, match=r"give a label \(angry, happy, neutral\)"):
+        EmotionStates(StateSettings(events="sad 0.6 20"), ("angry", "happy", "neutral"))
 
 
 @given(

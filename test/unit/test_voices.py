@@ -52,6 +52,7 @@ def test_a_voice_heard_apart_takes_the_place_of_the_rooms() -> None:
     assert room.stages.counters["replaced_samples"] == len(SAID)
     list(room.stages.end("ann"))
     assert events(room.say(SAID, "", at_s=10))
+    assert room.stages.counters["lost_samples"] == 0
 
 
 def test_a_voice_that_is_gone_has_ended_its_utterance_and_stays_in_the_counts() -> None:
@@ -72,7 +73,9 @@ def test_one_voice_too_many_is_refused_until_another_is_gone() -> None:
         room.stages.open(f"v{number}")
     with pytest.raises(PeopleError, match="16 voices"):
         room.stages.open("v16")
+    assert room.say(SAID, "v16") == []
     list(room.stages.end("v0"))
+    assert events(room.say(SAID, "v16", at_s=10)), "it has been waiting"
     room.stages.open("v16")
 
 
