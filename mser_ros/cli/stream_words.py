@@ -11,15 +11,13 @@ from ..asr.transcriber import Transcriber
 from ..audio.waveform import to_int16
 from ..corpora.base import Item
 from ..evaluation.loading import load_each
-from ..evaluation.noise import babble, in_noise, rms
-from ..evaluation.segments import LEVEL, Span, voiced
+from ..evaluation.noise import babble, in_noise
+from ..evaluation.segments import LEVEL, in_a_row
 from ..evaluation.words import edits, words_of
 from ..settings import AsrSettings, SegmenterSettings, SpeechSettings
 from ..stages.speech import SpeechStage
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, UtteranceEvent, UtteranceState, Word
 
-#: Between two clips lies so much that is no speech [s].
-_GAP_S = (1.0, 2.5)
 #: An edge of an utterance may lie so far inside of what is said: the first and last sounds are the softest [s].
 _EDGE_S = 0.1
 _BLOCK = 1024
@@ -103,7 +101,7 @@ def listen(
             for _, utterance in load_each([item for item in items if item.person == person])
             if utterance.audio is not None and utterance.transcript is not None
         ]
-        wave, spans = _in_a_row([samples for samples, _ in said], rng)
+        wave, spans = in_a_row([samples for samples, _ in said], rng, whole=True)
         if snr_db is None:
             samples = to_int16(wave)
         else:
@@ -167,7 +165,7 @@ def follow(
     found = []
     for person in track(sorted({item.person for item in items})):
         own = load_each([item for item in items if item.person == person])
-        wave, _ = _in_a_row([one.audio.samples for _, one in own if one.audio is not None], rng)
+        wave, _ = in_a_row([one.audio.samples for _, one in own if one.audio is not None], rng, whole=True)
         told: list[tuple[str, int]] = []
         for heard_ns, event in _events(transcriber, to_int16(wave), SpeechSettings(voice_id="somebody")):
             if event.state is UtteranceState.STARTED:
@@ -184,18 +182,6 @@ def _judge(told: Sequence[tuple[str, int]], words: Sequence[Word]) -> Provisiona
     pairs = list(zip(told, final, strict=False))
     wrong = sum(one != other for (one, _), (other, _) in pairs) + max(0, len(told) - len(final))
     return Provisional(tuple((at_ns - end_ns) / NS_PER_S for (_, at_ns), (_, end_ns) in pairs), wrong, len(final))
-
-
-def _in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, tuple[Span, ...]]:
-    """Whole clips with silence between them, and where in it people speak."""
-    parts, spans, at = [], [], 0
-    for clip in clips:
-        first, last = voiced(clip)
-        gap = int(rng.uniform(*_GAP_S) * SAMPLE_RATE)
-        parts += [np.zeros(gap, np.float32), clip * np.float32(LEVEL / max(rms(clip[first:last]), 1e-9))]
-        spans.append((at + gap + first, at + gap + last))
-        at += gap + len(clip)
-    return np.concatenate([*parts, np.zeros(SAMPLE_RATE, np.float32)]), tuple(spans)
 
 
 def _hear(transcriber: Transcriber, samples: np.ndarray) -> list[tuple[int, int, str, str]]:

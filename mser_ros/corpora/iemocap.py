@@ -25,7 +25,6 @@ _HAPPY: Mapping[str, frozenset[str]] = MappingProxyType(
 #: Which markers count. In paper A's fused notebooks those of hands and head were lost to a check of their shape.
 _MARKERS = ("all", "face")
 _SESSIONS = (1, 2, 3, 4, 5)
-#: Layout of the skeleton that an utterance carries: already in paper A's 200 bins.
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,6 @@ from ..errors import CorpusError
 from ..mocap.layouts import MARKER_BINS, MARKERS
 from .files import read_text
 
-#: Bins that an utterance is cut into, and markers: 55 of the face, 6 of the hands, 2 triples of the head (its rotation
-#: and its translation).
-
 #: Folders of motion capture and their values per frame, in the order of paper A's columns.
 MOCAP: tuple[tuple[str, int], ...] = (("MOCAP_rotated", 165), ("MOCAP_hand", 18), ("MOCAP_head", 6))
 

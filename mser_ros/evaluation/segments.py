@@ -55,17 +55,23 @@ class SegmentScores:
         return 2 * self.precision * self.recall / both if both else 0.0
 
 
-def in_a_row(clips: Sequence[np.ndarray], rng: np.random.Generator) -> tuple[np.ndarray, tuple[Span, ...]]:
-    """Clips (float32, (n,)) as loud as each other with silence between them; where in it people speak."""
+def in_a_row(
+    clips: Sequence[np.ndarray], rng: np.random.Generator, *, whole: bool = False
+) -> tuple[np.ndarray, tuple[Span, ...]]:
+    """Clips (float32, (n,)) as loud as each other with silence between them; where in it people speak. `whole`: with
+    the silence at their ends."""
     parts, spans, at = [], [], 0
     for clip in clips:
         first, last = voiced(clip)
-        gap = int(rng.uniform(*_GAP_S) * SAMPLE_RATE)
-        said = clip[first:last] * np.float32(LEVEL / max(rms(clip[first:last]), 1e-9))
-        parts += [np.zeros(gap, np.float32), said]
-        spans.append((at + gap, at + gap + len(said)))
-        at = spans[-1][1]
-    return np.concatenate([*parts, np.zeros(SAMPLE_RATE, np.float32)]), tuple(spans)
+        begin, end = (0, len(clip)) if whole else (first, last)
+        at += int(rng.uniform(*_GAP_S) * SAMPLE_RATE)
+        parts.append((at, clip[begin:end] * np.float32(LEVEL / max(rms(clip[first:last]), 1e-9))))
+        spans.append((at + first - begin, at + last - begin))
+        at += end - begin
+    row = np.zeros(at + SAMPLE_RATE, np.float32)
+    for begin, part in parts:
+        row[begin : begin + len(part)] = part
+    return row, tuple(spans)
 
 
 def voiced(clip: np.ndarray) -> Span:

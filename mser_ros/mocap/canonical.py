@@ -44,11 +44,6 @@ class CanonicalMotion:
     rate_hz: float
     dimensions: int = 3
 
-    @property
-    def seen_s(self) -> float:
-        """How long any joint is seen."""
-        return float(self.mask.any(axis=1).sum()) / self.rate_hz
-
 
 def canonicalise(sequence: SkeletonSequence, *, rate_hz: float, window_s: float, end_ns: int) -> CanonicalMotion | None:
     """The canonical motion of the `window_s` seconds that end at `end_ns`; later frames are not looked at.
