@@ -31,6 +31,8 @@ from .subscriptions import Flow
 from .voices import VoiceServices
 from .wait_for_emotion import WaitServer
 
+#: How often it is looked whether events begin or end where no states are published.
+_EVENTS_HZ = 2.0
 #: Final emotions whose latency the diagnostics tell of.
 _LATENCIES = 20
 #: The modalities that an input gives.
@@ -96,8 +98,9 @@ class EmotionNode(PerceptionNode):
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech, kept=True)
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
-        if self.settings.state.rate_hz:
-            self._clockwork = self.create_timer(1 / self.settings.state.rate_hz, self._tell_states)
+        state = self.settings.state
+        if rate_hz := state.rate_hz or (_EVENTS_HZ if state.events else 0.0):
+            self._clockwork = self.create_timer(1 / rate_hz, self._tell_states)
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
         if self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None:
             self._persons = hri.Persons(self, messages, tell=self._tell, faces=self.settings.ros4hri.faces)
@@ -224,6 +227,8 @@ class EmotionNode(PerceptionNode):
 
     def _publish_states(self) -> None:
         states = self._look(self._now_ns())
+        if not self.settings.state.rate_hz:  # looked at for the events' sake
+            return
         for state in states:
             self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
         if self._markers.get_subscription_count():

@@ -139,9 +139,14 @@ class EmotionRecognizer:
             utterance, state, dict.fromkeys(self.bundle.modalities, Reading()), _Decision(reason=reason)
         )
 
+    def whose(self, person_id: str, voice_id: str) -> str:
+        """The name under which something is learned of a voice: that under which estimates go."""
+        return person_id or self.settings.person_id or voice_id
+
     def _by_itself(self, utterance: Utterance, reading: Reading, baselines: VoiceBaselines, *, learn: bool) -> Reading:
         """What the voice says, judged by how this voice usually sounds."""
-        voice, logits = utterance.person_id or utterance.voice_id, reading.outputs["logits"][0].astype(np.float64)
+        voice = self.whose(utterance.person_id, utterance.voice_id)
+        logits = reading.outputs["logits"][0].astype(np.float64)
         corrected = baselines.correct(voice, logits)
         if learn:
             baselines.learn(voice, logits)
@@ -256,9 +261,10 @@ class EmotionRecognizer:
             return _Told(reason=decision.reason)
         spec, labels = self.bundle.decision, self.bundle.labels
         posterior = with_neutral_share(decision.fused, labels, self.settings.neutral_share)
-        # The sets are promised for even classes, those that they were fitted on.
+        # Fitted on even classes; where these are as `neutral_share` says, sets that are made of what is told hold the
+        # truth about as often, or more often (see the model card).
         largest_miss = spec.largest_miss.get(subset_name(tuple(decision.weights)))
-        classes = () if largest_miss is None else label_set(decision.fused, labels, largest_miss)
+        classes = () if largest_miss is None else label_set(posterior, labels, largest_miss)
         prior = np.full(len(labels), 1 / len(labels))
         incongruent = bool(0 < spec.incongruent_above < contradiction(list(decision.believed.values()), prior))
         doubtful = incongruent and float(posterior.max()) < self.settings.least_agreed

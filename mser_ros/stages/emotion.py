@@ -40,6 +40,8 @@ _STALE_S = 0.3
 _LACKING = (AbstainReason.NO_EVIDENCE, AbstainReason.TOO_SHORT)
 #: The least time without audio and events after which an open utterance is given up: the speech node is gone.
 _GONE_S = 3.0
+#: Nobody looks less often than this, unless the process stood still or its clock was set [s].
+_STALL_S = 1.0
 
 
 @dataclass(slots=True)
@@ -133,6 +135,8 @@ class EmotionStage:
         self._closed = {} if closed is None else closed  # how far their voice had been heard
         self._spoken_ns = 0  # end of the last utterance
         self._seen_ns = 0  # up to where the body was judged without an utterance
+        self._resets = 0  # of the clock of the bodies, until then
+        self._ticked_ns = 0
 
     @property
     def skeletons(self) -> SkeletonBuffer:
@@ -188,7 +192,8 @@ class EmotionStage:
                 self.counters.late_events += 1
                 return
             del self._closed[event.utterance_id]
-            self.recognizer.forget(self._identities.of_voice(event.voice_id).person_id or event.voice_id)
+            person_id = self._identities.of_voice(event.voice_id).person_id
+            self.recognizer.forget(self.recognizer.whose(person_id, event.voice_id))
         pending = self._pending.get(event.utterance_id)
         if pending is None:
             yield from self._make_room(event)
@@ -210,6 +215,7 @@ class EmotionStage:
 
     def tick(self) -> Iterator[EmotionEstimate]:
         """Give every estimate that is due now."""
+        self._excuse_stall()
         for pending in list(self._pending.values()):
             if self._is_due(pending):
                 yield self._close(pending.event, EstimateState.FINAL)
@@ -236,6 +242,16 @@ class EmotionStage:
                 yield self._close(pending.event, EstimateState.RETRACTED)
             else:
                 yield self._close(pending.event, EstimateState.FINAL, is_skipped=pending.is_skipped)
+
+    def _excuse_stall(self) -> None:
+        """Nothing was late while nobody could look: this process stood still, or its clock was set forward."""
+        if (now_ns := self.clock() if self.clock else None) is None:
+            return
+        stalled_ns = now_ns - self._ticked_ns - to_ns(_STALL_S)
+        self._ticked_ns = now_ns
+        if stalled_ns > 0:
+            for pending in self._pending.values():
+                pending.since_clock_ns += stalled_ns
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)
@@ -298,7 +314,9 @@ class EmotionStage:
         end_ns = heard_ns - (heard_ns - pending.next_continuous_ns) % self._period_ns
         pending.next_continuous_ns = end_ns + self._period_ns
         silent = Transcript("", is_final=False)
-        yield from self._continuous(replace(event, start_ns=end_ns - self._period_ns, end_ns=end_ns, transcript=silent))
+        start_ns = max(event.start_ns, end_ns - self._period_ns)  # the period may have been changed meanwhile
+        if start_ns < end_ns:
+            yield from self._continuous(replace(event, start_ns=start_ns, end_ns=end_ns, transcript=silent))
 
     def _body_alone(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
         """Of a body of whom nothing is said."""
@@ -307,11 +325,13 @@ class EmotionStage:
         if not self._period_ns or not self._evidence.window_ns or is_stray:
             return
         end_ns = frame.stamp_ns - frame.stamp_ns % self._period_ns
+        if self.skeletons.counters.resets != self._resets:  # a bag starts again
+            self._resets, self._seen_ns = self.skeletons.counters.resets, 0
         before_ns = self._seen_ns
-        if before_ns - NS_PER_S <= frame.stamp_ns < before_ns:
-            return  # it only comes late; else a bag starts again
+        if frame.stamp_ns < before_ns:
+            return  # it only comes late
         self._seen_ns = end_ns
-        has_spoken = 0 <= end_ns - self._spoken_ns < self._period_ns
+        has_spoken = 0 <= end_ns - self._spoken_ns < max(self._period_ns, self._evidence.window_ns)
         if 0 < before_ns < end_ns and not (self._pending or has_spoken):
             start_ns = end_ns - self._evidence.window_ns
             nothing = Transcript("")
@@ -351,11 +371,19 @@ class EmotionStage:
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
             estimate = self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
-            return replace(estimate, evidence=tuple(map(self._with_lost, estimate.evidence)))
+            return replace(estimate, evidence=tuple(self._as_it_is(one, event) for one in estimate.evidence))
 
         return self._contained(recognize)
 
-    def _with_lost(self, evidence: ModalityEvidence) -> ModalityEvidence:
+    def _as_it_is(self, evidence: ModalityEvidence, event: UtteranceEvent) -> ModalityEvidence:
+        """With how old it is, and whether what gives it is gone."""
+        until_ns = event.end_ns
+        if evidence.modality == "speech":
+            until_ns = self._evidence.voices.newest_ns(event.voice_id) or until_ns
+        elif evidence.modality == "text" and event.utterance_id in self._pending:  # the words are of its last news
+            until_ns = self._pending[event.utterance_id].event.end_ns
+        if evidence.available and event.end_ns > until_ns:
+            evidence = replace(evidence, age_s=(event.end_ns - until_ns) / NS_PER_S)
         lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason in _LACKING
         is_lost = evidence.modality in self.lost and lacks
         return replace(evidence, reason=AbstainReason.SOURCE_LOST) if is_lost else evidence

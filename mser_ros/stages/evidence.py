@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from ..audio.history import Voices
 from ..mocap.buffer import SkeletonBuffer
@@ -82,10 +82,12 @@ class EvidenceHistory:
         return newest_ns is None or newest_ns >= event.end_ns or newest_ns < event.start_ns - self.window_ns
 
     def _speaker(self, event: UtteranceEvent) -> Someone:
-        someone = self._identities.of_voice(event.voice_id)
-        before = self._speakers.get(event.utterance_id, someone)
+        speaker = self._identities.of_voice(event.voice_id)
+        before = self._speakers.get(event.utterance_id, speaker)
         before = replace(before, person_id=self._identities.present(before.person_id))
-        speaker = someone if someone.person_id else before
+        if speaker.person_id in ("", before.person_id) or not before.person_id:  # else it is somebody else
+            known = {name: its_id for name, its_id in asdict(speaker).items() if its_id}
+            speaker = replace(before, **known)
         if event.utterance_id in self._speakers:
             self._speakers[event.utterance_id] = speaker
         return speaker

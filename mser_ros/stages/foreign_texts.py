@@ -21,7 +21,7 @@ class _Heard:
 
     event: UtteranceEvent
     texts: list[Transcript] = field(default_factory=list)
-    guess: str = ""
+    guess: Transcript | None = None
     read_ns: int = 0
     since_ns: int | None = None
 
@@ -30,10 +30,11 @@ class ForeignTexts:
     """Takes the events of utterances without words, and texts; gives the events with words.
 
     Another recogniser tells a text when it has it, some time after the end of what was said; few say of which time it
-    is. So a text belongs to the oldest utterance that has ended and waits for words, else to the one that lasts, if
-    that began before it; texts of one utterance are joined. An utterance that has ended is complete with its next text,
-    or at once if there is one that came after its last sound; without any it waits for `settings.foreign_wait_s` by
-    `clock` (nanoseconds).
+    is. So a final text belongs to the oldest utterance that has ended and waits for words, else to the one that lasts,
+    if that began before it; one that may change yet to the one that lasts, if there is one. Texts of one utterance are
+    joined; of several languages they are of none that is known ('und'). An utterance that has ended is complete with
+    its next text, or at once if there is one that came after its last sound; without any it waits for
+    `settings.foreign_wait_s` by `clock` (nanoseconds).
     """
 
     def __init__(self, settings: AsrSettings, clock: Callable[[], int]) -> None:
@@ -79,15 +80,18 @@ class ForeignTexts:
     def take(self, text: Transcript, at_ns: int) -> Iterator[UtteranceEvent]:
         """Take a text that was told at this time of the clock that stamps audio."""
         self._counts["foreign_texts"] += 1
-        heard = next((item for item in self._heard if item.event.start_ns - _EARLY_NS <= at_ns), None)
+        begun = [item for item in self._heard if item.event.start_ns - _EARLY_NS <= at_ns]
+        if not text.is_final:  # guesses are of who speaks now
+            begun.sort(key=lambda item: item.since_ns is not None)
+        heard = next(iter(begun), None)
         if heard is None:
             self._counts["unmatched_texts"] += 1
             return
         if not text.is_final:
-            heard.guess = text.text
+            heard.guess = text
         else:
             heard.texts.append(text)
-            heard.guess = ""
+            heard.guess = None
             # Whatever its stamp, what comes in a pause is of what was said before it.
             heard.read_ns = max(at_ns, heard.event.end_ns if heard.event.state is UtteranceState.PAUSED else 0)
         if heard.since_ns is None:
@@ -118,9 +122,11 @@ class ForeignTexts:
 
     def _with_words(self, heard: _Heard) -> UtteranceEvent:
         """The newest event with the words so far; one that began and has words by now is partly read."""
-        words = " ".join(filter(None, [*(text.text for text in heard.texts), heard.guess]))
-        language = next((text.language for text in reversed(heard.texts) if text.language), self.language)
-        transcript = Transcript(words, _confidence(heard.texts), language=language, is_final=False)
+        texts = [*heard.texts, *([heard.guess] if heard.guess else [])]
+        words = " ".join(text.text for text in texts if text.text)
+        languages = {text.language or self.language for text in texts if text.text} or {self.language}
+        language = next(iter(languages)) if len(languages) == 1 else "und"
+        transcript = Transcript(words, _confidence(texts), language=language, is_final=False)
         state = heard.event.state
         if state is UtteranceState.STARTED and transcript.text:
             state = UtteranceState.PARTIAL

@@ -64,7 +64,7 @@ class Identities:
     """
 
     def __init__(self, least: float = 0.5) -> None:
-        self._least = least
+        self._least = min(least, _SURELY)
         self._links: dict[Name, str] = {}  # of a face, body or voice: whose it is, for certain
         self._owned: dict[str, dict[Name, None]] = {}  # the same, by owner
         self._alias: dict[str, str] = {}

@@ -91,7 +91,7 @@ class EmotionStates:
         self._restart_if_set_back(at_ns, tolerance_s)
         person = self._people.get(name)
         if person is None:
-            person = self._people[name] = _Person(self.usual(name), at_ns, at_ns, "")
+            person = self._people[name] = _Person(self.usual(name), at_ns, at_ns, "", since_ns=at_ns)
             if len(self._people) > _PEOPLE:
                 other, gone = self._people.popitem(last=False)
                 self._ended += self._end(other, gone, list(gone.held), gone.updated_ns)
@@ -101,7 +101,8 @@ class EmotionStates:
         posterior = np.asarray(estimate.probabilities, np.float64)
         sureness = _sureness(posterior)
         person.probabilities = _moved(person.probabilities, posterior, self.settings.gain * sureness)
-        self.learn({name: _moved(self.usual(name), posterior, self.settings.usual_gain * sureness)})
+        if self.settings.usual_gain:
+            self.learn({name: _moved(self.usual(name), posterior, self.settings.usual_gain * sureness)})
         person.heard_ns, person.utterance_id = now_ns, estimate.utterance_id
         self._settle(person, now_ns)
 
@@ -121,22 +122,27 @@ class EmotionStates:
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
 
     def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
-        """Some of those that were called by `names` go by another one now, as `settled` tells: a voice turned out to be
-        a person's, say. What was known goes over to the new name, unless something is known of that already; what holds
-        ends under the old one. Also what those mostly show of whom nothing was heard for long.
+        """Some of those that were called by `names` go by another one now, as `settled` tells: a voice turned out to
+        be a person's, say. What was heard of late goes over to the new name, unless something later was heard of that;
+        what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the new
+        name, also of those of whom nothing was heard for long.
         """
         for name in [name for name in self._people if name in names]:
             if (after := settled(name)) != name:
                 person = self._people.pop(name)
                 self._ended += self._end(name, person, list(person.held), person.updated_ns)
-                self._people.setdefault(after, person)
+                known = self._people.get(after)
+                if known is None or known.heard_ns < person.heard_ns:
+                    if known is not None:
+                        self._ended += self._end(after, known, list(known.held), known.updated_ns)
+                    self._people[after] = person
         for name in [name for name in self._usual if name in names]:
             if (after := settled(name)) != name:
                 self._usual.setdefault(after, self._usual.pop(name))
 
     def usual(self, name: str) -> np.ndarray:
-        """What a person mostly shows, (C,): a slow average; even classes where nothing was learned."""
-        return self._usual.get(name, self._even)
+        """What a person mostly shows, (C,): a slow average; even classes where nothing was learned, or is to be."""
+        return self._usual.get(name, self._even) if self.settings.usual_gain else self._even
 
     def learned(self) -> dict[str, list[float]]:
         """What each person mostly shows, for JSON."""

@@ -20,7 +20,7 @@ from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
-from mser_ros.stages.identities import Identities, Kind
+from mser_ros.stages.identities import Identities, Kind, Match
 from mser_ros.types import (
     NS_PER_S,
     AbstainReason,
@@ -64,8 +64,11 @@ class Robot:
 
     def wait(self, seconds: float) -> list[EmotionEstimate]:
         """What the stage says when so much time has passed and nothing came."""
-        self.now_ns += to_ns(seconds)
-        return self._note(self.stage.tick())
+        until_ns, news = self.now_ns + to_ns(seconds), []
+        while self.now_ns < until_ns:
+            self.now_ns = min(until_ns, self.now_ns + to_ns(0.5))
+            news += self._note(self.stage.tick())
+        return news
 
     def flush(self) -> list[EmotionEstimate]:
         return self._note(self.stage.flush())
@@ -223,6 +226,49 @@ def test_a_body_is_judged_in_each_round_of_a_short_bag_and_once_at_a_time(robot:
     late = [frame for pair in zip(body(20, 36), body(19.8, 35.8, body_id="late"), strict=True) for frame in pair]
     robot.give(*late)
     assert len(continuous(robot)) == 4, "what comes late begins no round"
+
+
+@pytest.mark.parametrize("lag_s", [1.2, 2.0, 7.0])
+def test_a_second_tracker_that_lags_does_not_make_one_look_many(robot: Robot, lag_s: float) -> None:
+    late = body(20 - lag_s, 36 - lag_s, body_id="late")
+    robot.give(*(frame for pair in zip(body(20, 36), late, strict=True) for frame in pair))
+    assert len(continuous(robot)) == 3
+
+
+def test_what_was_just_said_is_not_judged_once_more_by_the_body_alone(recognizer: EmotionRecognizer) -> None:
+    robot = Robot(recognizer, EmotionSettings(continuous_period_s=1.0))
+    life = Life("u", 1.0, 4.9)
+    robot.give(*body(0, 4.9), *voice(0, 5.0), life.started, life.final)
+    robot.said.clear()
+    robot.give(*body(4.9, 12))
+    window_s = recognizer.bundle.modalities["mocap"].window_s
+    assert continuous(robot)
+    assert all(estimate.stamp_ns - T0 >= to_ns(4.9 + max(1.0, window_s)) for estimate in continuous(robot))
+
+
+def test_a_process_that_stood_still_gives_nobody_up(robot: Robot) -> None:
+    """While somebody speaks, and the sound is queued."""
+    robot.give(*voice(0, 2.0), U.started)
+    robot.now_ns += to_ns(60.0)
+    assert not any(estimate.state is FINAL for estimate in robot._note(robot.stage.tick()))
+    robot.give(*voice(2.0, 3.2), *body(0, 3.2), U.ended)
+    assert robot.give(U.final)[-1].speech_end_ns == U.final.end_ns
+    assert (robot.stage.counters.given_up, robot.stage.counters.late_events) == (0, 0)
+
+
+def test_evidence_is_as_old_as_what_it_rests_on(robot: Robot) -> None:
+    def ages(estimate: EmotionEstimate) -> dict[str, float]:
+        return {item.modality: round(item.age_s, 2) for item in estimate.evidence if item.available}
+
+    robot.give(*voice(0, 1.9), U.started, U.partial(1.8))
+    told = robot.give(*voice(1.9, 2.7))[-1]
+    assert told.state is PROVISIONAL
+    assert ages(told)["text"] == round((told.stamp_ns - T0) / NS_PER_S - 1.8, 2) > 0
+    robot.stage.lost = frozenset({"speech"})
+    robot.give(U.final)
+    final = robot.wait(1.0)[-1]
+    assert ages(final)["speech"] == pytest.approx(0.3, abs=0.1)
+    assert ages(final)["text"] == 0
 
 
 @pytest.mark.parametrize("settings_", [EmotionSettings(continuous_period_s=0.0)])
@@ -883,6 +929,25 @@ def test_a_person_who_vanishes_in_mid_utterance_has_spoken_it(recognizer: Emotio
     assert robot.give(*voice(2.0, 3.2), U.final)[-1].person_id == "p1"
     later = Life("u2", 0.5, 3.0)
     assert robot.give(later.started, later.cancelled)[-1].person_id == ""
+
+
+def test_a_speaker_whose_body_is_lost_in_mid_utterance_is_not_judged_by_a_bystanders(
+    recognizer: EmotionRecognizer,
+) -> None:
+    robot, identities = with_people(recognizer)
+    identities.link("p1", Kind.VOICE, "anna")
+    identities.link("p1", Kind.BODY, "far")
+    robot.give(*two_bodies(0, 2.0), *voice(0, 2.0), U.started)
+    identities.link("p1", Kind.BODY, "")
+    final = robot.give(*body(2.0, 3.2, body_id="near", rate_hz=50), *voice(2.0, 3.2), U.final)[-1]
+    assert (final.person_id, final.body_id) == ("p1", "far")
+
+
+def test_a_match_that_comes_in_mid_utterance_tells_whose_body_it_is(recognizer: EmotionRecognizer) -> None:
+    robot, identities = with_people(recognizer)
+    robot.give(*two_bodies(0, 2.0), *voice(0, 2.0), U.started)
+    identities.match(Match((Kind.VOICE, "anna"), (Kind.BODY, "far"), 0.9))
+    assert robot.give(*two_bodies(2.0, 3.2), *voice(2.0, 3.2), U.final)[-1].body_id == "far"
 
 
 def test_a_person_who_vanishes_in_mid_speech_is_the_one_of_whom_is_told_on(recognizer: EmotionRecognizer) -> None:

@@ -127,6 +127,34 @@ def test_the_oldest_that_waits_is_meant_first(talk: Talk) -> None:
         assert talk.last() == (name, state, text, state is ENDED)
 
 
+def test_guesses_are_of_who_speaks_and_not_of_a_cough_before(talk: Talk) -> None:
+    talk.event("cough", STARTED, 1)
+    talk.event("cough", ENDED, 2)
+    talk.event("b", STARTED, 3)
+    for guess in ("i hate", "i hate you"):
+        talk.text(guess, 3.2, final=False)
+        assert talk.last() == ("b", PARTIAL, guess, False)
+    talk.wait(4.1)
+    assert talk.last() == ("cough", ENDED, "", True)
+    talk.event("b", ENDED, 4.2)
+    talk.text("i hate you all", 4.5)
+    assert talk.last() == ("b", ENDED, "i hate you all", True)
+
+
+def test_a_guess_keeps_its_language_and_how_sure_it_is(talk: Talk) -> None:
+    talk.event("a", STARTED, 1)
+    (told,) = talk.text("ich bin", 1.5, final=False, language="de", confidence=0.2)
+    assert (told.transcript.language, told.transcript.confidence) == ("de", pytest.approx(0.2))
+
+
+def test_words_in_two_languages_are_in_none_that_is_known(talk: Talk) -> None:
+    talk.event("a", STARTED, 1)
+    talk.text("ich bin", 1.5, language="de")
+    talk.event("a", ENDED, 2)
+    (told,) = talk.text("so happy", 2.5, language="en")
+    assert (told.transcript.text, told.transcript.language) == ("ich bin so happy", "und")
+
+
 def test_without_a_text_the_wait_ends_with_what_was_guessed(talk: Talk) -> None:
     talk.event("a", STARTED, 1)
     talk.text("hel", 1.5, final=False)

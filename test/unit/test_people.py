@@ -17,6 +17,7 @@ from mser_ros.errors import RequestError
 from mser_ros.labels import LABELS
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
+from mser_ros.settings import EmotionSettings
 from mser_ros.stages.identities import Identities, Kind
 from mser_ros.stages.people import People, erase_files
 from mser_ros.stages.state import EmotionStates
@@ -63,6 +64,16 @@ class House:
 @pytest.fixture
 def house(bundle: Path) -> House:
     return House(bundle)
+
+
+def test_a_name_that_is_given_by_a_parameter_is_that_of_the_voice_as_well(house: House) -> None:
+    house.recognizer.settings = EmotionSettings(person_id="alice")
+    house.hear("voice")
+    assert set(house.recognizer.learned()) == {"alice"}
+    of_alice = house.says_of("voice")
+    house.recognizer.settings = EmotionSettings(person_id="bob")
+    np.testing.assert_array_equal(house.says_of("voice"), House(house.recognizer.bundle.path).says_of("voice"))
+    assert np.abs(house.says_of("voice") - of_alice).max() > 0.01
 
 
 def test_what_was_learned_is_shown_by_person(house: House) -> None:

@@ -394,6 +394,15 @@ def test_an_estimate_tells_the_classes_that_hold_the_truth_as_often_as_the_bundl
     assert (speech.label_set, speech.coverage) == ((), 0.0), "nothing is promised for the voice alone"
 
 
+@pytest.mark.parametrize("share", [0.02, 0.25, 0.8, 0.98])
+def test_the_label_is_in_its_set_whatever_share_of_life_is_neutral(tmp_path: Path, share: float) -> None:
+    recognizer = deciding(tmp_path / "bundle", neutral_share=share)
+    for words in ("happy", "sad sad", "angry", "table"):
+        estimate = recognizer.recognize(utterance(transcript=said(words)))
+        assert estimate.label in (estimate.label_set[0], UNKNOWN)
+        assert estimate.label_set == label_set(np.float64(estimate.probabilities), LABELS, 0.8)
+
+
 def test_words_against_the_voice_are_told_and_abstain_where_nothing_is_sure(tmp_path: Path) -> None:
     recognizer = deciding(tmp_path / "bundle", least_agreed=1.0)
     against = utterance(audio=voice(0.1), transcript=said("sad sad"))

@@ -87,6 +87,24 @@ def test_without_learning_what_is_usual_everybody_falls_back_to_even_classes() -
     np.testing.assert_allclose(state_at(states, 200).probabilities, 0.25, atol=1e-3)
 
 
+def test_who_is_not_to_be_learned_of_any_more_falls_back_to_even_classes_and_stays_known() -> None:
+    states = EmotionStates(StateSettings(decay_s=10.0, usual_gain=0.9))
+    for second in range(5):
+        states.push(said("sad", second))
+    learned = states.learned()
+    states.settings = StateSettings(decay_s=10.0, usual_gain=0.0)
+    states.push(said("sad", 6))
+    np.testing.assert_allclose(state_at(states, 206).probabilities, 0.25, atol=1e-3)
+    assert states.learned() == learned
+
+
+def test_nobody_is_unknown_for_longer_than_anything_was_heard() -> None:
+    states = EmotionStates(StateSettings(least=0.9))
+    states.push(said("sad", 3, confidence=0.6))
+    state = state_at(states, 4)
+    assert (state.label, state.since_ns) == (UNKNOWN, T0 + to_ns(3))
+
+
 def test_of_many_people_those_who_were_not_heard_for_longest_are_forgotten() -> None:
     states = EmotionStates()
     for number in range(1000):
@@ -271,7 +289,6 @@ def test_whatever_is_said_states_are_states_and_events_come_in_pairs(
 
 
 def test_who_turns_out_to_be_somebody_goes_on_under_that_name() -> None:
-    """Somebody of whom something is known already keeps that."""
     states = EmotionStates(StateSettings(events="sad 0.5 0"))
     states.push(said("sad", 0, person_id="voice 1"))
     assert [(event.person_id, event.begins) for event in states.at(T0)[1]] == [("voice 1", True)]
@@ -281,7 +298,13 @@ def test_who_turns_out_to_be_somebody_goes_on_under_that_name() -> None:
     assert [(event.person_id, event.begins) for event in events] == [("voice 1", False), ("ann", True)]
     states.push(said("happy", 2, person_id="bob"))
     states.rename(lambda name: "ann", {"ann", "bob"})
-    assert [(state.person_id, state.label) for state in states.at(T0 + to_ns(2))[0]] == [("ann", "sad")]
+    told, events = states.at(T0 + to_ns(2))
+    assert [(state.person_id, state.label) for state in told] == [("ann", "happy")], "what was heard last"
+    assert [(event.person_id, event.begins) for event in events] == [("ann", False)]
+    states.push(said("sad", 4, person_id="ann"))
+    states.push(said("angry", 3, person_id="voice 2"))
+    states.rename(lambda name: "ann", {"voice 2"})
+    assert [(state.person_id, state.label) for state in states.at(T0 + to_ns(4))[0]] == [("ann", "sad")]
 
 
 def test_what_somebody_mostly_shows_goes_over_to_the_new_name_although_nothing_was_heard_for_long() -> None:
