@@ -169,6 +169,7 @@ def test_a_set_of_classes_holds_the_truth_of_people_who_fitted_nothing_as_often_
     found = measure_decision([try_out(rows, PRIOR, seed=seed) for seed in range(10)], PRIOR)
     for figures in found["sets"].values():
         assert figures["coverage"] == pytest.approx(COVERAGE, abs=0.02)
+        assert figures["mostly_neutral"] > COVERAGE - 0.03
         assert 1 <= figures["size"] < 4
     assert found["sets"]["speech"]["size"] < found["sets"]["text"]["size"]
     assert found["incongruent"]["false_alarms"] < 0.12

@@ -17,11 +17,12 @@ import numpy as np
 
 from ...corpora.base import BETWEEN_PEOPLE
 from ...evaluation.calibration import FusionFit
-from ...recognition.decision import contradiction, subset_name
+from ...labels import LABELS
+from ...recognition.decision import NEUTRAL, contradiction, subset_name, with_neutral_share
 from ...recognition.posteriors import softmax
 from ...types import Modalities, subsets_of
 from ..runs.predictions import OutOfFold
-from .fusion_fit import Combined, Trial, fused
+from .fusion_fit import MOSTLY_NEUTRAL, Combined, Trial, fused
 from .temperatures import balanced_temperature, parts_of
 
 #: Probability with which a label set holds the true class.
@@ -76,9 +77,11 @@ def _measure(entry: Mapping[str, Any], trial: Trial, prior: np.ndarray) -> dict[
     met = trial.met
     sets = {}
     for subset in subsets_of(list(met.posteriors)):
-        posterior = fused(met, subset, trial.fit, prior)
-        inside = _inside(posterior, entry["largest_miss"][subset_name(subset)])
-        sets[subset_name(subset)] = _set_figures(inside, met.truth)
+        posterior, miss = fused(met, subset, trial.fit, prior), entry["largest_miss"][subset_name(subset)]
+        sets[subset_name(subset)] = {
+            **_set_figures(_inside(posterior, miss), met.truth),
+            "mostly_neutral": _round(_in_daily_life(posterior, met.truth, miss)),
+        }
     found: dict[str, Any] = {"sets": sets}
     if "incongruent_above" in entry:
         matched = contradiction(list(met.posteriors.values()), prior)
@@ -86,6 +89,14 @@ def _measure(entry: Mapping[str, Any], trial: Trial, prior: np.ndarray) -> dict[
         threshold = entry["incongruent_above"]
         found["incongruent"] = _alarm_figures(matched, mismatched, matched > threshold, mismatched > threshold)
     return found
+
+
+def _in_daily_life(posterior: np.ndarray, truth: np.ndarray, miss: float) -> float:
+    """How often sets hold the truth where most of what is said is neutral, and `neutral_share` says so."""
+    inside = _inside(with_neutral_share(posterior, LABELS, MOSTLY_NEUTRAL), miss)
+    is_neutral = truth == LABELS.index(NEUTRAL)
+    held = inside[np.arange(len(truth)), truth]
+    return float(MOSTLY_NEUTRAL * held[is_neutral].mean() + (1 - MOSTLY_NEUTRAL) * held[~is_neutral].mean())
 
 
 def _mean(figures: Sequence[Mapping[str, float]]) -> dict[str, float]:

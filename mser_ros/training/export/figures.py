@@ -89,12 +89,19 @@ def _decision(manifest: Mapping[str, Any]) -> list[str]:
     found = manifest.get("decision", {})
     if "metrics" not in found:
         return []
+    sets = found["metrics"]["sets"]
+    lived = all("mostly_neutral" in row for row in sets.values())
     lines = _section(
         f"What `label_set` promises: it holds the true class of {found['coverage']:.0%} of what new people say, "
         "everybody counting alike, on the average (conformal prediction). Measured on people who fitted nothing, the "
         "mean of several divisions into those who fit and those who are judged:",
-        "| modalities | holds the truth | classes in it |",
-        [f"| {name} | {row['coverage']:.1%} | {row['size']:.2f} |" for name, row in found["metrics"]["sets"].items()],
+        "| modalities | holds the truth | classes in it |"
+        + (" holds it where 80 % is neutral, and `neutral_share` says so |" if lived else ""),
+        [
+            f"| {name} | {row['coverage']:.1%} | {row['size']:.2f} |"
+            + (f" {row['mostly_neutral']:.1%} |" if lived else "")
+            for name, row in sets.items()
+        ],
     )
     if alarms := found["metrics"].get("incongruent"):
         lines += [

@@ -32,7 +32,7 @@ _COMBINATIONS = 500
 #: neutral, against words that tell (`docs/experiments.md`).
 PLAIN_WORDS = 0.1
 #: What somebody says in an hour of daily life, by which false alarms are counted, and the share of it that is neutral.
-_AN_HOUR, _MOSTLY_NEUTRAL = 100, 0.8
+_AN_HOUR, MOSTLY_NEUTRAL = 100, 0.8
 #: Items of one person from which it can be said how well this person is judged.
 _OF_ONE = 20
 #: What is supposed of the classes of whoever is judged.
@@ -165,7 +165,7 @@ def predictions_of(combined: Combined, chosen: Sequence[str], fit: FusionFit, pr
 
 
 def daily_life(predictions: Predictions) -> list[dict[str, float]]:
-    """What is told in an hour in which somebody says `_AN_HOUR` things, `_MOSTLY_NEUTRAL` of them neutral and the rest
+    """What is told in an hour in which somebody says `_AN_HOUR` things, `MOSTLY_NEUTRAL` of them neutral and the rest
     of the other classes alike: with a `neutral_share` of even classes, and with that of this life.
 
     `alarms`: neutral things that are told as a feeling. `found`: feelings that are told as what they are. `right`: of
@@ -174,15 +174,15 @@ def daily_life(predictions: Predictions) -> list[dict[str, float]]:
     neutral = LABELS.index(NEUTRAL)
     is_neutral = predictions.truth == neutral
     rows = []
-    for share in (1 / len(LABELS), _MOSTLY_NEUTRAL):
+    for share in (1 / len(LABELS), MOSTLY_NEUTRAL):
         told = with_neutral_share(predictions.probabilities, LABELS, share).argmax(1)
         told = np.where(predictions.answered, told, neutral)  # of nothing that is unknown a planner acts on a feeling
         recalls = [
             (told == predictions.truth)[predictions.truth == n].mean() for n in range(len(LABELS)) if n != neutral
         ]
         mistaken = [(told != neutral)[predictions.truth == n].mean() for n in range(len(LABELS)) if n != neutral]
-        alarms = _AN_HOUR * _MOSTLY_NEUTRAL * float((told != neutral)[is_neutral].mean())
-        feelings = _AN_HOUR * (1 - _MOSTLY_NEUTRAL)
+        alarms = _AN_HOUR * MOSTLY_NEUTRAL * float((told != neutral)[is_neutral].mean())
+        feelings = _AN_HOUR * (1 - MOSTLY_NEUTRAL)
         found, as_feelings = feelings * float(np.mean(recalls)), alarms + feelings * float(np.mean(mistaken))
         rows.append(
             {
