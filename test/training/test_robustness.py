@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,29 @@ def test_a_run_without_its_weights_says_so(run: Path, tmp_path: Path) -> None:
     (copy / "fold0" / "best.safetensors").unlink()
     with pytest.raises(SettingsError, match=r"fold0.best.safetensors are gone: train the run again"):
         measure_robustness(copy, log=lambda _text: None)
+
+
+@pytest.mark.parametrize("measure", [measure_robustness, measure_household])
+def test_nobody_is_judged_by_a_model_that_may_have_met_them(
+    run: Path, tmp_path: Path, measure: Callable[..., object]
+) -> None:
+    mine = shutil.copytree(run, tmp_path / "run")
+    data = shutil.copytree(run.parent / "voices", tmp_path / "voices")
+    shutil.copy(data / "0-happy-0.wav", data / "more.wav")
+    settings = (mine / "config.yaml").read_text(encoding="utf-8")
+    with (data / "manifest.tsv").open("a", encoding="utf-8") as table:
+        table.write("more.wav\thappy\tsomebody\n")
+    more = settings.replace(str(run.parent / "voices"), str(data))
+    (mine / "config.yaml").write_text(more, encoding="utf-8")
+    with pytest.raises(SettingsError, match="other items of voices than there are now: restore them, or train anew in"):
+        measure(mine, log=lambda _text: None)
+    (mine / "origin.json").unlink()  # as in a run of an earlier version
+    (mine / "config.yaml").write_text(settings.replace("seed: 1", "seed: 3"), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"other folds than when .*fold\d was trained, .* restore the data"):
+        measure(mine, log=lambda _text: None)
+    (mine / "fold0" / "fold.json").unlink()
+    with pytest.raises(SettingsError, match=r"fold0.fold\.json is gone, .* train the run again"):
+        measure(mine, log=lambda _text: None)
 
 
 def changed(name: str, sample: Sample) -> Sample:

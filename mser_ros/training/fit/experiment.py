@@ -28,9 +28,9 @@ from ...evaluation.plots import confusion_matrix
 from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
-from ..runs.folder import check_origin, check_run, note_corpora, open_run, read_corpora
+from ..runs.folder import Origin, check_origin, check_run, note_corpora, open_run, read_corpora
 from ..runs.predictions import PREDICTIONS, TRANSFER, OutOfFold, describe, subset_file
-from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
+from ..runs.warm_start import BEST, People, check_folds, check_tested, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
 from ..samples.inputs import Sample
@@ -61,7 +61,7 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
     for number, fold in enumerate(plan):
         check_folds(config, f"fold{number}", _sides(data, fold))
     transfers = make_transfers(config, data) if config.folds.transfer else []
-    origin = origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
+    origin = _origin(config, data, plan)
     check_origin(origin, folder)
     if leads():
         open_run(config, origin, folder)
@@ -114,6 +114,26 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
 
 def _silent(_text: str) -> None:
     pass
+
+
+def _origin(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]) -> Origin:
+    return origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
+
+
+def load_folds(config: ExperimentConfig, folder: Path, *, log: Log = print) -> tuple[Data, list[split.Fold]]:
+    """The data of a run that is trained, and its folds.
+
+    Raises `SettingsError` where they are not those that it was trained with: its folds would judge whom they have met.
+    """
+    data = load_data(config, log=log)
+    plan = make_folds(config.folds, data, config.seed)
+    check_origin(_origin(config, data, plan), folder, cure="train anew in another folder")
+    for number, fold in enumerate(plan):
+        place = folder / f"fold{number}"
+        if not (place / BEST).is_file():
+            raise SettingsError(f"the weights {place / BEST} are gone: train the run again")
+        check_tested(place, data.people(fold.test))
+    return data, plan
 
 
 def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
