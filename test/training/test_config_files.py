@@ -159,6 +159,8 @@ def test_recordings_of_ones_own_are_learned_from_as_well(tmp_path: Path) -> None
     assert (added.name, added.path, added.test) == ("household", str(own), True)
     assert added.repeat > 1
     assert not load_config("default_words", add=[own]).corpora[-1].test, "its test set is the corpus' own"
+    more = load_config("default_mocap", add=[own])
+    assert [corpus.name for corpus in more.corpora] == ["egait", "egait", "household"], "which names one twice itself"
     (tmp_path / "nemo").mkdir()
     with pytest.raises(SettingsError, match="two corpora are called 'nemo'"):
         load_config("default_speech", add=[tmp_path / "nemo"])

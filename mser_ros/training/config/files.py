@@ -72,7 +72,7 @@ def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentCo
         for folder in folders
     ]
     names = [corpus.name for corpus in (*config.corpora, *own)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted({corpus.name for corpus in own if names.count(corpus.name) > 1}):
         raise SettingsError(f"two corpora are called '{twice[0]}': rename the folder that is added")
     return dataclasses.replace(
         config,
