@@ -99,9 +99,9 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
         rows.save(folder / TRANSFER)
         summary["transfer"] = summarise(rows, [])
     if config.in_domain:
-        summary["in_domain"] = summarise_judges([folder / f"fold{number}" for number in range(len(plan))])
+        summary["in_domain"] = summarise_judges([folder / f"fold{number}" for number in range(len(plan))], data.corpora)
         summary["in_domain"]["transfer"] = {
-            fold.name: summarise_judges([folder / fold.name])["people_out"] for fold in transfers
+            fold.name: summarise_judges([folder / fold.name], data.corpora)["people_out"] for fold in transfers
         }
     summary["synthetic"] = [source for source in predictions.sources if _mark(data, source)]
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
