@@ -25,6 +25,7 @@ from ...errors import SettingsError
 from ...evaluation.concordance import concordance
 from ...evaluation.metrics import score
 from ...evaluation.plots import confusion_matrix
+from ...labels import LABELS
 from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
@@ -60,7 +61,7 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
     plan = make_folds(config.folds, data, config.seed)
     for number, fold in enumerate(plan):
         check_folds(config, f"fold{number}", _sides(data, fold))
-    transfers = make_transfers(config, data) if config.folds.transfer else []
+    transfers = make_transfers(config, data, log=log) if config.folds.transfer else []
     origin = _origin(config, data, plan)
     check_origin(origin, folder)
     if leads():
@@ -162,8 +163,8 @@ def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
     return out[: config.only or None]
 
 
-def make_transfers(config: ExperimentConfig, data: Data) -> list[split.Fold]:
-    """For each tested corpus a fold that tests all of it and trains on the others.
+def make_transfers(config: ExperimentConfig, data: Data, *, log: Log = print) -> list[split.Fold]:
+    """For each tested corpus a fold that tests all of it and trains on the others, where these show all of its classes.
 
     Raises `SettingsError` where there are no others, or an encoder comes from a run, which knows all of them.
     """
@@ -172,15 +173,19 @@ def make_transfers(config: ExperimentConfig, data: Data) -> list[split.Fold]:
         raise SettingsError("folds.transfer needs two corpora or more: name another one, or set it to false")
     if encoder_runs(config):
         raise SettingsError("folds.transfer needs encoders that know no corpus: leave their 'weights' away")
-    return [
-        split.Fold(
-            f"without_{corpus}",
-            tuple(index for index, item in enumerate(data.items) if item.corpus != corpus),
-            (),
-            tuple(index for index, item in enumerate(data.items) if item.corpus == corpus and data.entries[index].test),
+    out = []
+    for corpus in tested:
+        train = tuple(index for index, item in enumerate(data.items) if item.corpus != corpus)
+        test = tuple(
+            index for index, item in enumerate(data.items) if item.corpus == corpus and data.entries[index].test
         )
-        for corpus in tested
-    ]
+        learned = {data.items[index].label for index in train if data.entries[index].repeat}
+        lacking = [label for label in LABELS if label in {data.items[index].label for index in test} - learned]
+        if lacking:
+            log(f"{corpus} is not predicted from the other corpora, in which nobody is {' or '.join(lacking)}")
+        else:
+            out.append(split.Fold(f"without_{corpus}", train, (), test))
+    return out
 
 
 def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tuple[int, ...]:
