@@ -20,8 +20,11 @@ from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
 from mser_ros.mocap.canonical import JOINTS, canonicalise
+from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
+from mser_ros.training.fit import household
 from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.household import choose_clips, measure_household
 from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
@@ -174,6 +177,21 @@ def test_the_clips_of_a_household_are_learned_from_and_not_judged(
     assert f"| speech | voices | {tested} | 4 |" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     with pytest.raises(SettingsError, match="has clips enough to learn 2 of"):
         measure_household(copy, clips=2, log=lambda _text: None)
+
+
+def test_a_household_is_learned_as_the_fold_was(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the encoders of the same fold, and from voices that are changed before training where it says so."""
+    mine, found = shutil.copytree(run, tmp_path / "run"), set()
+
+    def note(config: ExperimentConfig, *, folder: Path, train: list[Sample], **_settings: object) -> tuple[Any, None]:
+        found.add((folder.name, *{len(sample.spectra) for sample in train}))
+        return restore(config, mine / folder.name / "best.safetensors"), None
+
+    monkeypatch.setattr(household, "fit", note)
+    settings = (mine / "config.yaml").read_text(encoding="utf-8")
+    (mine / "config.yaml").write_text(settings.replace("variants: 0", "variants: 1"), encoding="utf-8")
+    measure_household(mine, clips=4, log=lambda _text: None)
+    assert found == {("fold0", 2), ("fold1", 2)}
 
 
 @pytest.mark.parametrize("clips", [4, 20, 1000])

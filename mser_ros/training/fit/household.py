@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ..config.files import OWN_REPEAT
 from ..progress import track
 from ..runs.finished import HOUSEHOLD, FinishedRun
 from ..runs.warm_start import BEST
+from ..samples.variants import with_variants
 from .experiment import load_folds
 from .fitting import Fitted, fit, predict, restore
 
@@ -42,6 +44,7 @@ def measure_household(
     if len(config.modalities) != 1 or config.folds.scheme == "split":
         raise SettingsError(f"the run in {folder} does not test people by folds with one modality: nothing to measure")
     data, plan = load_folds(config, folder, log=log)
+    data = replace(data, samples=with_variants(config, data.samples))
     found: dict[str, list[tuple[str, int, float, float]]] = {}
     for number, fold in enumerate(plan):
         weights = folder / f"fold{number}" / BEST
@@ -60,7 +63,7 @@ def measure_household(
                     config,
                     train=[*train, *(data.samples[index] for index in own for _ in range(OWN_REPEAT))],
                     validation=None,
-                    folder=Path(scratch),
+                    folder=Path(scratch) / weights.parent.name,  # encoders of other runs are those of this fold
                     title=person,
                     epochs=epochs,
                 )
