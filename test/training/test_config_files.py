@@ -145,6 +145,12 @@ def test_runs_and_models_are_named_without_the_folders_of_this_machine() -> None
     ]
 
 
+def test_a_fusion_that_is_fine_tuned_further_bends_its_encoders_as_little_as_before() -> None:
+    tuned = load_config("paper_b_fusion", overrides=["model.streams.speech.train=all", "model.streams.text.train=all"])
+    alone = [load_config(name).optimiser.encoder_learning_rate for name in ("paper_b_audio", "paper_b_text")]
+    assert 0 < tuned.optimiser.encoder_learning_rate <= min(alone)
+
+
 def test_an_experiment_of_another_name_is_not_told_from_one_that_ships() -> None:
     assert overrides_of(load_config("ours", overrides=["name=mine"])) is None
 
