@@ -299,6 +299,8 @@ def _stream_faults(config: ExperimentConfig, name: str) -> Iterator[str]:
         yield f"{at} hears less than {_WHISPER_S:g} s, and voices may last {heard_s:.1f} s: lower inputs.max_s"
     if stream.train == "top" and stream.kind not in ("pretrained", "whisper"):
         yield f"{at}.train cannot be 'top' for a {stream.kind} encoder, which is trained as a whole: set all or none"
+    if stream.kind == "paper_a_mocap" and (config.augment.mocap.mirror or config.augment.mocap.upper_body):
+        yield f"augment.mocap.mirror and upper_body change joints, and {at} reads markers: set them to false and 0"
     flattens = (stream.pooling or config.model.pooling) == "flatten" and config.model.fusion.kind != "cross_attention"
     if flattens and not (stream.kind == "paper_a_mocap" or (name == "speech" and pretrained and config.inputs.fixed_s)):
         cure = "set inputs.fixed_s" if name == "speech" and pretrained else f"set {at}.pooling to another one"
