@@ -94,6 +94,18 @@ def test_a_corpus_with_a_share_counts_for_so_much_of_its_classes(voices: Path) -
     assert {sample.weight for sample in data.repeated(alone)} == {1.0}, "with nobody beside it there is no share"
 
 
+def test_a_share_is_for_the_probe_alone_and_of_what_is_seen(voices: Path) -> None:
+    tree = config_tree(small(voices))
+    tree["corpora"].append(tree["corpora"][0] | {"name": "others", "share": 0.2, "test": False})
+    data = load_data(build_config(tree), log=lambda _text: None)
+    assert {sample.weight for sample in data.repeated(range(len(data.items)))} == {1.0}
+    tree = config_tree(probed(voices))
+    tree["corpora"].append(tree["corpora"][0] | {"name": "others", "share": 0.2, "test": False, "repeat": 0})
+    data = load_data(build_config(tree), log=lambda _text: None)
+    train = data.repeated(range(len(data.items)))
+    assert {sample.person.partition("-")[0] for sample in train} == {"voices"}
+
+
 def test_a_centred_probe_learns_from_each_item_without_what_is_usual_for_its_person() -> None:
     """Two people who differ by a constant alone, and one who shows a single class and stays what he is."""
     rng = np.random.default_rng(0)
