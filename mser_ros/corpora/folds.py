@@ -27,11 +27,14 @@ class Fold:
 def by_people(items: Sequence[Item], *, k: int, seed: int) -> tuple[Fold, ...]:
     """`k` speaker-independent folds: every item is tested once, the next fold validates, the others train.
 
-    Raises `CorpusError` where there are fewer than `k` people, or `k` is below 3.
+    Raises `CorpusError` where there are fewer than `k` people, or `k` is below 3, and for a person who is in two folds,
+    as may be where one corpus is combined of another.
     """
     if k < 3:
         raise CorpusError(f"folds need at least 3 parts, for training, validation and test, not {k}")
     part = deal(items, k=k, seed=seed)
+    names = [f"fold{number}" for number in part.tolist()]
+    _check_people(items, names, cure="leave one of the corpora that share people out, or set its 'test' to false")
     return tuple(_fold(f"fold{number}", part, number, (number + 1) % k) for number in range(k))
 
 
@@ -108,12 +111,12 @@ def _indices(chosen: np.ndarray) -> tuple[int, ...]:
     return tuple(np.flatnonzero(chosen).tolist())
 
 
-def _check_people(items: Sequence[Item], sides: Sequence[str]) -> None:
+def _check_people(items: Sequence[Item], sides: Sequence[str], *, cure: str = "split by people") -> None:
     """Raise `CorpusError` for somebody who would be on two sides."""
     side_of: dict[tuple[str, str], str] = {}
     for item, side in zip(items, sides, strict=True):
         for person in item.people:
             if side_of.setdefault(person, side) != side:
                 raise CorpusError(
-                    f"{person[1]} of corpus '{person[0]}' is in '{side_of[person]}' and in '{side}': split by people"
+                    f"{person[1]} of corpus '{person[0]}' is in '{side_of[person]}' and in '{side}': {cure}"
                 )

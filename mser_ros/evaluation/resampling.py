@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import zip_longest
 
 import numpy as np
 
@@ -17,7 +18,8 @@ def replicates(clusters: np.ndarray, *, resamples: int, seed: int) -> Iterator[n
 
     As many clusters are drawn as there are, with replacement; an item weighs as often as its cluster was drawn. Items
     with several sources (source people of a synthetic item, joined by ' + ') weigh the product over their sources, each
-    kind drawn by itself: the pigeonhole bootstrap (Owen 2007), which is a little too wide rather than too narrow.
+    kind drawn by itself: the pigeonhole bootstrap (Owen 2007), which is a little too wide rather than too narrow. Items
+    with fewer sources than others weigh by those that they have.
     The same seed and clusters give the same weights.
     """
     kinds = _kinds(clusters)
@@ -28,7 +30,8 @@ def replicates(clusters: np.ndarray, *, resamples: int, seed: int) -> Iterator[n
         weights = np.ones((rows, len(clusters)))
         for row in weights:
             for codes, count in kinds:
-                row *= np.bincount(rng.integers(count, size=count), minlength=count)[codes]
+                drawn = np.bincount(rng.integers(count, size=count), minlength=count)
+                row *= np.append(drawn, 1)[codes]
         yield weights
         done += rows
 
@@ -40,7 +43,11 @@ def units(clusters: np.ndarray) -> list[tuple[str, np.ndarray]]:
 
 
 def _kinds(clusters: np.ndarray) -> list[tuple[np.ndarray, int]]:
-    """For each kind of source the code of every item, (N,), and how many codes there are."""
-    columns = zip(*(name.split(BETWEEN_PEOPLE) for name in clusters.tolist()), strict=True)
-    coded = [np.unique(np.array(column), return_inverse=True) for column in columns]
-    return [(codes, len(names)) for names, codes in coded]
+    """For each kind of source the code of every item, (N,), and how many codes there are; an item without such a source
+    has the one behind them."""
+    columns = zip_longest(*(name.split(BETWEEN_PEOPLE) for name in clusters.tolist()))
+    kinds = []
+    for column in columns:
+        place = {name: code for code, name in enumerate(sorted({name for name in column if name is not None}))}
+        kinds.append((np.array([place.get(name, len(place)) for name in column]), len(place)))
+    return kinds

@@ -104,6 +104,13 @@ def test_a_file_that_is_no_configuration_is_one_line(tmp_path: Path, content: by
             r"needs utterances of one length: set model\.streams\.text\.pooling",
         ),
         ({"optimiser": {"batch": 2}, "devices": 4}, r"optimiser\.batch must be at least devices, 4"),
+        *(
+            (
+                {"model": {"streams": {"mocap": MARKERS}}, "augment": {"mocap": change}},
+                "mocap reads markers: set them to false and 0",
+            )
+            for change in ({"mirror": True}, {"upper_body": 0.5})
+        ),
         ({"folds": {"count": 2}}, r"folds\.count must lie in 3 to 100"),
     ],
 )

@@ -145,6 +145,12 @@ def test_runs_and_models_are_named_without_the_folders_of_this_machine() -> None
     ]
 
 
+def test_a_fusion_that_is_fine_tuned_further_bends_its_encoders_as_little_as_before() -> None:
+    tuned = load_config("paper_b_fusion", overrides=["model.streams.speech.train=all", "model.streams.text.train=all"])
+    alone = [load_config(name).optimiser.encoder_learning_rate for name in ("paper_b_audio", "paper_b_text")]
+    assert 0 < tuned.optimiser.encoder_learning_rate <= min(alone)
+
+
 def test_an_experiment_of_another_name_is_not_told_from_one_that_ships() -> None:
     assert overrides_of(load_config("ours", overrides=["name=mine"])) is None
 
@@ -159,6 +165,8 @@ def test_recordings_of_ones_own_are_learned_from_as_well(tmp_path: Path) -> None
     assert (added.name, added.path, added.test) == ("household", str(own), True)
     assert added.repeat > 1
     assert not load_config("default_words", add=[own]).corpora[-1].test, "its test set is the corpus' own"
+    more = load_config("default_mocap", add=[own])
+    assert [corpus.name for corpus in more.corpora] == ["egait", "egait", "household"], "which names one twice itself"
     (tmp_path / "nemo").mkdir()
     with pytest.raises(SettingsError, match="two corpora are called 'nemo'"):
         load_config("default_speech", add=[tmp_path / "nemo"])

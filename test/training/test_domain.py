@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from mser_ros.training.export.figures import _judges
 from mser_ros.training.export.graphs import write_graph
 from mser_ros.training.export.quantise import quantise
 from mser_ros.training.fit import domain
-from mser_ros.training.fit.domain import Described, make_judge, odds
+from mser_ros.training.fit.domain import Described, make_judge, odds, summarise_judges
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.models.build import build_model
 from mser_ros.training.models.pooling import Encoded
@@ -155,6 +156,15 @@ def test_bodies_are_made_of_those_of_which_everything_is_seen() -> None:
     assert {item.kind for item in drawn} == set(BODIES)
     assert all(item.sample.seen is not None and item.sample.seen.all() for item in drawn)
     assert {item.reason for item in drawn} == set(REASONS["mocap"])
+
+
+def test_people_count_for_their_own_corpus_whatever_it_is_called(tmp_path: Path) -> None:
+    people = {"home-a-1": 0.5, "home-2": 0.3, "home-robot-1": 0.1, "voices-x-wav": 0.2}
+    found = {"people_out": people, "kinds": {}, "desk_out": {"home-robot-1": 0.4}}
+    (tmp_path / "domain.json").write_text(json.dumps(found), encoding="utf-8")
+    summary = summarise_judges([tmp_path], ["home", "home-robot", "voices"])
+    assert summary["people_out"] == {"home": 0.4, "home-robot": 0.1, "voices": 0.2}
+    assert summary["desk_out"] == {"home-robot": 0.4}
 
 
 def test_bodies_are_judged_whole_and_as_they_are_seen_behind_a_desk(

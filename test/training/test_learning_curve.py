@@ -14,6 +14,7 @@ from mser_ros.cli.main import main
 from mser_ros.errors import SettingsError
 from mser_ros.training.config.files import config_tree
 from mser_ros.training.config.settings import ExperimentConfig
+from mser_ros.training.fit import learning_curve
 from mser_ros.training.fit.learning_curve import measure_learning_curve
 
 
@@ -46,6 +47,22 @@ def test_each_point_learns_from_more_of_the_same_people_and_never_from_those_it_
     ]
     assert epochs == [2, 1], "as many steps with half of the people"
     assert (tmp_path / "curve" / "learning_curve.png").stat().st_size > 5000
+
+
+def test_few_people_are_given_as_many_steps_to_get_better(
+    config: ExperimentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Enough(BaseException):
+        pass
+
+    def note(longer: ExperimentConfig, *_args: object) -> None:
+        raise Enough(longer.optimiser.epochs, longer.optimiser.patience)
+
+    monkeypatch.setattr(learning_curve, "run_fold", note)
+    patient = dataclasses.replace(config, optimiser=dataclasses.replace(config.optimiser, epochs=10, patience=3))
+    with pytest.raises(Enough) as found:
+        measure_learning_curve(patient, tmp_path / "curve", repeats=1, shares=(0.25,), log=silent)
+    assert found.value.args == (40, 12)
 
 
 def test_the_command_prints_it_and_goes_on_where_it_stopped(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,6 +94,18 @@ def test_a_corpus_with_a_share_counts_for_so_much_of_its_classes(voices: Path) -
     assert {sample.weight for sample in data.repeated(alone)} == {1.0}, "with nobody beside it there is no share"
 
 
+def test_a_share_is_for_the_probe_alone_and_of_what_is_seen(voices: Path) -> None:
+    tree = config_tree(small(voices))
+    tree["corpora"].append(tree["corpora"][0] | {"name": "others", "share": 0.2, "test": False})
+    data = load_data(build_config(tree), log=lambda _text: None)
+    assert {sample.weight for sample in data.repeated(range(len(data.items)))} == {1.0}
+    tree = config_tree(probed(voices))
+    tree["corpora"].append(tree["corpora"][0] | {"name": "others", "share": 0.2, "test": False, "repeat": 0})
+    data = load_data(build_config(tree), log=lambda _text: None)
+    train = data.repeated(range(len(data.items)))
+    assert {sample.person.partition("-")[0] for sample in train} == {"voices"}
+
+
 def test_a_centred_probe_learns_from_each_item_without_what_is_usual_for_its_person() -> None:
     """Two people who differ by a constant alone, and one who shows a single class and stays what he is."""
     rng = np.random.default_rng(0)
@@ -127,6 +141,22 @@ def test_a_run_of_a_probe_alone_needs_no_epoch_and_is_the_same_twice(voices: Pat
     assert summaries[0]["final_epochs"] == 0
     one, other = (OutOfFold.load(tmp_path / name / "predictions.npz").logits for name in ("one", "other"))
     np.testing.assert_array_equal(one, other)
+
+
+def test_a_corpus_whose_classes_the_others_lack_is_not_predicted_from_them(voices: Path, tmp_path: Path) -> None:
+    first, *rows = (voices / "manifest.tsv").read_text(encoding="utf-8").splitlines()
+    calm = shutil.copytree(voices, tmp_path / "calm")
+    few = [row.replace("\tp", "\tq") for row in rows if "neutral" in row]
+    (calm / "manifest.tsv").write_text("\n".join([first, *few]) + "\n", encoding="utf-8")
+    tree = config_tree(probed(voices))
+    tree["corpora"].append(tree["corpora"][0] | {"name": "calm", "path": str(calm), "test": False})
+    tree["folds"] |= {"transfer": True, "final": False}
+    told: list[str] = []
+    summary = run_experiment(build_config(tree), tmp_path / "run", log=told.append)
+    assert "voices is not predicted from the other corpora, in which nobody is angry or happy or sad" in told
+    assert "transfer" not in summary
+    assert set(json.loads((tmp_path / "run" / "corpora.json").read_text(encoding="utf-8"))) == {"calm", "voices"}
+    assert len(OutOfFold.load(tmp_path / "run" / "predictions.npz")) == len(rows) / 4
 
 
 def test_training_goes_on_from_the_probe(voices: Path, tmp_path: Path) -> None:

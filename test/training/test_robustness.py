@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
 from mser_ros.mocap.canonical import JOINTS, canonicalise
+from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
+from mser_ros.training.fit import household
 from mser_ros.training.fit.experiment import run_experiment
+from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.household import choose_clips, measure_household
 from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
@@ -73,6 +77,29 @@ def test_a_run_without_its_weights_says_so(run: Path, tmp_path: Path) -> None:
     (copy / "fold0" / "best.safetensors").unlink()
     with pytest.raises(SettingsError, match=r"fold0.best.safetensors are gone: train the run again"):
         measure_robustness(copy, log=lambda _text: None)
+
+
+@pytest.mark.parametrize("measure", [measure_robustness, measure_household])
+def test_nobody_is_judged_by_a_model_that_may_have_met_them(
+    run: Path, tmp_path: Path, measure: Callable[..., object]
+) -> None:
+    mine = shutil.copytree(run, tmp_path / "run")
+    data = shutil.copytree(run.parent / "voices", tmp_path / "voices")
+    shutil.copy(data / "0-happy-0.wav", data / "more.wav")
+    settings = (mine / "config.yaml").read_text(encoding="utf-8")
+    with (data / "manifest.tsv").open("a", encoding="utf-8") as table:
+        table.write("more.wav\thappy\tsomebody\n")
+    more = settings.replace(str(run.parent / "voices"), str(data))
+    (mine / "config.yaml").write_text(more, encoding="utf-8")
+    with pytest.raises(SettingsError, match="other items of voices than there are now: restore them, or train anew in"):
+        measure(mine, log=lambda _text: None)
+    (mine / "origin.json").unlink()  # as in a run of an earlier version
+    (mine / "config.yaml").write_text(settings.replace("seed: 1", "seed: 3"), encoding="utf-8")
+    with pytest.raises(SettingsError, match=r"other folds than when .*fold\d was trained, .* restore the data"):
+        measure(mine, log=lambda _text: None)
+    (mine / "fold0" / "fold.json").unlink()
+    with pytest.raises(SettingsError, match=r"fold0.fold\.json is gone, .* train the run again"):
+        measure(mine, log=lambda _text: None)
 
 
 def changed(name: str, sample: Sample) -> Sample:
@@ -150,6 +177,21 @@ def test_the_clips_of_a_household_are_learned_from_and_not_judged(
     assert f"| speech | voices | {tested} | 4 |" in (tmp_path / "bundle" / "MODEL_CARD.md").read_text(encoding="utf-8")
     with pytest.raises(SettingsError, match="has clips enough to learn 2 of"):
         measure_household(copy, clips=2, log=lambda _text: None)
+
+
+def test_a_household_is_learned_as_the_fold_was(run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the encoders of the same fold, and from voices that are changed before training where it says so."""
+    mine, found = shutil.copytree(run, tmp_path / "run"), set()
+
+    def note(config: ExperimentConfig, *, folder: Path, train: list[Sample], **_settings: object) -> tuple[Any, None]:
+        found.add((folder.name, *{len(sample.spectra) for sample in train}))
+        return restore(config, mine / folder.name / "best.safetensors"), None
+
+    monkeypatch.setattr(household, "fit", note)
+    settings = (mine / "config.yaml").read_text(encoding="utf-8")
+    (mine / "config.yaml").write_text(settings.replace("variants: 0", "variants: 1"), encoding="utf-8")
+    measure_household(mine, clips=4, log=lambda _text: None)
+    assert found == {("fold0", 2), ("fold1", 2)}
 
 
 @pytest.mark.parametrize("clips", [4, 20, 1000])

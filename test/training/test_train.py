@@ -27,7 +27,7 @@ from mser_ros.errors import CorpusError, SettingsError
 from mser_ros.labels import LABELS
 from mser_ros.training.config.files import build_config, config_tree, load_config, read_config
 from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
-from mser_ros.training.fit import domain, experiment
+from mser_ros.training.fit import domain, experiment, fitting
 from mser_ros.training.fit.callbacks import read_figures
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import restore
@@ -176,6 +176,31 @@ def test_a_run_that_is_killed_while_it_predicts_is_not_trained_again(
     run_experiment(config, folder, log=lambda _text: None)
     assert (folder / "fold0" / "best.safetensors").stat().st_mtime_ns == before
     assert len(OutOfFold.load(folder / "predictions.npz")) == 24
+
+
+def test_a_run_that_is_killed_after_it_has_stopped_early_learns_no_more(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(voices, patience=1, learning_rate=1e-5)
+    config = dataclasses.replace(config, folds=FoldsConfig(count=4, only=1, final=False))
+    run_experiment(config, tmp_path / "whole", log=lambda _text: None)
+
+    def die(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(fitting, "load_weights", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(config, tmp_path / "killed", log=lambda _text: None)
+    monkeypatch.undo()
+    run_experiment(config, tmp_path / "killed", log=lambda _text: None)
+    whole, killed = (
+        [row["val_loss"] for row in read_figures(tmp_path / name / "fold0" / "metrics.csv")]
+        for name in ("whole", "killed")
+    )
+    assert killed == whole
+    assert len(whole) < config.optimiser.epochs, "it has stopped early"
+    one, other = (OutOfFold.load(tmp_path / name / "predictions.npz") for name in ("whole", "killed"))
+    np.testing.assert_array_equal(one.logits, other.logits)
 
 
 def test_bf16_computes_in_half_precision_about_what_fp32_does_and_keeps_whole_weights(

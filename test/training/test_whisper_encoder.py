@@ -11,12 +11,13 @@ import torch
 
 from mser_ros.errors import SettingsError
 from mser_ros.recognition.graph import Graph
-from mser_ros.training.config.files import build_config
+from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.graphs import write_graph
 from mser_ros.training.fit.learning import make_optimiser
 from mser_ros.training.models.build import build_model
 from mser_ros.training.models.whisper import MELS, WhisperEncoder, mel_banks, read_ctranslate2
+from mser_ros.training.samples.features import kept_modalities
 
 WIDTH, LAYERS = 16, 2
 
@@ -117,6 +118,29 @@ def test_each_layer_has_its_rate_and_frozen_ones_none(source: Path) -> None:
     assert free == {"1"}
     frozen = encoder_of(config(source, train="none"))
     assert [name for name, one in frozen.named_parameters() if one.requires_grad] == ["layer_scores"]
+
+
+@pytest.mark.parametrize(("joined", "kept"), [(0, ()), (1, ("speech",))])
+def test_features_are_kept_where_nothing_of_the_encoder_is_learned(
+    source: Path, joined: int, kept: tuple[str, ...]
+) -> None:
+    settings = config(source, train="none", joined=joined)
+    assert any(weight.requires_grad for weight in encoder_of(settings).parameters()) == (not kept)
+    assert kept_modalities(settings) == kept
+
+
+def test_the_longest_voice_that_the_settings_allow_is_heard(source: Path) -> None:
+    tree = config_tree(config(source))
+    tree["inputs"]["max_s"] = 29.99
+    heard = encoder_of(build_config(tree))(torch.zeros(1, round(29.99 * 16000)))
+    assert heard.frames.shape[1] == 1500
+    for settings in (
+        {"inputs": {"max_s": 30.0}},
+        {"inputs": {"max_s": 28.0}, "augment": {"speech": {"speed": 0.1}}},
+    ):
+        with pytest.raises(SettingsError, match=r"speech hears less than 30 s, and .* 30\.[08] s: lower inputs\.max_s"):
+            build_config({**config_tree(config(source)), **settings})
+    build_config({**config_tree(config(source)), **settings, "augment": {"speech": {"speed": 0.1, "crop_s": 20.0}}})
 
 
 def test_the_exported_graph_says_what_the_network_says(source: Path, tmp_path: Path) -> None:

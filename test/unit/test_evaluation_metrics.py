@@ -171,6 +171,16 @@ def test_source_people_are_drawn_each_by_themselves() -> None:
     assert 0.5 < one_voice_missing.mean() < 1, "a voice that is not drawn takes all its items along"
 
 
+def test_people_who_stand_alone_are_scored_beside_people_who_are_combined() -> None:
+    clusters = np.array(["a", "a", "b", "c", *(f"{voice} + {walk}" for voice in "de" for walk in "xy")])
+    (weights,) = replicates(clusters, resamples=500, seed=0)
+    assert (weights[:, :4] @ [0.5, 0.5, 1, 1] <= 5).all(), "as often as they are drawn, whoever else is"
+    assert weights.mean(0) == pytest.approx(np.ones(8), abs=0.15)
+    alone = draw(8, seed=0)
+    scores = score(Predictions(alone.truth, alone.probabilities, clusters), resamples=100)
+    assert np.isfinite(scores.intervals["wa"]).all()
+
+
 def test_fewer_people_give_wider_intervals() -> None:
     rng = np.random.default_rng(0)
     skill = rng.random(10)

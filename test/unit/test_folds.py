@@ -107,6 +107,18 @@ def test_a_person_in_two_groups_or_sets_is_refused() -> None:
         by_split([item("p", "sad", split="dev"), item("p", "sad", split="train")], seed=0)
 
 
+def test_people_of_a_corpus_and_of_one_that_is_combined_of_it_are_refused() -> None:
+    plain = balanced(5)
+    combined = [
+        replace(one, corpus="pseudo", person=f"block{n % 5}", sources=(one, item(f"w{n % 5}", one.label, corpus="w")))
+        for n, one in enumerate(plain)
+    ]
+    with pytest.raises(CorpusError, match=r"of corpus 'c' is in 'fold\d' and in 'fold\d': leave one .* out, or set"):
+        by_people([*plain, *combined], k=3, seed=0)
+    twice = [*plain, *(replace(one, item_id=f"{one.item_id}-again") for one in plain)]
+    check(twice, by_people(twice, k=3, seed=0))
+
+
 def test_too_few_folds_or_sets_are_refused() -> None:
     with pytest.raises(CorpusError, match="at least 3"):
         by_people(balanced(5), k=2, seed=0)

@@ -26,6 +26,8 @@ CONFIG = "config.yaml"
 OWN_REPEAT = 5
 #: That of libyaml reads ten times as fast, and a name is looked up in the files of all experiments.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+#: Whisper has no positions for what is as long as this, or longer.
+_WHISPER_S = 30.0
 #: The encoders that read each modality.
 _KINDS = {"speech": ("log_mel", "pretrained", "whisper"), "text": ("pretrained",), "mocap": ("motion", "paper_a_mocap")}
 
@@ -72,7 +74,7 @@ def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentCo
         for folder in folders
     ]
     names = [corpus.name for corpus in (*config.corpora, *own)]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if twice := sorted({corpus.name for corpus in own if names.count(corpus.name) > 1}):
         raise SettingsError(f"two corpora are called '{twice[0]}': rename the folder that is added")
     return dataclasses.replace(
         config,
@@ -293,12 +295,22 @@ def _stream_faults(config: ExperimentConfig, name: str) -> Iterator[str]:
         yield f"{at} needs 'source', {which}: set {at}.source"
     if stream.joined > stream.depth or (stream.joined and stream.kind != "whisper"):
         yield f"{at}.joined is for whisper, and at most its depth: set it to 0, or to {at}.depth or less"
+    if stream.kind == "whisper" and (heard_s := _longest_voice_s(config)) >= _WHISPER_S:
+        yield f"{at} hears less than {_WHISPER_S:g} s, and voices may last {heard_s:.1f} s: lower inputs.max_s"
     if stream.train == "top" and stream.kind not in ("pretrained", "whisper"):
         yield f"{at}.train cannot be 'top' for a {stream.kind} encoder, which is trained as a whole: set all or none"
+    if stream.kind == "paper_a_mocap" and (config.augment.mocap.mirror or config.augment.mocap.upper_body):
+        yield f"augment.mocap.mirror and upper_body change joints, and {at} reads markers: set them to false and 0"
     flattens = (stream.pooling or config.model.pooling) == "flatten" and config.model.fusion.kind != "cross_attention"
     if flattens and not (stream.kind == "paper_a_mocap" or (name == "speech" and pretrained and config.inputs.fixed_s)):
         cure = "set inputs.fixed_s" if name == "speech" and pretrained else f"set {at}.pooling to another one"
         yield f"pooling 'flatten' of {name} needs utterances of one length: {cure}"
+
+
+def _longest_voice_s(config: ExperimentConfig) -> float:
+    """Also in training, where a part of a voice may be slowed down."""
+    longest_s, change = config.inputs.max_s, config.augment.speech
+    return max(longest_s, min(longest_s, change.crop_s or longest_s) * (1 + change.speed))
 
 
 def _put(tree: dict[str, Any], name: str, value: Any) -> None:

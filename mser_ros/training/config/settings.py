@@ -46,7 +46,9 @@ class FoldsConfig:
     test_group: str = setting("", "Scheme 'group': test this group only, as some papers did; empty: each in turn")
     final: bool = setting(True, "Whether a model is trained on everybody at the end")
     transfer: bool = setting(
-        False, "Whether each corpus is also predicted by a model that learned from the other corpora alone"
+        False,
+        "Whether each corpus is also predicted by a model that learned from the other corpora alone, if these show all "
+        "of its classes",
     )
 
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch import callbacks
 from lightning.pytorch.callbacks import Callback
 
 from ..runs.checkpoints import save_weights
@@ -38,6 +39,15 @@ class BestWeights(Callback):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.best, self.epoch = state["best"], state["epoch"]
+
+
+class EarlyStopping(callbacks.EarlyStopping):
+    """Lightning's, for a training that goes on as well: a checkpoint tells how long the score has not been better, but
+    not that this was the end. Of the same name, under which checkpoints keep its state."""
+
+    def on_fit_start(self, trainer: Any, module: Any) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class EpochFigures(Callback):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -152,11 +152,11 @@ def fit_domain(
     return found
 
 
-def summarise_judges(folders: Sequence[Path]) -> dict[str, Any]:
-    """The mean of what was found in these folders: of whole corpora, and of every kind of outlier."""
+def summarise_judges(folders: Sequence[Path], corpora: Collection[str]) -> dict[str, Any]:
+    """The mean of what was found in these folders: of each of these corpora, and of every kind of outlier."""
     found = [Found.load(folder) for folder in folders]
-    people = _by_corpus([one.people_out for one in found])
-    desk = _by_corpus([one.desk_out for one in found])
+    people = _by_corpus([one.people_out for one in found], corpora)
+    desk = _by_corpus([one.desk_out for one in found], corpora)
     kinds = {
         kind: {key: [one.kinds[kind][key] for one in found] for key in found[0].kinds[kind]} for kind in found[0].kinds
     }
@@ -171,12 +171,13 @@ def summarise_judges(folders: Sequence[Path]) -> dict[str, Any]:
     }
 
 
-def _by_corpus(found: Sequence[Mapping[str, float]]) -> dict[str, list[float]]:
-    """The shares of people, by the corpus before their names."""
+def _by_corpus(found: Sequence[Mapping[str, float]], corpora: Collection[str]) -> dict[str, list[float]]:
+    """The shares of people, by the corpus before their names; there may be a '-' in both."""
     shares: dict[str, list[float]] = {}
     for one in found:
         for name, share in one.items():
-            shares.setdefault(name.split("-")[0], []).append(share)
+            corpus = max((one for one in corpora if name.startswith(f"{one}-")), key=len)
+            shares.setdefault(corpus, []).append(share)
     return shares
 
 

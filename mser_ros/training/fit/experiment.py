@@ -25,12 +25,13 @@ from ...errors import SettingsError
 from ...evaluation.concordance import concordance
 from ...evaluation.metrics import score
 from ...evaluation.plots import confusion_matrix
+from ...labels import LABELS
 from ...types import subsets_of
 from ..config.settings import ExperimentConfig, FoldsConfig
 from ..models.build import build_model
-from ..runs.folder import check_origin, check_run, note_corpora, open_run, read_corpora
+from ..runs.folder import Origin, check_origin, check_run, note_corpora, open_run, read_corpora
 from ..runs.predictions import PREDICTIONS, TRANSFER, OutOfFold, describe, subset_file
-from ..runs.warm_start import BEST, People, check_folds, encoder_runs, write_fold
+from ..runs.warm_start import BEST, People, check_folds, check_tested, encoder_runs, write_fold
 from ..samples.data import Data, load_data
 from ..samples.features import with_features
 from ..samples.inputs import Sample
@@ -60,8 +61,8 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
     plan = make_folds(config.folds, data, config.seed)
     for number, fold in enumerate(plan):
         check_folds(config, f"fold{number}", _sides(data, fold))
-    transfers = make_transfers(config, data) if config.folds.transfer else []
-    origin = origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
+    transfers = make_transfers(config, data, log=log) if config.folds.transfer else []
+    origin = _origin(config, data, plan)
     check_origin(origin, folder)
     if leads():
         open_run(config, origin, folder)
@@ -99,9 +100,9 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
         rows.save(folder / TRANSFER)
         summary["transfer"] = summarise(rows, [])
     if config.in_domain:
-        summary["in_domain"] = summarise_judges([folder / f"fold{number}" for number in range(len(plan))])
+        summary["in_domain"] = summarise_judges([folder / f"fold{number}" for number in range(len(plan))], data.corpora)
         summary["in_domain"]["transfer"] = {
-            fold.name: summarise_judges([folder / fold.name])["people_out"] for fold in transfers
+            fold.name: summarise_judges([folder / fold.name], data.corpora)["people_out"] for fold in transfers
         }
     summary["synthetic"] = [source for source in predictions.sources if _mark(data, source)]
     (folder / "summary.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
@@ -114,6 +115,26 @@ def run_experiment(config: ExperimentConfig, folder: Path, *, log: Log = print) 
 
 def _silent(_text: str) -> None:
     pass
+
+
+def _origin(config: ExperimentConfig, data: Data, plan: Sequence[split.Fold]) -> Origin:
+    return origin_of(config, data, [*(f"fold{number}" for number in range(len(plan))), "final"])
+
+
+def load_folds(config: ExperimentConfig, folder: Path, *, log: Log = print) -> tuple[Data, list[split.Fold]]:
+    """The data of a run that is trained, and its folds.
+
+    Raises `SettingsError` where they are not those that it was trained with: its folds would judge whom they have met.
+    """
+    data = load_data(config, log=log)
+    plan = make_folds(config.folds, data, config.seed)
+    check_origin(_origin(config, data, plan), folder, cure="train anew in another folder")
+    for number, fold in enumerate(plan):
+        place = folder / f"fold{number}"
+        if not (place / BEST).is_file():
+            raise SettingsError(f"the weights {place / BEST} are gone: train the run again")
+        check_tested(place, data.people(fold.test))
+    return data, plan
 
 
 def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
@@ -142,8 +163,8 @@ def make_folds(config: FoldsConfig, data: Data, seed: int) -> list[split.Fold]:
     return out[: config.only or None]
 
 
-def make_transfers(config: ExperimentConfig, data: Data) -> list[split.Fold]:
-    """For each tested corpus a fold that tests all of it and trains on the others.
+def make_transfers(config: ExperimentConfig, data: Data, *, log: Log = print) -> list[split.Fold]:
+    """For each tested corpus a fold that tests all of it and trains on the others, where these show all of its classes.
 
     Raises `SettingsError` where there are no others, or an encoder comes from a run, which knows all of them.
     """
@@ -152,15 +173,19 @@ def make_transfers(config: ExperimentConfig, data: Data) -> list[split.Fold]:
         raise SettingsError("folds.transfer needs two corpora or more: name another one, or set it to false")
     if encoder_runs(config):
         raise SettingsError("folds.transfer needs encoders that know no corpus: leave their 'weights' away")
-    return [
-        split.Fold(
-            f"without_{corpus}",
-            tuple(index for index, item in enumerate(data.items) if item.corpus != corpus),
-            (),
-            tuple(index for index, item in enumerate(data.items) if item.corpus == corpus and data.entries[index].test),
+    out = []
+    for corpus in tested:
+        train = tuple(index for index, item in enumerate(data.items) if item.corpus != corpus)
+        test = tuple(
+            index for index, item in enumerate(data.items) if item.corpus == corpus and data.entries[index].test
         )
-        for corpus in tested
-    ]
+        learned = {data.items[index].label for index in train if data.entries[index].repeat}
+        lacking = [label for label in LABELS if label in {data.items[index].label for index in test} - learned]
+        if lacking:
+            log(f"{corpus} is not predicted from the other corpora, in which nobody is {' or '.join(lacking)}")
+        else:
+            out.append(split.Fold(f"without_{corpus}", train, (), test))
+    return out
 
 
 def _without(data: Data, indices: Sequence[int], held_out: Sequence[int]) -> tuple[int, ...]:

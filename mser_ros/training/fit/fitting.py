@@ -16,7 +16,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.fabric.utilities import move_data_to_device
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
 from lightning.pytorch.utilities import rank_zero_only
@@ -33,7 +33,7 @@ from ..runs.checkpoints import SafeCheckpoints, load_weights, save_weights
 from ..runs.warm_start import BEST
 from ..samples.batches import Batches, loader
 from ..samples.inputs import Sample
-from .callbacks import BestWeights, EpochFigures, read_figures
+from .callbacks import BestWeights, EarlyStopping, EpochFigures, read_figures
 from .interruption import Interruption
 from .learning import Learner
 from .stacking import fit_weights, mean_weights

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,8 @@ from ..config.files import OWN_REPEAT
 from ..progress import track
 from ..runs.finished import HOUSEHOLD, FinishedRun
 from ..runs.warm_start import BEST
-from ..samples.data import load_data
-from .experiment import make_folds
+from ..samples.variants import with_variants
+from .experiment import load_folds
 from .fitting import Fitted, fit, predict, restore
 
 #: Clips of somebody from which a figure is made at least.
@@ -36,18 +37,17 @@ def measure_household(
     """Learn `clips` clips of each person in turn, of every class as many and at most half of what there is; kept in the
     run's folder and returned, by source.
 
-    Raises `SettingsError` for a run of several modalities, one without folds of people, or whose weights are gone.
+    Raises `SettingsError` for a run of several modalities, one without folds of people, whose weights are gone, or
+    whose data have changed since.
     """
     config = FinishedRun.read(folder).config
     if len(config.modalities) != 1 or config.folds.scheme == "split":
         raise SettingsError(f"the run in {folder} does not test people by folds with one modality: nothing to measure")
-    data = load_data(config, log=log)
-    plan = make_folds(config.folds, data, config.seed)
+    data, plan = load_folds(config, folder, log=log)
+    data = replace(data, samples=with_variants(config, data.samples))
     found: dict[str, list[tuple[str, int, float, float]]] = {}
     for number, fold in enumerate(plan):
         weights = folder / f"fold{number}" / BEST
-        if not weights.is_file():
-            raise SettingsError(f"the weights {weights} are gone: train the run again")
         before, epochs = restore(config, weights), Fitted.load(weights.parent).epoch + 1
         train = data.repeated(fold.train)
         people: dict[tuple[str, str], list[int]] = {}
@@ -63,7 +63,7 @@ def measure_household(
                     config,
                     train=[*train, *(data.samples[index] for index in own for _ in range(OWN_REPEAT))],
                     validation=None,
-                    folder=Path(scratch),
+                    folder=Path(scratch) / weights.parent.name,  # encoders of other runs are those of this fold
                     title=person,
                     epochs=epochs,
                 )

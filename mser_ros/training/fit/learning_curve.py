@@ -60,8 +60,8 @@ def measure_learning_curve(
     for repeat in range(repeats):
         seeded = replace(config, seed=config.seed + repeat)
         for share in shares:
-            epochs = round(config.optimiser.epochs / share)
-            longer = replace(seeded, optimiser=replace(config.optimiser, epochs=epochs))
+            epochs, patience = (round(count / share) for count in (config.optimiser.epochs, config.optimiser.patience))
+            longer = replace(seeded, optimiser=replace(config.optimiser, epochs=epochs, patience=patience))
             found = []
             for number, fold in enumerate(make_folds(config.folds, data, seeded.seed)):
                 few = _with_fewer_people(data, fold, share, np.random.default_rng((seeded.seed, number)))

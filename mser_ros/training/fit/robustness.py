@@ -26,10 +26,9 @@ from ..runs.finished import ROBUSTNESS, FinishedRun
 from ..runs.predictions import OutOfFold, describe
 from ..runs.warm_start import BEST
 from ..samples.augment import LEGS, above_the_hips, in_a_room, over_the_telephone, plain_text
-from ..samples.data import load_data
 from ..samples.inputs import Sample
 from ..samples.outliers.sounds import SOUNDS
-from .experiment import make_folds
+from .experiment import load_folds
 from .fitting import predict, restore
 
 #: As it is; what the others are compared with.
@@ -155,23 +154,20 @@ CONDITIONS: Mapping[str, Mapping[str, Change]] = {
 def measure_robustness(folder: Path, *, log: Callable[[str], None] = print) -> dict[str, Any]:
     """Judge changed inputs by a finished run's folds; kept in the run's folder and returned, by source and condition.
 
-    Raises `SettingsError` for a run of several modalities, of markers, or whose folds' weights are gone.
+    Raises `SettingsError` for a run of several modalities, of markers, whose folds' weights are gone, or whose data
+    have changed since.
     """
     run = FinishedRun.read(folder)
     config = run.config
     if len(config.modalities) != 1 or run.modality not in CONDITIONS:
         raise SettingsError(f"the run in {folder} reads {', '.join(config.modalities)}: one modality alone is measured")
-    data = load_data(config, log=log)
+    data, plan = load_folds(config, folder, log=log)
     if run.modality == "mocap" and any(s.positions is not None and s.positions.shape[1] != 15 for s in data.samples):
         raise SettingsError(f"the run in {folder} reads markers, not bodies: nothing is known of how robots see those")
-    plan = make_folds(config.folds, data, config.seed)
     conditions = {UNCHANGED: _as_it_is, **CONDITIONS[run.modality]}
     parts: dict[str, list[OutOfFold]] = {}
     for number, fold in enumerate(plan):
-        weights = folder / f"fold{number}" / BEST
-        if not weights.is_file():
-            raise SettingsError(f"the weights {weights} are gone: train the run again")
-        network = restore(config, weights)
+        network = restore(config, folder / f"fold{number}" / BEST)
         chosen = _some(data.items, fold.test)
         items, sources = [data.items[i] for i in chosen], [data.entries[i].source for i in chosen]
         for name, change in track(list(conditions.items()), f"fold {number + 1}/{len(plan)}"):

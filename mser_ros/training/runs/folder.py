@@ -35,10 +35,11 @@ def check_run(config: ExperimentConfig, folder: Path) -> None:
         )
 
 
-def check_origin(origin: Origin, folder: Path) -> None:
+def check_origin(origin: Origin, folder: Path, *, cure: str = "name another folder with --run") -> None:
     """Raise `SettingsError` where the run was begun with other data or encoders than those that are there now.
 
-    A run of an earlier version does not tell with what it was begun: it goes on.
+    `cure`: what to do where they cannot be restored. A run of an earlier version does not tell with what it was begun:
+    it goes on.
     """
     path = folder / ORIGIN
     if not ((folder / CONFIG).is_file() and path.is_file()):
@@ -46,7 +47,7 @@ def check_origin(origin: Origin, folder: Path) -> None:
     try:
         begun: Origin = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise SettingsError(f"{path} is damaged ({error}): name another folder with --run") from None
+        raise SettingsError(f"{path} is damaged ({error}): {cure}") from None
     other = []
     for what in sorted({*begun, *origin}):
         old, new = begun.get(what, {}), origin.get(what, {})
@@ -55,8 +56,7 @@ def check_origin(origin: Origin, folder: Path) -> None:
         other += [f"{aspect} of {what}" for aspect in aspects if old.get(aspect) != new.get(aspect)]
     if other:
         raise SettingsError(
-            f"the run in {folder} was begun with other {_some(other)} than there are now: restore them, or name "
-            "another folder with --run"
+            f"the run in {folder} was begun with other {_some(other)} than there are now: restore them, or {cure}"
         )
 
 

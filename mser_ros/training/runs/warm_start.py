@@ -100,6 +100,20 @@ def write_fold(folder: Path, sides: Mapping[str, People]) -> None:
     (folder / FOLD).write_text(text + "\n", encoding="utf-8")
 
 
+def check_tested(fold: Path, people: People) -> None:
+    """Raise `SettingsError` where these are not the people whom a trained fold is tested on."""
+    path = fold / FOLD
+    if not path.is_file():
+        raise SettingsError(f"{path} is gone, so that nobody knows whom the fold has met: train the run again")
+    tested = {(corpus, person) for corpus, person in json.loads(path.read_text(encoding="utf-8"))["test"]}
+    if tested != people:
+        names = ", ".join(sorted({person for _, person in tested ^ people})[:5])
+        raise SettingsError(
+            f"the data are dealt into other folds than when {fold} was trained, which may have met whom it would judge "
+            f"({names}): restore the data, or train anew in another folder"
+        )
+
+
 def check_folds(experiment: ExperimentConfig, fold: str, sides: Mapping[str, People]) -> dict[str, People]:
     """Who trained ('train') and chose ('validation') the encoders that this fold starts from.
 

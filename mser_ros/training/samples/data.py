@@ -44,7 +44,7 @@ class Data:
         for index, sample in samples.items():
             if share := self.entries[index].share:
                 others, own = counts["", sample.label], counts[self.entries[index].source, sample.label]
-                samples[index] = replace(sample, weight=share / (1 - share) * others / own if others else 1.0)
+                samples[index] = replace(sample, weight=share / (1 - share) * others / own if others and own else 1.0)
         return [samples[index] for index in indices for _ in range(self.entries[index].repeat)]
 
     def people(self, indices: Iterable[int]) -> set[tuple[str, str]]:
@@ -74,7 +74,8 @@ def load_data(config: ExperimentConfig, *, limit: int = 0, log: Callable[[str], 
         source = ":".join([corpus.name, *map(str, entry.options.values())])
         chosen = [item for item in corpus.items if not entry.longest_s or item.duration_s <= entry.longest_s]
         items += chosen
-        entries += [Entry(source, entry.repeat, entry.test, entry.share)] * len(chosen)
+        share = entry.share if config.optimiser.probe else 0.0  # without one it would move the class weights
+        entries += [Entry(source, entry.repeat, entry.test, share)] * len(chosen)
         synthetic = ", synthetic" if corpus.synthetic else ""
         log(f"{source}: {len(chosen)} items of {len(people_of(chosen))} people{synthetic}")
     step = max(1, -(-len(items) // limit)) if limit else 1

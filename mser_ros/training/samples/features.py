@@ -31,11 +31,13 @@ _LARGEST = float(np.finfo(np.float16).max)
 
 
 def kept_modalities(config: ExperimentConfig) -> tuple[str, ...]:
-    """The modalities whose features never change in training: frozen encoder, last layer, no augmentation."""
+    """The modalities whose features never change in training: frozen encoder, no learned mixture of its layers, no
+    augmentation."""
     out = []
     for name in config.modalities:
         encoder, changes = getattr(config.model.streams, name), getattr(config.augment, name)
-        if encoder.train == "none" and encoder.layers == "last" and changes == type(changes)():
+        mixes = encoder.layers != "last" or (encoder.kind == "whisper" and not encoder.joined)
+        if encoder.train == "none" and not mixes and changes == type(changes)():
             out.append(name)
     return tuple(out)
 

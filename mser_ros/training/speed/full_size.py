@@ -26,7 +26,7 @@ from ..export.quantise import quantise
 from ..fit.fitting import fit
 from ..models.build import build_model
 from ..models.fusion import FusionNetwork
-from ..models.pretrained import PACKAGED
+from ..models.pretrained import PACKAGED, model_source
 from ..progress import track
 from ..samples.features import kept_modalities
 from ..samples.inputs import Sample
@@ -63,13 +63,15 @@ def write_sources(folder: Path, *, layers: int = 12, seed: int = 0) -> Path:
 
 
 def full_size_config(source: Path | str, sources: Path, overrides: Sequence[str] = ()) -> ExperimentConfig:
-    """An experiment that starts from nothing: `sources` stand for what it would download, earlier runs are left out."""
+    """An experiment that starts from nothing: `sources` stand for the transformers that it would download, earlier runs
+    are left out."""
     config = load_config(source, overrides=overrides)
     own = []
     for name in config.modalities:
-        encoder = getattr(config.model.streams, name).source
+        stream = getattr(config.model.streams, name)
         own.append(f"model.streams.{name}.weights=''")
-        if encoder and encoder not in PACKAGED and not Path(encoder).expanduser().is_dir():
+        is_here = stream.source in PACKAGED or Path(stream.source).expanduser().is_dir()
+        if stream.kind == "pretrained" and not is_here:
             own.append(f"model.streams.{name}.source={sources / name}")
     return load_config(source, overrides=[*overrides, *own])
 
@@ -137,7 +139,7 @@ def _made_up(config: ExperimentConfig, folder: Path, count: int, mean_s: float) 
 def _features(config: ExperimentConfig, modality: str, seconds: float, rng: np.random.Generator) -> np.ndarray:
     """float16 (T, D), of the size that a frozen transformer would give."""
     settings = getattr(config.model.streams, modality)
-    width = json.loads((Path(settings.source) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
+    width = json.loads((Path(model_source(settings.source)) / "config.json").read_text(encoding="utf-8"))["hidden_size"]
     length = len(sentence(seconds).split()) + 2
     if modality == "speech":
         length = max(1, round(seconds * _FRAME_RATE_HZ) // settings.average)
