@@ -112,7 +112,20 @@ def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch)
     isolate()
     domain = os.environ["ROS_DOMAIN_ID"]
     assert 1 <= int(domain) <= 101
-    assert f"ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
+    assert f" ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
+
+
+@pytest.mark.parametrize("distribution", ["humble", "jazzy"])
+def test_nodes_are_kept_to_this_machine_also_by_humble_which_knows_no_discovery_range(
+    distribution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"):  # put back after the test
+        monkeypatch.setenv(name, "0")
+    isolate()
+    is_humble = distribution == "humble"
+    assert os.environ["ROS_LOCALHOST_ONLY"] == ("1" if is_humble else "0")
+    assert ("ROS_LOCALHOST_ONLY=1 ROS_DOMAIN_ID=" in how_to_watch()) is is_humble
 
 
 def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(
