@@ -165,7 +165,7 @@ class LiveSession:
         self.board.utterance(event)
 
     def _on_audio(self, chunk: AudioChunk) -> None:
-        self.board.level(level_db(to_float(chunk.samples)), chunk.end_ns)
+        self.board.level(level_db(to_float(chunk.samples)), chunk.end_ns, chunk.voice_id)
 
     def fail(self, error: Exception) -> None:
         """A bug ended a thread: say so, on the page as well."""

@@ -104,6 +104,55 @@ def test_the_past_falls_out_and_a_bag_that_begins_anew_empties_the_page() -> Non
     assert news["now_s"] == T0 / NS_PER_S
 
 
+def test_cameras_of_other_clocks_neither_empty_the_page_nor_put_it_out_of_date() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.utterance(said("still there"))
+    for number in range(30):
+        now_s = number / 15
+        at_ns = T0 + round((1 + now_s) * NS_PER_S)
+        for name, apart_s in (("ahead", 300), ("behind", -3)):
+            stamp_ns = at_ns + apart_s * NS_PER_S
+            board.skeleton(SkeletonFrame(stamp_ns, name, "canonical15", raising(), np.ones(15, np.float32)))
+        board.level(-20.0, at_ns, "voice")
+    news = board.news()
+    assert [item["text"] for item in news["utterances"]] == ["still there"]
+    assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 1 + now_s)
+    assert [body["id"] for body in news["bodies"]] == ["ahead", "behind"]
+    now_s += 5.0  # nobody listens any more, and bodies are still seen
+    board.skeleton(SkeletonFrame(at_ns + 305 * NS_PER_S, "ahead", "canonical15", raising(), np.ones(15, np.float32)))
+    news = board.news()
+    assert "all" not in news
+    assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 1 + now_s)
+
+
+def test_bodies_without_sound_begin_anew_when_all_of_them_do() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+
+    def see(name: str, at_s: float) -> dict[str, Any]:
+        stamp_ns = T0 + round(at_s * NS_PER_S)
+        board.skeleton(SkeletonFrame(stamp_ns, name, "canonical15", raising(), np.ones(15, np.float32)))
+        return board.news()
+
+    for name, at_s in (("ann", 60.0), ("bob", 61.0), ("passer-by", 61.0)):
+        see(name, at_s)
+    assert "all" not in see("ann", 0.0)
+    assert "all" not in see("bob", 0.1)
+    now_s = 2.1  # so long nothing was seen of the passer-by
+    news = see("ann", 2.1)
+    assert news["all"]
+    assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 2.1)
+
+
+def test_what_has_changed_does_not_pile_up_while_nobody_watches() -> None:
+    board = Board()
+    for number in range(2000):
+        board.utterance(said("many", name=f"voice-{number}"))
+    assert len(board._changed) == 400
+    assert len(board.news()["utterances"]) == 400
+
+
 def test_a_board_stays_small_whatever_comes() -> None:
     board = Board()
     for number in range(2000):
@@ -185,10 +234,11 @@ def test_each_body_is_drawn_until_it_is_gone_and_no_crowd() -> None:
         stand(board, raising(), name=f"passer-by {number}")
     assert [body["id"] for body in board.news()["bodies"]][:2] == ["ann", "bob"]
     assert len(board.everything()["bodies"]) == 4
+    now_s = 2.1
     board.skeleton(SkeletonFrame(T0 + 4 * NS_PER_S, "bob", "canonical15", raising(), np.ones(15, np.float32)))
     assert [body["id"] for body in board.news()["bodies"]] == ["bob"], "the others are not seen any more"
     assert board.news() == {}
-    now_s = 7.0
+    now_s = 8.2
     assert board.news()["bodies"] == [], "nor is anybody, if no body comes"
     assert board.news() == {}
 
