@@ -23,6 +23,8 @@ _MOST = 400
 _BACK_S = 2.0
 #: Who was not told of or seen for so long is not there any more; a node that was silent for so long is stale [s].
 _GONE_S, _STALE_S = 6.0, 3.5
+#: Where no sound came for so long it is not loud any more [s].
+_QUIET_S = 1.0
 #: An utterance of which nothing came for so long is of a node that was killed: see Emotion.msg [s].
 _LEFT_S = 10.0
 
@@ -129,6 +131,7 @@ class Board:
         with self._lock:
             self._come("voice", stamp_ns, voice_id)
             self._level = max(self._level, decibel)
+            self._level_s = self._steady()
             self._changed.add(("level", ""))
 
     def node(self, name: str, *, level: int, message: str, values: Mapping[str, str]) -> None:
@@ -191,6 +194,7 @@ class Board:
         self._figures.clear()
         self._seen_s = math.inf
         self._level = -math.inf
+        self._level_s = math.inf
         self._changed.clear()
         self._is_new = True
 
@@ -239,6 +243,9 @@ class Board:
             self._figures.clear()
             self._seen_s = math.inf
             self._changed.add(("bodies", ""))
+        if steady_s - self._level_s > _QUIET_S:
+            self._level_s = math.inf
+            self._changed.add(("level", ""))
         for name, item in self._nodes.items():
             if not item["is_stale"] and steady_s - item["at_s"] > _STALE_S:
                 item["is_stale"] = True
@@ -259,6 +266,7 @@ class Board:
     def _everything(self) -> Item:
         told: Item = {kind: [self._shown(item) for item in items.values()] for kind, items in self._kinds().items()}
         told |= {"all": True, "window_s": WINDOW_S, "colours": dict(COLOURS), "bodies": self._figures.draw()}
+        told["level_db"] = self._level
         return told | self._notices | {"words": self._words} | self._times()
 
     def _kinds(self) -> dict[str, OrderedDict[str, Item]]:

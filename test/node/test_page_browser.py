@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.page.board import Board
-from mser_ros.types import SAMPLE_NS, AudioChunk, UtteranceState
+from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceState
 
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
 from shown import judged, person, raising, said, stand
@@ -189,6 +190,34 @@ def test_everybodys_body_is_drawn_and_who_speaks_is_marked_also_under_a_new_name
         has(page, "#trouble", "1 node has a problem")
         now_s = 9.0
         has(page, "#body-note", "No body is seen.")
+
+
+def test_what_is_shown_does_not_pass_for_fresh_where_the_robot_is_cut_off(
+    browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing closes a socket whose network is gone."""
+
+    async def say_nothing(socket: Any) -> None:
+        await asyncio.Event().wait()
+
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.utterance(said("here I am"))
+    board.estimate(judged())
+    board.level(-20.0, T0 + NS_PER_S)
+    with PageServer(board, Controls(bool, str), port=0) as server, opened(browser, server.url) as page:  # type: ignore[arg-type]
+        has(page, "#connection", "Connected")
+        has(page, "#level-text", "-20 dB")
+        now_s = 30.0
+        board.node("/speech", level=0, message="active", values={})
+        has(page, "#level-text", "quiet")
+        assert page.get_attribute("#level", "value") == "-60"
+        has(page, "#list", "30 s")
+        monkeypatch.setattr(server.hub, "watch", say_nothing)
+        server.hub._watchers.clear()
+        has(page, "#connection", "Connection lost")
+        monkeypatch.undo()
+        has(page, "#connection", "Connected")
 
 
 def test_a_phone_lends_its_microphone_to_an_encrypted_page(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:

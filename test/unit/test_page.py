@@ -145,6 +145,20 @@ def test_bodies_without_sound_begin_anew_when_all_of_them_do() -> None:
     assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 2.1)
 
 
+def test_the_level_is_taken_back_where_no_sound_comes_any_more() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.level(-20.0, T0)
+    assert board.news()["level_db"] == -20.0
+    now_s = 0.9
+    assert board.news() == {}
+    now_s = 1.1
+    assert board.news()["level_db"] is None
+    now_s = 9.0
+    assert board.news() == {}
+    assert board.everything()["level_db"] is None
+
+
 def test_what_has_changed_does_not_pile_up_while_nobody_watches() -> None:
     board = Board()
     for number in range(2000):

@@ -5,11 +5,11 @@ const $ = (id) => document.getElementById(id);
 const MODALITIES = { speech: "voice", text: "words", mocap: "body" };
 const LEVELS = { 0: "well", 1: "warning", 2: "error", 3: "silent, is it running?" };
 const SVG = "http://www.w3.org/2000/svg";
-const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, CHART_PERIOD_MS = 1000;
+const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, LOST_MS = 4000, CHART_PERIOD_MS = 1000;
 
 const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
 const facts = {};
-let socket, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldId = "";
+let socket, silence, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldId = "";
 
 // -- helpers: text goes in as text, never as HTML
 
@@ -95,9 +95,9 @@ function showChart() {
 }
 
 function showFacts() {
-  const level = facts.level_db;
-  if (level != null) $("level").value = Math.max(-60, level);
-  setText("level-text", level != null && level > -60 ? `${Math.round(level)} dB` : "quiet");
+  const level = facts.level_db ?? -60;
+  $("level").value = Math.max(-60, level);
+  setText("level-text", level > -60 ? `${Math.round(level)} dB` : "quiet");
   const quiet = facts.quiet_s > 3 ? `nothing came for ${Math.round(facts.quiet_s)} s` : "";
   setText("source", [facts.source, facts.listening === false ? "not listening" : "", quiet].filter(Boolean).join(" · "));
   setText("watchers", `${facts.watchers ?? 0} watching · ${facts.lost ?? 0} updates lost by slow readers`);
@@ -230,7 +230,7 @@ function showNodes() {
 
 function showList() {
   const finals = inOrder(kinds.estimates).reverse().filter((item) => item.state !== "PROVISIONAL").slice(0, 50);
-  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s - item.end_s) / 5) * 5, name: nameOf(item), text: kinds.utterances.get(item.id)?.text ?? "" }));
+  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s + (facts.quiet_s ?? 0) - item.end_s) / 5) * 5, name: nameOf(item), text: kinds.utterances.get(item.id)?.text ?? "" }));
   const cell = (name, ...children) => element("td", { role: "cell", ...(name ? { "data-name": name } : {}) }, ...children);
   replace("list", shown, (item) => element("tr", { role: "row" },
     cell("", `${item.ago} s`), cell("who", element("span", { class: "who" }, item.name)),
@@ -276,17 +276,15 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => Object.keys(inputs).forEach((id) => inputs[id].stream && ask({ do: id, on: true }));
   socket.onmessage = ({ data }) => {
-    if (retryMs || !facts.isConnected) {
-      retryMs = RETRY_FIRST_MS;
-      facts.isConnected = true;
-      $("gate").hidden = true;
-      connection("Connected", false);
-    }
+    waitForNext();
+    retryMs = RETRY_FIRST_MS;
+    $("gate").hidden = true;
+    connection("Connected", false);
     take(JSON.parse(data));
   };
   socket.onclose = ({ code }) => {
-    facts.isConnected = false;
-    Object.entries(inputs).forEach(([id, input]) => input.stream && turnOff(id));
+    clearTimeout(silence);
+    turnAllOff();
     if (code === 4401) {
       sessionStorage.removeItem("token");
       $("gate").hidden = false;
@@ -294,11 +292,27 @@ function connect() {
     } else if (code === 4403) {
       connection("Refused: open the page under the address that was printed where it was started", true);
     } else {
-      connection("Connection lost, trying again …", true);
-      setTimeout(connect, retryMs);
-      retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
+      reconnect();
     }
   };
+  waitForNext();
+}
+
+// The robot tells something each second. Where the network is gone nothing closes the socket.
+function waitForNext() {
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    turnAllOff();
+    reconnect();
+  }, LOST_MS);
+}
+
+function reconnect() {
+  connection("Connection lost, trying again …", true);
+  setTimeout(connect, retryMs);
+  retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
 }
 
 function connection(text, isLost) {
@@ -337,6 +351,8 @@ function turnOff(id) {
   ask({ do: id, on: false });
   showFacts();
 }
+
+const turnAllOff = () => Object.keys(inputs).forEach((id) => inputs[id].stream && turnOff(id));
 
 $("listen").onclick = () => ask({ do: "listen", on: facts.listening === false });
 $("erase").onclick = () => $("sure").showModal();
