@@ -18,6 +18,7 @@ import pytest
 from floors import import_statements
 
 from mser_ros import __version__
+from mser_ros.errors import PAGE_PACKAGES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = [ROOT, ROOT / "interfaces" / "mser_msgs"]
@@ -162,6 +163,13 @@ def test_what_apt_of_the_oldest_ros_has_too_old_is_installed_by_pip(setup):
             assert f"{name}>={version}" in beside
     for lowest in ("matplotlib>=3.6", "rich>=13", "soundfile>=0.12"):  # of which names are used that came with them
         assert lowest in setup["install_requires"]
+
+
+def test_what_the_page_needs_is_named_with_the_versions_that_it_needs(setup):
+    wanted = {f"'{line}'" for line in setup["extras_require"]["view"]}
+    told = PAGE_PACKAGES.split(" ")
+    assert set(told) == wanted
+    assert f"pip install {PAGE_PACKAGES}" in (ROOT / "docs" / "watch.md").read_text()
 
 
 def test_data_files_of_new_folders_are_installed(tmp_path):

@@ -12,8 +12,10 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -461,6 +463,21 @@ def test_the_page_is_encrypted_by_a_certificate_that_is_made_and_kept(tmp_path: 
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="give one by --certificate"):
         own_certificate(tmp_path / "file" / "https", [])
+
+
+def test_a_certificate_that_was_made_is_kept_also_by_an_older_cryptography(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which tells the end of one without its time zone."""
+    from cryptography import x509
+
+    made = own_certificate(tmp_path, ["robot.local"])[0].read_bytes()
+    new = x509.load_pem_x509_certificate(made)
+    old = SimpleNamespace(extensions=new.extensions, not_valid_after=new.not_valid_after_utc.replace(tzinfo=None))
+    monkeypatch.setattr(x509, "load_pem_x509_certificate", lambda _: old)
+    assert own_certificate(tmp_path, ["robot.local"])[0].read_bytes() == made
+    old.not_valid_after = datetime.now(timezone.utc).replace(tzinfo=None)
+    assert own_certificate(tmp_path, ["robot.local"])[0].read_bytes() != made, "it is about to end"
 
 
 def test_a_certificate_without_its_key_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
