@@ -28,7 +28,7 @@ from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceState
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
 from shown import judged, person, raising, said, stand
 
-from mser_ros.page.server import Controls, PageServer
+from mser_ros.page.server import Controls, Inputs, PageServer
 
 #: What is said.
 LONELY = re.compile("sad and lonely", re.IGNORECASE)
@@ -218,6 +218,40 @@ def test_what_is_shown_does_not_pass_for_fresh_where_the_robot_is_cut_off(
         has(page, "#connection", "Connection lost")
         monkeypatch.undo()
         has(page, "#connection", "Connected")
+
+
+@pytest.mark.parametrize("kind", ["microphone", "camera"])
+def test_a_browsers_input_is_turned_on_once_and_never_left_on(browser: Any, kind: str) -> None:
+    class Taken(Inputs):
+        are_taken = True
+
+        def open(self, owner: object, kind: str) -> None:
+            pass
+
+    counting = """() => {
+        window.streams = [];
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((answer) => setTimeout(answer, 500));  // as long as somebody thinks about it
+            streams.push(await ask(wanted));
+            return streams.at(-1);
+        };
+    }"""
+    are_off = "streams.every((stream) => stream.getTracks().every((track) => track.readyState === 'ended'))"
+    controls = Controls(bool, str)  # type: ignore[arg-type]
+    with PageServer(Board(), controls, port=0, inputs=Taken()) as server, opened(browser, server.url) as page:
+        page.wait_for_selector(f"#{kind}:visible")
+        page.evaluate(counting)
+        page.dblclick(f"#{kind}")
+        page.wait_for_selector(f"#{kind}[aria-pressed=true][aria-disabled=false]")
+        has(page, "#answer", f"This {kind} is used.")
+        assert page.evaluate("streams.length") == 1
+        page.click(f"#{kind}")
+        page.wait_for_selector(f"#{kind}[aria-pressed=false]")
+        assert page.evaluate(are_off)
+        page.evaluate(f"async () => {{ const on = inputs.{kind}.start(send); inputs.{kind}.stop(); await on; }}")
+        assert page.evaluate("streams.length") == 2
+        assert page.evaluate(are_off), "one that was not wanted any more when it came"
 
 
 def test_a_phone_lends_its_microphone_to_an_encrypted_page(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:

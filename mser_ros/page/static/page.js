@@ -104,6 +104,7 @@ function showFacts() {
   setText("listen", facts.listening === false ? "Listen again" : "Stop listening");
   for (const [id, what] of [["microphone", "microphone"], ["camera", "camera"]]) {
     $(id).hidden = !facts.takes_browser;
+    $(id).setAttribute("aria-disabled", String(starting.has(id)));  // `disabled` would take the keyboard away from it
     $(id).setAttribute("aria-pressed", String(Boolean(inputs[id].stream)));
     setText(id, inputs[id].stream ? `Stop this ${what}` : `Use this ${what}`);
   }
@@ -325,6 +326,7 @@ const ask = (wish) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.
 // -- what people ask for
 
 const inputs = { microphone: new Microphone(), camera: new Camera($("preview")) };
+const starting = new Set();  // those of which the browser asks somebody whether they may be used
 
 function send(message) {
   if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > MOST_WAITING) return;
@@ -336,13 +338,16 @@ async function turnOn(id) {
     setText("answer", "Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https");
     return;
   }
+  starting.add(id);
+  showFacts();
   try {
     await inputs[id].start(send);
-    ask({ do: id, on: true });  // the answer says whether it is used
+    if (inputs[id].stream) ask({ do: id, on: true });  // the answer says whether it is used
   } catch (error) {
     turnOff(id);
     setText("answer", `The ${id} cannot be used: ${error.message}`);
   }
+  starting.delete(id);
   showFacts();
 }
 
@@ -357,7 +362,11 @@ const turnAllOff = () => Object.keys(inputs).forEach((id) => inputs[id].stream &
 $("listen").onclick = () => ask({ do: "listen", on: facts.listening === false });
 $("erase").onclick = () => $("sure").showModal();
 $("sure").onclose = () => $("sure").returnValue === "yes" && ask({ do: "erase" });
-for (const id of Object.keys(inputs)) $(id).onclick = () => (inputs[id].stream ? turnOff(id) : turnOn(id));
+for (const id of Object.keys(inputs)) {
+  $(id).onclick = () => {
+    if (!starting.has(id)) (inputs[id].stream ? turnOff : turnOn)(id);
+  };
+}
 $("gate").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value);
