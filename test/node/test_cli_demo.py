@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ def test_a_file_that_cannot_be_played_is_told_at_once(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("mser: there is no sound file")
+
+
+def test_a_file_of_ones_own_folder_is_found_by_the_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of --file=~/talk.wav a shell leaves the '~' as it is."""
+    soundfile.write(tmp_path / "talk.wav", np.zeros(RATE, np.int16), RATE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given: list[str] = []
+
+    def play(_: Console, chosen: Any) -> int:
+        given.append(chosen.file)
+        return 0
+
+    monkeypatch.setattr("mser_ros.cli.live._through_nodes", play)
+    assert main(["live", "--file=~/talk.wav"]) == 0
+    assert given == [str(tmp_path / "talk.wav")]
 
 
 def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
