@@ -142,6 +142,20 @@ def test_what_is_not_to_be_heard_is_cancelled_and_what_was_learned_is_erased(ses
     assert session.board.everything()["people"] == []
 
 
+def test_what_is_asked_of_a_pipeline_that_a_bug_has_ended_has_failed(
+    session: LiveSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tick(now_ns: int) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(session._pipeline, "tick", tick)
+    wait(lambda: any(item["level"] == 2 for item in session.board.everything()["nodes"]), "the report of the bug")
+    for ask in (lambda: session.listen(False), session.erase):
+        with pytest.raises(RequestError, match="a bug has ended the pipeline"):
+            ask()
+    assert session.board.everything()["listening"] is True
+
+
 def test_a_source_of_this_machine_is_played_and_no_browser_replaces_it(session: LiveSession) -> None:
     inputs = BrowserInputs(session, sound="microphone 3")
     with pytest.raises(RequestError, match="microphone 3 is used: start 'mser live --browser' without it"):
