@@ -134,14 +134,14 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
     board.utterance(replace(said(evil), voice_id=evil))
     board.estimate(judged() | {"voice_id": evil, "label": evil, "probabilities": {evil: 1.0}})
     board.node(evil, level=1, message=evil, values={evil: evil})
-    with PageServer(board, Controls(bool, str), port=0, token="open sesame") as server:  # type: ignore[arg-type]
+    with PageServer(board, Controls(bool, str), port=0, token="100% sesame") as server:  # type: ignore[arg-type]
         with opened(browser, server.url.split("#")[0]) as page:
             has(page, "#connection", "A token is needed")
             page.fill("#token", "please")
             page.keyboard.press("Enter")
             has(page, "#connection", "not the right one")
             has(page, "#list", "None yet.")
-            page.fill("#token", "open sesame")
+            page.fill("#token", "100% sesame")
             page.keyboard.press("Enter")
             has(page, "#said", evil)
             for place in ("#list", "#why", "#nodes"):

@@ -7,6 +7,7 @@ import hashlib
 import json
 import math
 import re
+import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from importlib import resources
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -429,6 +431,23 @@ def test_from_elsewhere_a_token_is_needed_that_is_made_or_given() -> None:
         assert first(f"{url}?token={token}", own)["all"]
     with served(token="a word") as (server, _):
         assert first(f"{place(server)}?token=a%20word", place(server, "http", "").rstrip("/"))["all"]
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_at_every_address_of_ipv6_those_of_ipv4_are_served_as_well() -> None:
+    """The link names one of these."""
+    with served(host="::", token="a word") as (server, _):
+        port = server._socket.getsockname()[1]
+        for host in ("127.0.0.1", "[::1]"):
+            assert first(f"ws://{host}:{port}/live?token=a%20word", f"http://{host}:{port}")["all"]
+
+
+def test_a_token_of_any_letters_stands_in_the_link_so_that_a_browser_reads_it() -> None:
+    for token in ("100%", "a/b#c&d=é %20"):
+        with served(token=token) as (server, _):
+            link = urlsplit(server.url)
+            assert unquote(link.fragment) == f"token={token}"
+            assert re.fullmatch(r"token=[\w.~%-]+", link.fragment, re.ASCII)
 
 
 def test_the_page_is_encrypted_by_a_certificate_that_is_made_and_kept(tmp_path: Path) -> None:
