@@ -14,7 +14,7 @@ ROBOT = [
     "click>=8.0",
     "ctranslate2>=4.5",
     "lz4>=3.1",
-    "matplotlib>=3.6",
+    "matplotlib>=3.5",
     "numpy>=1.21",
     "onnxruntime>=1.22",
     "pocketsphinx>=5.0; platform_machine == 'x86_64' or platform_machine == 'aarch64'",
