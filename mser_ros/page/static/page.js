@@ -5,7 +5,7 @@ const $ = (id) => document.getElementById(id);
 const MODALITIES = { speech: "voice", text: "words", mocap: "body" };
 const LEVELS = { 0: "well", 1: "warning", 2: "error", 3: "silent, is it running?" };
 const SVG = "http://www.w3.org/2000/svg";
-const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, LOST_MS = 4000, CHART_PERIOD_MS = 1000;
+const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, SILENT_MS = 4000, FIRST_MS = 10_000, CHART_PERIOD_MS = 1000;
 
 const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
 const facts = {};
@@ -277,7 +277,7 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => Object.keys(inputs).forEach((id) => inputs[id].stream && ask({ do: id, on: true }));
   socket.onmessage = ({ data }) => {
-    waitForNext();
+    waitForNext(SILENT_MS);
     retryMs = RETRY_FIRST_MS;
     $("gate").hidden = true;
     connection("Connected", false);
@@ -296,18 +296,19 @@ function connect() {
       reconnect();
     }
   };
-  waitForNext();
+  waitForNext(FIRST_MS);
 }
 
-// The robot tells something each second. Where the network is gone nothing closes the socket.
-function waitForNext() {
+// The robot tells something each second, first of all everything, which may take longer. Where the network is gone
+// nothing closes the socket.
+function waitForNext(patienceMs) {
   clearTimeout(silence);
   silence = setTimeout(() => {
     socket.onmessage = socket.onclose = null;
     socket.close();
     turnAllOff();
     reconnect();
-  }, LOST_MS);
+  }, patienceMs);
 }
 
 function reconnect() {
