@@ -199,7 +199,8 @@ class Board:
         self._is_new = True
 
     def _come(self, kind: str, stamp_ns: int, name: str = "") -> None:
-        """Something of a source with this stamp came. Clocks of sources may differ, so each is compared with itself."""
+        """Something of a source with this stamp came. Clocks of sources may differ: a new run has begun only where the
+        newest stamp of all goes back."""
         now_s = self._steady()
         before = self._stamps.get(kind, {})
         stamps = {other: told for other, told in before.items() if now_s - told[1] <= _BACK_S}
