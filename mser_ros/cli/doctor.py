@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ..errors import BagError, MserError, not_installed
+from ..errors import PAGE_PACKAGES, BagError, MserError, not_installed
 from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
 from ..types import NS_PER_S
 from .tables import wide_console
@@ -118,7 +118,7 @@ def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
     yield from _recognisers(asr_model)
     yield _try("microphone", _microphone, "", needed=False)
     yield _try("bodies in images", _pose, "", needed=False)
-    yield _try("page for browsers", _page, "pip install plotly starlette uvicorn websockets cryptography", needed=False)
+    yield _try("page for browsers", _page, f"pip install {PAGE_PACKAGES}", needed=False)
     yield _try("training", _training, "pip install 'mser_ros[train]' (on a computer, not on the robot)", needed=False)
 
 

@@ -95,7 +95,8 @@ def live(
     asked = {"backend": backend, "model_path": model, "language": asr_language}
     recogniser = {name: value for name, value in asked.items() if value}
     if file:
-        open_sound_file(Path(file).expanduser())  # told at once, and not by a node that waits for a better one
+        file = str(Path(file).expanduser())  # a shell leaves the '~' of --file=~/talk.wav as it is
+        open_sound_file(file)  # told at once, and not by a node that waits for a better one
     wants_device = bool(device) or not browser
     devices = list_devices() if wants_device and not file else None
     if devices == []:

@@ -91,7 +91,11 @@ def draw(shown: View, path: Path, *, title: str, columns: int = 8) -> None:
     panels = _panels(shown)
     figure = _figure(title, rows=max(1, len(panels) // 2), columns=min(2, len(panels)), size=2.4)
     figure.draw_without_rendering()
-    figure.set_layout_engine("none")  # once is enough, and takes longer than drawing
+    # Once is enough, and takes longer than drawing.
+    if hasattr(figure, "set_layout_engine"):
+        figure.set_layout_engine("none")
+    else:  # matplotlib before 3.6, as Ubuntu 22.04 has it
+        figure.set_constrained_layout(False)  # type: ignore[attr-defined]
 
     def update(frame: int) -> list[Any]:
         for axes, panel in zip(figure.axes, panels, strict=True):

@@ -76,7 +76,7 @@ def draw_timeline(records: Sequence[Mapping[str, Any]], recording: Recording, pa
     width = float(np.clip((end_s - begin_s) * _INCH_PER_S, 9, 60))
     letters_per_s = (width - _MARGIN) / max(end_s - begin_s, 1.0) / _LETTER
     figure = Figure(figsize=(width, 6.8), layout="constrained")
-    voice, classes, modalities = figure.subplots(3, 1, sharex=True, height_ratios=[1.9, 1.6, 1.0])
+    voice, classes, modalities = figure.subplots(3, 1, sharex=True, gridspec_kw={"height_ratios": [1.9, 1.6, 1.0]})
     finals = [record for record in records if record["state"] == "FINAL"]
     labels = list(records[0]["labels"]) if records else []
 

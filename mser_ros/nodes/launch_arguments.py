@@ -158,6 +158,14 @@ def check_replay(given: Mapping[str, str]) -> None:
             raise _wrong(name, f"be a number, {low:g} or more", given[name])
 
 
+def player_command(given: Mapping[str, str]) -> list[str]:
+    """What plays the bag."""
+    # 'ros2 bag play' takes no delay of 0.
+    delay = ["--delay", given["delay"]] if float(given["delay"]) > 0 else []
+    options = ["--clock", "100", "--disable-keyboard-controls", *delay, "--rate", given["rate"]]
+    return ["ros2", "bag", "play", *options, str(bag_to_play(given))]
+
+
 def bag_to_play(given: Mapping[str, str]) -> Path:
     return Path(given["bag"]) if given["bag"] else share_dir() / "demo" / "demo.mcap"
 

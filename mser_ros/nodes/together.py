@@ -14,6 +14,7 @@ import numpy as np
 import soundfile
 from mser_msgs.msg import AudioFrame, Emotion, Utterance
 from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
 
 from ..errors import DependencyError
 from ..messages import conversions
@@ -148,7 +149,11 @@ def _listen(session: ReplaySession) -> Spoken:
         def take(message: Any, info: Mapping[str, int]) -> None:
             note(message, int(info["source_timestamp"]))
 
-        callback: Any = take  # rclpy counts its arguments
+        def take_alone(message: Any) -> None:
+            note(message, time.time_ns())
+
+        # rclpy counts its arguments; that of Humble gives the message alone, of which its arrival has to do.
+        callback: Any = take if hasattr(Subscription, "CallbackType") else take_alone
         session.node.create_subscription(kind, topic, callback, QoSProfile(depth=1000))
 
     def noting_its_end(where: list[tuple[int, int]]) -> Callable[[Any, int], None]:

@@ -18,10 +18,13 @@ from .figure import BodyFigures
 WINDOW_S = 120.0
 #: Utterances, estimates, people and nodes that are kept at most: a foreign source could send any number.
 _MOST = 400
-#: Stamps of sound or of bodies that go back by more than this are of a new run, as of a bag that begins anew [s].
+#: Stamps of sound, or of bodies where there is no sound, that go back by more than this are of a new run, as of a bag
+#: that begins anew; a voice or body of which nothing came for so long has no say in that [s].
 _BACK_S = 2.0
 #: Who was not told of or seen for so long is not there any more; a node that was silent for so long is stale [s].
 _GONE_S, _STALE_S = 6.0, 3.5
+#: Where no sound came for so long it is not loud any more [s].
+_QUIET_S = 1.0
 #: An utterance of which nothing came for so long is of a node that was killed: see Emotion.msg [s].
 _LEFT_S = 10.0
 
@@ -118,16 +121,17 @@ class Board:
     def skeleton(self, frame: SkeletonFrame) -> None:
         """A body is seen. Bodies are drawn when `news` is called."""
         with self._lock:
-            self._come("skeleton", frame.stamp_ns)
-            self._figures.push(frame)
+            self._come("skeleton", frame.stamp_ns, frame.body_id)
             self._seen_s = self._steady()
+            self._figures.push(frame, self._seen_s)
             self._changed.add(("bodies", ""))
 
-    def level(self, decibel: float, stamp_ns: int) -> None:
-        """How loud it was until `stamp_ns` [dB of full scale]."""
+    def level(self, decibel: float, stamp_ns: int, voice_id: str = "") -> None:
+        """How loud a voice's sound was until `stamp_ns` [dB of full scale]."""
         with self._lock:
-            self._come("voice", stamp_ns)
+            self._come("voice", stamp_ns, voice_id)
             self._level = max(self._level, decibel)
+            self._level_s = self._steady()
             self._changed.add(("level", ""))
 
     def node(self, name: str, *, level: int, message: str, values: Mapping[str, str]) -> None:
@@ -181,7 +185,8 @@ class Board:
     # -- with the lock held
 
     def _reset(self) -> None:
-        self._stamps: dict[str, int] = {}
+        #: By kind and name of a source: its newest stamp [ns], and when that came [s].
+        self._stamps: dict[str, dict[str, tuple[int, float]]] = {}
         self._heard_s = self._steady()
         self._utterances: OrderedDict[str, Item] = OrderedDict()
         self._estimates: OrderedDict[str, Item] = OrderedDict()
@@ -189,29 +194,38 @@ class Board:
         self._figures.clear()
         self._seen_s = math.inf
         self._level = -math.inf
+        self._level_s = math.inf
         self._changed.clear()
         self._is_new = True
 
-    def _come(self, kind: str, stamp_ns: int) -> None:
-        """Something with this stamp came."""
-        before_ns = self._stamps.get(kind, stamp_ns)
-        if kind in ("voice", "skeleton") and (before_ns - stamp_ns) / NS_PER_S > _BACK_S:
+    def _come(self, kind: str, stamp_ns: int, name: str = "") -> None:
+        """Something of a source with this stamp came. Clocks of sources may differ: a new run has begun only where the
+        newest stamp of all goes back."""
+        now_s = self._steady()
+        before = self._stamps.get(kind, {})
+        stamps = {other: told for other, told in before.items() if now_s - told[1] <= _BACK_S}
+        stamps[name] = (stamp_ns, now_s)
+        leads = kind == "voice" or (kind == "skeleton" and "voice" not in self._stamps)
+        if leads and before and (max(before.values())[0] - max(stamps.values())[0]) / NS_PER_S > _BACK_S:
             self._reset()
-        self._stamps[kind] = stamp_ns
-        self._heard_s = self._steady()
+        self._stamps[kind] = stamps
+        self._heard_s = now_s
 
     def _keep(self, items: OrderedDict[str, Item], kind: str, name: str, item: Item) -> None:
         items[name] = item | {"at_s": self._steady()}
         items.move_to_end(name)
         if len(items) > _MOST:
-            items.popitem(last=False)
+            oldest, _ = items.popitem(last=False)
+            self._changed.discard((kind, oldest))  # which would only grow while nobody watches
         self._changed.add((kind, name))
 
     def _now_s(self) -> float | None:
-        """The newest stamp, of sound or bodies where there are such."""
-        best = [stamp_ns for kind, stamp_ns in self._stamps.items() if kind in ("voice", "skeleton")]
-        stamps = best or list(self._stamps.values())
-        return max(stamps) / NS_PER_S if stamps else None
+        """When something came last, by the clock that stamps sound, else by that of bodies where there are such."""
+        for kind in ("voice", "skeleton", "utterance", "estimate"):
+            if kind in self._stamps:
+                stamp_ns, came_s = max(self._stamps[kind].values())
+                return stamp_ns / NS_PER_S + (self._heard_s - came_s)
+        return None
 
     def _age(self) -> None:
         now_s, steady_s = self._now_s(), self._steady()
@@ -230,6 +244,9 @@ class Board:
             self._figures.clear()
             self._seen_s = math.inf
             self._changed.add(("bodies", ""))
+        if steady_s - self._level_s > _QUIET_S:
+            self._level_s = math.inf
+            self._changed.add(("level", ""))
         for name, item in self._nodes.items():
             if not item["is_stale"] and steady_s - item["at_s"] > _STALE_S:
                 item["is_stale"] = True
@@ -250,6 +267,7 @@ class Board:
     def _everything(self) -> Item:
         told: Item = {kind: [self._shown(item) for item in items.values()] for kind, items in self._kinds().items()}
         told |= {"all": True, "window_s": WINDOW_S, "colours": dict(COLOURS), "bodies": self._figures.draw()}
+        told["level_db"] = self._level
         return told | self._notices | {"words": self._words} | self._times()
 
     def _kinds(self) -> dict[str, OrderedDict[str, Item]]:

@@ -39,7 +39,7 @@ def own_certificate(folder: Path, names: Iterable[str]) -> tuple[Path, Path]:
         found = x509.load_pem_x509_certificate(certificate.read_bytes())
         check(certificate, key)
         named = found.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        if named == wanted and found.not_valid_after_utc - now > timedelta(days=_LEFT):
+        if named == wanted and _end_of(found) - now > timedelta(days=_LEFT):
             return certificate, key
     except (OSError, ValueError, SettingsError, x509.ExtensionNotFound):
         pass  # it is made anew
@@ -88,6 +88,15 @@ def _first(text: str) -> str:
     """The first certificate of a chain, whose others follow it."""
     end = "-----END CERTIFICATE-----"
     return text[text.index("-----BEGIN CERTIFICATE") : text.index(end) + len(end)]
+
+
+def _end_of(certificate: Any) -> datetime:
+    """Until when a certificate is valid; of cryptography before 42 without its time zone, which is UTC."""
+    if hasattr(certificate, "not_valid_after_utc"):
+        end: datetime = certificate.not_valid_after_utc
+        return end
+    end = certificate.not_valid_after
+    return end.replace(tzinfo=timezone.utc)
 
 
 def _named(name: str) -> Any:

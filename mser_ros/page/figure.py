@@ -33,18 +33,18 @@ class BodyFigures:
         self._bodies: dict[str, deque[SkeletonFrame]] = {}
         self._drawings: dict[str, dict[str, Any]] = {}
         self._moved: dict[str, None] = {}  # since they were drawn, who has waited longest first
-        self._newest_ns = 0
+        self._seen_s: dict[str, float] = {}
 
-    def push(self, frame: SkeletonFrame) -> None:
-        """Take a frame. What cannot be drawn with the frames of its body before it begins anew."""
-        self._newest_ns = max(self._newest_ns, frame.stamp_ns)
-        for name in [name for name, frames in self._bodies.items() if self._is_gone(frames[-1])]:
-            del self._bodies[name]
+    def push(self, frame: SkeletonFrame, now_s: float) -> None:
+        """Take a frame that came at `now_s`, which counts, as clocks of cameras may differ. What cannot be drawn with
+        the frames of its body before it begins anew."""
+        for name in [name for name, seen_s in self._seen_s.items() if now_s - seen_s > _GONE_S]:
+            del self._bodies[name], self._seen_s[name]
             self._drawings.pop(name, None)
             self._moved.pop(name, None)
         frames = self._bodies.get(frame.body_id)
         if frames is None:
-            if len(self._bodies) == _MOST or self._is_gone(frame):
+            if len(self._bodies) == _MOST:
                 return
             frames = self._bodies[frame.body_id] = deque()
         elif (
@@ -54,6 +54,7 @@ class BodyFigures:
         ):
             frames.clear()
         frames.append(frame)
+        self._seen_s[frame.body_id] = now_s
         self._moved.setdefault(frame.body_id)
         while frames[-1].stamp_ns - frames[0].stamp_ns > to_ns(_WINDOW_S):
             frames.popleft()
@@ -70,9 +71,6 @@ class BodyFigures:
             self._moved.pop(name, None)
             self._drawings[name] = _drawn(list(self._bodies[name]))
         return [self._drawings[name] for name in self._bodies]
-
-    def _is_gone(self, frame: SkeletonFrame) -> bool:
-        return self._newest_ns - frame.stamp_ns > to_ns(_GONE_S)
 
 
 def _drawn(frames: list[SkeletonFrame]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 import uvicorn
 from starlette.applications import Starlette
@@ -136,7 +136,7 @@ class PageServer:
         host = own_name() if self._host in ("0.0.0.0", "::") else self._host
         scheme = "https" if self.https else "http"
         place = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}/"
-        return f"{place}#token={self.token}" if self.token else place
+        return f"{place}#token={quote(self.token, safe='')}" if self.token else place
 
     def __enter__(self) -> PageServer:
         self._thread.start()
@@ -274,7 +274,9 @@ def _is_loopback(host: str) -> bool:
 def _listen(host: str, port: int) -> socket.socket:
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        found = socket.create_server((host, port), family=family)
+        # Where every address is meant, those of IPv4 are as well: links to this machine are made of one.
+        is_dual = host == "::" and socket.has_dualstack_ipv6()
+        found = socket.create_server((host, port), family=family, dualstack_ipv6=is_dual)
     except (OSError, OverflowError) as error:
         raise SettingsError(
             f"nothing can be served at {host}, port {port} ({error}): choose another --port (0: any that is free), or "

@@ -32,6 +32,8 @@ _SOUND_HEAD, _PICTURE_HEAD = struct.Struct("<B3xId"), struct.Struct("<B3x")
 _STATES_S, _COUNTERS_S = 0.5, 1.0
 #: How long somebody waits for what they asked for: the pipeline may be reading words [s].
 _PATIENCE_S = 10.0
+#: How often is looked meanwhile whether it will be done at all [s].
+_LOOK_S = 0.1
 #: How long a problem with what comes is shown [s].
 _SHOWN_S = 10.0
 
@@ -50,7 +52,7 @@ class LiveSession:
         recognizer = pipeline.emotion.recognizer
         self._states = EmotionStates(labels=recognizer.bundle.labels)
         self._people = People(recognizer, self._states)
-        self._dropped = self._rejected = self._bugs = 0
+        self._dropped = self._rejected = 0
         self._problem, self._problem_s = "", 0.0
         self._states_s = self._counters_s = 0.0
         self._worker: Worker | None = None
@@ -126,8 +128,12 @@ class LiveSession:
             done.set()
 
         self._submit(do, is_order=True)
-        if not done.wait(_PATIENCE_S):
-            raise RequestError(f"it was not done within {_PATIENCE_S:.0f} s, but will be: this machine is busy")
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while not done.wait(_LOOK_S):
+            if self._worker is not None and self._worker.has_died:
+                raise RequestError("it was not done, as a bug has ended the pipeline: start it again")
+            if time.monotonic() > deadline_s:
+                raise RequestError(f"it was not done within {_PATIENCE_S:.0f} s, but will be: this machine is busy")
 
     def _show(self, estimates: Iterable[EmotionEstimate]) -> None:
         for estimate in estimates:
@@ -165,7 +171,7 @@ class LiveSession:
         self.board.utterance(event)
 
     def _on_audio(self, chunk: AudioChunk) -> None:
-        self.board.level(level_db(to_float(chunk.samples)), chunk.end_ns)
+        self.board.level(level_db(to_float(chunk.samples)), chunk.end_ns, chunk.voice_id)
 
     def fail(self, error: Exception) -> None:
         """A bug ended a thread: say so, on the page as well."""

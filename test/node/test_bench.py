@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from rclpy.subscription import Subscription
 from ros_world import DEMO, T0, Emotion, Utterance, conversions
 
 from mser_ros.cli.bench import FIRST_GOAL_MS, node_rows, rows
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import to_fields
-from mser_ros.nodes.together import Spoken, compare
+from mser_ros.nodes.together import Spoken, _listen, compare
 from mser_ros.types import to_ns
 
 
@@ -47,6 +52,23 @@ def test_latencies_are_between_the_publications_of_what_belongs_together() -> No
     assert spoken.hops_s() == pytest.approx([0.01, 0.02]), "of a block without its like nothing is told"
     assert spoken.firsts_s() == pytest.approx([0.25])
     assert spoken.finals_s() == pytest.approx([0.75]), "from the first news of the end"
+
+
+def test_on_humble_what_was_published_is_noted_when_it_arrives(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its rclpy gives a callback the message alone."""
+    monkeypatch.delattr(Subscription, "CallbackType")
+    callbacks: dict[str, Callable[..., None]] = {}
+
+    def subscribe(kind: type, topic: str, callback: Callable[..., None], qos: object) -> None:
+        callbacks[topic] = callback
+
+    session: Any = SimpleNamespace(node=SimpleNamespace(create_subscription=subscribe))
+    spoken = _listen(session)
+    before_ns = time.time_ns()
+    callbacks["utterance"](Utterance(utterance_id="a", state=Utterance.ENDED))
+    callbacks["emotion"](emotion("a", Emotion.FINAL))
+    assert before_ns <= spoken.utterances[0][1] <= spoken.emotions[0][1] <= time.time_ns()
+    assert len(spoken.finals_s()) == 1
 
 
 def test_the_table_has_a_column_for_each_way_and_the_goals() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -106,13 +107,41 @@ def test_a_file_that_cannot_be_played_is_told_at_once(
     assert err.startswith("mser: there is no sound file")
 
 
+def test_a_file_of_ones_own_folder_is_found_by_the_nodes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of --file=~/talk.wav a shell leaves the '~' as it is."""
+    soundfile.write(tmp_path / "talk.wav", np.zeros(RATE, np.int16), RATE)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given: list[str] = []
+
+    def play(_: Console, chosen: Any) -> int:
+        given.append(chosen.file)
+        return 0
+
+    monkeypatch.setattr("mser_ros.cli.live._through_nodes", play)
+    assert main(["live", "--file=~/talk.wav"]) == 0
+    assert given == [str(tmp_path / "talk.wav")]
+
+
 def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ROS_DOMAIN_ID", "0")
     monkeypatch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "SUBNET")
     isolate()
     domain = os.environ["ROS_DOMAIN_ID"]
     assert 1 <= int(domain) <= 101
-    assert f"ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
+    assert f" ROS_DOMAIN_ID={domain} mser view" in how_to_watch()
+
+
+@pytest.mark.parametrize("distribution", ["humble", "jazzy"])
+def test_nodes_are_kept_to_this_machine_also_by_humble_which_knows_no_discovery_range(
+    distribution: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ROS_DISTRO", distribution)
+    for name in ("ROS_DOMAIN_ID", "ROS_AUTOMATIC_DISCOVERY_RANGE", "ROS_LOCALHOST_ONLY"):  # put back after the test
+        monkeypatch.setenv(name, "0")
+    isolate()
+    is_humble = distribution == "humble"
+    assert os.environ["ROS_LOCALHOST_ONLY"] == ("1" if is_humble else "0")
+    assert ("ROS_LOCALHOST_ONLY=1 ROS_DOMAIN_ID=" in how_to_watch()) is is_humble
 
 
 def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(

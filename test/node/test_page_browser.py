@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 from collections.abc import Iterator
@@ -22,12 +23,12 @@ from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.page.board import Board
-from mser_ros.types import SAMPLE_NS, AudioChunk, UtteranceState
+from mser_ros.types import NS_PER_S, SAMPLE_NS, AudioChunk, UtteranceState
 
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
 from shown import judged, person, raising, said, stand
 
-from mser_ros.page.server import Controls, PageServer
+from mser_ros.page.server import Controls, Inputs, PageServer
 
 #: What is said.
 LONELY = re.compile("sad and lonely", re.IGNORECASE)
@@ -133,14 +134,14 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
     board.utterance(replace(said(evil), voice_id=evil))
     board.estimate(judged() | {"voice_id": evil, "label": evil, "probabilities": {evil: 1.0}})
     board.node(evil, level=1, message=evil, values={evil: evil})
-    with PageServer(board, Controls(bool, str), port=0, token="open sesame") as server:  # type: ignore[arg-type]
+    with PageServer(board, Controls(bool, str), port=0, token="100% sesame") as server:  # type: ignore[arg-type]
         with opened(browser, server.url.split("#")[0]) as page:
             has(page, "#connection", "A token is needed")
             page.fill("#token", "please")
             page.keyboard.press("Enter")
             has(page, "#connection", "not the right one")
             has(page, "#list", "None yet.")
-            page.fill("#token", "open sesame")
+            page.fill("#token", "100% sesame")
             page.keyboard.press("Enter")
             has(page, "#said", evil)
             for place in ("#list", "#why", "#nodes"):
@@ -189,6 +190,68 @@ def test_everybodys_body_is_drawn_and_who_speaks_is_marked_also_under_a_new_name
         has(page, "#trouble", "1 node has a problem")
         now_s = 9.0
         has(page, "#body-note", "No body is seen.")
+
+
+def test_what_is_shown_does_not_pass_for_fresh_where_the_robot_is_cut_off(
+    browser: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing closes a socket whose network is gone."""
+
+    async def say_nothing(socket: Any) -> None:
+        await asyncio.Event().wait()
+
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.utterance(said("here I am"))
+    board.estimate(judged())
+    board.level(-20.0, T0 + NS_PER_S)
+    with PageServer(board, Controls(bool, str), port=0) as server, opened(browser, server.url) as page:  # type: ignore[arg-type]
+        has(page, "#connection", "Connected")
+        has(page, "#level-text", "-20 dB")
+        now_s = 30.0
+        board.node("/speech", level=0, message="active", values={})
+        has(page, "#level-text", "quiet")
+        assert page.get_attribute("#level", "value") == "-60"
+        has(page, "#list", "30 s")
+        monkeypatch.setattr(server.hub, "watch", say_nothing)
+        server.hub._watchers.clear()
+        has(page, "#connection", "Connection lost")
+        monkeypatch.undo()
+        has(page, "#connection", "Connected")
+
+
+@pytest.mark.parametrize("kind", ["microphone", "camera"])
+def test_a_browsers_input_is_turned_on_once_and_never_left_on(browser: Any, kind: str) -> None:
+    class Taken(Inputs):
+        are_taken = True
+
+        def open(self, owner: object, kind: str) -> None:
+            pass
+
+    counting = """() => {
+        window.streams = [];
+        const ask = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+        navigator.mediaDevices.getUserMedia = async (wanted) => {
+            await new Promise((answer) => setTimeout(answer, 500));  // as long as somebody thinks about it
+            streams.push(await ask(wanted));
+            return streams.at(-1);
+        };
+    }"""
+    are_off = "streams.every((stream) => stream.getTracks().every((track) => track.readyState === 'ended'))"
+    controls = Controls(bool, str)  # type: ignore[arg-type]
+    with PageServer(Board(), controls, port=0, inputs=Taken()) as server, opened(browser, server.url) as page:
+        page.wait_for_selector(f"#{kind}:visible")
+        page.evaluate(counting)
+        page.dblclick(f"#{kind}")
+        page.wait_for_selector(f"#{kind}[aria-pressed=true][aria-disabled=false]")
+        has(page, "#answer", f"This {kind} is used.")
+        assert page.evaluate("streams.length") == 1
+        page.click(f"#{kind}")
+        page.wait_for_selector(f"#{kind}[aria-pressed=false]")
+        assert page.evaluate(are_off)
+        page.evaluate(f"async () => {{ const on = inputs.{kind}.start(send); inputs.{kind}.stop(); await on; }}")
+        assert page.evaluate("streams.length") == 2
+        assert page.evaluate(are_off), "one that was not wanted any more when it came"
 
 
 def test_a_phone_lends_its_microphone_to_an_encrypted_page(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from isolated import MSER, ROS, TRAINING_ONLY, run_without
 
 from mser_ros.audio.file_capture import FileCapture
 from mser_ros.cli.main import main
-from mser_ros.errors import DependencyError, ModelError, RequestError
+from mser_ros.errors import PAGE_PACKAGES, DependencyError, ModelError, RequestError
 from mser_ros.mocap.layouts import get_layout
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
@@ -142,6 +142,20 @@ def test_what_is_not_to_be_heard_is_cancelled_and_what_was_learned_is_erased(ses
     assert session.board.everything()["people"] == []
 
 
+def test_what_is_asked_of_a_pipeline_that_a_bug_has_ended_has_failed(
+    session: LiveSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def tick(now_ns: int) -> None:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(session._pipeline, "tick", tick)
+    wait(lambda: any(item["level"] == 2 for item in session.board.everything()["nodes"]), "the report of the bug")
+    for ask in (lambda: session.listen(False), session.erase):
+        with pytest.raises(RequestError, match="a bug has ended the pipeline"):
+            ask()
+    assert session.board.everything()["listening"] is True
+
+
 def test_a_source_of_this_machine_is_played_and_no_browser_replaces_it(session: LiveSession) -> None:
     inputs = BrowserInputs(session, sound="microphone 3")
     with pytest.raises(RequestError, match="microphone 3 is used: start 'mser live --browser' without it"):
@@ -187,9 +201,7 @@ def test_live_on_a_page_needs_neither_ros_nor_a_microphone_and_ends_well(tmp_pat
         assert "Open http://127.0.0.1:" in done.stdout
     refused = run_without({"starlette"}, MSER, *common)
     assert refused.returncode == 1
-    assert refused.stderr.endswith(
-        "pip install 'mser_ros[view]' (or starlette uvicorn websockets plotly cryptography)\n"
-    )
+    assert refused.stderr.endswith(f"pip install 'mser_ros[view]' (or {PAGE_PACKAGES})\n")
     assert refused.stderr.count("\n") == 1
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from mocap_poses import pose_of
 
@@ -100,6 +101,27 @@ def test_a_film_has_a_picture_for_each_moment(tmp_path: Path) -> None:
     with image.open(path) as film:
         assert 5 <= film.n_frames <= 9  # equal pictures are joined
         assert film.size[0] > 400
+
+
+@pytest.mark.skipif(not hasattr(Figure, "set_layout_engine"), reason="this is that matplotlib")
+def test_a_film_is_drawn_by_the_matplotlib_of_humble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ubuntu 22.04 has 3.5, which ends the search for a layout by another name."""
+    layouts: list[bool] = []
+    find_layout, set_layout = Figure.draw_without_rendering, Figure.set_layout_engine
+
+    def find_as_of_old(figure: Figure) -> None:
+        find_layout(figure)
+        monkeypatch.delattr(Figure, "set_layout_engine")
+
+    def end_as_of_old(figure: Figure, wanted: bool) -> None:
+        layouts.append(wanted)
+        # This matplotlib itself needs it.
+        monkeypatch.setattr(Figure, "set_layout_engine", set_layout, raising=False)
+
+    monkeypatch.setattr(Figure, "draw_without_rendering", find_as_of_old)
+    monkeypatch.setattr(Figure, "set_constrained_layout", end_as_of_old)
+    test_a_film_has_a_picture_for_each_moment(tmp_path)
+    assert layouts == [False]
 
 
 def test_a_file_of_another_kind_is_told_what_motion_files_there_are(

@@ -293,6 +293,14 @@ def test_the_replay_starts_nothing_without_a_player(
         visit("replay")
 
 
+@pytest.mark.parametrize("delay", ["0", "0.0", "2.5"])
+def test_the_player_is_given_no_delay_of_0_which_it_refuses(
+    noted: dict[str, type[Noted]], ros2_bag: None, delay: str
+) -> None:
+    _, player = visit("replay", f"delay:={delay}")
+    assert ("--delay" in player.cmd) is (delay == "2.5")
+
+
 def test_a_player_that_fails_takes_the_nodes_with_it(noted: dict[str, type[Noted]], ros2_bag: None) -> None:
     nodes, player = visit("replay", "rate:=2")
     assert dict(nodes.launch_arguments) == {"microphone": "false", "use_sim_time": "true"}

@@ -18,6 +18,7 @@ import pytest
 from floors import import_statements
 
 from mser_ros import __version__
+from mser_ros.errors import PAGE_PACKAGES
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = [ROOT, ROOT / "interfaces" / "mser_msgs"]
@@ -141,6 +142,34 @@ def test_what_the_robot_imports_is_installed_by_pip_and_known_to_rosdep_or_named
     assert modules == modules_of(setup["install_requires"])
     text = (ROOT / "package.xml").read_text().lower().replace("-", "_")
     assert all(re.search(rf"\b(python3_)?{re.escape(name)}\b", text) for name in modules)
+
+
+#: What Ubuntu 22.04, which ROS 2 Humble runs on, has by apt.
+OLDEST = {
+    "click": "8.0.3", "lz4": "3.1.3", "matplotlib": "3.5.1", "numpy": "1.21.5", "pyyaml": "5.4.1", "rich": "11.2.0",
+    "soundfile": "0.10.3",
+}  # fmt: skip
+
+
+def test_what_apt_of_the_oldest_ros_has_too_old_is_installed_by_pip(setup):
+    def numbers(version: str) -> list[int]:
+        return [int(part) for part in version.split(".")]
+
+    beside = (ROOT / "requirements" / "beside_ros.txt").read_text().splitlines()
+    wanted = [line.split(">=") for line in setup["install_requires"] if line.partition(">=")[0].lower() in OLDEST]
+    assert len(wanted) == len(OLDEST)
+    for name, version in wanted:
+        if numbers(version) > numbers(OLDEST[name.lower()]):
+            assert f"{name}>={version}" in beside
+    for lowest in ("rich>=13", "soundfile>=0.12"):  # of which names are used that came with them
+        assert lowest in setup["install_requires"]
+
+
+def test_what_the_page_needs_is_named_with_the_versions_that_it_needs(setup):
+    wanted = {f"'{line}'" for line in setup["extras_require"]["view"]}
+    told = PAGE_PACKAGES.split(" ")
+    assert set(told) == wanted
+    assert f"pip install {PAGE_PACKAGES}" in (ROOT / "docs" / "watch.md").read_text()
 
 
 def test_data_files_of_new_folders_are_installed(tmp_path):

@@ -7,14 +7,18 @@ import hashlib
 import json
 import math
 import re
+import socket
 import ssl
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime, timezone
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -104,6 +108,69 @@ def test_the_past_falls_out_and_a_bag_that_begins_anew_empties_the_page() -> Non
     assert news["now_s"] == T0 / NS_PER_S
 
 
+def test_cameras_of_other_clocks_neither_empty_the_page_nor_put_it_out_of_date() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.utterance(said("still there"))
+    for number in range(30):
+        now_s = number / 15
+        at_ns = T0 + round((1 + now_s) * NS_PER_S)
+        for name, apart_s in (("ahead", 300), ("behind", -3)):
+            stamp_ns = at_ns + apart_s * NS_PER_S
+            board.skeleton(SkeletonFrame(stamp_ns, name, "canonical15", raising(), np.ones(15, np.float32)))
+        board.level(-20.0, at_ns, "voice")
+    news = board.news()
+    assert [item["text"] for item in news["utterances"]] == ["still there"]
+    assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 1 + now_s)
+    assert [body["id"] for body in news["bodies"]] == ["ahead", "behind"]
+    now_s += 5.0  # nobody listens any more, and bodies are still seen
+    board.skeleton(SkeletonFrame(at_ns + 305 * NS_PER_S, "ahead", "canonical15", raising(), np.ones(15, np.float32)))
+    news = board.news()
+    assert "all" not in news
+    assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 1 + now_s)
+
+
+def test_bodies_without_sound_begin_anew_when_all_of_them_do() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+
+    def see(name: str, at_s: float) -> dict[str, Any]:
+        stamp_ns = T0 + round(at_s * NS_PER_S)
+        board.skeleton(SkeletonFrame(stamp_ns, name, "canonical15", raising(), np.ones(15, np.float32)))
+        return board.news()
+
+    for name, at_s in (("ann", 60.0), ("bob", 61.0), ("passer-by", 61.0)):
+        see(name, at_s)
+    assert "all" not in see("ann", 0.0)
+    assert "all" not in see("bob", 0.1)
+    now_s = 2.1  # so long nothing was seen of the passer-by
+    news = see("ann", 2.1)
+    assert news["all"]
+    assert news["now_s"] == pytest.approx(T0 / NS_PER_S + 2.1)
+
+
+def test_the_level_is_taken_back_where_no_sound_comes_any_more() -> None:
+    now_s = 0.0
+    board = Board(clock=lambda: now_s)
+    board.level(-20.0, T0)
+    assert board.news()["level_db"] == -20.0
+    now_s = 0.9
+    assert board.news() == {}
+    now_s = 1.1
+    assert board.news()["level_db"] is None
+    now_s = 9.0
+    assert board.news() == {}
+    assert board.everything()["level_db"] is None
+
+
+def test_what_has_changed_does_not_pile_up_while_nobody_watches() -> None:
+    board = Board()
+    for number in range(2000):
+        board.utterance(said("many", name=f"voice-{number}"))
+    assert len(board._changed) == 400
+    assert len(board.news()["utterances"]) == 400
+
+
 def test_a_board_stays_small_whatever_comes() -> None:
     board = Board()
     for number in range(2000):
@@ -185,10 +252,11 @@ def test_each_body_is_drawn_until_it_is_gone_and_no_crowd() -> None:
         stand(board, raising(), name=f"passer-by {number}")
     assert [body["id"] for body in board.news()["bodies"]][:2] == ["ann", "bob"]
     assert len(board.everything()["bodies"]) == 4
+    now_s = 2.1
     board.skeleton(SkeletonFrame(T0 + 4 * NS_PER_S, "bob", "canonical15", raising(), np.ones(15, np.float32)))
     assert [body["id"] for body in board.news()["bodies"]] == ["bob"], "the others are not seen any more"
     assert board.news() == {}
-    now_s = 7.0
+    now_s = 8.2
     assert board.news()["bodies"] == [], "nor is anybody, if no body comes"
     assert board.news() == {}
 
@@ -365,6 +433,23 @@ def test_from_elsewhere_a_token_is_needed_that_is_made_or_given() -> None:
         assert first(f"{place(server)}?token=a%20word", place(server, "http", "").rstrip("/"))["all"]
 
 
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+def test_at_every_address_of_ipv6_those_of_ipv4_are_served_as_well() -> None:
+    """The link names one of these."""
+    with served(host="::", token="a word") as (server, _):
+        port = server._socket.getsockname()[1]
+        for host in ("127.0.0.1", "[::1]"):
+            assert first(f"ws://{host}:{port}/live?token=a%20word", f"http://{host}:{port}")["all"]
+
+
+def test_a_token_of_any_letters_stands_in_the_link_so_that_a_browser_reads_it() -> None:
+    for token in ("100%", "a/b#c&d=é %20"):
+        with served(token=token) as (server, _):
+            link = urlsplit(server.url)
+            assert unquote(link.fragment) == f"token={token}"
+            assert re.fullmatch(r"token=[\w.~%-]+", link.fragment, re.ASCII)
+
+
 def test_the_page_is_encrypted_by_a_certificate_that_is_made_and_kept(tmp_path: Path) -> None:
     files = own_certificate(tmp_path / "https", ["robot.local"])
     assert [path.stat().st_mode & 0o777 for path in files] == [0o600, 0o600]
@@ -397,6 +482,21 @@ def test_the_page_is_encrypted_by_a_certificate_that_is_made_and_kept(tmp_path: 
     (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match="give one by --certificate"):
         own_certificate(tmp_path / "file" / "https", [])
+
+
+def test_a_certificate_that_was_made_is_kept_also_by_an_older_cryptography(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which tells the end of one without its time zone."""
+    from cryptography import x509
+
+    made = own_certificate(tmp_path, ["robot.local"])[0].read_bytes()
+    new = x509.load_pem_x509_certificate(made)
+    old = SimpleNamespace(extensions=new.extensions, not_valid_after=new.not_valid_after_utc.replace(tzinfo=None))
+    monkeypatch.setattr(x509, "load_pem_x509_certificate", lambda _: old)
+    assert own_certificate(tmp_path, ["robot.local"])[0].read_bytes() == made
+    old.not_valid_after = datetime.now(timezone.utc).replace(tzinfo=None)
+    assert own_certificate(tmp_path, ["robot.local"])[0].read_bytes() != made, "it is about to end"
 
 
 def test_a_certificate_without_its_key_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 from recorded import T0, abstaining, record, recording
 
@@ -51,6 +52,17 @@ def test_a_conversation_is_drawn(tmp_path: Path) -> None:
     width, height = drawn(tmp_path, [*provisional, record(3.1)], recording(), "demo.mcap")
     assert width > 900
     assert height > 600
+
+
+def test_a_conversation_is_drawn_by_the_matplotlib_of_humble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ubuntu 22.04 has 3.5, which takes the heights of rows otherwise."""
+
+    def subplots(self: Figure, nrows: int, ncols: int, *, sharex: bool, gridspec_kw: dict[str, Any]) -> Any:
+        return new(self, nrows, ncols, sharex=sharex, gridspec_kw=gridspec_kw)
+
+    new = Figure.subplots
+    monkeypatch.setattr(Figure, "subplots", subplots)
+    test_a_conversation_is_drawn(tmp_path)
 
 
 def test_the_likeliest_class_takes_most_of_the_colour(tmp_path: Path) -> None:

@@ -4,15 +4,35 @@
 const SOUND = 1, PICTURE = 2;
 const PICTURE_WIDTH = 480, PICTURE_PERIOD_MS = 100, MOST_WAITING = 1 << 20;
 
-class Microphone {
+// A stream that comes after `stop`, as where somebody answers the browser's question late, is closed at once: nobody else
+// would do so.
+class Input {
+  async open(wanted) {
+    this.stop();
+    const opening = this.opening = {};
+    const stream = await navigator.mediaDevices.getUserMedia(wanted);
+    if (this.opening === opening) return this.stream = stream;
+    stream.getTracks().forEach((track) => track.stop());
+    return undefined;
+  }
+
+  stop() {
+    this.stream?.getTracks().forEach((track) => track.stop());
+    this.stream = this.opening = undefined;
+  }
+}
+
+class Microphone extends Input {
   // `send` takes an ArrayBuffer and tells whether it was taken; what was not is a gap that the samples' count shows.
   async start(send) {
-    this.stream = await navigator.mediaDevices.getUserMedia({
+    const stream = await this.open({
       audio: { channelCount: 1, echoCancellation: false, noiseSuppression: false, autoGainControl: false },
     });
+    if (!stream) return;
     const context = this.context = new AudioContext();
     await context.audioWorklet.addModule("static/worklet.js");
-    const source = context.createMediaStreamSource(this.stream);
+    if (this.context !== context) return;
+    const source = context.createMediaStreamSource(stream);
     const worklet = new AudioWorkletNode(context, "blocks", { numberOfOutputs: 0, channelCount: 1, channelCountMode: "explicit" });
     worklet.port.onmessage = ({ data }) => {
       if (this.context !== context) return;  // a block that was on its way when this was stopped
@@ -28,20 +48,25 @@ class Microphone {
   }
 
   stop() {
-    this.stream?.getTracks().forEach((track) => track.stop());
+    super.stop();
     this.context?.close();
-    this.stream = this.context = undefined;
+    this.context = undefined;
   }
 }
 
-class Camera {
-  constructor(preview) { this.preview = preview; }
+class Camera extends Input {
+  constructor(preview) {
+    super();
+    this.preview = preview;
+  }
 
   async start(send) {
-    this.stream = await navigator.mediaDevices.getUserMedia({ video: { width: { ideal: 640 }, facingMode: "user" } });
-    this.preview.srcObject = this.stream;
+    const stream = await this.open({ video: { width: { ideal: 640 }, facingMode: "user" } });
+    if (!stream) return;
+    this.preview.srcObject = stream;
     this.preview.hidden = false;
     await this.preview.play();
+    if (this.stream !== stream) return;
     const canvas = document.createElement("canvas");
     this.timer = setInterval(() => {
       const { videoWidth: width, videoHeight: height } = this.preview;
@@ -62,9 +87,8 @@ class Camera {
   }
 
   stop() {
+    super.stop();
     clearInterval(this.timer);
-    this.stream?.getTracks().forEach((track) => track.stop());
-    this.stream = undefined;
     this.preview.srcObject = null;
     this.preview.hidden = true;
   }

@@ -5,11 +5,11 @@ const $ = (id) => document.getElementById(id);
 const MODALITIES = { speech: "voice", text: "words", mocap: "body" };
 const LEVELS = { 0: "well", 1: "warning", 2: "error", 3: "silent, is it running?" };
 const SVG = "http://www.w3.org/2000/svg";
-const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, CHART_PERIOD_MS = 1000;
+const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, SILENT_MS = 4000, FIRST_MS = 10_000, CHART_PERIOD_MS = 1000;
 
 const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
 const facts = {};
-let socket, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldId = "";
+let socket, silence, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldId = "";
 
 // -- helpers: text goes in as text, never as HTML
 
@@ -95,15 +95,16 @@ function showChart() {
 }
 
 function showFacts() {
-  const level = facts.level_db;
-  if (level != null) $("level").value = Math.max(-60, level);
-  setText("level-text", level != null && level > -60 ? `${Math.round(level)} dB` : "quiet");
+  const level = facts.level_db ?? -60;
+  $("level").value = Math.max(-60, level);
+  setText("level-text", level > -60 ? `${Math.round(level)} dB` : "quiet");
   const quiet = facts.quiet_s > 3 ? `nothing came for ${Math.round(facts.quiet_s)} s` : "";
   setText("source", [facts.source, facts.listening === false ? "not listening" : "", quiet].filter(Boolean).join(" · "));
   setText("watchers", `${facts.watchers ?? 0} watching · ${facts.lost ?? 0} updates lost by slow readers`);
   setText("listen", facts.listening === false ? "Listen again" : "Stop listening");
   for (const [id, what] of [["microphone", "microphone"], ["camera", "camera"]]) {
     $(id).hidden = !facts.takes_browser;
+    $(id).setAttribute("aria-disabled", String(starting.has(id)));  // `disabled` would take the keyboard away from it
     $(id).setAttribute("aria-pressed", String(Boolean(inputs[id].stream)));
     setText(id, inputs[id].stream ? `Stop this ${what}` : `Use this ${what}`);
   }
@@ -230,7 +231,7 @@ function showNodes() {
 
 function showList() {
   const finals = inOrder(kinds.estimates).reverse().filter((item) => item.state !== "PROVISIONAL").slice(0, 50);
-  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s - item.end_s) / 5) * 5, name: nameOf(item), text: kinds.utterances.get(item.id)?.text ?? "" }));
+  const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s + (facts.quiet_s ?? 0) - item.end_s) / 5) * 5, name: nameOf(item), text: kinds.utterances.get(item.id)?.text ?? "" }));
   const cell = (name, ...children) => element("td", { role: "cell", ...(name ? { "data-name": name } : {}) }, ...children);
   replace("list", shown, (item) => element("tr", { role: "row" },
     cell("", `${item.ago} s`), cell("who", element("span", { class: "who" }, item.name)),
@@ -276,17 +277,15 @@ function connect() {
   socket.binaryType = "arraybuffer";
   socket.onopen = () => Object.keys(inputs).forEach((id) => inputs[id].stream && ask({ do: id, on: true }));
   socket.onmessage = ({ data }) => {
-    if (retryMs || !facts.isConnected) {
-      retryMs = RETRY_FIRST_MS;
-      facts.isConnected = true;
-      $("gate").hidden = true;
-      connection("Connected", false);
-    }
+    waitForNext(SILENT_MS);
+    retryMs = RETRY_FIRST_MS;
+    $("gate").hidden = true;
+    connection("Connected", false);
     take(JSON.parse(data));
   };
   socket.onclose = ({ code }) => {
-    facts.isConnected = false;
-    Object.entries(inputs).forEach(([id, input]) => input.stream && turnOff(id));
+    clearTimeout(silence);
+    turnAllOff();
     if (code === 4401) {
       sessionStorage.removeItem("token");
       $("gate").hidden = false;
@@ -294,11 +293,28 @@ function connect() {
     } else if (code === 4403) {
       connection("Refused: open the page under the address that was printed where it was started", true);
     } else {
-      connection("Connection lost, trying again …", true);
-      setTimeout(connect, retryMs);
-      retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
+      reconnect();
     }
   };
+  waitForNext(FIRST_MS);
+}
+
+// The robot tells something each second, first of all everything, which may take longer. Where the network is gone
+// nothing closes the socket.
+function waitForNext(patienceMs) {
+  clearTimeout(silence);
+  silence = setTimeout(() => {
+    socket.onmessage = socket.onclose = null;
+    socket.close();
+    turnAllOff();
+    reconnect();
+  }, patienceMs);
+}
+
+function reconnect() {
+  connection("Connection lost, trying again …", true);
+  setTimeout(connect, retryMs);
+  retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
 }
 
 function connection(text, isLost) {
@@ -311,6 +327,7 @@ const ask = (wish) => socket?.readyState === WebSocket.OPEN && socket.send(JSON.
 // -- what people ask for
 
 const inputs = { microphone: new Microphone(), camera: new Camera($("preview")) };
+const starting = new Set();  // those of which the browser asks somebody whether they may be used
 
 function send(message) {
   if (socket.readyState !== WebSocket.OPEN || socket.bufferedAmount > MOST_WAITING) return;
@@ -322,13 +339,16 @@ async function turnOn(id) {
     setText("answer", "Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https");
     return;
   }
+  starting.add(id);
+  showFacts();
   try {
     await inputs[id].start(send);
-    ask({ do: id, on: true });  // the answer says whether it is used
+    if (inputs[id].stream) ask({ do: id, on: true });  // the answer says whether it is used
   } catch (error) {
     turnOff(id);
     setText("answer", `The ${id} cannot be used: ${error.message}`);
   }
+  starting.delete(id);
   showFacts();
 }
 
@@ -338,10 +358,16 @@ function turnOff(id) {
   showFacts();
 }
 
+const turnAllOff = () => Object.keys(inputs).forEach((id) => inputs[id].stream && turnOff(id));
+
 $("listen").onclick = () => ask({ do: "listen", on: facts.listening === false });
 $("erase").onclick = () => $("sure").showModal();
 $("sure").onclose = () => $("sure").returnValue === "yes" && ask({ do: "erase" });
-for (const id of Object.keys(inputs)) $(id).onclick = () => (inputs[id].stream ? turnOff(id) : turnOn(id));
+for (const id of Object.keys(inputs)) {
+  $(id).onclick = () => {
+    if (!starting.has(id)) (inputs[id].stream ? turnOff : turnOn)(id);
+  };
+}
 $("gate").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value);
