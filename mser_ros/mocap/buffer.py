@@ -26,9 +26,10 @@ _MOMENT_S, _MISSED = 0.1, 2.5
 #: is seen most is not chosen among.
 _LOOKS, _SHARE = 15, 0.25
 #: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do,
-#: where it was set back by less, those of a body of so long a time that are older than its newest one by so much.
+#: where it was set back by less, those of a body of so long a time, and so many, that are older than its newest one by
+#: that time. Frames that were shuffled on the way hardly ever look so.
 STRAYS_BEFORE_RESET = 3
-_BACK_S = 1.0
+_BACK_S, _BACK_FRAMES = 1.0, 10
 #: Frames that come late do so in about the order of their stamps, if it is the clock that was set back.
 _DISORDER_S = 0.2
 
@@ -199,7 +200,7 @@ class SkeletonBuffer:
             self._strays = [(late, other) for late, other in self._strays if other.body_id != frame.body_id]
             mine = []
         self._strays = [*self._strays[-self._limit :], (is_late, frame)]
-        is_long = bool(mine) and frame.stamp_ns - mine[0].stamp_ns >= to_ns(_BACK_S)
+        is_long = len(mine) >= _BACK_FRAMES and frame.stamp_ns - mine[0].stamp_ns >= to_ns(_BACK_S)
         if is_long or sum(late for late, _ in self._strays) == STRAYS_BEFORE_RESET:
             self._reset()
 

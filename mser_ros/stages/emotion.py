@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TypeVar
@@ -40,7 +41,7 @@ _STALE_S = 0.3
 _LACKING = (AbstainReason.NO_EVIDENCE, AbstainReason.TOO_SHORT)
 #: The least time without audio and events after which an open utterance is given up: the speech node is gone.
 _GONE_S = 3.0
-#: Nobody looks less often than this, unless the process stood still or its clock was set [s].
+#: Nobody looks less often than this, unless the process stood still [s].
 _STALL_S = 1.0
 
 
@@ -102,12 +103,14 @@ class EmotionStage:
         mocap: MocapSettings | None = None,
         *,
         clock: Callable[[], int | None] | None = None,
+        steady: Callable[[], float] = time.monotonic,
         on_failure: Callable[[Exception], None] = log_failure,
         closed: dict[str, int] | None = None,
         identities: Identities | None = None,
     ) -> None:
-        """`closed`: which utterances had their last estimate, for a stage to hand to the one that takes its place.
-        `identities`: whose voice and body is whose, kept up by whoever knows; else any body in view is the speaker's.
+        """`steady`: seconds that go on whatever a clock is set to. `closed`: which utterances had their last estimate,
+        for a stage to hand to the one that takes its place. `identities`: whose voice and body is whose, kept up by
+        whoever knows; else any body in view is the speaker's.
         """
         speech = recognizer.bundle.modalities.get("speech")
         if speech and speech.sample_rate != SAMPLE_RATE:
@@ -136,7 +139,7 @@ class EmotionStage:
         self._spoken_ns = 0  # end of the last utterance
         self._seen_ns = 0  # up to where the body was judged without an utterance
         self._resets = 0  # of the clock of the bodies, until then
-        self._ticked_ns = 0
+        self._steady, self._ticked_s = steady, 0.0
 
     @property
     def skeletons(self) -> SkeletonBuffer:
@@ -244,14 +247,12 @@ class EmotionStage:
                 yield self._close(pending.event, EstimateState.FINAL, is_skipped=pending.is_skipped)
 
     def _excuse_stall(self) -> None:
-        """Nothing was late while nobody could look: this process stood still, or its clock was set forward."""
-        if (now_ns := self.clock() if self.clock else None) is None:
-            return
-        stalled_ns = now_ns - self._ticked_ns - to_ns(_STALL_S)
-        self._ticked_ns = now_ns
-        if stalled_ns > 0:
+        """Nothing was late while this process stood still, and what came meanwhile waits to be taken."""
+        now_s = self._steady()
+        stalled_s, self._ticked_s = now_s - self._ticked_s - _STALL_S, now_s
+        if self.clock is not None and stalled_s > 0:
             for pending in self._pending.values():
-                pending.since_clock_ns += stalled_ns
+                pending.since_clock_ns += to_ns(stalled_s)
 
     def _now(self, stamp_ns: int) -> int:
         self._newest_ns = max(self._newest_ns, stamp_ns)

@@ -31,6 +31,7 @@ from ros_world import (
 
 from mser_ros import settings
 from mser_ros.errors import SettingsError
+from mser_ros.messages.conversions import audio_from_msg
 from mser_ros.nodes import worker
 from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
@@ -236,7 +237,8 @@ def test_namespace_and_remapping(world):
     audio, _ = demo_values(until_s=0.5)
     for chunk in audio:
         publisher.publish(audio_message(chunk))
-    world.wait(lambda: len(heard) == len(audio), "the voice")
+    frames = sum(chunk.frames for chunk in audio)
+    world.wait(lambda: sum(audio_from_msg(message).frames for message in heard) == frames, "the voice")
 
 
 @pytest.mark.parametrize("name", ["mocap", "emotion"])
