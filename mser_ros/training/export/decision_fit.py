@@ -3,9 +3,8 @@ modalities contradict each other.
 
 Fitted on out-of-fold predictions: of separately trained modalities on fused ones of combinations (see `fusion_fit`),
 where every figure is measured on one half of each modality's people with what was fitted on the other, the mean of
-several divisions; of modalities
-that were trained together on what was predicted of each set of them, where each part of the people is judged by what
-was fitted on the others.
+several divisions; of modalities that were trained together on what was predicted of each set of them, where each part
+of the people is judged by what was fitted on the others.
 """
 
 from __future__ import annotations
