@@ -223,10 +223,10 @@ def world(ros: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A ROS context with a peer that talks to nodes under test, which report more often than once a second."""
     from ros_world import World
 
-    from mser_ros.nodes import base
+    from mser_ros.nodes import heartbeat
 
-    monkeypatch.setattr(base, "_REPORT_S", 0.2)
-    monkeypatch.setattr(base, "_BEAT_S", 0.05)
+    monkeypatch.setattr(heartbeat, "_REPORT_S", 0.2)
+    monkeypatch.setattr(heartbeat, "_BEAT_S", 0.05)
     world = World()
     yield world
     world.close()

@@ -10,13 +10,13 @@ import sys
 
 import rclpy
 
-from mser_ros.nodes import base
+from mser_ros.nodes import heartbeat
 from mser_ros.nodes.run import create_node, start
 from mser_ros.nodes.spinner import Spinner
 
 
 def main(name: str, arguments: list[list[str]]) -> None:
-    base._REPORT_S, base._BEAT_S = 0.2, 0.05
+    heartbeat._REPORT_S, heartbeat._BEAT_S = 0.2, 0.05
     rclpy.init(args=[])
     spinner = Spinner()
     for own in arguments:

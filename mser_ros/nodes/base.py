@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from diagnostic_msgs.msg import DiagnosticArray
-from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
-from rclpy.lifecycle import LifecycleNode, LifecyclePublisher, LifecycleState, TransitionCallbackReturn
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from ..errors import MserError
-from . import events
-from .clock import ClockWatch
-from .diagnostics import REMINDER_S, UNTIL_CLEARED, Health, build_status
+from .diagnostics import UNTIL_CLEARED, Health
+from .heartbeat import ACTIVE, Heartbeat
 from .inputs import Inputs
 from .liveliness import show_life
+from .outputs import Outputs
 from .parameters import declare_settings, read_settings
-from .subscriptions import Flow, InputTopic, opening
+from .subscriptions import Flow, InputTopic
 from .worker import Worker
 
-#: How often a node reports [s]; and how often it is looked whether there is something to tell at once.
-_REPORT_S, _BEAT_S = 1.0, 0.2
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
 DELIVERY_S = 0.3
 
@@ -48,23 +41,23 @@ class PerceptionNode(LifecycleNode):
         self.has_failed = False
         self.health = Health(self.get_logger())
         self._settings_class = settings_class
-        self._outputs: dict[str, LifecyclePublisher] = {}
         self._worker: Worker | None = None
-        self._missing: frozenset[str] = frozenset()
-        self._beat_s = self._report_s = time.monotonic()
-        self._told: tuple[object, ...] = ()
         self._due, self._skipped = set[str](), 0
         self._alarm = self.create_guard_condition(self._enter_error_state)
-        self._diagnostics = self.create_publisher(
-            DiagnosticArray, "/diagnostics", 10, event_callbacks=events.of_publisher()
-        )
-        # Steady, so that a paused or absent simulation clock does not silence what a user then needs most.
-        self._heartbeat = self.create_timer(_BEAT_S, self._beat, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self.inputs = Inputs(self, self.health, self._report)
+        self.inputs = Inputs(self, self.health, changed=lambda: self._heartbeat.report())
+        self.outputs = Outputs(self, is_active=lambda: self._worker is not None)
         show_life(self)
         declare_settings(self, settings_class, is_editable=lambda: not self.is_configured, adopt=self._adopt)
         self._survive_impossible_transitions()
-        self._clock_watch = ClockWatch(self, is_working=lambda: self._worker is not None)
+        self._heartbeat = Heartbeat(
+            self,
+            self.health,
+            self.inputs,
+            self.outputs,
+            phase=lambda: self._phase,
+            counters=self._all_counters,
+            lack=lambda topics: self.lack(topics) if self.is_configured else None,
+        )
 
     # -- what a subclass fills in
 
@@ -110,7 +103,7 @@ class PerceptionNode(LifecycleNode):
         result = self._attempt(self._configure)
         self.is_configured = result == TransitionCallbackReturn.SUCCESS
         if not self.is_configured:
-            self._destroy_outputs()
+            self.outputs.close_all()
         return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -128,7 +121,7 @@ class PerceptionNode(LifecycleNode):
         return TransitionCallbackReturn.ERROR if self.has_failed else result
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.deliver(time.monotonic() + DELIVERY_S)
+        self.outputs.deliver(time.monotonic() + DELIVERY_S)
         return self._attempt(self._free)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -137,19 +130,13 @@ class PerceptionNode(LifecycleNode):
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.stop()
-        self.deliver(time.monotonic() + DELIVERY_S)
+        self.outputs.deliver(time.monotonic() + DELIVERY_S)
         self.close()
         return TransitionCallbackReturn.SUCCESS
 
     def stop(self, *, within_s: float | None = None) -> None:
         """Finish and publish what is open. Messages that are not worked off within this time are dropped."""
         self._attempt(lambda: self._stop(within_s))
-
-    def deliver(self, until_s: float) -> None:
-        """Wait until subscribers have confirmed what was published, but not beyond this time of the steady clock."""
-        for publisher in self._outputs.values():
-            with contextlib.suppress(RuntimeError):  # not every middleware can tell
-                publisher.wait_for_all_acked(Duration(seconds=max(0.0, until_s - time.monotonic())))
 
     def close(self) -> None:
         """Finish what is open and free everything; safe to call twice."""
@@ -203,11 +190,7 @@ class PerceptionNode(LifecycleNode):
         if self.is_configured:
             self.is_configured = False
             self.teardown()
-        self._destroy_outputs()
-
-    def _destroy_outputs(self) -> None:
-        while self._outputs:
-            self.destroy_lifecycle_publisher(self._outputs.popitem()[1])
+        self.outputs.close_all()
 
     def _attempt(self, transition: Callable[[], None]) -> TransitionCallbackReturn:
         """What came of a transition; rclpy would swallow the exceptions."""
@@ -276,25 +259,6 @@ class PerceptionNode(LifecycleNode):
     def adapt(self, item: InputTopic) -> None:
         """Do at once what else is done within a second: look for the publishers of an input, and adapt to them."""
         self.inputs.check(item)
-
-    def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
-        """A reliable publisher on `topic` that lives until cleanup and is silent while the node is inactive. `kept`:
-        who subscribes later gets the last messages. Of an active node it can be used at once."""
-        durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
-        qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
-        if topic not in self._outputs:
-            with opening(self, topic):
-                self._outputs[topic] = self.create_lifecycle_publisher(
-                    message_class, topic, qos, event_callbacks=events.of_publisher()
-                )
-        if self._worker is not None:
-            self._outputs[topic].on_activate(None)  # rclpy activates only those that were there before the node was
-        return self._outputs[topic]
-
-    def withdraw(self, topic: str) -> None:
-        """Publish on this topic no more. To be called in the executor."""
-        if (publisher := self._outputs.pop(topic, None)) is not None:
-            self.destroy_lifecycle_publisher(publisher)
 
     def disconnect(self) -> None:
         """Drop every subscription."""
@@ -365,62 +329,10 @@ class PerceptionNode(LifecycleNode):
 
     # -- diagnostics
 
-    def _beat(self) -> None:
-        """Report now and then, and at once where somebody may be waiting to hear of it."""
-        now_s = time.monotonic()
-        late_s, self._beat_s = now_s - self._beat_s - _BEAT_S, now_s
-        if late_s > _BEAT_S:
-            self.inputs.excuse(late_s)
-        if now_s - self._report_s > _REPORT_S - _BEAT_S / 2 or self._told != self._news():
-            self._report_s = now_s
-            self._report()
-
-    def _news(self) -> tuple[object, ...]:
-        """What is told at once where it has changed: the state, what is wrong, what is missing, and who listens."""
-        problem = self.health.current()
-        return (
-            self._phase,
-            problem.sentence if problem else "",
-            self.inputs.missing(),
-            {topic: item.get_subscription_count() for topic, item in self._outputs.items()},
-        )
-
     @property
     def _phase(self) -> str:
-        """As the diagnostics call it."""
-        return "active" if self._worker else "inactive" if self.is_configured else "unconfigured"
+        return ACTIVE if self._worker else "inactive" if self.is_configured else "unconfigured"
 
-    def _report(self) -> None:
-        try:
-            self._publish_report()
-        except Exception as error:
-            if self.context.ok():
-                self.health.bug(error)
-
-    def _publish_report(self) -> None:
-        self._told = self._news()
-        missing = self.inputs.check_all()
-        if self._missing != missing.keys():
-            self._missing = frozenset(missing)
-            if self.is_configured:
-                self.lack(self._missing)
-        problem = self.health.current()
-        values = {
-            **self.inputs.counters(),
-            **{f"subscribers {topic}": item.get_subscription_count() for topic, item in self._outputs.items()},
-            **(self.counters() if self.is_configured else {}),
-            "backlog": self._worker.backlog if self._worker else 0,
-            "dropped": self.health.dropped,
-            "skipped": self._skipped,
-            "rejected": self.health.rejected,
-            "bugs": self.health.bugs,
-            "missing": ", ".join(sorted(missing)),
-            "alive": ", ".join(sorted(self.inputs.sources.alive)),
-            "last problem": problem.sentence if problem else "",
-        }
-        if standing := self._clock_watch.check():
-            self.health.remind(standing.sentence, REMINDER_S)
-        worst = max([*filter(None, [problem, standing]), *missing.values()], key=lambda item: item.level, default=None)
-        report = DiagnosticArray(status=[build_status(self.get_fully_qualified_name(), self._phase, worst, values)])
-        report.header.stamp = self.get_clock().now().to_msg()
-        self._diagnostics.publish(report)
+    def _all_counters(self) -> Mapping[str, Any]:
+        own = self.counters() if self.is_configured else {}
+        return {**own, "backlog": self._worker.backlog if self._worker else 0, "skipped": self._skipped}

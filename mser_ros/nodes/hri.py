@@ -86,7 +86,7 @@ class Publishers:
 
     def open(self, its_id: str) -> None:
         topic, depth = self._topic.format(its_id), 1 if self._kept else 16
-        self._open[its_id] = self._node.advertise(self._class, topic, depth=depth, kept=self._kept), object()
+        self._open[its_id] = self._node.outputs.open(self._class, topic, depth=depth, kept=self._kept), object()
 
     def close(self, its_id: str) -> None:
         """As soon as the worker has done what came before; unless it was opened again until then."""
@@ -103,7 +103,7 @@ class Publishers:
         """Put away what the worker has done with. To be called in the executor."""
         while self._past:
             if (its_id := self._past.pop()) not in self._open:
-                self._node.withdraw(self._topic.format(its_id))
+                self._node.outputs.close(self._topic.format(its_id))
 
     def publish(self, its_id: str, fields: Callable[[Any], dict[str, Any]]) -> None:
         """Publish on an id's topic, if there is one, what `fields` makes of an empty message."""

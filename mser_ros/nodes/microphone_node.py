@@ -31,7 +31,7 @@ class MicrophoneNode(PerceptionNode):
         self._reader = DeviceReader(self, self._open, self._publish, kind="microphone", gone=AudioError)
 
     def setup(self) -> None:
-        self._audio = self.advertise(AudioFrame, "audio", depth=256)
+        self._audio = self.outputs.open(AudioFrame, "audio", depth=256)
 
     def connect(self) -> None:
         self._reader.start(is_file=bool(self.settings.file))

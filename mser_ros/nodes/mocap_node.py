@@ -41,7 +41,7 @@ class MocapNode(PerceptionNode):
         self._bodies: dict[str, InputTopic] = {}
         lacking = {name.partition("/")[0] for name in SKELETON_TYPES if find_type(name) is None}
         self._lacking = ", ".join(sorted(lacking))
-        self._skeleton = self.advertise(Skeleton, "skeleton", depth=_DEPTH)
+        self._skeleton = self.outputs.open(Skeleton, "skeleton", depth=_DEPTH)
 
     def connect(self) -> None:
         self._source = self.subscribe(

@@ -53,7 +53,7 @@ class PoseNode(PerceptionNode):
         self._field_of_view = self.settings.field_of_view
         self._skipped = self._overtaken = self._skeletons = 0
         self._took_s = 0.0
-        self._skeleton = self.advertise(Skeleton, "skeleton_in", depth=128)
+        self._skeleton = self.outputs.open(Skeleton, "skeleton_in", depth=128)
 
     def connect(self) -> None:
         self._next = None

@@ -115,7 +115,7 @@ def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> i
             if spinner is not None:
                 spinner.drain(lambda: any(node.is_answering for node in nodes), until_s)
             for node in nodes:
-                node.deliver(until_s)
+                node.outputs.deliver(until_s)
                 node.close()
             if spinner is not None:
                 spinner.close()

@@ -56,9 +56,9 @@ class SpeechNode(PerceptionNode):
             pass
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
         self._silent_ticks: dict[str, int] = {}
-        self._voice = self.advertise(AudioFrame, "voice", depth=_AUDIO_DEPTH)
-        self._utterance = self.advertise(Utterance, "utterance", depth=64)
-        self._listening = self.advertise(Bool, "listening", depth=1, kept=True)
+        self._voice = self.outputs.open(AudioFrame, "voice", depth=_AUDIO_DEPTH)
+        self._utterance = self.outputs.open(Utterance, "utterance", depth=64)
+        self._listening = self.outputs.open(Bool, "listening", depth=1, kept=True)
 
     def connect(self) -> None:
         self._robot_speaks = False

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mser_ros.asr.transcriber import NullTranscriber
-from mser_ros.nodes import base, emotion_node
+from mser_ros.nodes import emotion_node, heartbeat
 from mser_ros.nodes.run import run_nodes
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.stages.emotion import EmotionStage
@@ -61,5 +61,5 @@ FAULTS: dict[str, Callable[[], None]] = {
 if __name__ == "__main__":
     node, fault, *arguments = sys.argv[1:]
     FAULTS[fault]()
-    base._REPORT_S, base._BEAT_S = 0.2, 0.05
+    heartbeat._REPORT_S, heartbeat._BEAT_S = 0.2, 0.05
     sys.exit(run_nodes([node], arguments))

@@ -28,7 +28,7 @@ from ros_world import (
 
 from mser_ros.errors import AudioError
 from mser_ros.messages.conversions import MAX_TEXT
-from mser_ros.nodes import base, clock, diagnostics, events, inputs, liveliness, subscriptions
+from mser_ros.nodes import clock, diagnostics, events, heartbeat, inputs, liveliness, subscriptions
 from mser_ros.nodes.diagnostics import LASTS_S, UNTIL_CLEARED, Health, Level, Pace, Problem, build_status
 from mser_ros.types import to_ns
 
@@ -81,7 +81,7 @@ def test_the_pages_tell_how_long_a_problem_is_shown_and_when_an_input_is_missing
     assert f"shows it as WARN for {LASTS_S:.0f} s" in text
     assert f"an ERROR once that has been gone for {subscriptions.SILENCE_S:.0f} s" in text
     assert f"by its liveliness (DDS, {liveliness.LEASE_S:.1f} s)" in text
-    assert subscriptions.PAUSE_S + base._BEAT_S < 1, "within a second"
+    assert subscriptions.PAUSE_S + heartbeat._BEAT_S < 1, "within a second"
 
 
 # -- the health of a node
@@ -229,7 +229,7 @@ def test_a_bad_block_leaves_a_warning_for_a_while_and_its_count_for_good(world):
 
 
 def test_what_has_changed_is_told_at_once_however_long_it_is_until_the_next_report(world, monkeypatch):
-    monkeypatch.setattr(base, "_REPORT_S", float("inf"))
+    monkeypatch.setattr(heartbeat, "_REPORT_S", float("inf"))
     tested = world.node("speech", asr__backend="none")
     world.wait(lambda: tested.value("state") == "active", "the state")
     world.listen(AudioFrame, "voice")

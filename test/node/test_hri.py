@@ -348,6 +348,7 @@ class Desk:
         self.work: list[Callable[[], None]] = []
         self.withdrawn: list[str] = []
         self.published: list[tuple[str, bool]] = []
+        self.outputs = SimpleNamespace(open=self.advertise, close=self.withdraw)
 
     def advertise(self, message_class: type, topic: str, *, depth: int, kept: bool) -> Any:
         return SimpleNamespace(publish=lambda message: self.published.append((topic, message.data)))
