@@ -162,6 +162,7 @@ class PerceptionNode(LifecycleNode):
             take()
 
     def _activate(self) -> None:
+        self.outputs.close_passing()
         self._due, self._skipped = set[str](), 0
         self._worker = Worker(
             f"{self.get_name()}-worker",

@@ -24,6 +24,7 @@ class Outputs:
         self._node = node
         self._is_active = is_active
         self._publishers: dict[str, LifecyclePublisher] = {}
+        self._passing: set[str] = set()
 
     def open(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
         """The publisher on `topic`. `kept`: who subscribes later gets the last messages. Of an active node it can be
@@ -35,14 +36,22 @@ class Outputs:
                 self._publishers[topic] = self._node.create_lifecycle_publisher(
                     message_class, topic, qos, event_callbacks=events.of_publisher()
                 )
+                if self._is_active():
+                    self._passing.add(topic)
         if self._is_active():
             self._publishers[topic].on_activate(None)
         return self._publishers[topic]
 
     def close(self, topic: str) -> None:
         """Publish on this topic no more."""
+        self._passing.discard(topic)
         if (publisher := self._publishers.pop(topic, None)) is not None:
             self._node.destroy_lifecycle_publisher(publisher)
+
+    def close_passing(self) -> None:
+        """Close what was opened while the node was active: whom it was for may have left meanwhile."""
+        for topic in list(self._passing):
+            self.close(topic)
 
     def close_all(self) -> None:
         for topic in list(self._publishers):

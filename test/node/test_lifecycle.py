@@ -252,6 +252,18 @@ def test_a_node_that_was_destroyed_is_gone_at_once(world, name):
     world.wait(lambda: name not in world.peer.get_node_names(), "the end of the node")
 
 
+def test_a_topic_that_was_opened_for_somebody_is_gone_when_the_node_is_activated_again(world):
+    """Who has left while the node was inactive would be offered one until cleanup."""
+    tested = world.node("mocap")
+    tested.node.executor.create_task(lambda: tested.node.outputs.open(Bool, "of_somebody", depth=1))
+    world.wait(lambda: world.peer.count_publishers("of_somebody") == 1, "somebody's topic")
+    assert tested.deactivate()
+    assert world.peer.count_publishers("of_somebody") == 1, "last words go out on it yet"
+    assert tested.activate()
+    world.wait(lambda: world.peer.count_publishers("of_somebody") == 0, "the end of somebody's topic")
+    assert world.peer.count_publishers("skeleton") == 1
+
+
 def test_a_topic_of_the_wrong_type_is_one_sentence_that_names_the_cure(world):
     tested = world.node("mocap")
     with world.stranger() as stranger:

@@ -148,6 +148,8 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
                 has(page, place, evil)
             page.wait_for_selector("#timeline .bars path", state="attached")
             assert page.locator("img").count() == 0
+        with opened(browser, server.url.split("#")[0] + "#token=100% sesame") as page:
+            has(page, "#said", evil)
         with opened(browser, server.url) as page:
             has(page, "#said", evil)
             has(page, "#news", f"“{evil}”")

@@ -376,7 +376,8 @@ $("gate").onsubmit = (event) => {
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showChart);
 document.addEventListener("visibilitychange", () => document.hidden || show());
 if (location.hash.startsWith("#token=")) {
-  sessionStorage.setItem("token", decodeURIComponent(location.hash.slice(7)));
+  const quoted = location.hash.slice(7).replace(/%(?![0-9a-f]{2})/gi, "%25"); // one that was typed by hand may hold such
+  sessionStorage.setItem("token", decodeURIComponent(quoted));
   history.replaceState(null, "", location.pathname);
 }
 connect();
