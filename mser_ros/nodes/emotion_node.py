@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import sys
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from statistics import median
 from typing import Any
 
-from mser_msgs.msg import AudioFrame, Emotion, EmotionEvent, EmotionState, ModalityEvidence, Skeleton, Utterance
+from mser_msgs.msg import AudioFrame, Emotion, ModalityEvidence, Skeleton, Utterance
 from std_msgs.msg import Bool
-from visualization_msgs.msg import Marker, MarkerArray
 
 from ..messages import conversions
-from ..messages.markers import EmotionLabels
 from ..mocap.cadence import Cadence
 from ..recognition.bundle import load_bundle
 from ..recognition.recognizer import EmotionRecognizer
@@ -22,17 +20,15 @@ from ..settings import EmotionSettings, MocapSettings
 from ..stages.emotion import EmotionStage
 from ..stages.identities import Identities
 from ..stages.people import People
-from ..stages.state import EmotionStates
-from ..types import NS_PER_S, EmotionEstimate, EstimateState, PersonState, StateEvent
+from ..types import NS_PER_S, EmotionEstimate, EstimateState
 from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
+from .states import StateTopics
 from .subscriptions import Flow
 from .voices import VoiceServices
 from .wait_for_emotion import WaitServer
 
-#: How often it is looked whether events begin or end where no states are published.
-_EVENTS_HZ = 2.0
 #: Final emotions whose latency the diagnostics tell of.
 _LATENCIES = 20
 #: The modalities that an input gives.
@@ -52,11 +48,10 @@ class EmotionNode(PerceptionNode):
     def __init__(self, **arguments: Any) -> None:
         super().__init__("emotion", EmotionSettings, **arguments)
         self._closed: dict[str, int] = {}
-        self._clockwork: Any = None
         self._persons: hri.Persons | None = None
         self._waits = WaitServer(
             self,
-            self._look,
+            lambda now_ns: self._state_topics.look(now_ns),
             labels=lambda: self._stage.recognizer.bundle.labels,
             settled=lambda name: self._identities.settled(name),
         )
@@ -76,15 +71,11 @@ class EmotionNode(PerceptionNode):
             closed=self._closed,
             identities=self._identities,
         )
-        self._states = EmotionStates(self.settings.state, bundle.labels)
+        self._state_topics = StateTopics(self, self.settings, bundle.labels, self._stage.skeletons)
         self._cadence = Cadence()
         self._latencies_s: deque[float] = deque(maxlen=_LATENCIES)
-        self._voices.open(People(recognizer, self._states, self.settings.voices_folder, self._identities))
+        self._voices.open(People(recognizer, self._state_topics.states, self.settings.voices_folder, self._identities))
         self._emotion = self.outputs.open(Emotion, "emotion", depth=64)
-        self._state = self.outputs.open(EmotionState, "state", depth=16)
-        self._labels = EmotionLabels(self.settings.markers, 1 / max(self.settings.state.rate_hz, 0.1))
-        self._markers = self.outputs.open(MarkerArray, "markers", depth=4)
-        self._event = self.outputs.open(EmotionEvent, "event", depth=64, kept=True)
         models = ", ".join(f"{name} ({spec.model})" if spec.model else name for name, spec in bundle.modalities.items())
         self.get_logger().info(f"bundle {bundle.model_id}: {models}")
         if bundle.advice:
@@ -98,18 +89,15 @@ class EmotionNode(PerceptionNode):
         self.subscribe(Utterance, "utterance", self._on_utterance, depth=64, flow=Flow.AT_TIMES, source=speech)
         self.subscribe(Bool, "listening", self._on_listening, depth=1, flow=Flow.OPTIONAL, source=speech, kept=True)
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
-        state = self.settings.state
-        if rate_hz := state.rate_hz or (_EVENTS_HZ if state.events else 0.0):
-            self._clockwork = self.create_timer(1 / rate_hz, self._tell_states)
+        self._state_topics.connect()
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
         if self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None:
             self._persons = hri.Persons(self, messages, tell=self._tell, faces=self.settings.ros4hri.faces)
 
     def disconnect(self) -> None:
         super().disconnect()
-        if self._clockwork is not None:
-            self.destroy_timer(self._clockwork)
-            self._clockwork = None
+        if self.is_configured:
+            self._state_topics.disconnect()
         if self._persons is not None:
             self._persons.close()
 
@@ -122,18 +110,18 @@ class EmotionNode(PerceptionNode):
 
     def finish(self) -> None:
         self._publish(self._stage.flush())
-        self._publish_events(self._states.forget())
+        self._state_topics.finish()
         self._voices.finish()
         self._waits.preempt()
         self._identities.clear()  # who is who then is told anew
 
     def adopt(self) -> None:
         self._stage.settings = self._stage.recognizer.settings = self.settings
-        self._states.settings = self.settings.state
+        self._state_topics.states.settings = self.settings.state
 
     def teardown(self) -> None:
         self._voices.close()
-        del self._stage, self._states
+        del self._stage, self._state_topics
 
     @property
     def is_answering(self) -> bool:
@@ -200,9 +188,8 @@ class EmotionNode(PerceptionNode):
 
         def take() -> None:
             names = news(self._identities)
-            self._states.rename(self._identities.settled, names)
+            self._state_topics.rename(self._identities.settled, names)
             self._stage.recognizer.rename(self._identities.settled, names)
-            self._labels.rename(self._identities.settled, names)
 
         self.submit(take, is_order=is_order)
 
@@ -214,36 +201,11 @@ class EmotionNode(PerceptionNode):
             if self._persons is not None:
                 voice, body = self._identities.of_voice(estimate.voice_id), self._identities.of_body(estimate.body_id)
                 self._persons.publish(estimate, voice if estimate.voice_id else body)
-            # By the node's own clock, which that of a bag need not be.
-            self._states.push(estimate, self._now_ns())
-            self._labels.note(estimate)
+            self._state_topics.push(estimate, self._now_ns())
             self._voices.meet(estimate)
             if estimate.state is EstimateState.FINAL:
                 self._latencies_s.append(latency_s)
                 self._voices.note()
-
-    def _tell_states(self) -> None:
-        self.submit_due("states", self._publish_states)
-
-    def _publish_states(self) -> None:
-        states = self._look(self._now_ns())
-        if not self.settings.state.rate_hz:  # looked at for the events' sake
-            return
-        for state in states:
-            self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
-        if self._markers.get_subscription_count():
-            labels = {"markers": self._labels.fields(states, self._stage.skeletons)}
-            self._markers.publish(conversions.fill(MarkerArray(), labels, {"markers": Marker}))
-
-    def _look(self, now_ns: int) -> Sequence[PersonState]:
-        """How everybody is now; what has begun or ended by that is published."""
-        states, events = self._states.at(now_ns)
-        self._publish_events(events)
-        return states
-
-    def _publish_events(self, events: Iterable[StateEvent]) -> None:
-        for event in events:
-            self._event.publish(conversions.fill(EmotionEvent(), conversions.event_to_fields(event)))
 
     def _now_ns(self) -> int:
         return int(self.get_clock().now().nanoseconds)

@@ -19,7 +19,7 @@ def test_labels_are_made_only_while_somebody_looks(world, tiny_bundle):
     robot.give(item)
     assert robot.last(item.name).label == "happy"
     world.wait(lambda: len(states) > 5, "states")
-    labels = robot.node.node._labels
+    labels = robot.node.node._state_topics.labels
     assert labels.made == 0
     arrays = world.listen(visualization.MarkerArray, "markers")
     world.wait(lambda: len(arrays) > 2, "labels")
