@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -12,19 +11,14 @@ import numpy as np
 from ..errors import SkeletonError
 from ..settings import MocapSettings
 from ..types import SkeletonFrame, SkeletonSequence, to_ns
-from .anatomy import STANDARD_M, body_height, to_canonical
+from .bodies import LOST_S, Part, choose, join
 from .layouts import check_confidence, get_layout
 
 #: Bounds of memory: no tracker is known to be faster, no robot to follow more people.
 MAX_RATE_HZ = 240
 MAX_BODIES = 64
-#: A body that a tracker loses for so long at most, and finds again within this share of its size, is the same body.
-_LOST_S, _NEAR = 0.5, 0.5
 #: Nobody is lost within this, nor within so many of the usual distances between two frames.
 _MOMENT_S, _MISSED = 0.1, 2.5
-#: Frames that tell how far and how large a body is; and who is seen for less than this share of the time of the one who
-#: is seen most is not chosen among.
-_LOOKS, _SHARE = 15, 0.25
 #: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do,
 #: where it was set back by less, those of a body of so long a time, and so many, that are older than its newest one by
 #: that time. Frames that were shuffled on the way hardly ever look so.
@@ -102,60 +96,6 @@ class _Track:
         del self.stamps[at:], self.frames[at:]
 
 
-@dataclass
-class _Part:
-    """What was seen of one body in a window; `ids`: under which it was seen, with the number of frames."""
-
-    layout: str
-    frames: list[SkeletonFrame]
-    ids: list[tuple[int, str]]
-
-    @property
-    def body_id(self) -> str:
-        seen: Counter[str] = Counter()
-        for count, body_id in self.ids:
-            seen[body_id] += count
-        return min(seen, key=lambda body_id: (-seen[body_id], body_id))
-
-    def distance_and_size(self) -> tuple[float, float]:
-        """How far it is from the origin of its frame [m], and how large in a camera's eye there [radians]: medians.
-
-        In an image both are told by its height, as a lens as long as the image is high would see a person.
-        """
-        layout = get_layout(self.layout)
-        found = []
-        for frame in self.frames[:: max(1, len(self.frames) // _LOOKS)]:
-            seen = frame.confidence > 0
-            world = frame.positions.astype(np.float64) @ layout.to_world.T
-            flat = layout.dimensions == 2
-            height = body_height(*to_canonical(world, seen, layout), quantile=0.8 if flat else 0.5)
-            away = float(np.linalg.norm(world[seen].mean(axis=0)))
-            if height:
-                found.append((STANDARD_M / height, height) if flat else (away, height / max(away, 0.1)))
-            elif not flat:
-                found.append((away, 0.0))
-        if not found:
-            return float("inf"), 0.0
-        distance, size = np.median(found, axis=0)
-        return float(distance), float(size)
-
-    def shares_id(self, other: _Part) -> bool:
-        return any(body_id == other.ids[0][1] for _, body_id in self.ids)
-
-    def goes_on_as(self, other: _Part) -> bool:
-        """Whether `other` comes after this one and has its id, or begins soon after it, not far from where it was."""
-        last, first = self.frames[-1], other.frames[0]
-        if self.layout != other.layout or first.stamp_ns <= last.stamp_ns:
-            return False
-        if self.shares_id(other):
-            return True
-        if first.stamp_ns - last.stamp_ns > to_ns(_LOST_S):
-            return False
-        here, there = (frame.positions[frame.confidence > 0] for frame in (last, first))
-        size = np.linalg.norm(np.ptp(here, axis=0))
-        return bool(np.linalg.norm(here.mean(axis=0) - there.mean(axis=0)) < _NEAR * size)
-
-
 class SkeletonBuffer:
     """Keeps the last `history_s` seconds of each body. The content does not depend on the order of arrival.
 
@@ -216,34 +156,17 @@ class SkeletonBuffer:
         id under which it was seen most.
         """
         parts = [
-            _Part(layout, frames, [(len(frames), name)])
+            Part(layout, frames, [(len(frames), name)])
             for (name, layout), track in sorted(self._tracks.items())
             if name not in others
             for frames in track.pieces(start_ns, end_ns)
         ]
-        bodies: list[_Part] = []
-        for part in sorted(parts, key=lambda part: part.frames[0].stamp_ns):
-            before = [
-                body
-                for body in bodies
-                if body.goes_on_as(part) and (body.shares_id(part) or not self._is_there(body, part))
-            ]
-            if before:
-                # Of several, the one that had this id already, else the one that was seen last.
-                best = max(before, key=lambda body: (body.shares_id(part), body.frames[-1].stamp_ns))
-                best.frames, best.ids = best.frames + part.frames, best.ids + part.ids
-            else:
-                bodies.append(part)
-        if body_id:
-            bodies = [body for body in bodies if any(name == body_id for _, name in body.ids)]
-        if not bodies:
-            return None
-        chosen = self._chosen(sorted(bodies, key=lambda body: (-len(body.frames), body.body_id)))
+        chosen = choose(join(parts, self._is_there), self._choice, body_id=body_id)
         if chosen is None:
             return None
         return SkeletonSequence.of(chosen.frames, layout=chosen.layout, body_id=chosen.body_id)
 
-    def _is_there(self, body: _Part, other: _Part) -> bool:
+    def _is_there(self, body: Part, other: Part) -> bool:
         """Whether this body, under the id that it had last, is seen while the other one is: two stand side by side."""
         track = self._tracks[body.ids[-1][1], body.layout]
         return track.has(other.frames[0].stamp_ns, other.frames[-1].stamp_ns)
@@ -252,25 +175,13 @@ class SkeletonBuffer:
         """The newest frame of a body, unless it was lost since."""
         tracks = [track for (name, _), track in self._tracks.items() if name == body_id]
         frame = max((track.frames[-1] for track in tracks), key=lambda frame: frame.stamp_ns, default=None)
-        if frame is None or self.newest_ns is None or self.newest_ns - frame.stamp_ns > to_ns(_LOST_S):
+        if frame is None or self.newest_ns is None or self.newest_ns - frame.stamp_ns > to_ns(LOST_S):
             return None
         return frame
 
     def _newest_of(self, body_id: str) -> int:
         """The newest stamp of a body; 0 where nothing is known of it."""
         return max((track.stamps[-1] for (name, _), track in self._tracks.items() if name == body_id), default=0)
-
-    def _chosen(self, bodies: list[_Part]) -> _Part | None:
-        """The body that is meant, of some that stand in the order of how much is seen of them."""
-        # What a tracker sees for a moment is nobody.
-        there = [body for body in bodies if len(body.frames) >= _SHARE * len(bodies[0].frames)]
-        if self._choice == "only":
-            return there[0] if len(there) == 1 else None
-        if self._choice == "nearest":
-            return min(there, key=lambda body: body.distance_and_size()[0])
-        if self._choice == "largest":
-            return max(there, key=lambda body: body.distance_and_size()[1])
-        return there[0]
 
     def _insert(self, frame: SkeletonFrame) -> None:
         self.newest_ns = frame.stamp_ns if self.newest_ns is None else max(self.newest_ns, frame.stamp_ns)
