@@ -25,8 +25,12 @@ LONGEST = (_WINDOW - _SILENCE) * HOP
 _ENDING = 25
 #: Those of the models that this process has loaded: to encode a silent window takes longer than to load a model.
 _endings: dict[State, np.ndarray] = {}
-#: The fastest speech has fewer tokens in a second; the decoder may not write more.
-_TOKENS_PER_S = 20
+#: The fastest speech has fewer tokens in a second; the decoder may not write more. In languages whose letters it writes
+#: byte by byte, up to three tokens to a letter, there are more; and there is an end to what it can keep in mind.
+_TOKENS_PER_S, _BYTES_PER_S, _LENGTH = 20, 60, 448
+_BYTEWISE = frozenset(
+    {"am", "as", "bn", "bo", "gu", "hi", "hy", "ka", "km", "kn", "lo", "ml", "mr", "my", "ne", "pa", "sa", "si", "te"}
+)
 #: A position of the encoder's output lasts so long [s].
 POSITION_S = 0.02
 
@@ -52,6 +56,11 @@ class Decoded:
     tokens: tuple[int, ...]
     log_probabilities: tuple[float, ...]
     no_speech: float
+
+
+def most_tokens(duration_s: float, language: str) -> int:
+    """What the decoder may write of a clip of this length in this language."""
+    return round((1.0 + duration_s) * (_BYTES_PER_S if language in _BYTEWISE else _TOKENS_PER_S))
 
 
 class WhisperModel:
@@ -115,12 +124,13 @@ class WhisperModel:
         `repetition_penalty` above 1 makes tokens less likely that stand there already (Keskar et al. 2019).
         """
         prompt = self._prompt(language, task)
+        most = most_tokens(encoded.duration_s, "en" if task == "translate" else language)
         result = self._model.generate(
             encoded.memory,
             [prompt],
             beam_size=1,
             repetition_penalty=repetition_penalty,
-            max_length=len(prompt) + round((1.0 + encoded.duration_s) * _TOKENS_PER_S),
+            max_length=min(len(prompt) + most, _LENGTH),
             max_initial_timestamp_index=50,
             return_no_speech_prob=True,
             return_logits_vocab=True,

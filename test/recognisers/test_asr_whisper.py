@@ -12,11 +12,12 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from clips import demo_sentences, noise, recordings, silence
+from tokenizers import Tokenizer
 
 from mser_ros.asr import whisper
 from mser_ros.asr.registry import create_transcriber
 from mser_ros.asr.whisper import Guard, WhisperTranscriber
-from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel
+from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel, most_tokens
 from mser_ros.errors import TranscriberError
 from mser_ros.evaluation.sounds import chords, hum, motor
 from mser_ros.evaluation.words import edits, words_of
@@ -225,13 +226,50 @@ def decoded(*, mean: float = -0.1, count: int = 6, no_speech: float = 0.1) -> De
         (decoded(no_speech=0.9), "I feel sad.", False),
         (decoded(), "You are. " * 12, True),
         (decoded(), "no, no, no, no, no", False),
-        (decoded(count=40), "a long text in a short time", True),
+        (decoded(), "谢谢观看 " * 6, True),
+        (decoded(), "nobody at all can read out such a long text as this one is in the time of just two seconds", True),
+        (decoded(count=40), "many tokens for few letters", False),
         (decoded(), "...", True),
         (decoded(count=0), "", False),
     ],
 )
 def test_the_guard_refuses_what_is_doubtful(found: Decoded, text: str, refused: bool) -> None:
     assert Guard().refuses(found, text, 2.0) is refused
+
+
+#: That somebody is glad of a visit.
+GLAD = {
+    "en": "I am very happy that you came to see me today",
+    "hi": "मुझे बहुत खुशी है कि तुम आज मुझसे मिलने आए",
+    "ta": "நீங்கள் இன்று என்னைப் பார்க்க வந்ததில் மிக்க மகிழ்ச்சி",
+    "te": "ఈ రోజు మీరు నన్ను చూడటానికి వచ్చినందుకు చాలా సంతోషం",
+    "bn": "তুমি আজ আমাকে দেখতে এসেছ বলে আমি খুব খুশি",
+    "th": "ฉันดีใจมากที่คุณมาหาฉันวันนี้ และอยู่กินข้าวด้วยกัน",
+    "ka": "ძალიან მიხარია რომ დღეს ჩემს სანახავად მოხვედი",
+    "my": "ဒီနေ့ ကျွန်တော့်ကို လာတွေ့တဲ့အတွက် အရမ်းဝမ်းသာပါတယ်",
+}
+
+
+def test_letters_of_three_bytes_are_no_loop() -> None:
+    """A day with a daughter, in Tamil."""
+    text = (
+        "நான் இன்று காலை எழுந்தேன். என் மகள் என்னைப் பார்க்க வந்தாள். நாங்கள் ஒன்றாகச் சாப்பிட்டோம். "
+        "பிறகு பூங்காவில் நடந்தோம். மாலையில் மழை பெய்தது, அதனால் வீட்டிற்குத் திரும்பினோம். அவள் என் கையைப் பிடித்துக்கொண்டாள்."
+    )
+    assert whisper.repetition(text) < 2.1 < 2.4 < whisper._shortened(text.encode())
+    assert whisper.repetition(text + text) > 2.4
+
+
+@pytest.mark.parametrize("language", GLAD)
+def test_what_can_be_said_in_the_time_is_taken_in_any_script(whisper_base: Path, language: str) -> None:
+    """Where the tokens are bytes, there are many of them."""
+    text, duration_s = GLAD[language], len(GLAD[language]) / 16
+    tokens = Tokenizer.from_file(str(whisper_base / "tokenizer.json")).encode(text, add_special_tokens=False).ids
+    found = Decoded(tuple(tokens), (-0.1,) * len(tokens), 0.1)
+    assert not Guard().refuses(found, text, duration_s)
+    assert len(tokens) < most_tokens(duration_s, language)
+    assert Guard().refuses(found, text, duration_s / 3), "nobody speaks so fast"
+    assert Guard().refuses(found, f"{text} " * 9, duration_s * 9), "the same again and again"
 
 
 def test_a_text_that_goes_round_in_circles_is_read_again(
