@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import DependencyError, TranscriberError
+from ..model_store.catalogue import CATALOGUE
 from ..model_store.store import ModelStore
 from ..settings import AsrSettings
 from ..types import language_tag, primary_language
@@ -14,6 +16,9 @@ from .transcriber import NullTranscriber, Transcriber
 
 #: The model that whisper and 'auto' take where no folder is named.
 WHISPER = "whisper-base"
+#: How Vosk's models are named, as vosk-model-small-de-0.15; and codes in these names that BCP 47 has otherwise.
+_VOSK_NAME = re.compile(r"vosk-model-(?:small-)?([a-z]{2})-")
+_VOSK_CODES = {"cn": "zh", "kz": "kk", "vn": "vi"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,7 @@ def choose(settings: AsrSettings) -> Choice:
     Raises `ModelError` where whisper is asked for and has no model, `TranscriberError` where a folder is no model,
     `DependencyError` where nothing that could serve is installed.
     """
-    path = settings.model_path
+    path = str(Path(settings.model_path).expanduser()) if settings.model_path else ""
     if settings.backend == "whisper":
         return Choice("whisper", path or str(ModelStore().require(WHISPER)), f"asked for, with {path or WHISPER}")
     if settings.backend != "auto":
@@ -81,16 +86,16 @@ def _choose_by_what_is_there(settings: AsrSettings) -> Choice:
 def create_transcriber(settings: AsrSettings, choice: Choice | None = None) -> Transcriber:
     """The recogniser that the settings mean, or one that was chosen, its model loaded.
 
-    Raises `TranscriberError` for a model that cannot be used, `DependencyError` for a recogniser not installed, and
-    what `choose` raises.
+    A Vosk model whose folder tells its language reads that, whatever `settings` say. Raises `TranscriberError` for a
+    model that cannot be used and for settings that the recogniser cannot follow, `DependencyError` for a recogniser not
+    installed, and what `choose` raises.
     """
     choice = choice or choose(settings)
-    phrases = [phrase.strip() for phrase in settings.phrases.split(";") if phrase.strip()]
-    if phrases and choice.backend != "vosk":
-        raise TranscriberError(
-            f"only vosk can be told what may be said, and words are read by {choice.backend}: set asr.phrases to '', "
-            "or asr.backend to 'vosk'"
-        )
+    if choice.backend == "vosk" and (told := _language_told(Path(choice.model_path).name)):
+        is_same = primary_language(settings.language) == told
+        settings = settings if is_same else replace(settings, language=told)
+    _check_abilities(settings, choice)
+    phrases = _phrases(settings)
     language = language_tag(settings.language)
     if choice.backend == "whisper":
         from .whisper import WhisperTranscriber
@@ -111,3 +116,37 @@ def create_transcriber(settings: AsrSettings, choice: Choice | None = None) -> T
 
         return VoskTranscriber(choice.model_path, language=language, phrases=phrases)
     return NullTranscriber()
+
+
+def _phrases(settings: AsrSettings) -> list[str]:
+    return [phrase.strip() for phrase in settings.phrases.split(";") if phrase.strip()]
+
+
+def _language_told(name: str) -> str:
+    """The language of a Vosk model by the name of its folder; '' where that does not tell it."""
+    if name in CATALOGUE:
+        return CATALOGUE[name].language
+    found = _VOSK_NAME.match(name)
+    return _VOSK_CODES.get(found[1], found[1]) if found else ""
+
+
+def _check_abilities(settings: AsrSettings, choice: Choice) -> None:
+    """Refuse what the recogniser cannot do."""
+    reads = f"words are read by {choice.backend}"
+    if _phrases(settings) and choice.backend != "vosk":
+        raise TranscriberError(
+            f"only vosk can be told what may be said, and {reads}: set asr.phrases to '', or asr.backend to 'vosk'"
+        )
+    if choice.backend not in ("vosk", "pocketsphinx"):
+        return
+    if settings.translate:
+        raise TranscriberError(f"only whisper translates, and {reads}: set asr.translate to false")
+    if settings.language == "auto":
+        raise TranscriberError(
+            f"only whisper finds out the language, and {reads}: set asr.language to that of the model, as 'de'"
+        )
+    if choice.backend == "pocketsphinx" and not choice.model_path and primary_language(settings.language) != "en":
+        raise TranscriberError(
+            "pocketsphinx's own model understands English alone: set asr.language to 'en', or asr.model_path to the "
+            "folder of another model"
+        )

@@ -93,7 +93,8 @@ class Model:
     """A model that the store knows.
 
     `files`: what it consists of; empty: everything in its archive. `hub`: repository and revision of Hugging Face that
-    hold the files as well. `merge`: it is made of another model.
+    hold the files as well. `merge`: it is made of another model. `language`: BCP 47 tag of what a recogniser reads that
+    can be told none.
     """
 
     name: str
@@ -106,6 +107,7 @@ class Model:
     archive: Archive | None = None
     hub: tuple[str, str] | None = None
     merge: Merge | None = None
+    language: str = ""
 
     @property
     def place(self) -> str:
@@ -239,6 +241,7 @@ _MODELS = (
     Model(
         "vosk-en-small",
         "Vosk small English 0.15: streaming speech recognition",
+        language="en",
         licence="Apache-2.0",
         owner="Alpha Cephei Inc.",
         homepage="https://alphacephei.com/vosk/models",
@@ -252,6 +255,7 @@ _MODELS = (
     Model(
         "vosk-ko",
         "Vosk small Korean 0.22: streaming speech recognition",
+        language="ko",
         licence="Apache-2.0",
         owner="Alpha Cephei Inc.",
         homepage="https://alphacephei.com/vosk/models",

@@ -86,7 +86,9 @@ class AsrSettings:
     model_path: str = setting(
         "", "Folder of the recogniser's model; empty: whisper-base from 'mser models', or pocketsphinx's own"
     )
-    language: str = setting("en", "BCP 47 tag of the language that is spoken, or auto (whisper only)")
+    language: str = setting(
+        "en", "BCP 47 tag of the language that is spoken, or auto (whisper only); a Vosk model goes by its name"
+    )
     phrases: str = setting("", "All that may be said, in phrases with ';' between them (vosk only); empty: anything")
     translate: bool = setting(False, "Also translate what is said into English (whisper only)")
     threads: int = setting(1, "Threads of the recogniser (whisper only)", low=1, high=16)
@@ -105,13 +107,6 @@ class AsrSettings:
                 "asr.backend 'vosk' needs asr.model_path: the folder of a downloaded Vosk model (asr_model:=FOLDER "
                 "where ros2 launch starts the node)"
             )
-        if self.backend in ("vosk", "pocketsphinx"):
-            if self.language == "auto":
-                raise SettingsError(
-                    f"asr.backend '{self.backend}' finds out no language: set asr.language to its model's"
-                )
-            if self.translate:
-                raise SettingsError(f"asr.backend '{self.backend}' does not translate: set asr.translate to false")
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mser_ros.asr import registry
+from mser_ros.asr import registry, vosk
 from mser_ros.asr.registry import choose, create_transcriber
 from mser_ros.asr.transcriber import NullTranscriber
-from mser_ros.errors import DependencyError, ModelError, MserError, SettingsError, TranscriberError
+from mser_ros.errors import DependencyError, ModelError, MserError, TranscriberError
 from mser_ros.settings import AsrSettings, SpeechSettings
 from mser_ros.settings.schema import build
 from mser_ros.stages.speech import SpeechStage
@@ -114,11 +114,43 @@ def test_whisper_that_was_asked_for_and_has_no_model_is_refused() -> None:
         create_transcriber(AsrSettings(backend="whisper"))
 
 
-@pytest.mark.parametrize("backend", ["vosk", "pocketsphinx"])
+@pytest.mark.parametrize("backend", ["vosk", "pocketsphinx", "auto"])
 @pytest.mark.parametrize(("name", "value"), [("language", "auto"), ("translate", True)])
-def test_what_only_whisper_can_is_refused_for_others(backend: str, name: str, value: object) -> None:
-    with pytest.raises(SettingsError, match=f"asr.backend '{backend}'"):
-        build(SpeechSettings, {"asr.backend": backend, "asr.model_path": "somewhere", f"asr.{name}": value})
+def test_what_only_whisper_can_is_refused_for_others(tmp_path: Path, backend: str, name: str, value: object) -> None:
+    path = folder(tmp_path / "own", "mdef" if backend == "pocketsphinx" else "am/final.mdl")
+    with pytest.raises(TranscriberError, match=f"words are read by (vosk|pocketsphinx): set asr.{name} to "):
+        create_transcriber(build(AsrSettings, {"backend": backend, "model_path": path, name: value}))
+
+
+def test_pocketsphinxs_own_model_is_not_taken_for_another_languages() -> None:
+    with pytest.raises(TranscriberError, match=r"understands English alone: set asr\.language to 'en'"):
+        create_transcriber(AsrSettings(backend="pocketsphinx", language="de"))
+
+
+@pytest.mark.parametrize(
+    ("name", "language", "read"),
+    [
+        ("vosk-ko", "en", "ko"),
+        ("vosk-model-small-de-0.15", "auto", "de"),
+        ("vosk-model-en-us-0.22", "en-GB", "en-GB"),
+        ("vosk-model-small-cn-0.22", "en", "zh"),
+        ("vosk-my-model", "fr", "fr"),
+    ],
+)
+def test_a_vosk_model_reads_the_language_that_its_name_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, language: str, read: str
+) -> None:
+    """Korean words that pass for English would be judged as such."""
+    monkeypatch.setattr(vosk, "VoskTranscriber", lambda path, language, phrases: language)
+    path = folder(tmp_path / name, "am/final.mdl")
+    assert create_transcriber(AsrSettings(model_path=path, language=language)) == read
+
+
+def test_a_model_may_lie_in_the_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    path = folder(tmp_path / "own", "am/final.mdl")
+    assert choose(AsrSettings(model_path="~/own")).model_path == path
+    assert choose(AsrSettings(backend="vosk", model_path="~/own")).model_path == path
 
 
 def test_a_stage_tells_who_reads_and_why() -> None:
