@@ -73,7 +73,12 @@ def pose(
     stream = _open(sources, settings)
     if is_timed:
         return _measure(networks, stream, console)
-    record = Record(PeopleTracker(networks, max_people=people), settings, BodyPicture(_bones()) if picture else None)
+    record = Record(
+        PeopleTracker(networks, max_people=people),
+        settings,
+        BodyPicture(_bones()) if picture else None,
+        is_film=not _is_camera(sources),
+    )
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         shown = progress.track(_until(stream.pictures, length_s), total=stream.count, description=stream.name)
@@ -100,12 +105,16 @@ def pose(
 class Record:
     """Who was seen in the images so far."""
 
-    def __init__(self, tracker: PeopleTracker, settings: PoseSettings, picture: BodyPicture | None) -> None:
+    def __init__(
+        self, tracker: PeopleTracker, settings: PoseSettings, picture: BodyPicture | None, *, is_film: bool
+    ) -> None:
+        """`is_film`: stamps count from 0, the beginning of its sound; those of a camera are dates."""
         self.stamps: list[int] = []
         self.took_s: list[float] = []
         self.picture = picture
         self._tracker = tracker
         self._settings = settings
+        self._is_film = is_film
         self._seen: dict[str, dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
 
     @property
@@ -140,18 +149,22 @@ class Record:
 
     def arrays(self, body_id: str) -> dict[str, np.ndarray]:
         """What `mocap.readers` reads: every image, with NaN and confidence 0 where this one was not seen; and `image`,
-        (T, 33, 2), the joints as fractions of the image."""
-        count = len(self.stamps)
+        (T, 33, 2), the joints as fractions of the image. Where a film's picture begins after its sound, the beginning
+        of the sound comes first, with nobody: readers count from the first stamp."""
+        before = [0] if self._is_film and self.stamps[0] > 0 else []
+        stamps = [*before, *self.stamps]
+        count = len(stamps)
         joints, image = np.full((count, 33, 3), np.nan, np.float32), np.full((count, 33, 2), np.nan, np.float32)
         confidence = np.zeros((count, 33), np.float32)
-        for at, (positions, sureness, places) in self._seen[body_id].items():
+        for number, (positions, sureness, places) in self._seen[body_id].items():
+            at = len(before) + number
             joints[at], confidence[at], image[at] = positions, sureness, places
         return {
             "joints": joints,
             "confidence": confidence,
             "image": image,
             "layout": np.array(LAYOUT),
-            "stamps_ns": np.array(self.stamps, np.int64),
+            "stamps_ns": np.array(stamps, np.int64),
             "body_id": np.array(body_id),
         }
 
@@ -165,11 +178,14 @@ class Record:
 
 
 def _open(sources: tuple[str, ...], settings: PoseSettings) -> PictureStream:
-    (first, *more) = sources
-    if not more and (first.isdecimal() or first.startswith("/dev/")):
-        camera = Camera(first, time.time_ns, rate_hz=settings.rate_hz)
+    if _is_camera(sources):
+        camera = Camera(sources[0], time.time_ns, rate_hz=settings.rate_hz)
         return PictureStream(camera.device, None, iter(camera))
     return open_pictures(sources, rate_hz=settings.rate_hz)
+
+
+def _is_camera(sources: tuple[str, ...]) -> bool:
+    return len(sources) == 1 and (sources[0].isdecimal() or sources[0].startswith("/dev/"))
 
 
 def _until(pictures: Iterable[Picture], length_s: float | None) -> Iterator[Picture]:

@@ -52,6 +52,17 @@ def test_a_film_becomes_a_skeleton_file_that_can_be_read(film: Path, pose_model:
         assert drawn.size == (4 * 320, 3 * 240)
 
 
+def test_a_body_keeps_its_time_in_a_film_whose_picture_begins_late(pose_model: Path, tmp_path: Path) -> None:
+    frames = [scene([(astronaut(), 0.6, (10, 172))])] * 5
+    film = write_film(tmp_path / "late.mkv", frames, rate_hz=10, sound=silence(4.0), late=30)
+    wanted = [item.stamp_ns for item in open_pictures([film], rate_hz=10).pictures]
+    assert wanted[0] == pytest.approx(3 * NS_PER_S, abs=0.1 * NS_PER_S)
+    assert main(["pose", str(film), "-o", str(tmp_path / "a.npz"), "--model", str(pose_model)]) == 0
+    motion = read_motion(tmp_path / "a.npz")
+    seen = motion.confidence.any(axis=1)
+    assert motion.stamps_ns[seen].tolist() == wanted
+
+
 def test_each_of_two_people_gets_a_file(pose_model: Path, tmp_path: Path) -> None:
     both, one = ([(hopper(), 0.5, (30, 180)), (astronaut(), 0.55, (350, 200))][:count] for count in (2, 1))
     film = write_film(tmp_path / "two.mp4", [scene(both)] * 6 + [scene(one)] * 4)
