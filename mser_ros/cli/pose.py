@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import ImageError, MserError, SettingsError
-from ..evaluation.body_picture import BodyPicture
+from ..evaluation.body_picture import BodyPicture, can_be_picture
 from ..mocap.layouts import get_layout
 from ..settings import PoseSettings
 from ..settings.schema import build
@@ -66,6 +66,8 @@ def pose(
         raise click.UsageError("say where to write: -o skeleton.npz, or --picture joints.png, or --time")
     if out and out.suffix.lower() != ".npz":
         raise SettingsError(f"--out '{out}': a skeleton file ends with .npz")
+    if picture and not can_be_picture(picture):
+        raise SettingsError(f"--picture '{picture}': no picture can be written under such a name: end it with .png")
     wanted = {"rate_hz": rate, "field_of_view": field_of_view, "max_people": people, "threads": threads}
     settings = build(PoseSettings, {name: value for name, value in wanted.items() if value is not None})
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
@@ -73,6 +75,9 @@ def pose(
     stream = _open(sources, settings)
     if is_timed:
         return _measure(networks, stream, console)
+    for path in (out, picture):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
     record = Record(
         PeopleTracker(networks, max_people=people),
         settings,
@@ -213,15 +218,15 @@ def _write(record: Record, out: Path | None, picture: Path | None, console: Cons
         raise MserError(
             f"nobody is seen in {len(record.stamps)} images: show a person from the hips up, upright and in light"
         )
-    if picture and record.picture:
-        record.picture.save(picture)
-        console.print(f"joints over images → {picture}")
     for number, body_id in enumerate(record.people if out else [], 1):
         assert out is not None
         path = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **record.arrays(body_id))  # type: ignore[arg-type]
+        with path.open("wb") as file:  # to a name that ends with .NPZ numpy would add another ending
+            np.savez_compressed(file, **record.arrays(body_id))  # type: ignore[arg-type]
         console.print(f"{body_id} in {record.images_of(body_id)} of {len(record.stamps)} images → {path}")
+    if picture and record.picture:
+        record.picture.save(picture)
+        console.print(f"joints over images → {picture}")
     if record.passers_by and out:
         console.print(f"{record.passers_by} others, seen for a moment, are left out", style="yellow")
     console.print(f"{record.seconds:.1f} s, {1000 * statistics.mean(record.took_s):.0f} ms an image", style="bold")
