@@ -74,15 +74,17 @@ def _from_bvh(
 ) -> SkeletonSequence:
     motion = read_bvh(path)
     joints = motion.joints
-    chosen = get_layout(layout) if layout else _layout_of(joints)
+    faults: dict[str, None] = {}
+    chosen = get_layout(layout) if layout else _layout_of(joints, faults)
     if chosen is None:
         joints = _without_prefix(joints)
-        chosen = _layout_of(joints)
+        chosen = _layout_of(joints, faults)
     if chosen is None:
         raise SkeletonError(
             f"no known layout has the joint names of {path}: add a file to config/skeletons, or to the folder that "
-            f"{OWN_LAYOUTS} names, with {', '.join(motion.joints)}"
+            f"{OWN_LAYOUTS} names, with {', '.join(motion.joints)}{''.join(f'; {fault}' for fault in faults)}"
         )
+    notes += faults
     if missing := [joint for joint in chosen.joints if joint in _needed(chosen) and joint not in joints]:
         raise SkeletonError(
             f"{path} lacks the joint '{missing[0]}' of layout '{chosen.name}': name the layout of its own joints, "
@@ -105,9 +107,16 @@ def _needed(layout: Layout) -> set[str]:
     return {layout.joints[row] for rows in layout.canonical for row in rows}
 
 
-def _layout_of(joints: Sequence[str]) -> Layout | None:
-    """Of the known layouts in space whose joints are there the one that has most of them; None where none is known."""
-    known = [layout for layout in map(get_layout, known_layouts()) if layout.dimensions == 3]
+def _layout_of(joints: Sequence[str], faults: dict[str, None]) -> Layout | None:
+    """Of the known layouts in space whose joints are there the one that has most of them; None where none is known.
+    `faults` takes what is wrong with files of layouts."""
+    known: list[Layout] = []
+    for name in known_layouts():
+        try:
+            known.append(get_layout(name))
+        except SkeletonError as error:  # a user's own file, perhaps one that is not needed here
+            faults[str(error)] = None
+    known = [layout for layout in known if layout.dimensions == 3]
     fitting = [layout for layout in known if _needed(layout) and _needed(layout) <= set(joints)]
     return max(fitting, key=lambda layout: len({*layout.joints} & {*joints}), default=None)
 
