@@ -257,6 +257,9 @@ def _text(array: np.ndarray) -> str:
 
 def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | None, path: Path) -> np.ndarray:
     """Stamps from 0: of the rate that is asked for, else of the file's stamps, else of its rate."""
+    told = data.get("rate_hz")
+    if rate_hz is None and told is not None and (told.shape != () or told.dtype.kind not in "fiu"):
+        raise SkeletonError(f"'rate_hz' of {path} must be one number in hertz")
     if rate_hz is None and "stamps_ns" in data:
         stamps_ns = data["stamps_ns"]
         if stamps_ns.shape != (frames,) or stamps_ns.dtype.kind not in "iu" or np.any(stamps_ns[1:] <= stamps_ns[:-1]):
@@ -268,18 +271,15 @@ def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | No
                 raise SkeletonError(
                     f"'stamps_ns' of {path} follow each other {found_hz:.0f} times a second: store them in nanoseconds"
                 )
-            told = data.get("rate_hz")
-            if told is not None and told.shape == () and abs(float(told) / found_hz - 1) > _RATES_AGREE:
+            if told is not None and abs(float(told) / found_hz - 1) > _RATES_AGREE:
                 raise SkeletonError(
                     f"{path} says {float(told):g} frames a second, its 'stamps_ns' {found_hz:.1f}: store one of both"
                 )
         return stamps_ns
     if rate_hz is None:
-        if "rate_hz" not in data:
+        if told is None:
             raise SkeletonError(f"{path} has no frame rate: give one in hertz, or store it as 'rate_hz'")
-        if data["rate_hz"].shape != () or data["rate_hz"].dtype.kind not in "fiu":
-            raise SkeletonError(f"'rate_hz' of {path} must be one number in hertz")
-        rate_hz = float(data["rate_hz"])
+        rate_hz = float(told)
     return _stamps(frames, rate_hz, path)
 
 

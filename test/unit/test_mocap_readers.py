@@ -461,6 +461,8 @@ def test_joints_that_are_not_finite_and_confidences_of_the_file_are_kept_apart(t
         ({"joints": WALK, "layout": "egait16", "rate_hz": np.nan}, "must lie above 0"),
         ({"joints": WALK, "layout": "egait16", "rate_hz": np.ones(3)}, "one number"),
         ({"joints": WALK, "layout": "egait16", "rate_hz": "fast"}, "one number"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": "fast", "stamps_ns": np.arange(4) * 10**8}, "one number"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": 1j, "stamps_ns": np.arange(4) * 10**8}, "one number"),
         ({"joints": np.stack([WALK]), "layout": "egait16", "rate_hz": 30, "confidence": np.ones(1)}, "'confidence' of"),
         ({"joints": WALK, "layout": "kinect", "rate_hz": 30}, "unknown joint layout 'kinect'"),
         ({"joints": WALK[:, :15], "layout": "egait16", "rate_hz": 30}, "needs 16 joints"),
