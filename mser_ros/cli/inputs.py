@@ -261,7 +261,7 @@ def open_files(
 def _look(film: PictureStream, eyes: PoseNetworks) -> Iterator[Item]:
     """The people in a film."""
     settings = PoseSettings()
-    tracker = PeopleTracker(eyes, max_people=settings.max_people)
+    tracker = PeopleTracker(eyes, max_people=settings.max_people, rate_hz=settings.rate_hz)
     stamp_ns = 0
     try:
         for picture in film.pictures:

@@ -79,7 +79,7 @@ def pose(
         if path:
             path.parent.mkdir(parents=True, exist_ok=True)
     record = Record(
-        PeopleTracker(networks, max_people=people),
+        PeopleTracker(networks, max_people=people, rate_hz=settings.rate_hz),
         settings,
         BodyPicture(_bones()) if picture else None,
         is_film=not _is_camera(sources),
