@@ -62,8 +62,10 @@ def write_film(
     sound: np.ndarray | None = None,
     codec: str = "mpeg4",
     pixel: Fraction = Fraction(1),
+    late: int = 0,
 ) -> Path:
-    """A film of frames, with mono sound of 16 kHz where that is given: int16, (n,). `pixel`: width by height of one."""
+    """A film of frames, with mono sound of 16 kHz where that is given: int16, (n,). `pixel`: width by height of one.
+    `late`: as if so many frames had gone before the first one."""
     av = pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev', or pip install av")
     with av.open(str(path), "w") as film:
         video = film.add_stream(codec, rate=rate_hz)
@@ -71,8 +73,10 @@ def write_film(
         video.height, video.width = frames[0].shape[:2]
         video.pix_fmt, video.bit_rate = "yuv420p", 4_000_000
         audio = film.add_stream("aac", rate=16_000, layout="mono") if sound is not None else None
-        for image in frames:
-            film.mux(video.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for number, image in enumerate(frames, late):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = number
+            film.mux(video.encode(frame))
         film.mux(video.encode())
         if audio is not None and sound is not None:
             wave = av.AudioFrame.from_ndarray(sound[None].astype(np.float32) / 32768, format="fltp", layout="mono")

@@ -102,6 +102,7 @@ class Annotator:
                 self.pipeline,
                 source,
                 out,
+                skeleton=skeleton,
                 choices=chosen,
                 bundle=self.bundle,
                 making=self.making,

@@ -64,6 +64,7 @@ class Work:
         source: Path,
         out: Path,
         *,
+        skeleton: Path | None,
         choices: Choices,
         bundle: Bundle,
         making: Making,
@@ -85,7 +86,7 @@ class Work:
         self._log_ns = 0
         self._open: set[str] = set()
         out.mkdir(parents=True, exist_ok=True)
-        self._progress = Progress(out, self._identity(bundle))
+        self._progress = Progress(out, self._identity(skeleton))
         self._clips = Clips(out, words=choices.transcripts) if choices.html else None
         self._notes: dict[str, None] = {}
         self._pipeline = make_pipeline(lambda sentence: self._notes.setdefault(sentence))
@@ -246,10 +247,11 @@ class Work:
         ):
             self._open.discard(event.utterance_id)
 
-    def _identity(self, bundle: Bundle) -> dict[str, Any]:
-        found = self._source.stat()
-        choices = asdict(replace(self._choices, bundle=bundle.model_id, command=""))
-        return {"bytes": found.st_size, "mtime_ns": found.st_mtime_ns, "choices": choices}
+    def _identity(self, skeleton: Path | None) -> dict[str, Any]:
+        files = [path.stat() for path in (self._source, *([skeleton] if skeleton else ()))]
+        # A bundle that was exported once more may have the name of the one before.
+        choices = asdict(replace(self._choices, bundle=self._making.checksum, command=""))
+        return {"files": [[file.st_size, file.st_mtime_ns] for file in files], "choices": choices}
 
     def _recall(self) -> Mapping[str, Any]:
         """Take up what an earlier call found; what had been learned of voices by then."""

@@ -15,6 +15,7 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
+from functools import partial
 from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import quote
@@ -136,7 +137,8 @@ def annotate_all(
     base = Path(os.path.commonpath([path.parent for path in absolute.values()]))
     places = {name: out / path.relative_to(base) for name, path in absolute.items()}
     done = _read_table(out / TABLE) if resume else {}
-    rows = [row for path in recordings if (row := done.get(str(path))) and row.version == _version(path, choices)]
+    version = partial(_version, choices=choices, checksum=making.checksum)
+    rows = [row for path in recordings if (row := done.get(str(path))) and row.version == version(path)]
     try:
         yield from rows
         known = {row.recording for row in rows}
@@ -147,7 +149,7 @@ def annotate_all(
             shared = _on_cluster(left, places, choices, ray, workers) if left else iter(())
         for row in shared:
             if row.reason != _INTERRUPTED:
-                row = replace(row, version=_version(Path(row.recording), choices))
+                row = replace(row, version=version(Path(row.recording)))
             rows.append(row)
             _write_table(out / TABLE, rows)
             yield row
@@ -303,14 +305,15 @@ def _until_stop(items: Iterable[Item], count: int, name: str) -> Iterator[Item]:
 # -- the table
 
 
-def _version(path: Path, choices: Choices) -> str:
-    """What tells a recording from another one at its place, and how it was annotated from other ways."""
+def _version(path: Path, choices: Choices, checksum: str) -> str:
+    """What tells a recording from another one at its place, and how it was annotated from other ways. `checksum`: of
+    the bundle, as another one may have come to its place."""
     try:
         files = sorted(item for item in path.rglob("*") if item.is_file()) if path.is_dir() else [path]
         found = [item.stat() for item in files]
     except OSError:
         return "missing"
-    how = hashlib.sha256(repr(choices).encode()).hexdigest()[:8]
+    how = hashlib.sha256(f"{choices} {checksum}".encode()).hexdigest()[:8]
     return f"{sum(item.st_size for item in found)}-{max((item.st_mtime_ns for item in found), default=0)}-{how}"
 
 

@@ -126,6 +126,7 @@ def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) ->
     Raises `BagError` for a bag without such a topic or with several, and `SkeletonError` where no message is a body.
     """
     fault: MserError | None = None
+    is_empty = True
     with Bag(path) as bag:
         bodies = _Bodies(bag, topic, mocap, "--topic")
         if not bodies.topics:
@@ -136,10 +137,11 @@ def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) ->
                     if isinstance(found, SkeletonError):
                         fault = fault or found
                     else:
+                        is_empty = False
                         yield found
             except SkeletonError as error:
                 fault = fault or error
-    if fault is not None:
+    if is_empty and fault is not None:
         raise fault
 
 
@@ -259,7 +261,7 @@ def open_files(
 def _look(film: PictureStream, eyes: PoseNetworks) -> Iterator[Item]:
     """The people in a film."""
     settings = PoseSettings()
-    tracker = PeopleTracker(eyes, max_people=settings.max_people)
+    tracker = PeopleTracker(eyes, max_people=settings.max_people, rate_hz=settings.rate_hz)
     stamp_ns = 0
     try:
         for picture in film.pictures:

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from ..errors import ImageError, MserError, SettingsError
-from ..evaluation.body_picture import BodyPicture
+from ..evaluation.body_picture import BodyPicture, can_be_picture
 from ..mocap.layouts import get_layout
 from ..settings import PoseSettings
 from ..settings.schema import build
@@ -66,6 +66,8 @@ def pose(
         raise click.UsageError("say where to write: -o skeleton.npz, or --picture joints.png, or --time")
     if out and out.suffix.lower() != ".npz":
         raise SettingsError(f"--out '{out}': a skeleton file ends with .npz")
+    if picture and not can_be_picture(picture):
+        raise SettingsError(f"--picture '{picture}': no picture can be written under such a name: end it with .png")
     wanted = {"rate_hz": rate, "field_of_view": field_of_view, "max_people": people, "threads": threads}
     settings = build(PoseSettings, {name: value for name, value in wanted.items() if value is not None})
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
@@ -73,7 +75,15 @@ def pose(
     stream = _open(sources, settings)
     if is_timed:
         return _measure(networks, stream, console)
-    record = Record(PeopleTracker(networks, max_people=people), settings, BodyPicture(_bones()) if picture else None)
+    for path in (out, picture):
+        if path:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    record = Record(
+        PeopleTracker(networks, max_people=people, rate_hz=settings.rate_hz),
+        settings,
+        BodyPicture(_bones()) if picture else None,
+        is_film=not _is_camera(sources),
+    )
     columns = [TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()]
     with Progress(*columns, TimeRemainingColumn(), console=errors, disable=not errors.is_terminal) as progress:
         shown = progress.track(_until(stream.pictures, length_s), total=stream.count, description=stream.name)
@@ -100,12 +110,16 @@ def pose(
 class Record:
     """Who was seen in the images so far."""
 
-    def __init__(self, tracker: PeopleTracker, settings: PoseSettings, picture: BodyPicture | None) -> None:
+    def __init__(
+        self, tracker: PeopleTracker, settings: PoseSettings, picture: BodyPicture | None, *, is_film: bool
+    ) -> None:
+        """`is_film`: stamps count from 0, the beginning of its sound; those of a camera are dates."""
         self.stamps: list[int] = []
         self.took_s: list[float] = []
         self.picture = picture
         self._tracker = tracker
         self._settings = settings
+        self._is_film = is_film
         self._seen: dict[str, dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]]] = {}
 
     @property
@@ -140,18 +154,22 @@ class Record:
 
     def arrays(self, body_id: str) -> dict[str, np.ndarray]:
         """What `mocap.readers` reads: every image, with NaN and confidence 0 where this one was not seen; and `image`,
-        (T, 33, 2), the joints as fractions of the image."""
-        count = len(self.stamps)
+        (T, 33, 2), the joints as fractions of the image. Where a film's picture begins after its sound, the beginning
+        of the sound comes first, with nobody: readers count from the first stamp."""
+        before = [0] if self._is_film and self.stamps[0] > 0 else []
+        stamps = [*before, *self.stamps]
+        count = len(stamps)
         joints, image = np.full((count, 33, 3), np.nan, np.float32), np.full((count, 33, 2), np.nan, np.float32)
         confidence = np.zeros((count, 33), np.float32)
-        for at, (positions, sureness, places) in self._seen[body_id].items():
+        for number, (positions, sureness, places) in self._seen[body_id].items():
+            at = len(before) + number
             joints[at], confidence[at], image[at] = positions, sureness, places
         return {
             "joints": joints,
             "confidence": confidence,
             "image": image,
             "layout": np.array(LAYOUT),
-            "stamps_ns": np.array(self.stamps, np.int64),
+            "stamps_ns": np.array(stamps, np.int64),
             "body_id": np.array(body_id),
         }
 
@@ -165,11 +183,14 @@ class Record:
 
 
 def _open(sources: tuple[str, ...], settings: PoseSettings) -> PictureStream:
-    (first, *more) = sources
-    if not more and (first.isdecimal() or first.startswith("/dev/")):
-        camera = Camera(first, time.time_ns, rate_hz=settings.rate_hz)
+    if _is_camera(sources):
+        camera = Camera(sources[0], time.time_ns, rate_hz=settings.rate_hz)
         return PictureStream(camera.device, None, iter(camera))
     return open_pictures(sources, rate_hz=settings.rate_hz)
+
+
+def _is_camera(sources: tuple[str, ...]) -> bool:
+    return len(sources) == 1 and (sources[0].isdecimal() or sources[0].startswith("/dev/"))
 
 
 def _until(pictures: Iterable[Picture], length_s: float | None) -> Iterator[Picture]:
@@ -197,15 +218,15 @@ def _write(record: Record, out: Path | None, picture: Path | None, console: Cons
         raise MserError(
             f"nobody is seen in {len(record.stamps)} images: show a person from the hips up, upright and in light"
         )
-    if picture and record.picture:
-        record.picture.save(picture)
-        console.print(f"joints over images → {picture}")
     for number, body_id in enumerate(record.people if out else [], 1):
         assert out is not None
         path = out if number == 1 else out.with_name(f"{out.stem}-{number}{out.suffix}")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        np.savez_compressed(path, **record.arrays(body_id))  # type: ignore[arg-type]
+        with path.open("wb") as file:  # to a name that ends with .NPZ numpy would add another ending
+            np.savez_compressed(file, **record.arrays(body_id))  # type: ignore[arg-type]
         console.print(f"{body_id} in {record.images_of(body_id)} of {len(record.stamps)} images → {path}")
+    if picture and record.picture:
+        record.picture.save(picture)
+        console.print(f"joints over images → {picture}")
     if record.passers_by and out:
         console.print(f"{record.passers_by} others, seen for a moment, are left out", style="yellow")
     console.print(f"{record.seconds:.1f} s, {1000 * statistics.mean(record.took_s):.0f} ms an image", style="bold")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from pathlib import Path
 
 import click
@@ -18,6 +18,7 @@ from ..mocap.stream import SkeletonStream
 from ..settings import MocapSettings
 from ..types import NS_PER_S, SkeletonFrame, SkeletonSequence
 from .inputs import bag_skeletons, motion_options, skeleton_options
+from .lines import counted
 
 
 @click.command("view-skeleton")
@@ -63,17 +64,17 @@ def view_skeleton(
         )
         frames = sequence.frames()
     else:
-        frames = []
-        for frame in bag_skeletons(source, topic, mocap):
-            with suppress(SkeletonError):
-                frames.append(check_frame(frame, mocap))
+        frames, faults = _used(bag_skeletons(source, topic, mocap), partial(check_frame, settings=mocap))
+        if faults and not frames:
+            raise faults[0]
+        told += _left_out(faults)
         sequence = _body(frames, body, source)
     notes: dict[str, None] = {}
-    stream, mended = SkeletonStream(mocap, on_note=notes.setdefault), []
-    for frame in frames:
-        with suppress(SkeletonError):
-            mended.append(stream.push(frame))
-    shown = view(sequence, _body(mended, sequence.body_id, source), start_s=start_s, seconds=seconds)
+    mended, faults = _used(frames, SkeletonStream(mocap, on_note=notes.setdefault).push)
+    told += _left_out(faults)
+    own = [frame for frame in mended if frame.body_id == sequence.body_id]
+    canonical = _body(own, sequence.body_id, source) if own else None
+    shown = view(sequence, canonical, start_s=start_s, seconds=seconds)
     rate = (len(sequence.stamps_ns) - 1) * NS_PER_S / max(1, sequence.stamps_ns[-1] - sequence.stamps_ns[0])
     who = f", body {sequence.body_id}" if sequence.body_id else ""
     title = f"{source.name}{who}: {shown.layout.name} at {rate:.0f} Hz"
@@ -82,10 +83,29 @@ def view_skeleton(
         click.echo(f"note: {note}", err=True)
     click.echo(f"{title}, {len(sequence.stamps_ns)} frames → {out}")
     if shown.motion is None:
-        click.echo("no canonical body can be made of it: neither shoulders nor hips are seen", err=True)
+        why = ": neither shoulders nor hips are seen" if own else ""
+        click.echo(f"no canonical body can be made of it{why}", err=True)
     elif unseen := [joint for at, joint in enumerate(JOINTS) if not shown.motion.mask[:, at].any()]:
         click.echo(f"not seen in this part: {', '.join(unseen)}")
     return 0
+
+
+def _used(
+    frames: Iterable[SkeletonFrame], use: Callable[[SkeletonFrame], SkeletonFrame]
+) -> tuple[list[SkeletonFrame], list[SkeletonError]]:
+    """What comes of the frames that can be used, and why others cannot."""
+    found: list[SkeletonFrame] = []
+    faults: list[SkeletonError] = []
+    for frame in frames:
+        try:
+            found.append(use(frame))
+        except SkeletonError as error:
+            faults.append(error)
+    return found, faults
+
+
+def _left_out(faults: Sequence[SkeletonError]) -> list[str]:
+    return [f"{counted(len(faults), 'skeleton')} cannot be used, the first: {faults[0]}"] if faults else []
 
 
 def _body(frames: Iterable[SkeletonFrame], body: str, path: Path) -> SkeletonSequence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,15 @@ _WIDTH, _NARROW = 640, 320
 #: A joint that is surer than this is drawn.
 _SURE = 0.5
 _COLOURS = ("#00E5FF", "#FFB300", "#76FF03", "#FF4081", "#B388FF", "#FFFFFF")
+
+
+def can_be_picture(path: Path) -> bool:
+    """Whether the ending of a name is that of pictures that can be written."""
+    try:
+        Image.new("RGB", (64, 64)).save(io.BytesIO(), Image.registered_extensions()[path.suffix.lower()])
+    except (KeyError, OSError, ValueError):
+        return False
+    return True
 
 
 class BodyPicture:
@@ -39,7 +49,7 @@ class BodyPicture:
         self._count += 1
 
     def save(self, path: Path) -> None:
-        """Write the picture: images from the first to the last, evenly."""
+        """Write the picture: images from the first to the last, evenly. `path`: see `can_be_picture`."""
         chosen = sorted(set(np.linspace(0, len(self._kept) - 1, min(_SHOWN, len(self._kept))).round().astype(int)))
         images = [self._kept[at] for at in chosen]
         if len(images) > 2:
@@ -48,7 +58,6 @@ class BodyPicture:
         sheet = Image.new("RGB", (columns * width, -(-len(images) // columns) * height))
         for at, item in enumerate(images):
             sheet.paste(item, (at % columns * width, at // columns * height))
-        path.parent.mkdir(parents=True, exist_ok=True)
         sheet.save(path)
 
     def _draw(

@@ -46,9 +46,11 @@ class View:
         return len(self.times_s)
 
 
-def view(sequence: SkeletonSequence, mended: SkeletonSequence, *, start_s: float = 0.0, seconds: float = 5.0) -> View:
-    """The part from `start_s` after the first frame on, as it was sent and `mended` by `SkeletonStream`. Raises
-    `SkeletonError` where nothing is seen in it."""
+def view(
+    sequence: SkeletonSequence, mended: SkeletonSequence | None, *, start_s: float = 0.0, seconds: float = 5.0
+) -> View:
+    """The part from `start_s` after the first frame on, as it was sent and `mended` by `SkeletonStream`, None where
+    nothing of it was used. Raises `SkeletonError` where nothing is seen in it."""
     layout = get_layout(sequence.layout)
     begin_ns = int(sequence.stamps_ns[0]) + to_ns(start_s)
     end_ns = min(begin_ns + to_ns(seconds), int(sequence.stamps_ns[-1]))
@@ -66,7 +68,7 @@ def view(sequence: SkeletonSequence, mended: SkeletonSequence, *, start_s: float
     raw[away_ns.min(axis=0) > to_ns(MAX_GAP_S / 2)] = np.nan
     if not np.isfinite(raw).any():
         raise SkeletonError("no joint is seen in this part: look at another one, or at the source's confidences")
-    motion = canonicalise(mended, rate_hz=_RATE_HZ, window_s=window_s, end_ns=end_ns)
+    motion = canonicalise(mended, rate_hz=_RATE_HZ, window_s=window_s, end_ns=end_ns) if mended else None
     # Medians, so that a joint that the source throws away does not push the rest out of the picture.
     middle = np.array([np.nanmedian(body, axis=0) if np.isfinite(body).any() else np.zeros(3) for body in raw])
     return View(layout, np.maximum(times_ns - sequence.stamps_ns[0], 0) / NS_PER_S, raw - middle[:, None], motion)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -36,8 +37,12 @@ def judge(transcript: Transcript, truth: str) -> HeardWords:
 
 
 def words_of(text: str) -> list[str]:
-    """Lower-case words without punctuation."""
-    kept = "".join(letter if letter.isalnum() or letter in "'’" else " " for letter in text.lower())
+    """Lower-case words without punctuation. Marks belong to the letter before, as vowels of Hindi and Thai do; it does
+    not matter how an umlaut is coded."""
+    kept = ""
+    for letter in unicodedata.normalize("NFC", text.lower()):
+        is_mark = unicodedata.category(letter).startswith("M") and kept[-1:].strip() != ""
+        kept += letter if letter.isalnum() or is_mark or letter in "'’" else " "
     return kept.replace("’", "'").split()
 
 

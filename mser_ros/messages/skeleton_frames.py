@@ -17,6 +17,8 @@ from .conversions import MAX_NAME, time_to_ns
 _MAX_FRAMES, _MAX_BODIES, _OLD_S = 4_000, 64, 0.1
 #: A stamp that goes back by more is a new run.
 _BACK_NS = to_ns(1.0)
+#: Joints that are stamped one by one, when they are sent, are of one moment within this time.
+_MOMENT_NS = to_ns(0.005)
 #: Beyond all bounds, so that no sum of such places is more than a float32 holds.
 _FAR = 1e30
 #: A body of fewer joints is none.
@@ -49,7 +51,8 @@ class FrameTree:
 
     `pattern`: how frames are named, with '{joint}' and, where there may be several bodies, '{body}'. A joint's place
     is told in the frame of the layout's root where that is above it, else in the first frame above that is none of the
-    body's. A moment is complete with all joints but the root, or when the next one begins. Raises `SkeletonError` for a
+    body's. A moment has the stamp of the first joint that came; it is complete with all joints but the root, or when
+    the next one begins: with a joint that it has, or with one stamped 5 ms later. Raises `SkeletonError` for a
     pattern that cannot be used.
     """
 
@@ -83,7 +86,8 @@ class FrameTree:
                 body_id, joint = found
                 body = self._bodies.setdefault(body_id, _Body())
                 is_back = stamp_ns < body.stamp_ns - _BACK_NS
-                if stamp_ns > body.stamp_ns or is_back:
+                is_next = joint in body.joints or not body.joints or stamp_ns - body.stamp_ns > _MOMENT_NS
+                if (stamp_ns > body.stamp_ns and is_next) or is_back:
                     if is_back:
                         self._forget_moves(body_id)
                     elif body.joints and not body.is_given:

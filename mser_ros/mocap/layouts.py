@@ -174,8 +174,8 @@ def _parse(name: str, data: Any) -> Layout:
     dimensions = data["dimensions"]
     if dimensions not in (2, 3):
         raise ValueError(f"dimensions must be 2 or 3, not {dimensions!r}")
-    pairs = [tuple(pair) for pair in data["joints"]]
-    if any(len(pair) != 2 for pair in pairs):
+    pairs = data["joints"]
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise ValueError("each of joints must be a pair [name, parent]")
     joints = tuple(str(joint) for joint, _ in pairs)
     if len(set(joints)) != len(joints):
@@ -183,9 +183,11 @@ def _parse(name: str, data: Any) -> Layout:
     parents = tuple(-1 if parent is None else _index(joints, parent) for _, parent in pairs)
     _check_tree(joints, parents)
     mapped = data["canonical"]
+    if not isinstance(mapped, dict):
+        raise ValueError("canonical must be a table: of each canonical joint the joint, or the joints, that it is")
     if unknown := [joint for joint in mapped if joint not in JOINTS]:
         raise ValueError(f"'{unknown[0]}' is not a canonical joint; these are {', '.join(JOINTS)}")
-    sources = {joint: [value] if isinstance(value, str) else list(value) for joint, value in mapped.items()}
+    sources = {joint: value if isinstance(value, list) else [value] for joint, value in mapped.items()}
     canonical = tuple(tuple(_index(joints, source) for source in sources.get(joint, ())) for joint in JOINTS)
     used = [rows for rows in canonical if rows]
     if len(set(used)) != len(used):
@@ -198,7 +200,7 @@ def _parse(name: str, data: Any) -> Layout:
         parents=parents,
         to_world=_to_world(data, dimensions),
         canonical=canonical,
-        ahead=tuple((_index(joints, back), _index(joints, front)) for back, front in data.get("ahead", ())),
+        ahead=tuple((_index(joints, back), _index(joints, front)) for back, front in data.get("ahead") or ()),
     )
 
 
@@ -210,10 +212,11 @@ def _other_side(name: str) -> str:
     return _ONE_LETTER.sub(lambda found: found[0].translate(_LETTERS), name)
 
 
-def _index(joints: tuple[str, ...], joint: str) -> int:
-    if joint not in joints:
-        raise ValueError(f"'{joint}' is not one of its joints")
-    return joints.index(joint)
+def _index(joints: tuple[str, ...], joint: Any) -> int:
+    name = str(joint)  # markers may have numbers for names
+    if name not in joints:
+        raise ValueError(f"'{name}' is not one of its joints")
+    return joints.index(name)
 
 
 def _check_tree(joints: tuple[str, ...], parents: tuple[int, ...]) -> None:
@@ -240,7 +243,10 @@ def _to_world(data: Mapping[str, Any], dimensions: int) -> np.ndarray:
     if dimensions == 2:
         if up[-1] != "y":
             raise ValueError("up must be y or -y in 2D")
-        return np.array([[0.0, 0.0], [float(data.get("aspect", 1.0)), 0.0], vertical])
+        aspect = float(data.get("aspect", 1.0))
+        if not 0 < aspect < np.inf:
+            raise ValueError(f"aspect, the width of the image by its height, must lie above 0, not {aspect:g}")
+        return np.array([[0.0, 0.0], [aspect, 0.0], vertical])
     if data["handedness"] not in ("right", "left"):
         raise ValueError(f"handedness must be right or left, not {data['handedness']!r}")
     ahead = np.roll(np.abs(vertical), 1)

@@ -74,15 +74,17 @@ def _from_bvh(
 ) -> SkeletonSequence:
     motion = read_bvh(path)
     joints = motion.joints
-    chosen = get_layout(layout) if layout else _layout_of(joints)
+    faults: dict[str, None] = {}
+    chosen = get_layout(layout) if layout else _layout_of(joints, faults)
     if chosen is None:
         joints = _without_prefix(joints)
-        chosen = _layout_of(joints)
+        chosen = _layout_of(joints, faults)
     if chosen is None:
         raise SkeletonError(
             f"no known layout has the joint names of {path}: add a file to config/skeletons, or to the folder that "
-            f"{OWN_LAYOUTS} names, with {', '.join(motion.joints)}"
+            f"{OWN_LAYOUTS} names, with {', '.join(motion.joints)}{''.join(f'; {fault}' for fault in faults)}"
         )
+    notes += faults
     if missing := [joint for joint in chosen.joints if joint in _needed(chosen) and joint not in joints]:
         raise SkeletonError(
             f"{path} lacks the joint '{missing[0]}' of layout '{chosen.name}': name the layout of its own joints, "
@@ -105,9 +107,16 @@ def _needed(layout: Layout) -> set[str]:
     return {layout.joints[row] for rows in layout.canonical for row in rows}
 
 
-def _layout_of(joints: Sequence[str]) -> Layout | None:
-    """Of the known layouts in space whose joints are there the one that has most of them; None where none is known."""
-    known = [layout for layout in map(get_layout, known_layouts()) if layout.dimensions == 3]
+def _layout_of(joints: Sequence[str], faults: dict[str, None]) -> Layout | None:
+    """Of the known layouts in space whose joints are there the one that has most of them; None where none is known.
+    `faults` takes what is wrong with files of layouts."""
+    known: list[Layout] = []
+    for name in known_layouts():
+        try:
+            known.append(get_layout(name))
+        except SkeletonError as error:  # a user's own file, perhaps one that is not needed here
+            faults[str(error)] = None
+    known = [layout for layout in known if layout.dimensions == 3]
     fitting = [layout for layout in known if _needed(layout) and _needed(layout) <= set(joints)]
     return max(fitting, key=lambda layout: len({*layout.joints} & {*joints}), default=None)
 
@@ -248,6 +257,9 @@ def _text(array: np.ndarray) -> str:
 
 def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | None, path: Path) -> np.ndarray:
     """Stamps from 0: of the rate that is asked for, else of the file's stamps, else of its rate."""
+    told = data.get("rate_hz")
+    if rate_hz is None and told is not None and (told.shape != () or told.dtype.kind not in "fiu"):
+        raise SkeletonError(f"'rate_hz' of {path} must be one number in hertz")
     if rate_hz is None and "stamps_ns" in data:
         stamps_ns = data["stamps_ns"]
         if stamps_ns.shape != (frames,) or stamps_ns.dtype.kind not in "iu" or np.any(stamps_ns[1:] <= stamps_ns[:-1]):
@@ -259,18 +271,15 @@ def _npz_stamps(data: Mapping[str, np.ndarray], frames: int, rate_hz: float | No
                 raise SkeletonError(
                     f"'stamps_ns' of {path} follow each other {found_hz:.0f} times a second: store them in nanoseconds"
                 )
-            told = data.get("rate_hz")
-            if told is not None and told.shape == () and abs(float(told) / found_hz - 1) > _RATES_AGREE:
+            if told is not None and abs(float(told) / found_hz - 1) > _RATES_AGREE:
                 raise SkeletonError(
                     f"{path} says {float(told):g} frames a second, its 'stamps_ns' {found_hz:.1f}: store one of both"
                 )
         return stamps_ns
     if rate_hz is None:
-        if "rate_hz" not in data:
+        if told is None:
             raise SkeletonError(f"{path} has no frame rate: give one in hertz, or store it as 'rate_hz'")
-        if data["rate_hz"].shape != () or data["rate_hz"].dtype.kind not in "fiu":
-            raise SkeletonError(f"'rate_hz' of {path} must be one number in hertz")
-        rate_hz = float(data["rate_hz"])
+        rate_hz = float(told)
     return _stamps(frames, rate_hz, path)
 
 

@@ -173,7 +173,7 @@ class SkeletonStream:
         factor = unit_factor(height, layout)
         if factor is None:
             raise SkeletonError(
-                f"a body some {height:.1g} m tall in layout '{layout.name}': is its unit the one that the layout says? "
+                f"a body some {height:.3g} m tall in layout '{layout.name}': is its unit the one that the layout says? "
                 "Name the layout of the source, or scale what it sends"
             )
         source = (layout.name, frame.frame_id)

@@ -48,7 +48,9 @@ class PoseNode(PerceptionNode):
 
     def setup(self) -> None:
         networks = PoseNetworks(self.settings.model_path, threads=self.settings.threads)
-        self._tracker: PeopleTracker | None = PeopleTracker(networks, max_people=self.settings.max_people)
+        self._tracker: PeopleTracker | None = PeopleTracker(
+            networks, max_people=self.settings.max_people, rate_hz=self.settings.rate_hz
+        )
         self._due_ns: int | None = None
         self._field_of_view = self.settings.field_of_view
         self._skipped = self._overtaken = self._skeletons = 0

@@ -191,7 +191,9 @@ class Eyes:
         self._session = session
         self._field_of_view = settings.field_of_view
         self._tracker = PeopleTracker(
-            PoseNetworks(settings.model_path, threads=settings.threads), max_people=settings.max_people
+            PoseNetworks(settings.model_path, threads=settings.threads),
+            max_people=settings.max_people,
+            rate_hz=settings.rate_hz,
         )
         self._lock = threading.Lock()
         self._next: tuple[int, Any] | None = None

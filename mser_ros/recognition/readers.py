@@ -18,10 +18,10 @@ from tokenizers import Tokenizer
 
 from ..audio.waveform import centred, clipped_share, level_db, trim
 from ..errors import AudioError, BundleError
-from ..mocap.canonical import canonicalise
+from ..mocap.canonical import MAX_GAP_S, canonicalise
 from ..mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
 from ..settings import EmotionSettings
-from ..types import NS_PER_S, AbstainReason, Transcript, Utterance, Waveform, primary_language
+from ..types import NS_PER_S, AbstainReason, SkeletonSequence, Transcript, Utterance, Waveform, primary_language, to_ns
 from .bundle import Bundle, ModalitySpec
 from .graph import Graph
 from .posteriors import softmax
@@ -265,11 +265,13 @@ class MocapReader:
             positions = sequence.positions
             mask = (sequence.confidence > 0) & np.isfinite(positions).all(axis=-1)
         else:
-            if sequence.duration_s < spec.min_s:
-                return Reading(reason=AbstainReason.TOO_SHORT)
             motion = canonicalise(sequence, rate_hz=spec.rate_hz, window_s=spec.window_s, end_ns=newest_ns)
             if motion is None:
                 return Reading()
+            # A gap more, so that a body that is there all the time is seen for the whole window.
+            since_ns = newest_ns - to_ns(max(spec.window_s, spec.min_s) + MAX_GAP_S)
+            if _seen_s(sequence, since_ns) < spec.min_s:
+                return Reading(reason=AbstainReason.TOO_SHORT)
             positions, mask = motion.positions, motion.mask
         return judge(self.run(positions, mask), spec, age_s=max(0, utterance.end_ns - newest_ns) / NS_PER_S)
 
@@ -285,6 +287,14 @@ class MocapReader:
             positions=np.where(mask[..., None], positions, 0).astype(np.float32)[None],
             mask=mask.astype(np.float32)[None],
         )
+
+
+def _seen_s(sequence: SkeletonSequence, since_ns: int) -> float:
+    """For how long a body was seen from a time on [s]; gaps that are not interpolated do not count."""
+    seen = np.isfinite(sequence.positions).all(axis=2) & (sequence.confidence > 0)
+    stamps_ns = sequence.stamps_ns[seen.any(axis=1) & (sequence.stamps_ns >= since_ns)]
+    gaps_s = np.diff(stamps_ns) / NS_PER_S
+    return float(gaps_s[gaps_s <= MAX_GAP_S].sum())
 
 
 def _load_tokenizer(bundle: Bundle, spec: ModalitySpec) -> Tokenizer:

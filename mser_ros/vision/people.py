@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..settings import PoseSettings
 from ..types import NS_PER_S, SkeletonFrame, to_ns
 from .networks import Landmarks, PoseNetworks
 from .regions import Region
@@ -15,8 +16,9 @@ from .smoothing import BodySmoother
 LAYOUT = "mediapipe33"
 #: While fewer people are seen than may be, others are looked for so often [s].
 _SEARCH_S = 0.5
-#: Who is found again within this time, near where they were lost, keeps their id [s].
-_REMEMBERED_S = 2.0
+#: Who is found again within this time, near where they were lost, keeps their id [s]; or within so many images, where
+#: few are looked at in a second.
+_REMEMBERED_S, _REMEMBERED_IMAGES = 2.0, 2.5
 #: Shares of a body's region, which is about 2 m wide: bodies as close as this are one; who was lost is this near.
 _SAME, _NEAR = 0.1, 0.25
 #: Nobody can be told in a smaller region [pixels].
@@ -52,10 +54,12 @@ class PeopleTracker:
     The detector runs where nobody is followed, and every `_SEARCH_S` while there may be more people.
     """
 
-    def __init__(self, networks: PoseNetworks, *, max_people: int = 1) -> None:
+    def __init__(self, networks: PoseNetworks, *, max_people: int = 1, rate_hz: float = PoseSettings.rate_hz) -> None:
+        """`rate_hz`: of the images, about."""
         self.counters = PeopleCounters()
         self._networks = networks
         self._max_people = max_people
+        self._remembered_ns = to_ns(max(_REMEMBERED_S, _REMEMBERED_IMAGES / rate_hz))
         self._people: list[Person] = []
         self._smoothers: dict[str, BodySmoother] = {}
         self._lost: dict[str, tuple[int, Region]] = {}  # when and where
@@ -67,7 +71,7 @@ class PeopleTracker:
         """Who is in the next image, uint8 RGB (height, width, 3), by id. An image that is much later than the last one,
         or before it, is of another scene, to which everybody is new."""
         self.counters.images += 1
-        if self._last_ns is None or not 0 <= stamp_ns - self._last_ns <= to_ns(_REMEMBERED_S):
+        if self._last_ns is None or not 0 <= stamp_ns - self._last_ns <= self._remembered_ns:
             self._people, self._lost, self._smoothers = [], {}, {}
         self._last_ns = stamp_ns
         people = self._follow(image, stamp_ns)
@@ -142,7 +146,7 @@ class PeopleTracker:
         self._lost = {
             body_id: (lost_ns, place)
             for body_id, (lost_ns, place) in self._lost.items()
-            if stamp_ns - lost_ns <= to_ns(_REMEMBERED_S)
+            if stamp_ns - lost_ns <= self._remembered_ns
         }
         near = {
             body_id: distance

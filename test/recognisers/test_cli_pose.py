@@ -34,7 +34,10 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_film_becomes_a_skeleton_file_that_can_be_read(film: Path, pose_model: Path, tmp_path: Path, capsys) -> None:
     out, picture = tmp_path / "new" / "walk.npz", tmp_path / "joints.png"
     assert main(["pose", str(film), "-o", str(out), "--picture", str(picture), "--model", str(pose_model)]) == 0
-    assert re.search(r"body_1 in 20 of 20 images → .*walk.npz\n1.9 s, \d+ ms an image", capsys.readouterr().out)
+    assert re.search(
+        r"body_1 in 20 of 20 images → .*walk.npz\njoints over images → .*png\n1.9 s, \d+ ms an image",
+        capsys.readouterr().out,
+    )
     motion = read_motion(out)
     assert (motion.layout, motion.positions.shape, motion.confidence.shape) == ("mediapipe33", (20, 33, 3), (20, 33))
     np.testing.assert_allclose(np.diff(motion.stamps_ns) / NS_PER_S, 0.1, atol=1e-3)
@@ -50,6 +53,17 @@ def test_a_film_becomes_a_skeleton_file_that_can_be_read(film: Path, pose_model:
     np.testing.assert_allclose(eye, wanted, atol=10)
     with Image.open(picture) as drawn:
         assert drawn.size == (4 * 320, 3 * 240)
+
+
+def test_a_body_keeps_its_time_in_a_film_whose_picture_begins_late(pose_model: Path, tmp_path: Path) -> None:
+    frames = [scene([(astronaut(), 0.6, (10, 172))])] * 5
+    film = write_film(tmp_path / "late.mkv", frames, rate_hz=10, sound=silence(4.0), late=30)
+    wanted = [item.stamp_ns for item in open_pictures([film], rate_hz=10).pictures]
+    assert wanted[0] == pytest.approx(3 * NS_PER_S, abs=0.1 * NS_PER_S)
+    assert main(["pose", str(film), "-o", str(tmp_path / "a.npz"), "--model", str(pose_model)]) == 0
+    motion = read_motion(tmp_path / "a.npz")
+    seen = motion.confidence.any(axis=1)
+    assert motion.stamps_ns[seen].tolist() == wanted
 
 
 def test_each_of_two_people_gets_a_file(pose_model: Path, tmp_path: Path) -> None:
@@ -112,6 +126,8 @@ def test_what_an_image_costs_is_measured(film: Path, pose_model: Path, monkeypat
         (["none.mp4", "-o", "a.npz"], "there is no film or picture 'none.mp4': check the path"),
         (["none.mp4"], "say where to write: -o skeleton.npz"),
         (["none.mp4", "-o", "a.bvh"], "--out 'a.bvh': a skeleton file ends with .npz"),
+        (["none.mp4", "--picture", "a.xyz"], "--picture 'a.xyz': no picture can be written under such a name"),
+        (["none.mp4", "--picture", "a"], "--picture 'a': no picture can be written under such a name"),
         (["none.mp4", "-o", "a.npz", "--rate", "0"], "rate_hz must lie in 0.1 to 120 Hz, not 0"),
         (["/dev/video97", "-o", "a.npz"], "the camera /dev/video97 cannot be opened"),
         (["none.mp4", "-o", "a.npz", "--model", "no.task"], "the pose model no.task cannot be read"),
@@ -129,6 +145,24 @@ def test_where_nobody_is_seen_that_is_said_and_nothing_written(pose_model: Path,
     assert main(["pose", str(tmp_path / "cup.png"), "-o", str(out), "--model", str(pose_model)]) == 1
     assert "nobody is seen in 1 images: show a person" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_a_picture_that_cannot_be_written_does_not_cost_the_skeleton(
+    film: Path, pose_model: Path, tmp_path: Path, capsys
+) -> None:
+    (tmp_path / "taken.png").mkdir()
+    wanted = ["--seconds", "0.5", "--model", str(pose_model), "-o", str(tmp_path / "a.NPZ")]
+    assert main(["pose", str(film), "--picture", str(tmp_path / "taken.png"), *wanted]) == 1
+    assert "taken.png" in capsys.readouterr().err
+    assert len(read_motion(tmp_path / "a.NPZ").stamps_ns) == 5
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_any_work(film: Path, pose_model: Path, tmp_path: Path, capsys):
+    (tmp_path / "file").write_text("no folder")
+    wanted = ["--model", str(pose_model), "-o", str(tmp_path / "a.npz"), "--picture", str(tmp_path / "file" / "a.png")]
+    assert main(["pose", str(film), *wanted]) == 1
+    assert str(tmp_path / "file") in capsys.readouterr().err
+    assert not (tmp_path / "a.npz").exists()
 
 
 def test_ctrl_c_leaves_what_is_done(film: Path, pose_model: Path, tmp_path: Path, monkeypatch, capsys) -> None:

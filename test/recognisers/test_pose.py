@@ -12,6 +12,8 @@ from pictures import ASTRONAUT, EYES, HIPS, HOPPER, SHOULDERS, astronaut, hopper
 
 from mser_ros.errors import DependencyError, ModelError
 from mser_ros.mocap.layouts import get_layout
+from mser_ros.settings import PoseSettings
+from mser_ros.settings.schema import flatten
 from mser_ros.types import NS_PER_S
 from mser_ros.vision.networks import PoseNetworks
 from mser_ros.vision.people import LAYOUT, PeopleTracker, Person, skeleton_of
@@ -130,6 +132,14 @@ def test_after_a_cut_everybody_is_new(networks: PoseNetworks) -> None:
     image = scene([(hopper(), 0.6, (200, 120))])
     names = [tracker.update(image, stamp * NS_PER_S)[0].body_id for stamp in (0, 1, 60, 61, 5)]
     assert names == ["body_1", "body_1", "body_2", "body_2", "body_3"]
+
+
+def test_at_the_lowest_rate_everybody_stays_who_they_are(networks: PoseNetworks) -> None:
+    rate_hz = next(item.low for item in flatten(PoseSettings) if item.name == "rate_hz")
+    tracker = PeopleTracker(networks, rate_hz=rate_hz)
+    image = scene([(hopper(), 0.6, (200, 120))])
+    names = {tracker.update(image, round(number / rate_hz * NS_PER_S))[0].body_id for number in range(5)}
+    assert names == {"body_1"}
 
 
 def test_a_film_shows_the_person_at_its_own_times(networks: PoseNetworks, tmp_path: Path) -> None:

@@ -11,12 +11,14 @@ import pytest
 import soundfile
 from annotations import (
     Annotate,
+    annotator,
     conversation,
     finals_of,
     sounds_of,
     write_bag,
     write_sound,
 )
+from fakes_bundle import write_tiny_bundle
 from pages import parse, text_of
 
 from mser_ros.cli import archive
@@ -119,6 +121,19 @@ def test_an_archive_becomes_one_table_in_which_broken_recordings_have_their_reas
     again = rows()
     assert again["one.wav"]["utterances"] == "3"
     assert again["deep/two.flac"] == first["deep/two.flac"], "to the second that it took"
+
+
+def test_an_archive_is_done_again_with_a_bundle_that_was_exported_again(
+    tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "archive").mkdir()
+    write_sound(tmp_path / "archive" / "talk.wav", speech)
+    found = []
+    for least_s in (0.0, 60.0):
+        annotate = annotator(write_tiny_bundle(tmp_path / "bundle", speech={"min_s": least_s}), monkeypatch)
+        assert annotate(tmp_path / "archive", "--resume", out=tmp_path / "out") == 0
+        found.append(finals_of(tmp_path / "out" / "talk.wav")[0]["evidence"][0]["available"])
+    assert found == [True, False]
 
 
 def test_an_archive_without_a_recording_is_one_sentence(

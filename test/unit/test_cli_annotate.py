@@ -16,6 +16,7 @@ from annotations import (
     AUDIO,
     DEMO,
     Annotate,
+    annotator,
     conversation,
     finals_of,
     records_of,
@@ -24,6 +25,7 @@ from annotations import (
     write_bag,
     write_sound,
 )
+from fakes_bundle import write_tiny_bundle
 from full_disk import files_up_to
 from mocap_poses import pose_of
 from pages import parse, text_of
@@ -36,6 +38,7 @@ from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import audio_to_fields, to_fields
+from mser_ros.mocap.layouts import get_layout
 from mser_ros.settings import SpeechSettings
 from mser_ros.stages.oddities import oddities
 from mser_ros.testing import FakeTranscriber
@@ -744,3 +747,28 @@ def test_another_recording_is_not_gone_on_with(
     soundfile.write(tmp_path / "long.wav", conversation(speech, 3), 16000)
     assert annotate(tmp_path / "long.wav", "--resume", out=tmp_path / "out") == 0
     assert len(finals_of(tmp_path / "out")) == 3
+
+
+@pytest.mark.parametrize("changed", ["skeleton", "bundle"])
+def test_what_was_found_by_another_skeleton_or_model_is_not_gone_on_with(
+    changed: str, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = write_sound(tmp_path / "long.wav", conversation(speech, 2))
+    motion, folder = tmp_path / "body.npz", tmp_path / "bundle"
+
+    def begin(lean_m: float, temperature: float) -> Annotate:
+        body = pose_of("egait16")
+        body[get_layout("egait16").joints.index("head")] += lean_m
+        np.savez(motion, joints=np.repeat(body[None], 180, axis=0), layout="egait16", rate_hz=15.0)
+        fusion = {"kind": "log_linear", "prior": [0.25] * 4, "temperature": temperature}
+        return annotator(write_tiny_bundle(folder, fusion=fusion), monkeypatch)
+
+    annotate = begin(0.0, 1.0)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, 200)
+        assert annotate(sound, "--skeleton", str(motion), out=tmp_path / "parts") == 130
+    annotate = begin(0.2, 1.0) if changed == "skeleton" else begin(0.0, 2.0)
+    for out, more in (("parts", ["--resume"]), ("alone", [])):
+        assert annotate(sound, "--skeleton", str(motion), *more, out=tmp_path / out) == 0
+    parts, alone = (finals_of(tmp_path / out) for out in ("parts", "alone"))
+    assert [record["probabilities"] for record in parts] == [record["probabilities"] for record in alone]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,9 @@ from matplotlib.image import imread
 from mocap_poses import pose_of
 
 from mser_ros.cli.main import main
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.messages.conversions import skeleton_to_fields
+from mser_ros.types import SkeletonFrame
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
 
@@ -91,6 +95,47 @@ def test_a_bag_is_drawn_with_the_body_that_is_seen_most(tmp_path: Path, capsys: 
     said = capsys.readouterr().out
     assert "demo.mcap, body body_1: egait16 at 2" in said
     assert imread(tmp_path / "out.png").shape[1] > 600
+
+
+def bag(path: Path, heights_m: list[float], confidence: list[float]) -> Path:
+    """A bag of one body that stands still, of these heights as its source sends it, with these confidences."""
+    body = pose_of("canonical15")
+    height = body[:, 2].max() - body[:, 2].min()
+    with BagWriter(path) as writer:
+        for number, (height_m, sure) in enumerate(zip(heights_m, confidence, strict=True)):
+            joints = (body * (height_m / height)).astype(np.float32)
+            sent = SkeletonFrame(10**18 + number * 10**8, "a", "canonical15", joints, np.full(15, sure, np.float32))
+            writer.write("/skeleton_in", "mser_msgs/msg/Skeleton", skeleton_to_fields(sent), sent.stamp_ns)
+    return path
+
+
+def test_of_a_bag_whose_skeletons_cannot_be_used_the_reason_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = bag(tmp_path / "per cent", [1.7] * 20, [90.0] * 20)
+    assert main(["view-skeleton", str(source), "-o", str(tmp_path / "out.png")]) == 1
+    assert "joint confidences must lie in 0 to 1, not 90 to 90" in capsys.readouterr().err
+
+
+def test_what_is_left_out_of_a_bag_is_counted_and_the_rest_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = bag(tmp_path / "some", [1.7] * 20, [90.0] * 5 + [1.0] * 15)
+    assert main(["view-skeleton", str(source), "-o", str(tmp_path / "out.png")]) == 0
+    said = capsys.readouterr()
+    assert "note: 5 skeletons cannot be used, the first: joint confidences must lie in 0 to 1" in said.err
+    assert "15 frames" in said.out
+
+
+def test_a_body_of_no_known_size_is_drawn_as_sent_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = bag(tmp_path / "large", [17.0] * 20, [1.0] * 20)
+    assert main(["view-skeleton", str(source), "-o", str(tmp_path / "out.png")]) == 0
+    said = capsys.readouterr().err
+    assert re.search(r"note: 20 skeletons cannot be used, the first: a body some 1\d\.?\d? m tall in layout", said)
+    assert said.endswith("no canonical body can be made of it\n")
+    assert (tmp_path / "out.png").stat().st_size > 1000
 
 
 def test_a_film_has_a_picture_for_each_moment(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -244,3 +245,16 @@ def test_subsets_are_all_with_the_whole_first() -> None:
 )
 def test_word_errors_are_insertions_deletions_and_replacements(truth: str, heard: str, count: int) -> None:
     assert edits(words_of(truth), words_of(heard)) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("मैं ठीक हूँ।", ["मैं", "ठीक", "हूँ"]),
+        ("ฉันสบายดี", ["ฉันสบายดี"]),
+        (unicodedata.normalize("NFD", "Für Zoë!"), ["für", "zoë"]),
+        ("I ❤️ you", ["i", "you"]),  # a heart with a mark that tells how it is drawn
+    ],
+)
+def test_words_are_whole_in_every_script(text: str, words: list[str]) -> None:
+    assert words_of(text) == words

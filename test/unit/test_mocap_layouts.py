@@ -64,6 +64,26 @@ def test_a_layout_of_ones_own_is_found_in_the_folder_that_the_environment_names(
     assert get_layout("mine").joints == ("a", "c")
 
 
+@pytest.mark.parametrize("aspect", ["0", "-1", ".nan", ".inf"])
+def test_an_image_of_no_shape_is_refused(tmp_path, aspect: str) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(GOOD.replace("dimensions: 3", f"dimensions: 2\naspect: {aspect}").replace("up: z", "up: y"))
+    with pytest.raises(SkeletonError, match="aspect, the width of the image by its height, must lie above 0, not"):
+        load_layout(path)
+
+
+def test_markers_may_have_numbers_for_names(tmp_path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text(
+        GOOD.replace("[[a, null], [b, a]]", "[[1, null], [2, 1], [3, 1]]\nahead: [[1, 3]]").replace(
+            "left_hip: a, right_hip: b", "left_hip: 1, right_hip: [2, 3]"
+        )
+    )
+    layout = load_layout(path)
+    assert (layout.joints, layout.parents, layout.ahead) == (("1", "2", "3"), (-1, 0, 0), ((0, 2),))
+    assert layout.canonical[JOINTS.index("right_hip")] == (1, 2)
+
+
 def turn_between(joints: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """The rotation about z that takes the line between the shoulders of one body to that of the other."""
     left, right = JOINTS.index("left_shoulder"), JOINTS.index("right_shoulder")
@@ -131,6 +151,9 @@ canonical: {left_hip: a, right_hip: b}
         ("right_hip: b", "tail: b", "'tail' is not a canonical joint"),
         ("right_hip: b", "right_hip: tail", "'tail' is not one of its joints"),
         ("right_hip: b", "right_hip: a", "mapped to the same joints"),
+        ("{left_hip: a, right_hip: b}", "[left_hip]", "canonical must be a table"),
+        ("{left_hip: a, right_hip: b}", "", "canonical must be a table"),
+        ("[[a, null], [b, a]]", "", "each of joints must be a pair"),
         ("unit: m", "unit: m\nahead: [[a, tail]]", "'tail' is not one of its joints"),
         ("description: two joints", "[1, 2", "cannot be read"),
         (GOOD, "[]", "must be a table"),

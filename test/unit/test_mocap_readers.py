@@ -158,6 +158,20 @@ def test_common_rigs_are_known_by_the_names_of_their_joints(tmp_path: Path, layo
     np.testing.assert_allclose(motion.positions, [places] * 2, atol=1e-4)
 
 
+def test_a_rig_is_known_where_another_layout_is_broken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    put(own / "broken.yaml", "joints: [")
+    monkeypatch.setenv("MSER_SKELETONS", str(own))
+    notes: list[str] = []
+    path = put(tmp_path / "rig.bvh", rig(get_layout("humanik").joints, pose_of("humanik")))
+    assert read_motion(path, notes=notes).layout == "humanik"
+    (note,) = notes
+    assert note.startswith(f"the joint layout {own / 'broken.yaml'} cannot be read")
+    with pytest.raises(SkeletonError, match=r"no known layout .*, with a, b; the joint layout .* cannot be read"):
+        read_motion(put(tmp_path / "other.bvh", rig(["a", "b"], pose_of("humanik")[:2])))
+
+
 def test_a_rig_without_toes_lacks_them_alone_and_one_without_a_knee_is_refused(tmp_path: Path) -> None:
     joints, places = get_layout("humanik").joints, pose_of("humanik")
     kept = [row for row, joint in enumerate(joints) if "Toe" not in joint]
@@ -447,6 +461,8 @@ def test_joints_that_are_not_finite_and_confidences_of_the_file_are_kept_apart(t
         ({"joints": WALK, "layout": "egait16", "rate_hz": np.nan}, "must lie above 0"),
         ({"joints": WALK, "layout": "egait16", "rate_hz": np.ones(3)}, "one number"),
         ({"joints": WALK, "layout": "egait16", "rate_hz": "fast"}, "one number"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": "fast", "stamps_ns": np.arange(4) * 10**8}, "one number"),
+        ({"joints": WALK, "layout": "egait16", "rate_hz": 1j, "stamps_ns": np.arange(4) * 10**8}, "one number"),
         ({"joints": np.stack([WALK]), "layout": "egait16", "rate_hz": 30, "confidence": np.ones(1)}, "'confidence' of"),
         ({"joints": WALK, "layout": "kinect", "rate_hz": 30}, "unknown joint layout 'kinect'"),
         ({"joints": WALK[:, :15], "layout": "egait16", "rate_hz": 30}, "needs 16 joints"),

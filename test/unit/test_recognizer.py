@@ -701,6 +701,34 @@ def test_a_body_seen_too_briefly_is_not_used(tmp_path: Path) -> None:
     assert available(enough) == ["mocap"]
 
 
+@pytest.mark.parametrize("away", ["gone", "not seen"])
+def test_a_body_that_was_away_and_is_glimpsed_at_the_end_is_not_used(tmp_path: Path, away: str) -> None:
+    recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "b", mocap={"min_s": 0.5})))
+    whole = body(frames=270)  # nine seconds
+    is_there = np.arange(270) < 30
+    is_there[-1] = True
+    if away == "gone":
+        glimpse = replace(
+            whole,
+            stamps_ns=whole.stamps_ns[is_there],
+            positions=whole.positions[is_there],
+            confidence=whole.confidence[is_there],
+        )
+    else:
+        glimpse = replace(whole, confidence=np.where(is_there[:, None], whole.confidence, 0).astype(np.float32))
+    estimate = recognizer.recognize(replace(only(), skeleton=glimpse))
+    assert estimate.abstain_reason is AbstainReason.TOO_SHORT
+
+
+@pytest.mark.parametrize(("rate_hz", "least_s"), [(5, 0.5), (30, 4.0)])
+def test_a_body_that_is_there_all_the_time_is_seen_long_enough(tmp_path: Path, rate_hz: int, least_s: float) -> None:
+    """At the rate of a slow tracker, and where as much is asked for as a model looks at."""
+    recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path / "b", mocap={"min_s": least_s})))
+    steady = body(frames=6 * rate_hz)
+    stamps_ns = END_NS - np.arange(6 * rate_hz)[::-1] * (NS_PER_S // rate_hz)
+    assert available(recognizer.recognize(replace(only(), skeleton=replace(steady, stamps_ns=stamps_ns)))) == ["mocap"]
+
+
 def test_the_age_of_the_body_is_told(recognizer: EmotionRecognizer) -> None:
     late = recognizer.recognize(utterance(skeleton=body(end_ns=END_NS - to_ns(1.5))))
     assert evidence(late, "mocap").age_s == pytest.approx(1.5)

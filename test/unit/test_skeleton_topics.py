@@ -357,6 +357,27 @@ def test_frames_that_come_one_by_one_are_a_body_when_all_are_there_or_the_next_m
     assert frame.confidence.sum() >= 8
 
 
+@pytest.mark.parametrize("hidden", ["", "head"])
+def test_joints_that_are_stamped_one_by_one_are_one_body(hidden: str) -> None:
+    """As those do who send each frame by itself, with the time at which they do."""
+    decoder, found = SkeletonDecoder(), []
+    moments = [STAMP_NS + number * 33_333_333 for number in range(20)]
+    for number, moment_ns in enumerate(moments):
+        items = [item for item in flat("abc", 0.1 * number) if not (hidden and item.child_frame_id.startswith(hidden))]
+        for place, item in enumerate(items):
+            item.header = header("camera", moment_ns + place * 20_000)
+            found += decoder.decode(TF, Message(transforms=[item]))[0]
+    wanted = moments if not hidden else moments[:-1]  # the last one may still be filled
+    assert len(found) == len(wanted)
+    for number, frame in enumerate(found):
+        # The root, the first of them, tells no time.
+        assert frame.stamp_ns == wanted[number] + 20_000
+        seen = frame.confidence > 0
+        assert seen.sum() >= 14
+        others = seen & (np.arange(len(seen)) > 0)
+        np.testing.assert_allclose(frame.positions[others], pose_of("ros4hri_tf")[others] + 0.1 * number, atol=1e-5)
+
+
 def test_frames_of_a_kinematic_tree_are_followed_up_to_the_body_with_fixed_joints_and_turns() -> None:
     """As robot_state_publisher gives ROS4HRI's human: arms hang from the torso, frames between have other names."""
     quarter = (0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5))  # x becomes y
