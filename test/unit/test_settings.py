@@ -78,16 +78,21 @@ def readme() -> str:
     return path.read_text()
 
 
+#: Modules beside a node's own that open topics of it.
+PARTS = {"emotion": ["states"]}
+
+
 def topics_in_code(node: str) -> tuple[list[str], list[str]]:
     """What a node subscribes and publishes, from the calls in its source."""
-    found: dict[str, list[str]] = {"subscribe": [], "advertise": []}
-    for call in ast.walk(ast.parse((PACKAGE / "nodes" / f"{node}_node.py").read_text())):
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr in found:
-            if isinstance(call.args[1], ast.JoinedStr):
-                continue  # a topic that is found out at run time
+    found: dict[str, list[str]] = {"self.subscribe": [], "outputs.open": []}
+    for module in [f"{node}_node", *PARTS.get(node, [])]:
+        for call in ast.walk(ast.parse((PACKAGE / "nodes" / f"{module}.py").read_text())):
+            name = ".".join(ast.unparse(call.func).split(".")[-2:]) if isinstance(call, ast.Call) else ""
+            if name not in found or isinstance(call.args[1], ast.JoinedStr):  # a topic that is found out at run time
+                continue
             assert isinstance(call.args[1], ast.Constant)
-            found[call.func.attr].append(str(call.args[1].value))
-    return found["subscribe"], found["advertise"]
+            found[name].append(str(call.args[1].value))
+    return found["self.subscribe"], found["outputs.open"]
 
 
 def test_the_topics_of_the_readme_are_those_of_the_code(readme: str) -> None:
