@@ -48,8 +48,9 @@ def read_phrases(path: Path, *, repeats: bool = False) -> dict[str, list[Phrase]
     except FileNotFoundError:
         raise SettingsError(f"there is no file {path}: check the path") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError) else repr(error)
         raise SettingsError(
-            f"{path} does not say what sentences are made of ({error!r}): each kind wants templates, words and a "
+            f"{path} does not say what sentences are made of ({reason}): each kind wants templates, words and a "
             "label, as in config/checklist.yaml"
         ) from None
 

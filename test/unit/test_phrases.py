@@ -67,6 +67,12 @@ def test_a_file_that_is_none_is_one_sentence(tmp_path: Path, text: str) -> None:
         phrases_of(tmp_path, text)
 
 
+def test_where_a_file_is_no_yaml_its_line_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"line 2, column \d+.*as in config/checklist") as caught:
+        phrases_of(tmp_path, "kind:\n  label: *happy")
+    assert "object at" not in str(caught.value)
+
+
 def test_the_checklist_is_large_and_nothing_of_it_is_learned_from() -> None:
     kinds, learned = read_phrases(checklist_file()), read_phrases(phrases_file())
     assert len(kinds) >= 20
