@@ -68,7 +68,7 @@ class SpeechNode(PerceptionNode):
         has_voices = self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None
         source = "the microphone node or another source"
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
-        self.subscribe(
+        self._audio = self.subscribe(
             AudioFrame,
             "audio",
             self._on_audio,
@@ -133,6 +133,14 @@ class SpeechNode(PerceptionNode):
         if not self._is_listening:  # the order to listen no more may wait behind this
             self._publish(self._stage.listen(False))
         self._publish(self._stage.push(chunk, arrival_ns, voice_id))
+        publishers = self._audio.publishers
+        # Who has been replaced is known for a while yet, and who is there may be silent.
+        if not voice_id and len(publishers) > 1 and self._stage.is_crossed:
+            topic, names = self.resolve_topic_name("audio"), " and ".join(publishers)
+            self.health.warn(
+                f"topic {topic} is published by {names} at the same time, so that nobody is understood: stop one of "
+                "them, or remap it"
+            )
 
     def _tell_that_it_waits(self) -> None:
         """To who expects the voice: sound comes, but the worker is busy with words."""

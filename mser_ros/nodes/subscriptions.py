@@ -75,7 +75,8 @@ class InputTopic:
     seconds, so that a paused or absent simulation clock hides no silence. `has_died`: of a node by its full name, what
     the graph does not know yet.
 
-    `sources`: full names of the nodes that publish, as of the last `check`.
+    `sources`: full names of the nodes that publish, as of the last `check`; `publishers`: of those that are not
+    known to be dead, a name for each of their publishers.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class InputTopic:
         self._clock = clock
         self._has_died = has_died
         self.sources: frozenset[str] = frozenset()
+        self.publishers: tuple[str, ...] = ()
         self.topic = topic
         self.received = 0
         self.pace = Pace(clock)
@@ -130,8 +132,10 @@ class InputTopic:
         if self._type not in offered_types and (other := next(filter(offered_types.__contains__, self._types), "")):
             self._take(other)
         fitting = [item for item in publishers if item.topic_type == self._type]
-        self.sources = frozenset(f"{item.node_namespace.rstrip('/')}/{item.node_name}" for item in fitting)
-        self._is_published = not all(map(self._has_died, self.sources))
+        names = sorted(f"{item.node_namespace.rstrip('/')}/{item.node_name}" for item in fitting)
+        self.sources = frozenset(names)
+        self.publishers = tuple(name for name in names if not self._has_died(name))
+        self._is_published = bool(self.publishers)
         if self._is_published:
             self._was_published, self._published_s = True, self._clock()
         offered = {item.qos_profile.reliability for item in fitting}

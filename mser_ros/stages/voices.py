@@ -73,6 +73,11 @@ class SpeechStages:
         """Whether `tick` must be called now and then."""
         return any(ear.texts is not None and ear.texts.is_waiting for ear in list(self._ears.values()))
 
+    @property
+    def is_crossed(self) -> bool:
+        """Whether several sources seem to be heard on the topic `audio`, see `AudioStream`."""
+        return self._ears[""].stage.stream.is_crossed
+
     def open(self, voice_id: str) -> None:
         """Hear this voice apart from now on. Raises `PeopleError` for one too many."""
         if len(self._ears) > MAX_VOICES and voice_id not in self._ears:

@@ -514,6 +514,31 @@ def test_a_robots_voice_that_has_gone_while_it_spoke_speaks_no_more(world, audio
     assert ear.heard()
 
 
+def test_two_sources_at_the_same_time_are_told_and_named(ear, audio):
+    with ear.world.stranger() as other:
+        publishers = ear._audio, other.create_publisher(AudioFrame, "audio", 100)
+        ear.world.wait(lambda: len(ear.node.node._audio.publishers) == 2, "both sources")
+        for one in audio[:12]:
+            for publisher, ahead in zip(publishers, (0, 10 * RATE), strict=True):
+                publisher.publish(audio_message(replace(one, first_sample=one.first_sample + ahead)))
+                ear._given += 1
+                ear.node.wait_to_receive(audio=ear._given)
+        ear.node.wait_for_problem("topic /audio is published by /peer and /stranger at the same time", "stop one")
+        assert ear.node.value("level") == "1"
+
+
+def test_a_source_that_was_replaced_and_is_still_known_is_no_second_one(ear, audio):
+    ear.give(*audio[:12])
+    with ear.world.stranger() as other:
+        successor = other.create_publisher(AudioFrame, "audio", 100)
+        ear.world.wait(lambda: len(ear.node.node._audio.publishers) == 2, "both sources")
+        late_ns = audio[12].stamp_ns - audio[0].stamp_ns
+        for one in audio[:40]:
+            successor.publish(audio_message(replace(one, stamp_ns=one.stamp_ns + late_ns)))
+        ear.node.wait_to_receive(audio=52)
+        assert ear.node.node.health.current() is None
+
+
 def test_audio_of_another_type_is_heard_by_what_the_topic_carries(world, audio, reference):
     """And of its own type again, where that is published."""
     ear = Ear(world, audio__sample_rate=RATE)

@@ -376,3 +376,31 @@ def test_voices_that_speak_in_turn_are_both_heard() -> None:
         stamp_ns = NS_PER_S + 64_000_000 * number - 20_000_000 * (voice == "ben")  # its source is a little early
         heard += stream.push(AudioChunk(np.ones((1024, 1), np.int16), RATE, stamp_ns, 1024 * number, voice))
     assert [chunk.voice_id for chunk in heard if isinstance(chunk, AudioChunk)].count("ben") == 20
+
+
+@pytest.mark.parametrize(
+    ("sizes", "burst"), [((1024, 1024), 1), ((1024, 1024), 3), ((160, 1024), 1), ((1024, 8000), 1)]
+)
+@pytest.mark.parametrize("ahead", [0, 200, 10**6])
+def test_two_sources_that_count_are_known_by_their_counts(sizes: tuple[int, int], burst: int, ahead: int) -> None:
+    """Whatever the lengths of their blocks, and however far apart they count."""
+    chunks = [
+        (replace(chunk, first_sample=chunk.first_sample + number * ahead), at // (burst * max(sizes)), number)
+        for number, size in enumerate(sizes)
+        for at, chunk in zip(range(0, 80_000, size), blocks(recording(5), size=size), strict=True)
+    ]
+    stream = AudioStream()
+    for chunk, _, _ in sorted(chunks, key=lambda item: item[1:]):
+        stream.push(chunk)
+    assert stream.is_crossed
+
+
+def test_one_source_is_one_though_it_begins_anew_loses_blocks_or_has_two_swapped() -> None:
+    chunks = blocks(recording(5))
+    first, again = chunks[:30], [replace(chunk, stamp_ns=chunk.stamp_ns + 5 * NS_PER_S) for chunk in chunks]
+    again[3], again[4] = again[4], again[3]
+    del again[20:25], again[40]
+    stream = AudioStream()
+    for chunk in [*first, *again]:
+        stream.push(chunk)
+        assert not stream.is_crossed
