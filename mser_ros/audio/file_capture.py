@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from ..errors import AudioError
 from ..settings import MicrophoneSettings
 from ..types import NS_PER_S, AudioChunk
 from .sound_files import open_sound_file
@@ -17,7 +18,8 @@ _LOOK_S = 0.05
 
 
 class FileCapture:
-    """Plays a file as a microphone would deliver it, in its own time. Iterate over it as over a `MicrophoneCapture`."""
+    """Plays a file as a microphone would deliver it, in its own time. Iterate over it as over a `MicrophoneCapture`;
+    that raises `AudioError` where a file is damaged or holds no sound."""
 
     def __init__(
         self, settings: MicrophoneSettings, now_ns: Callable[[], int], *, is_heard: Callable[[], bool] = lambda: True
@@ -41,6 +43,7 @@ class FileCapture:
                 return
         started_ns, started_s, first = self._now_ns(), time.monotonic(), 0
         while not self._closed.is_set():
+            begun = first
             for block in self._sound.blocks(size):
                 # A block is there once it has been said.
                 end_s = (first + len(block)) / self.sample_rate
@@ -49,6 +52,8 @@ class FileCapture:
                 stamp_ns = started_ns + first * NS_PER_S // self.sample_rate
                 yield AudioChunk(pcm16(block), self.sample_rate, stamp_ns, first, frame_id=self._settings.frame_id)
                 first += len(block)
+            if first == begun:  # a film may tell of a track in which nothing is
+                raise AudioError(f"'{self._path}' holds no audio: record it again")
             if not self._settings.loop:
                 return
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 import struct
+import time
 from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 
 from mser_ros.audio import film_sound
+from mser_ros.audio.file_capture import FileCapture
 from mser_ros.audio.film_sound import is_film
 from mser_ros.audio.sound_files import Sound, open_sound_file
 from mser_ros.corpora.files import sound_duration_s
 from mser_ros.errors import AudioError
+from mser_ros.settings import MicrophoneSettings
 
 av = pytest.importorskip("av", reason="PyAV is missing: call 'make setup-dev'")
 RATE, LENGTH_S, BLOCK = 16_000, 4, 1000
@@ -94,6 +97,18 @@ def test_what_a_film_lacks_at_its_end_is_told(tmp_path: Path) -> None:
     assert 2.3 * RATE < len(samples) < 2.7 * RATE
     assert sound.notes == ["b.mkv is cut off: 2.4 s of the 4.0 s it tells of are there"]
     assert read(tmp_path / "a.mkv")[1].notes == []
+
+
+@pytest.mark.parametrize("loops", [False, True])
+def test_a_film_with_nothing_in_its_sound_track_is_not_played_for_ever(tmp_path: Path, loops: bool) -> None:
+    with av.open(str(tmp_path / "a.mkv"), "w", format="matroska") as film:
+        film.add_stream("aac", rate=RATE, layout="mono")
+        images = film.add_stream("mpeg4", rate=25, width=64, height=64, pix_fmt="yuv420p")
+        for image in (*(av.VideoFrame(64, 64, "yuv420p") for _ in range(5)), None):
+            film.mux(images.encode(image))
+    settings = MicrophoneSettings(file=str(tmp_path / "a.mkv"), loop=loops)
+    with pytest.raises(AudioError, match=r"a\.mkv' holds no audio: record it again"):
+        list(FileCapture(settings, time.time_ns))
 
 
 @pytest.mark.parametrize(("rate", "layout"), [(32_000, "mono"), (16_000, "stereo")])
