@@ -26,7 +26,7 @@ from ..evaluation.loading import load_each
 from ..evaluation.noise import babble, speech_shaped
 from ..evaluation.sounds import SOUNDS
 from ..evaluation.translation import translate
-from ..evaluation.words import HeardWords
+from ..evaluation.words import HeardWords, words_of
 from ..model_store.store import ModelStore
 from ..resources import whisper_confidence_file
 from ..settings import AsrSettings
@@ -106,8 +106,8 @@ def spoken_words(
     babble between what is said as well; told the language, and left to find it out.
     """
     _check_languages(names, languages)
+    chosen = [(name, _worded(name, _some(items, clips))) for name, items in map(_items, names)]
     whisper = WhisperModel(Path(model) if model else ModelStore().require(WHISPER))
-    chosen = [(name, _some(items, clips)) for name, items in map(_items, names)]
     noises = [(f"{kind}, {snr_db:g} dB", make, snr_db) for kind, make in _NOISES.items() for snr_db in snrs_db]
     conditions = [("quiet", babble, None), *noises]
     rows = []
@@ -199,12 +199,15 @@ def confidence(text: str, babble: str, language: str, clips: int, fit: bool, mod
     folder = Path(model) if model else ModelStore().require(WHISPER)
     name, people = _items(text)
     other, babblers = _items(babble)
+    chosen = {
+        half: (_worded(name, _half(people, half, clips)), _half(babblers, half, _BABBLED))
+        for half in ((0, 1) if fit else (1,))
+    }
     raw = WhisperTranscriber(WhisperModel(folder), language=language, confidence=ConfidenceMap())
-    halves = {}
-    for half in (0, 1) if fit else (1,):
-        halves[half] = words.hear(
-            raw, _half(people, half, clips), _half(babblers, half, _BABBLED), _BABBLE_DB, seed=half, track=_progress
-        )
+    halves = {
+        half: words.hear(raw, speaking, babbling, _BABBLE_DB, seed=half, track=_progress)
+        for half, (speaking, babbling) in chosen.items()
+    }
     if fit:
         found = fit_confidence(*words.words(halves[0]))
         source = (
@@ -266,8 +269,8 @@ def _reliability(heard: Sequence[HeardWords], calibrated: ConfidenceMap, name: s
 @write_option(_PAGE, "translation")
 def translation(text: str, language: str, clips: int, model: str, page: Path | None) -> None:
     """Show what `asr.translate` makes of people who speak another language, and what it costs."""
-    _, items = _items(text)
-    chosen = items[len(items) // clips // 2 :: max(1, len(items) // clips)][:clips]
+    name, items = _items(text)
+    chosen = _worded(name, items[len(items) // clips // 2 :: max(1, len(items) // clips)][:clips])
     found = translate(chosen, language, model_path=model, track=_progress)
     rows = [[item.said, item.heard, item.translation] for item in found]
     plain, both = (float(np.mean(times)) * 1000 for times in zip(*((i.plain_s, i.both_s) for i in found), strict=True))
@@ -290,6 +293,17 @@ def _items(text: str) -> tuple[str, tuple[Item, ...]]:
     if "speech" not in corpus.modalities:
         raise CorpusError(f"corpus '{name}' holds no sound: name another one")
     return name, corpus.items
+
+
+def _worded(name: str, items: Sequence[Item]) -> Sequence[Item]:
+    """These items. Raises `CorpusError` where of none it is known what is said."""
+    texts = (utterance.transcript.text for _, utterance in load_each(items) if utterance.transcript is not None)
+    if not any(map(words_of, texts)):
+        raise CorpusError(
+            f"corpus '{name}' tells of no recording what is said: give its manifest a column 'text', or name another "
+            "corpus"
+        )
+    return items
 
 
 def _half(items: Sequence[Item], half: int, clips: int) -> list[Item]:

@@ -155,6 +155,22 @@ def test_each_corpus_has_its_language(command: str, corpus: Path, capsys: pytest
     assert "1 corpora and 2 languages: name one --language for each --corpus" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("text", [None, "...", ""])
+@pytest.mark.parametrize(
+    "command", [["words", "--language", "en"], ["confidence"], ["confidence", "--fit"], ["translation"]], ids=" ".join
+)
+def test_a_corpus_that_does_not_tell_what_is_said_is_refused_for_that(
+    corpus: Path, command: list[str], text: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [line.split("\t")[:3] for line in (corpus / "manifest.tsv").read_text().splitlines()[:3]]
+    if text is not None:
+        rows = [[*row, "text" if row[0] == "file" else text] for row in rows]
+    (corpus / "manifest.tsv").write_text("".join("\t".join(row) + "\n" for row in rows))
+    babble = ["--babble", f"toy={corpus}"] if command[0] == "confidence" else []
+    assert main(["hearing", *command, "--corpus", f"toy={corpus}", *babble, "--model", "nowhere"]) == 1
+    assert "'toy' tells of no recording what is said: give its manifest a column 'text'" in capsys.readouterr().err
+
+
 def test_what_is_made_of_sounds_in_which_nobody_speaks_is_counted(
     whisper_base: Path, page: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
