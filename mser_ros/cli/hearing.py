@@ -200,7 +200,7 @@ def confidence(text: str, babble: str, language: str, clips: int, fit: bool, mod
     name, people = _items(text)
     other, babblers = _items(babble)
     chosen = {
-        half: (_worded(name, _half(people, half, clips)), _half(babblers, half, _BABBLED))
+        half: (_worded(name, _half(name, people, half, clips)), _half(other, babblers, half, _BABBLED))
         for half in ((0, 1) if fit else (1,))
     }
     raw = WhisperTranscriber(WhisperModel(folder), language=language, confidence=ConfidenceMap())
@@ -306,10 +306,12 @@ def _worded(name: str, items: Sequence[Item]) -> Sequence[Item]:
     return items
 
 
-def _half(items: Sequence[Item], half: int, clips: int) -> list[Item]:
-    """Some clips of every second person."""
-    people = set(sorted({item.person for item in items})[half::2])
-    return _some([item for item in items if item.person in people], clips)
+def _half(name: str, items: Sequence[Item], half: int, clips: int) -> list[Item]:
+    """Some clips of every second person. Raises `CorpusError` where there is none."""
+    people = sorted({item.person for item in items})
+    if len(people) < 2:
+        raise CorpusError(f"corpus '{name}' has one speaker, and every second one is taken: name one with two at least")
+    return _some([item for item in items if item.person in people[half::2]], clips)
 
 
 def _some(items: Sequence[Item], clips: int) -> list[Item]:

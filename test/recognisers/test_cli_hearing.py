@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -169,6 +170,22 @@ def test_a_corpus_that_does_not_tell_what_is_said_is_refused_for_that(
     babble = ["--babble", f"toy={corpus}"] if command[0] == "confidence" else []
     assert main(["hearing", *command, "--corpus", f"toy={corpus}", *babble, "--model", "nowhere"]) == 1
     assert "'toy' tells of no recording what is said: give its manifest a column 'text'" in capsys.readouterr().err
+
+
+def test_a_confidence_is_judged_of_two_speakers_at_least(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    alone = corpus.parent / "alone"
+    shutil.copytree(corpus, alone)
+    manifest = (corpus / "manifest.tsv").read_text()
+    (alone / "manifest.tsv").write_text(manifest.replace("\tb\t", "\ta\t"))
+    for speaking, babbling in (("alone", "toy"), ("toy", "alone")):
+        who = [
+            "--corpus",
+            f"{speaking}={corpus.parent / speaking}",
+            "--babble",
+            f"{babbling}={corpus.parent / babbling}",
+        ]
+        assert main(["hearing", "confidence", *who, "--model", "nowhere"]) == 1
+        assert "corpus 'alone' has one speaker" in capsys.readouterr().err
 
 
 def test_what_is_made_of_sounds_in_which_nobody_speaks_is_counted(
