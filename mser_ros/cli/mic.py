@@ -14,6 +14,7 @@ from rich.text import Text
 from ..audio.capture import MicrophoneCapture, find_device, list_devices
 from ..audio.file_capture import FileCapture
 from ..audio.waveform import level_db, to_float
+from ..errors import AudioError
 from ..settings import BACKENDS, AsrSettings, MicrophoneSettings, SpeechSettings
 from ..settings.schema import build
 from ..stages.speech import SpeechStage
@@ -61,7 +62,7 @@ def mic(
     console.print(f"words are read by {stage.recogniser}", style="dim")
     capture = (FileCapture if file else MicrophoneCapture)(settings, time.time_ns)
     console.print(f"Speak to {capture.device}, {capture.sample_rate} Hz. Ctrl-C ends it.", style="bold")
-    meter = _Meter(console)
+    meter, is_gone = _Meter(console), False
     try:
         with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="crop") as live:
             begun_s = time.monotonic()
@@ -70,14 +71,20 @@ def mic(
                 live.update(meter.picture(), refresh=console.is_terminal)
                 if length_s is not None and time.monotonic() - begun_s >= length_s:
                     break
+            else:
+                is_gone = not file
     except KeyboardInterrupt:
         pass
     finally:
         capture.close()
         meter.take(stage.flush())
         stage.close()
-    lost = f"; {capture.overflows} blocks were lost by the device" if capture.overflows else ""
-    console.print(f"{counted(meter.utterances, 'utterance')}, at most {meter.loudest_db:.0f} dB{lost}", style="bold")
+    told = [f"{counted(meter.utterances, 'utterance')}, at most {meter.loudest_db:.0f} dB"]
+    losses = ((capture.overflows, "by the device"), (capture.dropped, "as this machine is too slow"))
+    told += [f"{counted(count, 'block')} lost {why}" for count, why in losses if count]
+    console.print("; ".join(told), style="bold")
+    if is_gone:
+        raise AudioError(f"microphone {capture.device} is gone: plug it in again")
     return 0
 
 

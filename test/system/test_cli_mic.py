@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -67,6 +68,45 @@ def test_devices_are_listed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capt
     del devices[:]
     assert main(["mic", "--list"]) == 0
     assert capsys.readouterr().out == "there is no microphone\n", "and no empty table"
+
+
+class Unplugged:
+    """What `MicrophoneCapture` needs of sounddevice, whose microphone gives 300 blocks at once and is gone."""
+
+    PortAudioError = OSError
+
+    def __init__(self) -> None:
+        self.default = SimpleNamespace(device=[0, 1])
+        self._looks = iter([True, False])
+
+    def _terminate(self) -> None:
+        pass
+
+    _initialize = start = close = _terminate
+
+    def query_devices(self) -> list[dict[str, object]]:
+        return [{"name": "Array", "max_input_channels": 1, "default_samplerate": 16000.0}]
+
+    def InputStream(self, *, callback: Callable[..., None], **_: object) -> Unplugged:  # noqa: N802
+        times = SimpleNamespace(currentTime=0.0, inputBufferAdcTime=0.0)
+        for _ in range(300):
+            callback(np.zeros((1024, 1), np.int16), 1024, times, SimpleNamespace(input_overflow=False))
+        return self
+
+    @property
+    def active(self) -> bool:
+        return next(self._looks)
+
+
+def test_a_microphone_that_is_unplugged_is_told_of_after_what_was_heard(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "sounddevice", Unplugged())
+    assert main(["mic", "--asr", "none"]) == 1
+    told = capsys.readouterr()
+    assert "0 utterances, at most " in told.out
+    assert "44 blocks lost as this machine is too slow" in told.out
+    assert "microphone 0 'Array' is gone: plug it in again" in told.err
 
 
 def test_the_model_of_the_recogniser_is_named_by_mic_and_live_alike(
