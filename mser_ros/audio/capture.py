@@ -168,7 +168,7 @@ class HostClock:
 
 
 class MicrophoneCapture:
-    """An open microphone. Iterate over it, or call `read`; both raise what ended PortAudio's thread, which is a bug.
+    """An open microphone. Iterate over it; that raises what ended PortAudio's thread, which is a bug.
 
     The stamp of a block is the time of its first sample, as the device gives it, on the clock that is given.
     """
@@ -217,20 +217,15 @@ class MicrophoneCapture:
         except self._device_error:
             return False
 
-    def read(self, timeout_s: float = 1.0) -> AudioChunk | None:
-        """The next block, or None if none came in time."""
-        if self._failure is not None:
-            raise self._failure
-        try:
-            return self._blocks.get(timeout=timeout_s)
-        except queue.Empty:
-            return None
-
     def __iter__(self) -> Iterator[AudioChunk]:
         while self.active:
-            chunk = self.read(_LOOK_S)
-            if chunk is not None:
-                yield chunk
+            if self._failure is not None:
+                raise self._failure
+            try:
+                chunk = self._blocks.get(timeout=_LOOK_S)
+            except queue.Empty:
+                continue
+            yield chunk
 
     def close(self) -> None:
         self._stream.close()
