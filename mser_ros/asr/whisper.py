@@ -54,7 +54,7 @@ class Guard:
     silent_log_probability: float = -0.5
     no_speech: float = 0.6
     repetition: float = 2.4
-    letters_per_s: float = 30.0
+    letters_per_s: float = 40.0
 
     def refuses(self, decoded: Decoded, text: str, duration_s: float) -> bool:
         """`text`: what the tokens spell."""
