@@ -172,8 +172,9 @@ class SkeletonStream:
             return 1.0
         factor = unit_factor(height, layout)
         if factor is None:
+            roughly = float(f"{height:.1g}")  # so that what is so of each frame is one sentence
             raise SkeletonError(
-                f"a body some {height:.3g} m tall in layout '{layout.name}': is its unit the one that the layout says? "
+                f"a body some {roughly:g} m tall in layout '{layout.name}': is its unit the one that the layout says? "
                 "Name the layout of the source, or scale what it sends"
             )
         source = (layout.name, frame.frame_id)
