@@ -53,7 +53,7 @@ class ReplaySession:
     """A ROS context with one node that plays bags and collects emotions, utterances and diagnostics.
 
     `emotions` and `utterances`: messages in order of arrival, each with the steady time [s] of its arrival.
-    `on_emotion` is called from the executor's thread. Use it in `with`.
+    `on_emotion` is called from the executor's thread; what it raises comes out of whatever waits. Use it in `with`.
     """
 
     def __init__(self, *, domain_id: int | None = None, on_emotion: Callable[[Emotion], None] | None = None) -> None:
@@ -68,13 +68,14 @@ class ReplaySession:
         self._end_ns = 0
         self._on_emotion = on_emotion
         self._changed = threading.Condition()
+        self._failure: BaseException | None = None
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
         self.node.create_subscription(Emotion, "emotion", self._note_emotion, _qos(1000))
         self.node.create_subscription(Utterance, "utterance", self._note_utterance, _qos(1000))
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._note_diagnostics, 100)
         self._spinner = Spinner(self._context)
         self._spinner.add(self.node)
-        self._thread = threading.Thread(target=self._spinner.spin, name="replay", daemon=True)
+        self._thread = threading.Thread(target=self._spin, name="replay", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> ReplaySession:
@@ -90,14 +91,28 @@ class ReplaySession:
         self._context.try_shutdown()
 
     def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until `condition` holds, looking again at every message; whether it came to hold."""
+        """Wait until `condition` holds, looking again at every message; whether it came to hold. Raises what ended the
+        executor's thread: nothing would come any more."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while not condition():
+                self._raise_failure()
                 if (left := deadline - time.monotonic()) <= 0:
                     return False
                 self._changed.wait(min(left, 0.1))
         return True
+
+    def _spin(self) -> None:
+        try:
+            self._spinner.spin()
+        except BaseException as error:  # of a pipe that nobody reads any more rich makes a SystemExit
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def wait_for_links(
         self, names: Collection[str], timeout_s: float = 30.0, *, unless: Callable[[], object] = lambda: False
@@ -131,7 +146,7 @@ class ReplaySession:
         """Publish a bag's messages as they were recorded, `rate` times as fast, with the simulation clock.
 
         Starts when every topic has a subscriber. `progress` gets the share that has been played.
-        Raises `BagError` when nobody listens, or a message type is not installed.
+        Raises `BagError` when nobody listens, or a message type is not installed; and as `wait`.
         """
         with Bag(path) as bag:
             publishers = {
@@ -151,6 +166,7 @@ class ReplaySession:
                 due_s = begin_s + (message.log_ns - bag.start_ns) / NS_PER_S / rate
                 if (wait_s := due_s - time.monotonic()) > 0:
                     time.sleep(wait_s)
+                self._raise_failure()
                 self._tick(message.log_ns)
                 publishers[message.topic].publish(message.raw)
                 if progress:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import pytest
 import soundfile
 from clips import RATE, silence, spoken
 from rich.console import Console
+from ros_world import PATIENCE_S
 
 from mser_ros.cli.demo import AUDIO, how_to_watch, isolate, write_people
 from mser_ros.cli.main import main
@@ -165,3 +168,29 @@ def test_a_file_is_heard_from_its_beginning_and_ends_it(
     assert len(lines) == 1
     end_s = float(lines[0].split()[0])
     assert end_s == pytest.approx(len(spoken(0)) / RATE, abs=0.7)
+
+
+def test_whoever_reads_the_lines_and_goes_ends_it_and_the_nodes(ros: None, tiny_bundle: Path, tmp_path: Path) -> None:
+    """As 'mser live | grep -m1 final' does."""
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([spoken(0), silence(1.0)] * 40), RATE)
+    live = [sys.executable, "-m", "mser_ros.cli.main", "live", "--file", str(path), "--asr", "none"]
+    marked = os.environ | {"WHO_STARTED_IT": str(tmp_path)}
+    with subprocess.Popen(
+        [*live, "--bundle", str(tiny_bundle)], stdout=subprocess.PIPE, env=marked, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(" final " in line for line in process.stdout)
+        process.stdout.close()
+        try:
+            process.wait(PATIENCE_S)  # the talk would go on for longer
+        finally:
+            process.terminate()
+    assert not [path for path in Path("/proc").glob("[0-9]*") if str(tmp_path).encode() in _environment_of(path)]
+
+
+def _environment_of(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
