@@ -145,16 +145,16 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str
 
 
 def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str) -> None:
-    """Feed the session with what this machine itself hears and sees, until the stack is left."""
+    """Feed the session with what this machine itself hears and sees, until the stack is left. What is seen comes first:
+    sound that is played while the networks of bodies are loaded would be ahead of the film's pictures."""
     from ..page.session import look, play
 
+    capture: FileCapture | MicrophoneCapture | None = None
     if sound:
         number = str(chosen.device.number) if chosen.device else ""
         settings = build(MicrophoneSettings, {"device": number, "file": chosen.file})
         capture = (FileCapture if chosen.file else MicrophoneCapture)(settings, time.time_ns)
         stack.callback(capture.close)
-        session.board.notice(source=sound)
-        play(session, capture, sound)
     if chosen.camera:
         from ..vision.sources import Camera, FilmPlayer
 
@@ -166,6 +166,9 @@ def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str)
         )
         stack.callback(pictures.close)
         look(session, pictures)
+    if capture is not None:
+        session.board.notice(source=sound)
+        play(session, capture, sound)
 
 
 def _through_nodes(console: Console, chosen: _Choices) -> int:
