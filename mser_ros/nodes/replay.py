@@ -13,6 +13,8 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from mser_msgs.msg import Emotion, Utterance
 from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -128,6 +130,30 @@ class ReplaySession:
             )
 
         return self.wait(lambda: linked() or bool(unless()), timeout_s) and linked()
+
+    def begin_together(
+        self, outputs: Mapping[str, str], timeout_s: float = 60.0, *, unless: Callable[[], object] = lambda: False
+    ) -> None:
+        """Configure nodes that were started with `autostart` off, and activate all at once when each has loaded and
+        somebody listens to it. `outputs`: the topic of each by its name. One that reports a problem is not waited for;
+        none is any longer once `unless` gives something true."""
+        clients = {name: self.node.create_client(ChangeState, f"/{name}/change_state") for name in outputs}
+
+        def change(name: str, transition: int) -> None:
+            clients[name].call_async(ChangeState.Request(transition=Transition(id=transition)))
+
+        def is_heard(name: str) -> bool:
+            return int(self.diagnostics.get(name, {}).get(f"subscribers {outputs[name]}", "0")) > 0
+
+        def all_are(ready: Callable[[str], object]) -> bool:
+            return self.wait(lambda: all(ready(name) for name in outputs) or bool(unless()), timeout_s)
+
+        all_are(lambda name: clients[name].service_is_ready())
+        for name in outputs:
+            change(name, Transition.TRANSITION_CONFIGURE)
+        all_are(lambda name: is_heard(name) or name in self.problems())
+        for name in filter(is_heard, outputs):
+            change(name, Transition.TRANSITION_ACTIVATE)
 
     def problems(self) -> dict[str, str]:
         """The last problem of each node that reports one."""
