@@ -25,8 +25,8 @@ from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
 from ..nodes.together import compare
 from ..resources import share_dir
 from .demo import isolate
-from .page_load import PageLoad, page_load
-from .tables import show_table, table, write_option
+from .page_load import PageLoad, lacking, page_load
+from .tables import json_option, show_table, table, write_option
 
 #: Above this a robot looks up too late [ms].
 FIRST_GOAL_MS = 300
@@ -39,7 +39,7 @@ FIRST_GOAL_MS = 300
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
 @click.option("--watchers", type=click.IntRange(1, 100), default=10, show_default=True, help="Who look at the page.")
 @click.option("--talks", type=click.IntRange(1, 100), default=2, show_default=True, help="To one process and to four.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file.")
+@json_option()
 @write_option("docs/measured.md", "nodes", "processes")
 def bench(
     rounds: int,
@@ -57,18 +57,21 @@ def bench(
     Every node runs as a process of its own; the bag is replayed in real time. 'Final' counts from the end of speech as
     the segmenter decides it; the silence it waits for (segmenter.hangover_s) comes on top. First words count from the
     end of the first word, as the final transcript times it. Load is processor time, which others on the machine change
-    little.
+    little. Without the page's packages (mser_ros[view]) the page alone is left out.
     """
     console = Console(highlight=False)
     isolate()
     path = bag or share_dir() / "demo" / "demo.mcap"
     Bag(path).close()  # what is wrong with it is better told before the quiet than after
+    if unseen := lacking():
+        console.print(f"The page is not measured: {unseen}", style="yellow", markup=False, soft_wrap=True)
+    looks = () if unseen else (0, watchers)
     parameters = {"emotion:bundle": bundle} if bundle else {}
     found: list[float] = []
     told: list[float] = []
     talking: list[float] = []
     with Progress(console=Console(stderr=True)) as progress:
-        task = progress.add_task("listening to silence", total=rounds + 5)
+        task = progress.add_task("listening to silence", total=rounds + len(looks) + 3)
         with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession() as session:
             wait_for_nodes(session, nodes)
             idle = idle_load(session, nodes, idle_s)
@@ -89,7 +92,7 @@ def bench(
                 progress.advance(task)
             held = usages(nodes)
             watched: dict[int, PageLoad] = {}
-            for count in (0, watchers):
+            for count in looks:
                 progress.update(task, description=f"a page that {count or 'nobody'} look at")
                 watched[count] = page_load(count, lambda: session.play(path, topics=("/audio", "/skeleton_in")))
                 session.finish()
@@ -113,8 +116,8 @@ def bench(
         "bodies_share_of_core": round(bodies_load(), 4),
         "watchers": watchers,
         "page_share_of_core": {str(count): round(item.share, 4) for count, item in watched.items()},
-        "page_updates_hz": round(watched[watchers].updates_hz, 2),
-        "page_rss_mb": round(watched[watchers].rss / 1e6, 1),
+        "page_updates_hz": round(watched[watchers].updates_hz, 2) if watched else None,
+        "page_rss_mb": round(watched[watchers].rss / 1e6, 1) if watched else None,
         "idle_share_of_core": {name: round(share, 4) for name, share in idle.items()},
         "idle_share_of_core_sum": round(sum(idle.values()), 4),
         "rss_mb": {name: round(item.rss / 1e6, 1) for name, item in held.items()},
@@ -173,7 +176,9 @@ def node_rows(numbers: Mapping[str, Any]) -> list[str]:
             [
                 f"`mser view` while somebody speaks and is seen: nobody looks; {watchers} watchers",
                 f"{shares['0']:.1%}; {shares[str(watchers)]:.1%} of one core, {numbers['page_rss_mb']:.0f} MB, "
-                f"{numbers['page_updates_hz']:.1f} updates a second",
+                f"{numbers['page_updates_hz']:.1f} updates a second"
+                if shares
+                else "–",
                 "ten cost ≤ 5 %",
             ],
             [

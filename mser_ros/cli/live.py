@@ -145,16 +145,16 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str
 
 
 def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str) -> None:
-    """Feed the session with what this machine itself hears and sees, until the stack is left."""
+    """Feed the session with what this machine itself hears and sees, until the stack is left. What is seen comes first:
+    sound that is played while the networks of bodies are loaded would be ahead of the film's pictures."""
     from ..page.session import look, play
 
+    capture: FileCapture | MicrophoneCapture | None = None
     if sound:
         number = str(chosen.device.number) if chosen.device else ""
         settings = build(MicrophoneSettings, {"device": number, "file": chosen.file})
         capture = (FileCapture if chosen.file else MicrophoneCapture)(settings, time.time_ns)
         stack.callback(capture.close)
-        session.board.notice(source=sound)
-        play(session, capture, sound)
     if chosen.camera:
         from ..vision.sources import Camera, FilmPlayer
 
@@ -166,6 +166,9 @@ def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str)
         )
         stack.callback(pictures.close)
         look(session, pictures)
+    if capture is not None:
+        session.board.notice(source=sound)
+        play(session, capture, sound)
 
 
 def _through_nodes(console: Console, chosen: _Choices) -> int:
@@ -194,14 +197,14 @@ def _through_nodes(console: Console, chosen: _Choices) -> int:
     if chosen.camera:
         film = {"pose:file": str(Path(chosen.film).absolute())}
         parameters |= film if chosen.film else {"pose:device": chosen.camera}
-    senses = ("microphone", *(["pose"] if chosen.camera else []))
+    senses = {"microphone": "audio"} | ({"pose": "skeleton_in"} if chosen.camera else {})
     console.print(f"Starting {', '.join((*senses, *NODES))} as processes of their own ...", style="dim")
     console.print(how_to_watch(), style="dim")
     gone: dict[str, int] = {}
     with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
-        # Only now, so that the beginning of a file is heard.
-        with NodeProcesses(senses, parameters=parameters) as sources:
+        # Only now, so that the beginning of a file is heard; and of a film its sound and its pictures at one time.
+        with NodeProcesses(tuple(senses), parameters=parameters | {"autostart": not chosen.film}) as sources:
 
             def is_over() -> bool:
                 gone.update(nodes.ended() | sources.ended())
@@ -209,6 +212,8 @@ def _through_nodes(console: Console, chosen: _Choices) -> int:
 
             console.print(f"Listening to {source}. Ctrl-C ends it.", style="bold")
             try:
+                if chosen.film:
+                    session.begin_together(senses, unless=is_over)
                 session.wait(is_over, float("inf") if chosen.length_s is None else chosen.length_s)
                 if not gone and is_over():
                     session.wait_until_done()

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from threading import Thread
 
-from ..errors import DependencyError
+from ..errors import DependencyError, not_installed
 from ..nodes.load import usage
 
 #: How long the page may take to end.
@@ -26,6 +26,21 @@ class PageLoad:
     share: float
     rss: int
     updates_hz: float
+
+
+def lacking() -> str:
+    """Why no page can be shown and looked at here, with the cure; '' where one can."""
+    try:
+        import websockets.sync.client  # noqa: F401
+
+        from ..page.server import plotly_file
+
+        plotly_file()
+    except ModuleNotFoundError as error:
+        return str(not_installed(error.name or "websockets"))
+    except DependencyError as error:
+        return str(error)
+    return ""
 
 
 def page_load(watchers: int, play: Callable[[], None]) -> PageLoad:

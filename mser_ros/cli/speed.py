@@ -12,12 +12,10 @@ from typing import Any
 import click
 
 from ..errors import SettingsError
-from .tables import show_table, table, write_option
+from .tables import json_option, show_table, table, write_option
 from .training_runs import training_packages
 
-_JSON = click.option(
-    "--json", "json_path", type=click.Path(path_type=Path), help="Also write the numbers to this file."
-)
+_JSON = json_option()
 
 
 @click.group()

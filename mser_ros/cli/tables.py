@@ -55,6 +55,23 @@ def write_option(example: str, *marks: str):  # type: ignore[no-untyped-def]
     )
 
 
+def json_option():  # type: ignore[no-untyped-def]
+    """The option --json of a command that measures; the folder of that file is made before the work, not after it."""
+
+    def make_folder(_context: click.Context, _parameter: click.Parameter, path: Path | None) -> Path | None:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        return path
+
+    return click.option(
+        "--json",
+        "json_path",
+        type=click.Path(path_type=Path, dir_okay=False),
+        callback=make_folder,
+        help="Also write the numbers to this file.",
+    )
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """Lines of Markdown."""
     return [f"| {' | '.join(row)} |" for row in (columns, ["---"] * len(columns), *rows)]

@@ -13,6 +13,8 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
 from mser_msgs.msg import Emotion, Utterance
 from rclpy.context import Context
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -53,7 +55,7 @@ class ReplaySession:
     """A ROS context with one node that plays bags and collects emotions, utterances and diagnostics.
 
     `emotions` and `utterances`: messages in order of arrival, each with the steady time [s] of its arrival.
-    `on_emotion` is called from the executor's thread. Use it in `with`.
+    `on_emotion` is called from the executor's thread; what it raises comes out of whatever waits. Use it in `with`.
     """
 
     def __init__(self, *, domain_id: int | None = None, on_emotion: Callable[[Emotion], None] | None = None) -> None:
@@ -68,13 +70,14 @@ class ReplaySession:
         self._end_ns = 0
         self._on_emotion = on_emotion
         self._changed = threading.Condition()
+        self._failure: BaseException | None = None
         self._clock = self.node.create_publisher(Clock, "/clock", 10)
         self.node.create_subscription(Emotion, "emotion", self._note_emotion, _qos(1000))
         self.node.create_subscription(Utterance, "utterance", self._note_utterance, _qos(1000))
         self.node.create_subscription(DiagnosticArray, "/diagnostics", self._note_diagnostics, 100)
         self._spinner = Spinner(self._context)
         self._spinner.add(self.node)
-        self._thread = threading.Thread(target=self._spinner.spin, name="replay", daemon=True)
+        self._thread = threading.Thread(target=self._spin, name="replay", daemon=True)
         self._thread.start()
 
     def __enter__(self) -> ReplaySession:
@@ -90,14 +93,28 @@ class ReplaySession:
         self._context.try_shutdown()
 
     def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
-        """Wait until `condition` holds, looking again at every message; whether it came to hold."""
+        """Wait until `condition` holds, looking again at every message; whether it came to hold. Raises what ended the
+        executor's thread: nothing would come any more."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while not condition():
+                self._raise_failure()
                 if (left := deadline - time.monotonic()) <= 0:
                     return False
                 self._changed.wait(min(left, 0.1))
         return True
+
+    def _spin(self) -> None:
+        try:
+            self._spinner.spin()
+        except BaseException as error:  # of a pipe that nobody reads any more rich makes a SystemExit
+            with self._changed:
+                self._failure = error
+                self._changed.notify_all()
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
 
     def wait_for_links(
         self, names: Collection[str], timeout_s: float = 30.0, *, unless: Callable[[], object] = lambda: False
@@ -113,6 +130,30 @@ class ReplaySession:
             )
 
         return self.wait(lambda: linked() or bool(unless()), timeout_s) and linked()
+
+    def begin_together(
+        self, outputs: Mapping[str, str], timeout_s: float = 60.0, *, unless: Callable[[], object] = lambda: False
+    ) -> None:
+        """Configure nodes that were started with `autostart` off, and activate all at once when each has loaded and
+        somebody listens to it. `outputs`: the topic of each by its name. One that reports a problem is not waited for;
+        none is any longer once `unless` gives something true."""
+        clients = {name: self.node.create_client(ChangeState, f"/{name}/change_state") for name in outputs}
+
+        def change(name: str, transition: int) -> None:
+            clients[name].call_async(ChangeState.Request(transition=Transition(id=transition)))
+
+        def is_heard(name: str) -> bool:
+            return int(self.diagnostics.get(name, {}).get(f"subscribers {outputs[name]}", "0")) > 0
+
+        def all_are(ready: Callable[[str], object]) -> bool:
+            return self.wait(lambda: all(ready(name) for name in outputs) or bool(unless()), timeout_s)
+
+        all_are(lambda name: clients[name].service_is_ready())
+        for name in outputs:
+            change(name, Transition.TRANSITION_CONFIGURE)
+        all_are(lambda name: is_heard(name) or name in self.problems())
+        for name in filter(is_heard, outputs):
+            change(name, Transition.TRANSITION_ACTIVATE)
 
     def problems(self) -> dict[str, str]:
         """The last problem of each node that reports one."""
@@ -131,7 +172,7 @@ class ReplaySession:
         """Publish a bag's messages as they were recorded, `rate` times as fast, with the simulation clock.
 
         Starts when every topic has a subscriber. `progress` gets the share that has been played.
-        Raises `BagError` when nobody listens, or a message type is not installed.
+        Raises `BagError` when nobody listens, or a message type is not installed; and as `wait`.
         """
         with Bag(path) as bag:
             publishers = {
@@ -151,6 +192,7 @@ class ReplaySession:
                 due_s = begin_s + (message.log_ns - bag.start_ns) / NS_PER_S / rate
                 if (wait_s := due_s - time.monotonic()) > 0:
                     time.sleep(wait_s)
+                self._raise_failure()
                 self._tick(message.log_ns)
                 publishers[message.topic].publish(message.raw)
                 if progress:

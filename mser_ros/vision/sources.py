@@ -261,11 +261,12 @@ class FilmPlayer:
     def __iter__(self) -> Iterator[Picture]:
         stream = self._first
         while True:
-            begun_s = time.monotonic()
+            begun_ns, begun_s = self._now_ns(), time.monotonic()
             for picture in stream.pictures:
                 if self._closed.wait(max(0.0, begun_s + picture.stamp_ns / NS_PER_S - time.monotonic())):
                     return
-                yield replace(picture, stamp_ns=self._now_ns())
+                # Not the present time: sound of the same film goes by the film's own as well.
+                yield replace(picture, stamp_ns=begun_ns + picture.stamp_ns)
             if not self._loop or self._closed.wait(1 / self._rate_hz):
                 return
             stream = open_pictures([self._path], rate_hz=self._rate_hz)

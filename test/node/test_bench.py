@@ -9,10 +9,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from isolated import run_without
 from rclpy.subscription import Subscription
 from ros_world import DEMO, T0, Emotion, Utterance, conversions
 
 from mser_ros.cli.bench import FIRST_GOAL_MS, node_rows, rows
+from mser_ros.cli.main import main
+from mser_ros.cli.page_load import lacking
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
 from mser_ros.messages.conversions import to_fields
@@ -97,13 +100,35 @@ def test_what_was_measured_of_the_nodes_stands_beside_its_goals() -> None:
         "rss_mb": {"speech": 274.6, "emotion": 295.8}, "peak_rss_mb": {"speech": 363.9, "emotion": 295.8},
     }  # fmt: skip
     _, _, final, words, idle, talking, memory, page, bodies = node_rows(numbers)
+    *_, unseen, _ = node_rows(numbers | {"page_share_of_core": {}, "page_updates_hz": None, "page_rss_mb": None})
     assert final.endswith("| p50 5 ms, p95 53 ms | p50 ≤ 20 ms, p95 ≤ 80 ms |")
     assert "| – |" in words, "without a recogniser there are none"
     assert "19.2% of one core" in idle
     assert "65% of one core" in talking
     assert "speech 275 (at most 364), emotion 296 (at most 296)" in memory
     assert "nobody looks; 10 watchers | 5.0%; 7.2% of one core, 95 MB, 4.9 updates a second" in page
+    assert "| – |" in unseen, "without its packages there is no page"
     assert "8.0% of one core" in bodies
+
+
+@pytest.mark.parametrize("package", ["websockets", "starlette", "plotly"])
+def test_what_the_page_lacks_is_known_before_anything_is_measured(package: str) -> None:
+    done = run_without({package}, "from mser_ros.cli.page_load import lacking\nprint(lacking())")
+    assert done.stdout.startswith(f"{package} is not installed"), done.stderr
+    assert "pip install 'mser_ros[view]'" in done.stdout
+    assert not lacking()
+
+
+@pytest.mark.parametrize("command", [["bench", "--bag", "none.mcap"], ["speed", "serving", "a bundle alone"]])
+def test_the_folder_of_the_figures_is_made_before_the_work(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which is refused here."""
+    monkeypatch.setattr("mser_ros.cli.bench.isolate", lambda: None)
+    assert main([*command, "--json", str(tmp_path / "new" / "figures.json")]) == 1
+    assert (tmp_path / "new").is_dir()
+    (tmp_path / "file").touch()
+    assert main([*command, "--json", str(tmp_path / "file" / "figures.json")]) == 1
 
 
 def test_one_process_and_four_are_measured_at_the_same_talk(ros: None, tiny_bundle: Path, tmp_path: Path) -> None:

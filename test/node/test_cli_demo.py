@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -11,7 +13,9 @@ import numpy as np
 import pytest
 import soundfile
 from clips import RATE, silence, spoken
+from pictures import hopper, scene, write_film
 from rich.console import Console
+from ros_world import PATIENCE_S, AudioFrame, Skeleton
 
 from mser_ros.cli.demo import AUDIO, how_to_watch, isolate, write_people
 from mser_ros.cli.main import main
@@ -19,8 +23,9 @@ from mser_ros.errors import CorpusError
 from mser_ros.labels import LABELS
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
-from mser_ros.messages.conversions import audio_from_msg, audio_to_fields
-from mser_ros.types import AudioChunk
+from mser_ros.messages.conversions import audio_from_msg, audio_to_fields, time_to_ns
+from mser_ros.nodes.replay import ReplaySession
+from mser_ros.types import NS_PER_S, AudioChunk
 
 
 @pytest.fixture
@@ -165,3 +170,48 @@ def test_a_file_is_heard_from_its_beginning_and_ends_it(
     assert len(lines) == 1
     end_s = float(lines[0].split()[0])
     assert end_s == pytest.approx(len(spoken(0)) / RATE, abs=0.7)
+
+
+def test_the_sound_and_the_pictures_of_a_film_begin_at_one_time(
+    ros: None, tiny_bundle: Path, tmp_path: Path, pose_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though what finds bodies takes longer to load than a microphone."""
+    monkeypatch.setattr("mser_ros.cli.demo.isolate", lambda: None)
+    monkeypatch.setenv("MSER_MODELS", str(pose_model.parent))
+    person = scene([(hopper(), 0.6, (160, 60))])
+    film = write_film(tmp_path / "a.mp4", [person] * 30, sound=silence(3.0))
+    sounds: list[AudioFrame] = []
+    bodies: list[Skeleton] = []
+    with ReplaySession() as session:
+        session.node.create_subscription(AudioFrame, "audio", sounds.append, 1000)
+        session.node.create_subscription(Skeleton, "skeleton_in", bodies.append, 1000)
+        common = ["live", "--asr", "none", "--bundle", str(tiny_bundle)]
+        assert main([*common, "--file", str(film), "--camera", "film"]) == 0
+    first_s = [min(time_to_ns(one.header.stamp) for one in found) / NS_PER_S for found in (sounds, bodies)]
+    assert first_s[0] == pytest.approx(first_s[1], abs=0.2, rel=0)
+
+
+def test_whoever_reads_the_lines_and_goes_ends_it_and_the_nodes(ros: None, tiny_bundle: Path, tmp_path: Path) -> None:
+    """As 'mser live | grep -m1 final' does."""
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([spoken(0), silence(1.0)] * 40), RATE)
+    live = [sys.executable, "-m", "mser_ros.cli.main", "live", "--file", str(path), "--asr", "none"]
+    marked = os.environ | {"WHO_STARTED_IT": str(tmp_path)}
+    with subprocess.Popen(
+        [*live, "--bundle", str(tiny_bundle)], stdout=subprocess.PIPE, env=marked, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert any(" final " in line for line in process.stdout)
+        process.stdout.close()
+        try:
+            process.wait(PATIENCE_S)  # the talk would go on for longer
+        finally:
+            process.terminate()
+    assert not [path for path in Path("/proc").glob("[0-9]*") if str(tmp_path).encode() in _environment_of(path)]
+
+
+def _environment_of(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""

@@ -14,7 +14,7 @@ import soundfile
 from clips import SENTENCES_S, silence, spoken
 from emotion_robot import scene
 from node_processes import assert_ended_cleanly, node_command, running
-from ros_world import AudioFrame, Emotion, Utterance, audio_message, utterance_message
+from ros_world import AudioFrame, ChangeState, Emotion, Transition, Utterance, audio_message, utterance_message
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Whatever is said is sure at once, and holds as long as the test needs it.
@@ -77,6 +77,31 @@ def test_the_planner_asks_comforts_and_is_glad(world, emotion, tmp_path):
         talk.say("happy happy happy happy")
         talk.wait_to_read("How are you?", "I am sorry. Shall I stay?", "I am glad that you feel better.")
         end(processes, tmp_path)
+
+
+def test_the_planner_waits_again_after_the_node_was_deactivated_or_began_anew(world, emotion, tmp_path):
+    def goals() -> str:
+        return world.diagnostics.get("/emotion", {}).get("goals waiting", "")
+
+    def change(transition: int) -> None:
+        request = ChangeState.Request(transition=Transition(id=transition))
+        assert world.call(ChangeState, "/emotion/change_state", request).success
+
+    with running(tmp_path, example=example("comfort_planner.py")) as planner:
+        with running(tmp_path, emotion=emotion) as node:
+            world.wait(lambda: goals() == "1", "its goal")
+            change(Transition.TRANSITION_DEACTIVATE)
+            world.wait(lambda: goals() == "0", "the end of its goal")
+            world.wait(lambda: int(world.diagnostics["/emotion"]["rejected"]) > 0, "a goal that is refused")
+            change(Transition.TRANSITION_ACTIVATE)
+            world.wait(lambda: goals() == "1", "its goal again")
+            end(node, tmp_path)
+        world.diagnostics.clear()
+        with running(tmp_path, emotion=emotion):
+            talk = Talk(world, tmp_path, listeners=2)
+            talk.say("sad sad sad sad")
+            talk.wait_to_read("I am sorry. Shall I stay?")
+            end(planner, tmp_path)
 
 
 def test_the_tree_comforts_who_is_sad(world, emotion, tmp_path):

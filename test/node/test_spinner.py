@@ -9,7 +9,7 @@ import threading
 import pytest
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
-from ros_world import PATIENCE_S, Utterance, World, rclpy
+from ros_world import PATIENCE_S, Emotion, Utterance, World, rclpy
 
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.nodes.spinner import Spinner, on_signals
@@ -32,6 +32,22 @@ def test_a_session_ends_without_a_word_whatever_is_going_on(ros, thread_errors):
             for _ in range(100):
                 publisher.publish(Utterance(utterance_id="u"))
             session.wait(lambda: len(session.utterances) > 4 * number, PATIENCE_S)  # noqa: B023
+    assert thread_errors == []
+
+
+@pytest.mark.parametrize("kind", [BrokenPipeError, SystemExit])
+def test_what_ends_the_thread_of_a_session_comes_out_of_its_wait(ros, thread_errors, kind):
+    """As where 'head' has read enough of what is printed there: nothing would come any more."""
+
+    def show(message: Emotion) -> None:
+        raise kind
+
+    with ReplaySession(on_emotion=show) as session:
+        publisher = session.node.create_publisher(Emotion, "emotion", 10)
+        assert session.wait(lambda: publisher.get_subscription_count() > 0, PATIENCE_S)
+        publisher.publish(Emotion())
+        with pytest.raises(kind):
+            session.wait(lambda: False, PATIENCE_S)
     assert thread_errors == []
 
 

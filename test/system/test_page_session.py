@@ -7,17 +7,19 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from browser import free_port
-from clips import RATE, silence, spoken, write_broken_flac
+from clips import RATE, noise, silence, spoken, write_broken_flac
 from isolated import MSER, ROS, TRAINING_ONLY, run_without
+from pictures import write_film
 
 from mser_ros.audio.file_capture import FileCapture
+from mser_ros.cli.live import _Choices, _start
 from mser_ros.cli.main import main
 from mser_ros.errors import PAGE_PACKAGES, DependencyError, ModelError, RequestError
 from mser_ros.mocap.layouts import get_layout
@@ -25,14 +27,14 @@ from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import AsrSettings, MicrophoneSettings, SpeechSettings
 from mser_ros.stages.pipeline import EmotionPipeline
-from mser_ros.types import AudioChunk, SkeletonFrame
+from mser_ros.types import NS_PER_S, AudioChunk, SkeletonFrame
 
 pytest.importorskip("uvicorn", reason="the page's server is missing: pip install 'mser_ros[view]'")
 from websockets.exceptions import WebSocketException
 from websockets.sync.client import connect
 
 from mser_ros.page.board import Board
-from mser_ros.page.session import BrowserInputs, LiveSession, play
+from mser_ros.page.session import BrowserInputs, Eyes, LiveSession, play
 
 SPEECH = np.concatenate([silence(0.5), spoken(), silence(1.5)])
 
@@ -238,3 +240,31 @@ def test_a_file_is_played_on_a_page_once_somebody_looks(
     finally:
         signal.signal(signal.SIGTERM, before)
     assert len(begun) == 1
+
+
+def test_the_sound_and_the_pictures_of_a_film_go_by_one_time_though_the_networks_take_theirs_to_load(
+    session: LiveSession, tmp_path: Path, pose_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is dark and silent for a second, then neither."""
+    dark, bright = np.zeros((64, 64, 3), np.uint8), np.full((64, 64, 3), 255, np.uint8)
+    sound = np.concatenate([silence(1.0), noise(1.0, 3000)])
+    film = write_film(tmp_path / "a.mp4", [dark] * 10 + [bright] * 10, sound=sound)
+    loud_ns: list[int] = []
+    bright_ns: list[int] = []
+
+    def hear(chunk: AudioChunk) -> None:
+        first = np.flatnonzero(np.abs(chunk.samples[:, 0].astype(int)) > 3000)
+        loud_ns.extend(chunk.stamp_ns + int(at) * NS_PER_S // chunk.sample_rate for at in first[:1])
+
+    def see(_: Eyes, stamp_ns: int, picture: np.ndarray) -> None:
+        if picture.mean() > 128:
+            bright_ns.append(stamp_ns)
+
+    monkeypatch.setattr(session, "push_audio", hear)
+    monkeypatch.setattr(Eyes, "see", see)
+    monkeypatch.setenv("MSER_MODELS", str(pose_model.parent))
+    chosen = _Choices(None, str(film), "film", "", {}, None)
+    with ExitStack() as stack:
+        _start(stack, session, chosen, "file 'a.mp4'")
+        wait(lambda: loud_ns and bright_ns, "both")
+    assert abs(loud_ns[0] - bright_ns[0]) / NS_PER_S < 0.15

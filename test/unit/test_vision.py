@@ -17,12 +17,12 @@ from pictures import scene, write_film
 from PIL import Image
 
 from mser_ros.errors import DependencyError, ImageError
-from mser_ros.types import NS_PER_S
+from mser_ros.types import NS_PER_S, to_ns
 from mser_ros.vision.networks import Landmarks
 from mser_ros.vision.people import place
 from mser_ros.vision.regions import Region, cut, whole
 from mser_ros.vision.smoothing import BodySmoother
-from mser_ros.vision.sources import Camera, PictureStream, has_picture, open_pictures, read_picture
+from mser_ros.vision.sources import Camera, FilmPlayer, PictureStream, has_picture, open_pictures, read_picture
 
 GRADIENT = np.dstack(np.broadcast_arrays(np.arange(100)[:, None], 2 * np.arange(120)[None, :], 7)).astype(np.uint8)
 
@@ -115,6 +115,14 @@ def test_a_film_gives_as_many_images_as_are_asked_for_or_as_it_has(tmp_path: Pat
     stream = open_pictures([film], rate_hz=rate)
     np.testing.assert_allclose(stamps(stream), np.arange(2 * wanted) / wanted, atol=1e-3)
     assert stream.count == 2 * wanted
+
+
+def test_a_film_that_is_played_keeps_its_own_time_from_when_it_began(tmp_path: Path) -> None:
+    """However late this machine is at one of its images."""
+    film = write_film(tmp_path / "a.mp4", [GRADIENT] * 4, rate_hz=20)
+    clock = iter(range(NS_PER_S, 100 * NS_PER_S, NS_PER_S))
+    player = FilmPlayer(film, lambda: next(clock), rate_hz=20, loop=False)
+    assert [picture.stamp_ns for picture in player] == [NS_PER_S + to_ns(at / 20) for at in range(4)]
 
 
 def test_a_film_in_between_rates_keeps_its_pace(tmp_path: Path) -> None:
