@@ -86,26 +86,30 @@ def _examine_bag(path: Path, console: Console) -> int:
         told: Counter[str] = Counter()
         for item in bag.connections():
             told[item.topic] += item.msgcount
-        messages, unknown = bag.messages(), set()
+        unknown = {topic for topic, type_name in bag.topics.items() if bag.definition(type_name) is None}
+        unread: dict[str, BagError] = {}
         try:
-            for message in messages:
+            for message in bag.messages():
                 try:
                     message.decode()
+                    counts[message.topic] += 1
                 except BagError as error:
-                    unknown.add(f"{message.topic}: {error}")
-                counts[message.topic] += 1
+                    unread.setdefault(message.topic, error)
         except BagError as error:
             damage = str(error)
         for topic, type_name in sorted(bag.topics.items()):
-            table.add_row(topic, type_name, str(told[topic]), str(counts[topic]))
+            read = "–" if topic in unknown else str(counts[topic])
+            table.add_row(topic, type_name, str(told[topic]), read)
         heard_or_seen = [name for name, kind in sorted(bag.topics.items()) if kind in (*AUDIO_TYPES, *SKELETON_TYPES)]
         disorder = map(str, find_disorder(bag, heard_or_seen))
         length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, (*bag.notes, *disorder, *unused_bodies(bag))
     console.print(table)
     console.print(f"\n{length_s:.1f} s, {counts.total()} of {told.total()} messages read")
-    for line in (*notes, *sorted(unknown), *([damage] if damage else [])):
+    lost = [f"{topic}: {error}" for topic, error in sorted(unread.items())]
+    for line in (*notes, *lost, *([damage] if damage else [])):
         console.print(f"note: {line}", style="yellow", soft_wrap=True)
-    return 1 if damage else 0
+    is_all = all(counts[topic] >= told[topic] for topic in set(told) - unknown)
+    return 0 if is_all and not damage else 1
 
 
 def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
