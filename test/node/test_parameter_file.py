@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from rclpy.context import Context
 
 from mser_ros.errors import SettingsError
 from mser_ros.nodes.parameter_file import parameters_of, read_parameter_file
+from mser_ros.nodes.processes import NodeProcesses
 
 CONTENT = """
 /**:
@@ -78,11 +80,12 @@ REFUSED = [
 ]
 
 
-def of_a_node(path: Path, namespace: str) -> dict[str, Any]:
-    """What a node called speech gets of a file."""
+def of_a_node(source: Path | Sequence[str], namespace: str) -> dict[str, Any]:
+    """What a node called speech gets of a file, or of arguments."""
+    arguments = ["--ros-args", "--params-file", str(source)] if isinstance(source, Path) else [*source]
     context = Context()
     try:
-        ros_world.rclpy.init(context=context, args=["--ros-args", "--params-file", str(path)])
+        ros_world.rclpy.init(context=context, args=arguments)
         node = ros_world.rclpy.create_node(
             "speech", namespace=namespace, context=context, automatically_declare_parameters_from_overrides=True
         )
@@ -103,6 +106,28 @@ def test_every_value_is_read_as_ros_reads_it(ros: None, tmp_path: Path) -> None:
     assert {text: repr(expected[f"a{number}"]) for number, text in named.items()} == {
         text: repr(found[f"a{number}"]) for number, text in named.items()
     }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "talk \U0001f3a4.wav",
+        "\x7f",
+        "\x85",
+        "\u2028",
+        "\u2029",
+        "\ufeff",
+        "a\tb\nc",
+        "\\ud83c \"ż\" 'x'",
+        "5",
+        "~",
+        "",
+        "a: b # c",
+    ],
+)
+def test_a_text_comes_to_the_process_of_a_node_as_it_is(ros: None, text: str) -> None:
+    processes = NodeProcesses(["speech"], parameters={"speech:text": text, "speech:yes": True, "speech:half": 0.5})
+    assert of_a_node(processes._arguments, "/").items() >= {"text": text, "yes": True, "half": 0.5}.items()
 
 
 @pytest.mark.parametrize("content", REFUSED)
