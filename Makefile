@@ -84,15 +84,18 @@ define get_models
 @$(BIN)/mser models get default-text || echo "Going on without it, with a poorer model of words."
 endef
 
+# A name of a file, as the shell takes it whatever is in it.
+quoted = '$(subst ','\'',$(1))'
+
 # DATA: a folder that holds the corpora ravdess or nemo, whose people then speak.
 demo: setup ## replay a recorded person through the live nodes and watch the emotions; DATA=folder: people of a corpus
 	$(get_models)
-	@$(BIN)/mser demo $(if $(DATA),--data $(DATA))
+	@$(BIN)/mser demo $(if $(DATA),--data $(call quoted,$(DATA)))
 
 # FILE: a sound file or film that is played in place of the browser's microphone.
 live: setup ## your own voice through your browser's microphone, on a page; FILE=talk.wav: a recording's
 	$(get_models)
-	@$(BIN)/mser live --browser $(if $(FILE),--file $(FILE))
+	@$(BIN)/mser live --browser $(if $(FILE),--file $(call quoted,$(FILE)))
 
 # The tests of a file stay with one worker, for they share what they have made, and files begin in the order that
 # test/conftest.py puts them into. Plain pytest will do as well.

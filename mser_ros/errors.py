@@ -101,14 +101,14 @@ def not_installed(module: str) -> DependencyError:
             "with '--base-paths src src/mser_ros/interfaces' in a workspace above it) and source install/setup.bash, "
             "or call 'make setup' in the source folder"
         )
-    elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "scipy", "onnx", "safetensors"):
+    elif top in ("torch", "torchaudio", "transformers", "lightning", "sklearn", "scipy", "onnx"):
         cure = "install the training packages: pip install 'mser_ros[train]'"
     elif top == "ai_edge_litert":
         cure = "pip install 'mser_ros[camera]' (or ai-edge-litert)"
     elif top in ("starlette", "uvicorn", "websockets", "plotly", "cryptography"):
         cure = f"pip install 'mser_ros[view]' (or {PAGE_PACKAGES})"
     else:
-        cure = f"pip install {'PyYAML' if top == 'yaml' else top}"
+        cure = f"pip install {({'yaml': 'PyYAML', 'backports': 'backports.zstd'}).get(top, top)}"
     return DependencyError(f"{module} is not installed: {cure}")
 
 

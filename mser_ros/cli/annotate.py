@@ -184,7 +184,10 @@ def _annotate_all(
     recordings = find_recordings(sources, without=out)
     if not recordings:
         raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")
-    if others := left_out(sources, recordings, without=out):
+    others, unread = left_out(sources, recordings, without=out)
+    for error in unread:
+        errors.print(f"left out, as it cannot be read ({error.strerror}): {error.filename}", style="yellow")
+    if others:
         named = ", ".join(f"{count} {ending}" for ending, count in others.most_common(10))
         errors.print(f"left out, as no sound, film or bag is named so: {named}", style="yellow")
     rows: list[Row] = []

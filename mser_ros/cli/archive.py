@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -78,14 +78,17 @@ def is_recording(path: Path) -> bool:
 
 
 def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
-    """Every bag, sound file and film that is named or lies in a folder that is, in order; not those in `without`."""
+    """Every bag, sound file and film that is named or lies in a folder that is, in order; not those in `without`.
+
+    Raises `OSError` where a source may not be read. A folder below one that may not, holds none: `left_out` tells it.
+    """
     found: dict[Path, None] = {}
     for source in sources:
         if is_recording(source) or not source.is_dir():
             found[source] = None
             continue
         for here, folders, files in _walk(source, without):
-            bags = sorted(name for name in folders if is_recording(here / name))
+            bags = sorted(name for name in folders if _is_bag_below(here / name))
             folders[:] = sorted(set(folders) - set(bags))
             # What macOS puts beside a file on a stick has its name after '._'.
             files = [name for name in files if not name.startswith("._")]
@@ -94,10 +97,20 @@ def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
     return list(found)
 
 
-def _walk(source: Path, without: Path) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, but not into `without`; also into folders that are links, each folder once."""
+def _is_bag_below(folder: Path) -> bool:
+    try:
+        return is_recording(folder)
+    except OSError:  # as lost+found of every disk, which only root may read
+        return False
+
+
+def _walk(
+    source: Path, without: Path, tell: Callable[[OSError], None] | None = None
+) -> Iterator[tuple[Path, list[str], list[str]]]:
+    """As `os.walk`, but not into `without`; also into folders that are links, each folder once. `tell`: is told of
+    each folder that cannot be read."""
     seen = {os.path.realpath(without)}
-    for folder, folders, files in os.walk(source, followlinks=True):
+    for folder, folders, files in os.walk(source, onerror=tell, followlinks=True):
         if (true := os.path.realpath(folder)) in seen:
             folders.clear()
         else:
@@ -105,17 +118,20 @@ def _walk(source: Path, without: Path) -> Iterator[tuple[Path, list[str], list[s
             yield Path(folder), folders, files
 
 
-def left_out(sources: Sequence[Path], recordings: Sequence[Path], *, without: Path) -> Counter[str]:
-    """How many files of which endings lie in the folders and are no recordings; hidden ones do not count."""
-    taken, found = set(recordings), Counter[str]()
+def left_out(
+    sources: Sequence[Path], recordings: Sequence[Path], *, without: Path
+) -> tuple[Counter[str], Sequence[OSError]]:
+    """How many files of which endings lie in the folders and are no recordings, and why which folders cannot be read;
+    hidden ones do not count."""
+    taken, found, unread = set(recordings), Counter[str](), list[OSError]()
     for source in sources:
         if source in taken or not source.is_dir():
             continue
-        for here, folders, files in _walk(source, without):
+        for here, folders, files in _walk(source, without, unread.append):
             folders[:] = [name for name in folders if here / name not in taken and not name.startswith(".")]
             others = [name for name in files if here / name not in taken and not name.startswith(".")]
             found.update(Path(name).suffix.lower() or name for name in others)
-    return found
+    return found, unread
 
 
 def annotate_all(

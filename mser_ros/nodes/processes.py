@@ -41,7 +41,7 @@ class NodeProcesses:
         self._environment = {**os.environ, **(environment or {})}
         self._arguments = ["--ros-args", "--params-file", str(config_file()), "--log-level", log_level]
         for name, value in (parameters or {}).items():
-            text = json.dumps(value if isinstance(value, bool | int | float) else str(value))
+            text = json.dumps(value) if isinstance(value, bool | int | float) else _quoted(str(value))
             self._arguments += ["-p", f"{name}:={text}"]
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.exit_codes: dict[str, int] = {}
@@ -90,6 +90,12 @@ class NodeProcesses:
                 process.kill()
                 self.exit_codes[name] = process.wait()
         return self.exit_codes
+
+
+def _quoted(text: str) -> str:
+    """A text in quotes, as YAML: JSON has no one sign for a letter beyond U+FFFF, and leaves U+007F as it is."""
+    letters = (f"\\U{ord(letter):08x}" if letter > "~" else json.dumps(letter)[1:-1] for letter in text)
+    return f'"{"".join(letters)}"'
 
 
 def _leave(number: int, frame: FrameType | None) -> NoReturn:

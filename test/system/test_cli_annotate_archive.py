@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,6 +45,33 @@ def test_links_lead_to_recordings_and_in_circles_to_none(
     assert [str(path.relative_to(folder)) for path in found] == ["near.wav", "round.wav", "linked/far.wav"]
     assert annotate(folder / "round.wav", out=tmp_path / "out") == 1
     assert "there is no sound file" in capsys.readouterr().err
+
+
+def test_a_folder_that_may_not_be_read_costs_nothing_but_itself(
+    annotate: Annotate,
+    tmp_path: Path,
+    speech: np.ndarray,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    lost = tmp_path / "disk" / "lost+found"
+    lost.mkdir(parents=True)
+    write_sound(tmp_path / "disk" / "talk.wav", speech)
+    scandir, iterdir = os.scandir, Path.iterdir
+
+    def look(into: Callable[[Any], Any], folder: Any) -> Any:  # as root, who runs tests in containers, may read it
+        if Path(folder) == lost:
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return into(folder)
+
+    monkeypatch.setattr(os, "scandir", lambda folder: look(scandir, folder))
+    monkeypatch.setattr(Path, "iterdir", lambda folder: look(iterdir, folder))
+    assert annotate(tmp_path / "disk", out=tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "1 recording, 0 of them without a result" in printed.out
+    assert f"left out, as it cannot be read (Permission denied): {lost}" in printed.err
+    assert annotate(lost, out=tmp_path / "out") == 1
+    assert "Permission denied" in capsys.readouterr().err
 
 
 def test_what_macos_puts_beside_files_is_no_recording(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Collection
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from floors import FLOORS, MODULES, ROOT, part_of
 from isolated import MSER, ROS, TRAINING_ONLY, run_without
 
 from mser_ros.cli.main import COMMANDS
+from mser_ros.errors import not_installed
 
 
 def names_of(parts: Collection[str]) -> list[str]:
@@ -100,3 +102,29 @@ def test_a_package_that_is_missing_is_named_with_its_cure(module: str, cure: str
     assert (done.returncode, done.stderr.count("\n")) == (1, 1), done.stderr
     assert f"mser: {module}" in done.stderr
     assert cure in done.stderr
+
+
+DOCTOR = "sys.modules[sys.argv[1]] = None\n" + MSER.replace("sys.argv[1:]", "['doctor', *sys.argv[2:]]")
+
+
+def robot_packages() -> list[str]:
+    """What setup.py has for the robot, by the names that pip knows; without what every command is written with."""
+    (found,) = re.findall(r"^ROBOT = \[(.*?)^\]", (ROOT / "setup.py").read_text(), re.DOTALL | re.MULTILINE)
+    return sorted(set(re.findall(r'"([\w.-]+)>=', found)) - {"click", "rich"})
+
+
+@pytest.mark.parametrize("package", robot_packages())
+def test_doctor_prints_its_table_whatever_package_of_the_robot_is_missing(
+    package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if package == "backports.zstd" and sys.version_info >= (3, 14):
+        pytest.skip("Python has it")
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("MSER_MODELS", str(tmp_path))  # recognisers are not loaded for this
+    module = {"PyYAML": "yaml"}.get(package, package.replace("-", "_"))
+    done = run_without(TRAINING_ONLY | ROS, DOCTOR, module, "--bundle", str(tmp_path))
+    assert "how to mend it" in done.stdout, done.stderr
+    (line, *_) = [line for line in done.stdout.splitlines() if package in line or module in line]
+    assert "ok" not in line.split()
+    assert "training" not in str(not_installed(module))
+    assert package in str(not_installed(module)).replace("_", "-")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest
 
 from mser_ros.cli.doctor import Finding, Verdict, examine
 from mser_ros.cli.main import main
+from mser_ros.messages.bag_writer import BagWriter
+from mser_ros.messages.bags import Bag
 from mser_ros.testing import FakeTranscriber
 
 DEMO = Path(__file__).parents[2] / "demo" / "demo.mcap"
@@ -84,11 +87,11 @@ def test_without_ros_the_cure_is_named_and_the_exit_code_is_1(
 
 @pytest.mark.usefixtures("loaded")
 def test_what_plays_bags_is_looked_for(monkeypatch: pytest.MonkeyPatch, ros_found: None, tiny_bundle: Path) -> None:
-    monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: False)
+    monkeypatch.setattr("mser_ros.nodes.launch_arguments.has_ros2_bag", lambda: False)
     finding = found(str(tiny_bundle))["ros2 bag"]
     assert (finding.verdict, finding.found) == (Verdict.OPTIONAL, "no command 'ros2 bag', which replay.launch.py needs")
     assert finding.cure.endswith("or replay with 'mser demo --bag BAG'")
-    monkeypatch.setattr("mser_ros.cli.doctor.has_ros2_bag", lambda: True)
+    monkeypatch.setattr("mser_ros.nodes.launch_arguments.has_ros2_bag", lambda: True)
     assert found(str(tiny_bundle))["ros2 bag"].verdict is Verdict.OK
 
 
@@ -159,6 +162,17 @@ def test_damage_within_a_bag_is_told_with_what_was_read_before_it(
     assert found
     assert int(found[1]) < int(found[2])
     assert "it is damaged; take another copy of it, or record it again" in out
+
+
+def test_messages_that_do_not_fit_their_type_are_not_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with Bag(DEMO) as bag, BagWriter(tmp_path / "cut") as writer:
+        messages, _ = writer.copy(bag, without=[topic for topic in bag.topics if topic != "/audio"])
+        for message in messages:
+            writer.write_raw(replace(message, raw=message.raw[:20]))
+    assert main(["doctor", str(tmp_path / "cut")]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r" 0 of [1-9]\d* messages read", out)
+    assert len(re.findall("note: /audio: the bag .* cannot be read", out)) == 1
 
 
 def test_what_is_no_bag_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

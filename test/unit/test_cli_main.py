@@ -196,6 +196,15 @@ def test_run_says_what_is_wrong_with_a_parameter_file_before_it_starts(
     assert started == []
 
 
+def test_the_data_of_a_demo_may_be_named_from_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["demo", "--data=~/people"]) == 1
+    assert f"in {tmp_path / 'people'}: name the folder that holds one of them" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [

