@@ -133,7 +133,7 @@ def test_a_body_of_no_known_size_is_drawn_as_sent_and_that_is_said(
     source = bag(tmp_path / "large", [17.0] * 20, [1.0] * 20)
     assert main(["view-skeleton", str(source), "-o", str(tmp_path / "out.png")]) == 0
     said = capsys.readouterr().err
-    assert re.search(r"note: 20 skeletons cannot be used, the first: a body some 10 m tall in layout", said)
+    assert re.search(r"note: 20 skeletons cannot be used, the first: a body some 20 m tall in layout", said)
     assert said.endswith("no canonical body can be made of it\n")
     assert (tmp_path / "out.png").stat().st_size > 1000
 
