@@ -41,7 +41,7 @@ class _Choices:
     camera: str
     bundle: str
     recogniser: Mapping[str, str]
-    length_s: float | None
+    length_s: float
 
     @property
     def film(self) -> str:
@@ -101,7 +101,9 @@ def live(
     devices = list_devices() if wants_device and not file else None
     if devices == []:
         raise AudioError("there is no microphone: plug one in, play a --file, or let a browser listen by --browser")
-    chosen = _Choices(find_device(device, devices) if devices else None, file, camera, bundle, recogniser, length_s)
+    microphone = find_device(device, devices) if devices else None
+    length_s = _FOREVER_S if length_s is None else min(_FOREVER_S, length_s)
+    chosen = _Choices(microphone, file, camera, bundle, recogniser, length_s)
     if browser:
         return _on_page(console, chosen, words=words, where=where)
     return _through_nodes(console, chosen)
@@ -131,7 +133,7 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str
         if not file:
             _start(stack, session, chosen, sound)
         tell(console, server)
-        deadline_s = time.monotonic() + (_FOREVER_S if chosen.length_s is None else chosen.length_s)
+        deadline_s = time.monotonic() + chosen.length_s
         try:
             if file:
                 console.print("The file is played as soon as somebody opens the page.")
@@ -214,7 +216,7 @@ def _through_nodes(console: Console, chosen: _Choices) -> int:
             try:
                 if chosen.film:
                     session.begin_together(senses, unless=is_over)
-                session.wait(is_over, float("inf") if chosen.length_s is None else chosen.length_s)
+                session.wait(is_over, chosen.length_s)
                 if not gone and is_over():
                     session.wait_until_done()
             except KeyboardInterrupt:

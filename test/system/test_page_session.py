@@ -235,7 +235,7 @@ def test_a_file_is_played_on_a_page_once_somebody_looks(
         port = free_port()
         viewer = threading.Thread(target=look, args=(port,), daemon=True)
         viewer.start()
-        assert main([*common, "--port", str(port)]) == 0
+        assert main([*common, "--port", str(port), "--seconds", "inf"]) == 0  # longer than threads can wait
         viewer.join()
     finally:
         signal.signal(signal.SIGTERM, before)
@@ -263,7 +263,7 @@ def test_the_sound_and_the_pictures_of_a_film_go_by_one_time_though_the_networks
     monkeypatch.setattr(session, "push_audio", hear)
     monkeypatch.setattr(Eyes, "see", see)
     monkeypatch.setenv("MSER_MODELS", str(pose_model.parent))
-    chosen = _Choices(None, str(film), "film", "", {}, None)
+    chosen = _Choices(None, str(film), "film", "", {}, 60.0)
     with ExitStack() as stack:
         _start(stack, session, chosen, "file 'a.mp4'")
         wait(lambda: loud_ns and bright_ns, "both")
