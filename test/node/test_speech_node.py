@@ -518,6 +518,7 @@ def test_two_sources_at_the_same_time_are_told_and_named(ear, audio):
     with ear.world.stranger() as other:
         publishers = ear._audio, other.create_publisher(AudioFrame, "audio", 100)
         ear.world.wait(lambda: len(ear.node.node._audio.publishers) == 2, "both sources")
+        ear.world.wait(lambda: publishers[1].get_subscription_count() == 1, "the other source to be heard")
         for one in audio[:12]:
             for publisher, ahead in zip(publishers, (0, 10 * RATE), strict=True):
                 publisher.publish(audio_message(replace(one, first_sample=one.first_sample + ahead)))
@@ -532,6 +533,7 @@ def test_a_source_that_was_replaced_and_is_still_known_is_no_second_one(ear, aud
     with ear.world.stranger() as other:
         successor = other.create_publisher(AudioFrame, "audio", 100)
         ear.world.wait(lambda: len(ear.node.node._audio.publishers) == 2, "both sources")
+        ear.world.wait(lambda: successor.get_subscription_count() == 1, "the successor to be heard")
         late_ns = audio[12].stamp_ns - audio[0].stamp_ns
         for one in audio[:40]:
             successor.publish(audio_message(replace(one, stamp_ns=one.stamp_ns + late_ns)))
