@@ -181,6 +181,7 @@ def test_bodies_of_ros4hri_are_followed_as_they_come_and_go(world: World, tmp_pa
         peer = stack.enter_context(Peer(world, "hri"))
         tracked, folder = "/hri/humans/bodies/tracked", "/hri/humans/bodies"
         peer.publish("sensor_msgs/CameraInfo", "/hri/camera_info", {"width": 1920, "height": 1080})
+        world.wait(lambda: eyes.value("hri", "received camera_info") == "1", "the size of the camera")
         peer.publish("hri_msgs/IdsList", tracked, {"ids": ["abcde", "fghij"]})
         pose = pose_of("hri18")
         for name in ("abcde", "fghij"):
