@@ -91,9 +91,9 @@ def create_transcriber(settings: AsrSettings, choice: Choice | None = None) -> T
     installed, and what `choose` raises.
     """
     choice = choice or choose(settings)
-    if choice.backend == "vosk" and (told := _language_told(Path(choice.model_path).resolve().name)):
-        is_same = primary_language(settings.language) == told
-        settings = settings if is_same else replace(settings, language=told)
+    told = _language_told(Path(choice.model_path).resolve().name) if choice.backend == "vosk" else ""
+    if told and told != primary_language(settings.language):
+        settings = replace(settings, language=told)
     _check_abilities(settings, choice)
     phrases = _phrases(settings)
     language = language_tag(settings.language)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -27,9 +26,6 @@ _LOSS_BLOCKS = 6
 _LOSS_AGREES = 10
 #: More than this is not lost: the clock was set.
 _LONGEST_LOSS_NS = to_ns(60.0)
-#: Where several sources are heard, each goes on where its own last block ended, and not where the last one of all did:
-#: of so many blocks at least so many do that.
-_LATEST, _CROSSED = 32, 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +137,7 @@ class AudioStream:
         self._run: _Run | None = None
         self._rested: _Run | None = None  # the last run, where the input rested since then
         self._index = 0  # of the next sample put out, over all runs
-        self._ends: deque[int] = deque(maxlen=_LATEST)  # where the count of each of the latest blocks ended
-        self._crossings: deque[bool] = deque(maxlen=_LATEST)
         self.counters = StreamCounters()
-
-    @property
-    def is_crossed(self) -> bool:
-        """Whether the latest blocks seem to come from several sources that count, one between those of the other. What
-        is repeated, or comes in another order again and again, looks alike."""
-        return sum(self._crossings) >= _CROSSED
 
     def push(self, chunk: AudioChunk, arrival_ns: int | None = None) -> list[AudioChunk | Discontinuity]:
         """What is now certain, in order: int16 chunks of shape (n, 1) at 16 kHz, and discontinuities.
@@ -173,7 +161,6 @@ class AudioStream:
             self.counters.unstamped += 1
             chunk = replace(chunk, stamp_ns=arrival_ns - (chunk.end_ns - chunk.stamp_ns))
         if self._run is None:
-            self._note_end(chunk)
             self._note_lost(chunk, is_stamped=is_stamped)
             return self._begin([chunk], chunk.stamp_ns)
         try:
@@ -181,7 +168,6 @@ class AudioStream:
         except AudioError:
             self.counters.rejected += 1
             raise
-        self._note_end(chunk)
         return self._follow(self._run, chunk, is_stamped=is_stamped)
 
     def flush(self) -> list[AudioChunk | Discontinuity]:
@@ -197,11 +183,6 @@ class AudioStream:
     def skip(self) -> None:
         """A block is not wanted, so it was not lost."""
         self._rested = None
-
-    def _note_end(self, chunk: AudioChunk) -> None:
-        first = chunk.first_sample
-        self._crossings.append(first > 0 and first in self._ends and first != self._ends[-1])
-        self._ends.append(first + chunk.frames)
 
     def _note_lost(self, chunk: AudioChunk, *, is_stamped: bool) -> None:
         """Count what a source that counts sent while it seemed to rest."""

@@ -56,8 +56,8 @@ class Heartbeat:
         """Tell how the node is, now."""
         try:
             self._publish()
-        except Exception as error:
-            if self._node.context.ok():
+        except Exception as error:  # of a node's own counters: a report must not end what it reports of
+            if self._node.context.ok():  # else it is one of the many that rclpy raises when ROS ends under a thread
                 self._health.bug(error)
 
     def _beat(self) -> None:

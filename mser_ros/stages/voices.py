@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..asr.transcriber import NullTranscriber
+from ..audio.crossing import Crossing
 from ..errors import PeopleError, log_failure
 from ..settings import SpeechSettings
 from ..types import AudioChunk, Transcript, UtteranceEvent
@@ -59,6 +60,7 @@ class SpeechStages:
         self.recogniser = _FOREIGN if settings.asr.foreign else stage.recogniser
         self._waiting: dict[str, None] = {}  # voices for which there was no room
         self._past = Counter({"replaced_samples": 0})
+        self._crossing = Crossing()
 
     @property
     def counters(self) -> Mapping[str, int]:
@@ -75,8 +77,8 @@ class SpeechStages:
 
     @property
     def is_crossed(self) -> bool:
-        """Whether several sources seem to be heard on the topic `audio`, see `AudioStream`."""
-        return self._ears[""].stage.stream.is_crossed
+        """Whether several sources seem to be heard on the topic `audio`, see `Crossing`."""
+        return self._crossing.is_crossed
 
     def open(self, voice_id: str) -> None:
         """Hear this voice apart from now on. Raises `PeopleError` for one too many."""
@@ -110,6 +112,8 @@ class SpeechStages:
         if voice_id and not heard_apart:
             yield from self.flush()
         yield from ear.worded(ear.stage.push(chunk, arrival_ns))
+        if not voice_id and ear.stage.is_listening:
+            self._crossing.note(chunk)
 
     def take(self, text: Transcript, at_ns: int, voice_id: str = "") -> Iterator[UtteranceEvent]:
         """Take what another recogniser has read, at this time of the clock that stamps audio."""

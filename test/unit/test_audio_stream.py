@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mser_ros.audio.crossing import Crossing
 from mser_ros.audio.stream import AudioStream, Discontinuity
 from mser_ros.errors import AudioError
 from mser_ros.settings import StreamSettings
@@ -389,10 +390,10 @@ def test_two_sources_that_count_are_known_by_their_counts(sizes: tuple[int, int]
         for number, size in enumerate(sizes)
         for at, chunk in zip(range(0, 80_000, size), blocks(recording(5), size=size), strict=True)
     ]
-    stream = AudioStream()
+    crossing = Crossing()
     for chunk, _, _ in sorted(chunks, key=lambda item: item[1:]):
-        stream.push(chunk)
-    assert stream.is_crossed
+        crossing.note(chunk)
+    assert crossing.is_crossed
 
 
 def test_one_source_is_one_though_it_begins_anew_loses_blocks_or_has_two_swapped() -> None:
@@ -400,7 +401,7 @@ def test_one_source_is_one_though_it_begins_anew_loses_blocks_or_has_two_swapped
     first, again = chunks[:30], [replace(chunk, stamp_ns=chunk.stamp_ns + 5 * NS_PER_S) for chunk in chunks]
     again[3], again[4] = again[4], again[3]
     del again[20:25], again[40]
-    stream = AudioStream()
+    crossing = Crossing()
     for chunk in [*first, *again]:
-        stream.push(chunk)
-        assert not stream.is_crossed
+        crossing.note(chunk)
+        assert not crossing.is_crossed
