@@ -233,5 +233,6 @@ def _draw(rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:
         raise SettingsError(
             f"too few of the predictions are of class '{LABELS[label]}', so fusion cannot be fitted: run more folds"
         )
-    drawn = [rng.choice(pools[number % len(pools)]) for number in range(_COMBINATIONS)]
-    return np.array(drawn)
+    sizes = np.array([len(pool) for pool in pools])
+    turn = np.arange(_COMBINATIONS) % len(pools)
+    return np.concatenate(pools)[(np.cumsum(sizes) - sizes)[turn] + rng.integers(sizes[turn])]
