@@ -194,6 +194,42 @@ def test_everybodys_body_is_drawn_and_who_speaks_is_marked_also_under_a_new_name
         has(page, "#body-note", "No body is seen.")
 
 
+def test_a_long_speech_is_shown_by_what_was_judged_of_it_all_and_whatever_is_final_is_told(browser: Any) -> None:
+    board = Board(clock=lambda: 0.0)
+    stand(board, raising(), name="body-1")
+    speech = replace(said("a long speech"), end_ns=T0 + 6 * NS_PER_S, state=UtteranceState.PARTIAL)
+
+    def tell(state: str, start_s: int, end_s: int, **fields: object) -> None:
+        start, end = ({"sec": T0 // NS_PER_S + at_s, "nanosec": 0} for at_s in (start_s, end_s))
+        told = {"state": state, "speech_start": start, "speech_end": end, "body_id": "body-1"}
+        board.estimate(judged() | told | fields)
+
+    with PageServer(board, Controls(bool, str), port=0) as server, opened(browser, server.url) as page:  # type: ignore[arg-type]
+        board.utterance(speech)
+        tell("PROVISIONAL", 0, 4)
+        has(page, "#why", "voice, still speaking")
+        has(page, "#bodies .speaks", "happy 70 %")
+        tell("CONTINUOUS", 1, 6, utterance_id="", label="neutral")
+        has(page, "#list", "neutral")
+        assert "still speaking" in page.inner_text("#why")
+        assert "happy" in page.inner_text("#bodies .speaks")
+        board.utterance(replace(speech, state=UtteranceState.ENDED))
+        tell("FINAL", 0, 7, label="sad")
+        has(page, "#why", "voice, final")
+        has(page, "#bodies", "sad 70 %")
+        has(page, "#news", "voice: sad 70 %, “a long speech”")
+        has(page, "#list tr:first-child", "sad")
+        assert page.locator("#bodies .speaks").count() == 0
+        tell("CONTINUOUS", 8, 13, utterance_id="", label="neutral")  # of the body of who is silent
+        has(page, "#why", "voice, continuous")
+        has(page, "#bodies", "neutral 70 %")
+        tell("FINAL", 15, 17, utterance_id="voice-3", label="happy")
+        has(page, "#news", "happy")
+        tell("FINAL", 14, 16, utterance_id="voice-2", label="angry")
+        has(page, "#news", "angry")
+        assert "happy" in page.inner_text("#why")
+
+
 def test_what_is_shown_does_not_pass_for_fresh_where_the_robot_is_cut_off(
     browser: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
