@@ -276,20 +276,38 @@ def test_a_browsers_input_is_turned_on_once_and_never_left_on(browser: Any, kind
         };
     }"""
     are_off = "streams.every((stream) => stream.getTracks().every((track) => track.readyState === 'ended'))"
-    controls = Controls(bool, str)  # type: ignore[arg-type]
-    with PageServer(Board(), controls, port=0, inputs=Taken()) as server, opened(browser, server.url) as page:
-        page.wait_for_selector(f"#{kind}:visible")
-        page.evaluate(counting)
-        page.dblclick(f"#{kind}")
-        page.wait_for_selector(f"#{kind}[aria-pressed=true][aria-disabled=false]")
-        has(page, "#answer", f"This {kind} is used.")
-        assert page.evaluate("streams.length") == 1
-        page.click(f"#{kind}")
-        page.wait_for_selector(f"#{kind}[aria-pressed=false]")
-        assert page.evaluate(are_off)
-        page.evaluate(f"async () => {{ const on = inputs.{kind}.start(send); inputs.{kind}.stop(); await on; }}")
-        assert page.evaluate("streams.length") == 2
-        assert page.evaluate(are_off), "one that was not wanted any more when it came"
+    controls, port = Controls(bool, str), free_port()  # type: ignore[arg-type]
+    with ExitStack() as shown:
+        with PageServer(Board(), controls, port=port, inputs=Taken()) as server:
+            page = shown.enter_context(opened(browser, server.url))
+            page.wait_for_selector(f"#{kind}:visible")
+            page.evaluate(counting)
+            page.dblclick(f"#{kind}")
+            page.wait_for_selector(f"#{kind}[aria-pressed=true][aria-disabled=false]")
+            has(page, "#answer", f"This {kind} is used.")
+            assert page.evaluate("streams.length") == 1
+            page.click(f"#{kind}")
+            page.wait_for_selector(f"#{kind}[aria-pressed=false]")
+            has(page, "#answer", f"This {kind} is off.")
+            assert page.evaluate(are_off)
+            page.evaluate(f"async () => {{ const on = inputs.{kind}.start(send); inputs.{kind}.stop(); await on; }}")
+            assert page.evaluate("streams.length") == 2
+            assert page.evaluate(are_off), "one that was not wanted any more when it came"
+            page.click(f"#{kind}")
+            has(page, "#answer", f"This {kind} is used.")
+            page.evaluate("streams.at(-1).getTracks()[0].dispatchEvent(new Event('ended'))")  # it was unplugged
+            has(page, "#answer.problem", f"This {kind} gives nothing any more: press “Use this {kind}” again")
+            assert page.get_attribute(f"#{kind}", "aria-pressed") == "false"
+            page.click(f"#{kind}")
+            has(page, "#answer:not(.problem)", f"This {kind} is used.")
+        lost = f"This {kind} was turned off as the connection was lost: press “Use this {kind}” again once it is back"
+        has(page, "#answer.problem", lost)
+        with PageServer(Board(), controls, port=port, inputs=Taken()):
+            has(page, "#connection", "Connected")
+            has(page, "#answer.problem", lost)
+            assert page.get_attribute(f"#{kind}", "aria-pressed") == "false"
+            assert page.evaluate(are_off)
+            shown.close()
 
 
 def test_a_phone_lends_its_microphone_to_an_encrypted_page(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:

@@ -57,8 +57,8 @@ function lastOf(estimates) {
 
 function take(told) {
   if ("answer" in told) {
-    setText("answer", told.answer);
-    $("answer").classList.toggle("problem", !told.good);
+    if (told.input && told.good && !inputs[told.input].stream) return;  // it was turned off again meanwhile
+    answer(told.answer, told.good);
     if (told.input && !told.good) {
       inputs[told.input].stop();
       showFacts();
@@ -349,9 +349,14 @@ function send(message) {
   socket.send(message);
 }
 
+function answer(text, isGood) {
+  setText("answer", text);
+  $("answer").classList.toggle("problem", !isGood);
+}
+
 async function turnOn(id) {
   if (!navigator.mediaDevices) {
-    setText("answer", "Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https");
+    answer("Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https", false);
     return;
   }
   starting.add(id);
@@ -360,25 +365,31 @@ async function turnOn(id) {
     await inputs[id].start(send);
     if (inputs[id].stream) ask({ do: id, on: true });  // the answer says whether it is used
   } catch (error) {
-    turnOff(id);
-    setText("answer", `The ${id} cannot be used: ${error.message}`);
+    turnOff(id, `The ${id} cannot be used: ${error.message}`);
   }
   starting.delete(id);
   showFacts();
 }
 
-function turnOff(id) {
+// `problem`: why, where nobody has asked for it.
+function turnOff(id, problem = "") {
   inputs[id].stop();
   ask({ do: id, on: false });
+  answer(problem || `This ${id} is off.`, !problem);
   showFacts();
 }
 
-const turnAllOff = () => Object.keys(inputs).forEach((id) => inputs[id].stream && turnOff(id));
+function turnAllOff() {
+  const on = Object.keys(inputs).filter((id) => inputs[id].stream);
+  const names = on.join(" and this "), buttons = on.map((id) => `“Use this ${id}”`).join(" and ");
+  on.forEach((id) => turnOff(id, `This ${names} ${on.length > 1 ? "were" : "was"} turned off as the connection was lost: press ${buttons} again once it is back`));
+}
 
 $("listen").onclick = () => ask({ do: "listen", on: facts.listening === false });
 $("erase").onclick = () => $("sure").showModal();
 $("sure").onclose = () => $("sure").returnValue === "yes" && ask({ do: "erase" });
 for (const id of Object.keys(inputs)) {
+  inputs[id].onEnd = () => turnOff(id, `This ${id} gives nothing any more: press “Use this ${id}” again`);
   $(id).onclick = () => {
     if (!starting.has(id)) (inputs[id].stream ? turnOff : turnOn)(id);
   };
