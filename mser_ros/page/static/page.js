@@ -9,7 +9,7 @@ const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, SILENT_MS = 4000, FIRST_MS = 1
 
 const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
 const facts = {};
-let socket, silence, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldIds;
+let socket, silence, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldIds, retry;
 
 // -- helpers: text goes in as text, never as HTML
 
@@ -282,6 +282,15 @@ function replaceOne(id, item, make, nothing) {
 
 // -- the connection
 
+// The link's, which does not stay where others may read it.
+function takeToken() {
+  if (!location.hash.startsWith("#token=")) return false;
+  const quoted = location.hash.slice(7).replace(/%(?![0-9a-f]{2})/gi, "%25"); // one that was typed by hand may hold such
+  sessionStorage.setItem("token", decodeURIComponent(quoted));
+  history.replaceState(null, "", location.pathname);
+  return true;
+}
+
 function connect() {
   const token = sessionStorage.getItem("token") ?? "";
   const place = new URL("live", location.href);
@@ -319,16 +328,22 @@ function connect() {
 function waitForNext(patienceMs) {
   clearTimeout(silence);
   silence = setTimeout(() => {
-    socket.onmessage = socket.onclose = null;
-    socket.close();
-    turnAllOff();
+    leave();
     reconnect();
   }, patienceMs);
 }
 
+function leave() {
+  clearTimeout(silence);
+  clearTimeout(retry);
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.close();
+  turnAllOff();
+}
+
 function reconnect() {
   connection("Connection lost, trying again …", true);
-  setTimeout(connect, retryMs);
+  retry = setTimeout(connect, retryMs);
   retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
 }
 
@@ -397,13 +412,16 @@ for (const id of Object.keys(inputs)) {
 $("gate").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value);
+  leave();
   connect();
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showChart);
 document.addEventListener("visibilitychange", () => document.hidden || show());
-if (location.hash.startsWith("#token=")) {
-  const quoted = location.hash.slice(7).replace(/%(?![0-9a-f]{2})/gi, "%25"); // one that was typed by hand may hold such
-  sessionStorage.setItem("token", decodeURIComponent(quoted));
-  history.replaceState(null, "", location.pathname);
-}
+// A link that is opened in a tab of this page only changes what follows the #.
+window.addEventListener("hashchange", () => {
+  if (!takeToken()) return;
+  leave();
+  connect();
+});
+takeToken();
 connect();
