@@ -237,6 +237,24 @@ def test_a_long_speech_is_shown_by_what_was_judged_of_it_all_and_whatever_is_fin
         assert "happy" in page.inner_text("#why")
 
 
+def test_words_and_names_without_a_space_are_no_wider_than_a_phone(browser: Any) -> None:
+    long = 54 * "w"
+    board = Board()
+    board.notice(source=f"{long}.wav is over")
+    for number in range(2):
+        board.utterance(replace(said(long, 2 * number, name=f"voice-{number}"), voice_id=long))
+    stand(board, raising(), name=long)
+    board.estimate(judged(name="voice-1") | {"voice_id": long, "body_id": long})
+    board.person(person(long))
+    board.node(long, level=1, message=long, values={long: long})
+    controls = Controls(lambda on: long, str)  # type: ignore[arg-type]
+    with PageServer(board, controls, port=0) as server, opened(browser, server.url) as page:
+        has(page, "#list", long)
+        page.click("#listen")
+        has(page, "#answer", long)
+        keeps_nobody_out(page, "light", 360)
+
+
 def test_what_is_shown_does_not_pass_for_fresh_where_the_robot_is_cut_off(
     browser: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
