@@ -148,7 +148,7 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
                 has(page, place, evil)
             page.wait_for_selector("#timeline .bars path", state="attached")
             assert page.locator("img").count() == 0
-        with opened(browser, server.url.split("#")[0] + "#token=of yesterday") as page:
+        with opened(browser, server.url.split("#")[0] + "#token=%ff of yesterday") as page:
             has(page, "#connection", "not the right one")
             page.goto(server.url.split("#")[0] + "#token=100% sesame")
             has(page, "#said", evil)

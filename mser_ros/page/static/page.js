@@ -285,8 +285,11 @@ function replaceOne(id, item, make, nothing) {
 // The link's, which does not stay where others may read it.
 function takeToken() {
   if (!location.hash.startsWith("#token=")) return false;
-  const quoted = location.hash.slice(7).replace(/%(?![0-9a-f]{2})/gi, "%25"); // one that was typed by hand may hold such
-  sessionStorage.setItem("token", decodeURIComponent(quoted));
+  let token = location.hash.slice(7);
+  try {
+    token = decodeURIComponent(token.replace(/%(?![0-9a-f]{2})/gi, "%25"));
+  } catch {}  // one that was typed by hand may hold any %
+  sessionStorage.setItem("token", token);
   history.replaceState(null, "", location.pathname);
   return true;
 }
