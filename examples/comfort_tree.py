@@ -1,4 +1,4 @@
-"""The same as a behaviour tree: a leaf that waits for an emotion, and one that speaks.
+"""Comforts who is sad and is glad after it, as a behaviour tree: a leaf that waits for an emotion, and one that speaks.
 
 Run it beside the nodes: pip install py_trees; python examples/comfort_tree.py
 """
@@ -50,10 +50,13 @@ class Say(py_trees.behaviour.Behaviour):
 if __name__ == "__main__":
     rclpy.init()
     node = rclpy.create_node("comfort_tree")
-    wait = WaitForEmotionLeaf(node, labels=["sad"], confidence=0.5, duration_s=2.0)
-    tree = py_trees.trees.BehaviourTree(
-        py_trees.composites.Sequence("comfort", memory=True, children=[wait, Say("I am sorry. Shall I stay?")])
-    )
+    steps = [  # the sequence begins anew after the last one, so that nobody is comforted again before they felt better
+        WaitForEmotionLeaf(node, labels=["sad"], confidence=0.5, duration_s=2.0),
+        Say("I am sorry. Shall I stay?"),
+        WaitForEmotionLeaf(node, labels=["happy", "neutral"], confidence=0.5, duration_s=2.0),
+        Say("I am glad that you feel better."),
+    ]
+    tree = py_trees.trees.BehaviourTree(py_trees.composites.Sequence("comfort", memory=True, children=steps))
     tree.setup()
     node.create_timer(0.1, tree.tick)
     with suppress(KeyboardInterrupt, ExternalShutdownException):  # rclpy's own handler of Ctrl-C shuts down

@@ -59,24 +59,31 @@ class StateTopics:
         self.labels.rename(settled, names)
 
     def look(self, now_ns: int) -> Sequence[PersonState]:
-        """How everybody is now; what has begun or ended by that is published."""
+        """How everybody is now; what has begun or ended by that is published, and the last of who is not known any
+        more, whoever looks."""
         states, events = self.states.at(now_ns)
         self._publish(events)
+        if self.states.settings.rate_hz:
+            self._publish_states(self.states.gone)
         return states
 
     def finish(self) -> None:
         """End what is going on: the node stops working."""
         self._publish(self.states.forget())
+        self.look(self._node.get_clock().now().nanoseconds)
 
     def _tell(self) -> None:
         states = self.look(self._node.get_clock().now().nanoseconds)
         if not self.states.settings.rate_hz:  # looked at for the events' sake
             return
-        for state in states:
-            self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
+        self._publish_states(states)
         if self._markers.get_subscription_count():
             labels = {"markers": self.labels.fields(states, self._skeletons)}
             self._markers.publish(conversions.fill(MarkerArray(), labels, {"markers": Marker}))
+
+    def _publish_states(self, states: Iterable[PersonState]) -> None:
+        for state in states:
+            self._state.publish(conversions.fill(EmotionState(), conversions.state_to_fields(state)))
 
     def _publish(self, events: Iterable[StateEvent]) -> None:
         for event in events:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -66,7 +66,11 @@ class _Person:
 
 
 class EmotionStates:
-    """The states of several people. Feed it every estimate and ask it at a steady rate. Not thread-safe."""
+    """The states of several people. Feed it every estimate and ask it at a steady rate. Not thread-safe.
+
+    `gone`: the last state, unknown, of each who was known when `at` was asked before and is not any more, by that name:
+    else who keeps what is told of each would keep it for ever.
+    """
 
     def __init__(self, settings: StateSettings | None = None, labels: Sequence[str] = LABELS) -> None:
         """Raises `SettingsError` for conditions that are none."""
@@ -78,6 +82,8 @@ class EmotionStates:
         self._people: OrderedDict[str, _Person] = OrderedDict()
         self._now_ns = 0
         self._ended: list[StateEvent] = []  # that were not told yet
+        self._left: dict[str, PersonState] = {}  # likewise, of who is not known any more
+        self.gone: list[PersonState] = []
 
     def push(self, estimate: EmotionEstimate, at_ns: int | None = None) -> None:
         """Take an estimate that came at `at_ns`, at its own stamp if that is not given. Only final and continuous ones
@@ -94,7 +100,7 @@ class EmotionStates:
             person = self._people[name] = _Person(self.usual(name), at_ns, at_ns, "", since_ns=at_ns)
             if len(self._people) > _PEOPLE:
                 other, gone = self._people.popitem(last=False)
-                self._ended += self._end(other, gone, list(gone.held), gone.updated_ns)
+                self._ended += self._leave(other, gone)
         self._people.move_to_end(name)
         now_ns = max(at_ns, person.updated_ns)
         self._let_go(name, person, now_ns)
@@ -119,6 +125,11 @@ class EmotionStates:
             events += self._judge(name, person, now)
             if is_gone:
                 del self._people[name]
+                self._leave(name, person)
+        left, self._left = self._left, {}
+        self.gone = [
+            replace(state, stamp_ns=now_ns, since_ns=now_ns) for name, state in left.items() if name not in self._people
+        ]
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
 
     def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
@@ -130,7 +141,7 @@ class EmotionStates:
         for name in [name for name in self._people if name in names]:
             if (after := settled(name)) != name:
                 person = self._people.pop(name)
-                self._ended += self._end(name, person, list(person.held), person.updated_ns)
+                self._ended += self._leave(name, person)
                 known = self._people.get(after)
                 if known is None or known.heard_ns < person.heard_ns:
                     if known is not None:
@@ -165,7 +176,7 @@ class EmotionStates:
         ended, self._ended = self._ended, []
         yield from ended
         for name, person in self._people.items():
-            yield from self._end(name, person, list(person.held), person.updated_ns)
+            yield from self._leave(name, person)
         self._people.clear()
 
     def _restart_if_set_back(self, now_ns: int, tolerance_s: float) -> None:
@@ -221,6 +232,12 @@ class EmotionStates:
         for condition in which:
             yield StateEvent(now_ns, name, condition, False, person.held.pop(condition))
 
+    def _leave(self, name: str, person: _Person) -> Sequence[StateEvent]:
+        """Nobody is known by this name any more: what held ends, and a last state is due."""
+        nobody = replace(person, label=UNKNOWN, probabilities=self.usual(name))
+        self._left[name] = self._tell(name, nobody, person.updated_ns)
+        return list(self._end(name, person, list(person.held), person.updated_ns))
+
     def _tell(self, name: str, person: _Person, now_ns: int) -> PersonState:
         probabilities = person.probabilities
         known = person.label != UNKNOWN
@@ -261,7 +278,7 @@ def states_over_time(
         nonlocal due_ns
         while due_ns is not None and due_ns <= end_ns:
             told, _ = states.at(due_ns)
-            yield from told
+            yield from (*states.gone, *told)
             # While nobody is known of, which may be for years where a clock was set, there is nothing to ask.
             due_ns = due_ns + period_ns if told else None
 

@@ -559,6 +559,20 @@ def test_how_a_person_is_is_told_at_a_steady_rate_and_so_is_what_a_planner_waits
     assert robot.node.deactivate()
     world.wait(lambda: len(events) == 2, "the end")
     assert (events[1].kind, events[1].since) == (EmotionEvent.END, events[0].since)
+    world.wait(lambda: states[-1].label == "unknown", "the last state")
+
+
+def test_of_who_is_forgotten_the_last_state_is_unknown_also_where_it_is_a_wait_that_looks(world, tiny_bundle):
+    states = world.listen(EmotionState, "state")
+    short = {"state__rate_hz": 5.0, "state__decay_s": 3600.0, "state__least": 0.3, "state__forget_s": 1.0}
+    robot, item, client = Robot(world, tiny_bundle, use_sim_time=False, **short), scene(1), world.waiting()
+    assert client.send("angry", confidence=1.0).accepted
+    robot.give(item)
+    world.wait(lambda: bool(states) and states[-1].label == "unknown", "the last state")
+    seen = len(client.feedback)
+    world.wait(lambda: len(client.feedback) > seen + 3, "further looks")
+    assert [(state.person_id, state.label) for state in states if state.label != "happy"] == [("ann", "unknown")]
+    assert len(states) > 1
 
 
 def test_a_body_alone_is_told_of_now_and_then_and_becomes_a_state(world, tiny_bundle):

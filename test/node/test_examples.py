@@ -14,7 +14,16 @@ import soundfile
 from clips import SENTENCES_S, silence, spoken
 from emotion_robot import scene
 from node_processes import assert_ended_cleanly, node_command, running
-from ros_world import AudioFrame, ChangeState, Emotion, Transition, Utterance, audio_message, utterance_message
+from ros_world import (
+    AudioFrame,
+    ChangeState,
+    Emotion,
+    EmotionState,
+    Transition,
+    Utterance,
+    audio_message,
+    utterance_message,
+)
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 #: Whatever is said is sure at once, and holds as long as the test needs it.
@@ -104,11 +113,19 @@ def test_the_planner_waits_again_after_the_node_was_deactivated_or_began_anew(wo
             end(planner, tmp_path)
 
 
-def test_the_tree_comforts_who_is_sad(world, emotion, tmp_path):
+def test_the_tree_comforts_who_is_sad_once_and_is_glad(world, emotion, tmp_path):
+    states: list[EmotionState] = world.listen(EmotionState, "state")
     with running(tmp_path, emotion=emotion, example=example("comfort_tree.py")) as processes:
         talk = Talk(world, tmp_path, listeners=1)
         talk.say("sad sad sad sad")
         talk.wait_to_read("I am sorry. Shall I stay?")
+        world.wait(lambda: bool(states), "a state")
+        later_s = states[-1].header.stamp.sec + 4  # it waits for two seconds of sorrow
+        world.wait(lambda: states[-1].header.stamp.sec >= later_s, "states of the time in which nothing is said")
+        assert states[-1].label == "sad"
+        talk.wait_to_read("I am sorry. Shall I stay?")
+        talk.say("happy happy happy happy")
+        talk.wait_to_read("I am sorry. Shall I stay?", "I am glad that you feel better.")
         end(processes, tmp_path)
 
 

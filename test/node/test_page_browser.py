@@ -148,8 +148,15 @@ def test_who_knows_no_token_sees_nothing_and_what_was_said_is_no_code(browser: A
                 has(page, place, evil)
             page.wait_for_selector("#timeline .bars path", state="attached")
             assert page.locator("img").count() == 0
-        with opened(browser, server.url.split("#")[0] + "#token=100% sesame") as page:
+        with opened(browser, server.url.split("#")[0] + "#token=%ff of yesterday") as page:
+            has(page, "#connection", "not the right one")
+            page.goto(server.url.split("#")[0] + "#token=100% sesame")
             has(page, "#said", evil)
+            assert "sesame" not in page.url
+            page.evaluate("() => { window.before = socket; }")
+            page.goto(server.url)  # also while it is connected
+            page.wait_for_url(server.url.split("#")[0])
+            assert page.evaluate("socket !== before && before.readyState > WebSocket.OPEN")
         with opened(browser, server.url) as page:
             has(page, "#said", evil)
             has(page, "#news", f"“{evil}”")
@@ -192,6 +199,60 @@ def test_everybodys_body_is_drawn_and_who_speaks_is_marked_also_under_a_new_name
         has(page, "#trouble", "1 node has a problem")
         now_s = 9.0
         has(page, "#body-note", "No body is seen.")
+
+
+def test_a_long_speech_is_shown_by_what_was_judged_of_it_all_and_whatever_is_final_is_told(browser: Any) -> None:
+    board = Board(clock=lambda: 0.0)
+    stand(board, raising(), name="body-1")
+    speech = replace(said("a long speech"), end_ns=T0 + 6 * NS_PER_S, state=UtteranceState.PARTIAL)
+
+    def tell(state: str, start_s: int, end_s: int, **fields: object) -> None:
+        start, end = ({"sec": T0 // NS_PER_S + at_s, "nanosec": 0} for at_s in (start_s, end_s))
+        told = {"state": state, "speech_start": start, "speech_end": end, "body_id": "body-1"}
+        board.estimate(judged() | told | fields)
+
+    with PageServer(board, Controls(bool, str), port=0) as server, opened(browser, server.url) as page:  # type: ignore[arg-type]
+        board.utterance(speech)
+        tell("PROVISIONAL", 0, 4)
+        has(page, "#why", "voice, still speaking")
+        has(page, "#bodies .speaks", "happy 70 %")
+        tell("CONTINUOUS", 1, 6, utterance_id="", label="neutral")
+        has(page, "#list", "neutral")
+        assert "still speaking" in page.inner_text("#why")
+        assert "happy" in page.inner_text("#bodies .speaks")
+        board.utterance(replace(speech, state=UtteranceState.ENDED))
+        tell("FINAL", 0, 7, label="sad")
+        has(page, "#why", "voice, final")
+        has(page, "#bodies", "sad 70 %")
+        has(page, "#news", "voice: sad 70 %, “a long speech”")
+        has(page, "#list tr:first-child", "sad")
+        assert page.locator("#bodies .speaks").count() == 0
+        tell("CONTINUOUS", 8, 13, utterance_id="", label="neutral")  # of the body of who is silent
+        has(page, "#why", "voice, continuous")
+        has(page, "#bodies", "neutral 70 %")
+        tell("FINAL", 15, 17, utterance_id="voice-3", label="happy")
+        has(page, "#news", "happy")
+        tell("FINAL", 14, 16, utterance_id="voice-2", label="angry")
+        has(page, "#news", "angry")
+        assert "happy" in page.inner_text("#why")
+
+
+def test_words_and_names_without_a_space_are_no_wider_than_a_phone(browser: Any) -> None:
+    long = 54 * "w"
+    board = Board()
+    board.notice(source=f"{long}.wav is over")
+    for number in range(2):
+        board.utterance(replace(said(long, 2 * number, name=f"voice-{number}"), voice_id=long))
+    stand(board, raising(), name=long)
+    board.estimate(judged(name="voice-1") | {"voice_id": long, "body_id": long})
+    board.person(person(long))
+    board.node(long, level=1, message=long, values={long: long})
+    controls = Controls(lambda on: long, str)  # type: ignore[arg-type]
+    with PageServer(board, controls, port=0) as server, opened(browser, server.url) as page:
+        has(page, "#list", long)
+        page.click("#listen")
+        has(page, "#answer", long)
+        keeps_nobody_out(page, "light", 360)
 
 
 def test_what_is_shown_does_not_pass_for_fresh_where_the_robot_is_cut_off(
@@ -240,20 +301,38 @@ def test_a_browsers_input_is_turned_on_once_and_never_left_on(browser: Any, kind
         };
     }"""
     are_off = "streams.every((stream) => stream.getTracks().every((track) => track.readyState === 'ended'))"
-    controls = Controls(bool, str)  # type: ignore[arg-type]
-    with PageServer(Board(), controls, port=0, inputs=Taken()) as server, opened(browser, server.url) as page:
-        page.wait_for_selector(f"#{kind}:visible")
-        page.evaluate(counting)
-        page.dblclick(f"#{kind}")
-        page.wait_for_selector(f"#{kind}[aria-pressed=true][aria-disabled=false]")
-        has(page, "#answer", f"This {kind} is used.")
-        assert page.evaluate("streams.length") == 1
-        page.click(f"#{kind}")
-        page.wait_for_selector(f"#{kind}[aria-pressed=false]")
-        assert page.evaluate(are_off)
-        page.evaluate(f"async () => {{ const on = inputs.{kind}.start(send); inputs.{kind}.stop(); await on; }}")
-        assert page.evaluate("streams.length") == 2
-        assert page.evaluate(are_off), "one that was not wanted any more when it came"
+    controls, port = Controls(bool, str), free_port()  # type: ignore[arg-type]
+    with ExitStack() as shown:
+        with PageServer(Board(), controls, port=port, inputs=Taken()) as server:
+            page = shown.enter_context(opened(browser, server.url))
+            page.wait_for_selector(f"#{kind}:visible")
+            page.evaluate(counting)
+            page.dblclick(f"#{kind}")
+            page.wait_for_selector(f"#{kind}[aria-pressed=true][aria-disabled=false]")
+            has(page, "#answer", f"This {kind} is used.")
+            assert page.evaluate("streams.length") == 1
+            page.click(f"#{kind}")
+            page.wait_for_selector(f"#{kind}[aria-pressed=false]")
+            has(page, "#answer", f"This {kind} is off.")
+            assert page.evaluate(are_off)
+            page.evaluate(f"async () => {{ const on = inputs.{kind}.start(send); inputs.{kind}.stop(); await on; }}")
+            assert page.evaluate("streams.length") == 2
+            assert page.evaluate(are_off), "one that was not wanted any more when it came"
+            page.click(f"#{kind}")
+            has(page, "#answer", f"This {kind} is used.")
+            page.evaluate("streams.at(-1).getTracks()[0].dispatchEvent(new Event('ended'))")  # it was unplugged
+            has(page, "#answer.problem", f"This {kind} gives nothing any more: press “Use this {kind}” again")
+            assert page.get_attribute(f"#{kind}", "aria-pressed") == "false"
+            page.click(f"#{kind}")
+            has(page, "#answer:not(.problem)", f"This {kind} is used.")
+        lost = f"This {kind} was turned off as the connection was lost: press “Use this {kind}” again once it is back"
+        has(page, "#answer.problem", lost)
+        with PageServer(Board(), controls, port=port, inputs=Taken()):
+            has(page, "#connection", "Connected")
+            has(page, "#answer.problem", lost)
+            assert page.get_attribute(f"#{kind}", "aria-pressed") == "false"
+            assert page.evaluate(are_off)
+            shown.close()
 
 
 def test_a_phone_lends_its_microphone_to_an_encrypted_page(browser: Any, tiny_bundle: Path, tmp_path: Path) -> None:

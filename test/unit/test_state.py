@@ -181,6 +181,40 @@ def test_who_is_not_heard_for_long_is_forgotten_and_so_is_everybody_when_the_clo
     assert states.at(T0) == ([], []), "a bag began again"
 
 
+def parting(states: EmotionStates, at_s: float) -> list[tuple[str, str, float]]:
+    """Whose last state is told now."""
+    states.at(T0 + to_ns(at_s))
+    assert all(state.stamp_ns == state.since_ns == T0 + to_ns(at_s) for state in states.gone)
+    assert all((state.valence, state.arousal) == (0, 0) for state in states.gone)
+    return [(state.person_id, state.label, state.confidence) for state in states.gone]
+
+
+def test_whoever_is_forgotten_is_unknown_at_last_and_told_so_once() -> None:
+    slow = StateSettings(forget_s=100, decay_s=3600, usual_gain=0.5)
+    states = EmotionStates(slow)
+    states.push(said("sad", 0))
+    assert parting(states, 100) == []
+    assert state_at(states, 100).label == "sad"
+    assert parting(states, 101) == [("ann", UNKNOWN, 0)]
+    (last,) = states.gone
+    np.testing.assert_array_equal(last.probabilities, last.usual)
+    assert parting(states, 101.5) == []
+    states.push(said("sad", 1000))
+    states.at(T0 + to_ns(1001))
+    assert parting(states, 0) == [("ann", UNKNOWN, 0)], "a bag began again"
+    states.push(said("sad", 1, person_id="voice 1"))
+    states.rename(lambda name: "bob", {"voice 1"})
+    assert parting(states, 2) == [("voice 1", UNKNOWN, 0)], "who goes by another name"
+    for number in range(32):
+        states.push(said("happy", 3 + number / 100, person_id=f"p{number}"))
+    assert parting(states, 4) == [("bob", UNKNOWN, 0)], "one of too many"
+    states.rename(lambda name: "p1", {"p0"})
+    states.push(said("sad", 4, person_id="p0"))
+    assert parting(states, 5) == [], "who came back meanwhile is not gone"
+    list(states.forget())
+    assert len(parting(states, 6)) == 32
+
+
 def test_everybody_is_forgotten_although_the_bag_that_begins_again_is_short() -> None:
     """The clock is set back, not the stamp of an estimate, which may be older than what is there."""
     states = EmotionStates(StateSettings(events="sad 0.5 0"))
@@ -370,6 +404,8 @@ def test_over_time_nothing_is_told_of_years_in_which_nobody_is_known_nor_at_no_r
     told = list(states_over_time(pair, StateSettings(), LABELS, T0 + to_ns(years_s + 1)))
     assert 600 < len(told) < 610, "five minutes of the first, a second of the other"
     assert told[-1].label == "happy"
+    short = list(states_over_time(pair[:1], StateSettings(forget_s=10), LABELS, T0 + to_ns(60)))
+    assert [item.label for item in short] == [*["sad"] * 21, UNKNOWN]
     assert list(states_over_time(pair, StateSettings(rate_hz=0), LABELS, T0 + to_ns(years_s))) == []
 
 

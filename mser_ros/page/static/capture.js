@@ -7,13 +7,18 @@ const PICTURE_WIDTH = 480, PICTURE_PERIOD_MS = 100, MOST_WAITING = 1 << 20;
 // A stream that comes after `stop`, as where somebody answers the browser's question late, is closed at once: nobody else
 // would do so.
 class Input {
+  onEnd() {}  // it gives nothing any more, as where it was unplugged or is not lent any longer
+
   async open(wanted) {
     this.stop();
     const opening = this.opening = {};
     const stream = await navigator.mediaDevices.getUserMedia(wanted);
-    if (this.opening === opening) return this.stream = stream;
-    stream.getTracks().forEach((track) => track.stop());
-    return undefined;
+    if (this.opening !== opening) {
+      stream.getTracks().forEach((track) => track.stop());
+      return undefined;
+    }
+    stream.getTracks().forEach((track) => { track.onended = () => this.stream === stream && this.onEnd(); });
+    return this.stream = stream;
   }
 
   stop() {

@@ -9,7 +9,7 @@ const RETRY_FIRST_MS = 300, RETRY_LAST_MS = 4000, SILENT_MS = 4000, FIRST_MS = 1
 
 const kinds = { utterances: new Map(), estimates: new Map(), people: new Map(), nodes: new Map() };
 const facts = {};
-let socket, silence, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldId = "";
+let socket, silence, retryMs = RETRY_FIRST_MS, drawnMs = 0, isChartDue = false, toldIds, retry;
 
 // -- helpers: text goes in as text, never as HTML
 
@@ -42,13 +42,23 @@ function nameOf({ who }) {
 
 const felt = (item) => (item.label === "unknown" ? "unknown" : `${item.label} ${percent(item.confidence)}`);
 const inOrder = (map) => [...map.values()].sort((a, b) => a.start_s - b.start_s);
+const byEnd = (items) => [...items].sort((a, b) => a.end_s - b.end_s);
+
+// What was judged last. While somebody speaks, one of the last seconds alone says less than that of the whole speech, which
+// begins before it.
+function lastOf(estimates) {
+  const sorted = byEnd(estimates);
+  const said = sorted.findLast((item) => item.state !== "CONTINUOUS"), alone = sorted.findLast((item) => item.state === "CONTINUOUS");
+  const isAfter = said?.state === "FINAL" && alone?.start_s >= said.end_s;
+  return said && !isAfter ? said : alone;
+}
 
 // -- what the robot tells
 
 function take(told) {
   if ("answer" in told) {
-    setText("answer", told.answer);
-    $("answer").classList.toggle("problem", !told.good);
+    if (told.input && told.good && !inputs[told.input].stream) return;  // it was turned off again meanwhile
+    answer(told.answer, told.good);
     if (told.input && !told.good) {
       inputs[told.input].stop();
       showFacts();
@@ -57,7 +67,7 @@ function take(told) {
   }
   if (told.all) {
     Object.values(kinds).forEach((map) => map.clear());
-    toldId = "";  // what was said of it may hold words that are forgotten now
+    toldIds = undefined;  // what was told last may hold words that are forgotten now
   }
   for (const [kind, map] of Object.entries(kinds)) {
     for (const item of told[kind] ?? []) map.set(item.id, item);
@@ -79,6 +89,7 @@ function show() {
   showWords();
   showPeople();
   showWhy();
+  tellNews();
   showBodies();
   showNodes();
   showList();
@@ -148,7 +159,7 @@ function showPeople() {
 }
 
 function showWhy() {
-  const newest = inOrder(kinds.estimates).at(-1);
+  const newest = lastOf(kinds.estimates.values());
   replaceOne("why", newest && { ...newest, name: nameOf(newest) }, (item) => {
     const rows = item.evidence.map((part) => element("tr", {},
       element("th", { scope: "row" }, MODALITIES[part.modality] ?? part.modality),
@@ -168,19 +179,23 @@ function showWhy() {
       element("table", {}, element("thead", {}, element("tr", {}, ...["sense", "says", "counted"].map((name) => element("th", { scope: "col" }, name)))), element("tbody", {}, ...rows)),
     ];
   }, () => [element("p", {}, "None yet.")]);
-  if (newest?.state === "FINAL" && newest.id !== toldId) {
-    toldId = newest.id;
-    const said = facts.words ? kinds.utterances.get(newest.id)?.text : "";
-    setText("news", `${nameOf(newest)}: ${felt(newest)}${said ? `, “${said}”` : ""}`);
-  } else if (!toldId) {
-    setText("news", "");
-  }
+}
+
+// To screen readers: each final one once, of those that were there before somebody came only the last.
+function tellNews() {
+  const finals = byEnd(kinds.estimates.values()).filter((item) => item.state === "FINAL");
+  const fresh = toldIds ? finals.filter((item) => !toldIds.has(item.id)) : finals.slice(-1);
+  const told = fresh.map((item) => {
+    const said = facts.words ? kinds.utterances.get(item.id)?.text : "";
+    return `${nameOf(item)}: ${felt(item)}${said ? `, “${said}”` : ""}`;
+  });
+  if (told.length || !toldIds) setText("news", told.join("; "));
+  toldIds = new Set(finals.map((item) => item.id));
 }
 
 function showBodies() {
-  const judged = inOrder(kinds.estimates).reverse();
   const shown = (facts.bodies ?? []).map((body) => {
-    const newest = judged.find((item) => item.body === body.id);
+    const newest = lastOf([...kinds.estimates.values()].filter((item) => item.body === body.id));
     const open = newest && kinds.utterances.get(newest.id);
     const speaks = newest?.state === "PROVISIONAL" || (open && !open.is_final);
     return { ...body, name: newest ? nameOf(newest) : "", felt: newest ? felt(newest) : "", label: newest?.label, speaks: Boolean(speaks) };
@@ -230,7 +245,7 @@ function showNodes() {
 }
 
 function showList() {
-  const finals = inOrder(kinds.estimates).reverse().filter((item) => item.state !== "PROVISIONAL").slice(0, 50);
+  const finals = byEnd(kinds.estimates.values()).reverse().filter((item) => item.state !== "PROVISIONAL").slice(0, 50);
   const shown = finals.map((item) => ({ ...item, ago: Math.round((facts.now_s + (facts.quiet_s ?? 0) - item.end_s) / 5) * 5, name: nameOf(item), text: kinds.utterances.get(item.id)?.text ?? "" }));
   const cell = (name, ...children) => element("td", { role: "cell", ...(name ? { "data-name": name } : {}) }, ...children);
   replace("list", shown, (item) => element("tr", { role: "row" },
@@ -266,6 +281,18 @@ function replaceOne(id, item, make, nothing) {
 }
 
 // -- the connection
+
+// The link's, which does not stay where others may read it.
+function takeToken() {
+  if (!location.hash.startsWith("#token=")) return false;
+  let token = location.hash.slice(7);
+  try {
+    token = decodeURIComponent(token.replace(/%(?![0-9a-f]{2})/gi, "%25"));
+  } catch {}  // one that was typed by hand may hold any %
+  sessionStorage.setItem("token", token);
+  history.replaceState(null, "", location.pathname);
+  return true;
+}
 
 function connect() {
   const token = sessionStorage.getItem("token") ?? "";
@@ -304,16 +331,22 @@ function connect() {
 function waitForNext(patienceMs) {
   clearTimeout(silence);
   silence = setTimeout(() => {
-    socket.onmessage = socket.onclose = null;
-    socket.close();
-    turnAllOff();
+    leave();
     reconnect();
   }, patienceMs);
 }
 
+function leave() {
+  clearTimeout(silence);
+  clearTimeout(retry);
+  socket.onopen = socket.onmessage = socket.onclose = null;
+  socket.close();
+  turnAllOff();
+}
+
 function reconnect() {
   connection("Connection lost, trying again …", true);
-  setTimeout(connect, retryMs);
+  retry = setTimeout(connect, retryMs);
   retryMs = Math.min(2 * retryMs, RETRY_LAST_MS);
 }
 
@@ -334,9 +367,14 @@ function send(message) {
   socket.send(message);
 }
 
+function answer(text, isGood) {
+  setText("answer", text);
+  $("answer").classList.toggle("problem", !isGood);
+}
+
 async function turnOn(id) {
   if (!navigator.mediaDevices) {
-    setText("answer", "Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https");
+    answer("Browsers lend microphone and camera only to a page of their own machine (http://127.0.0.1) or one that is encrypted: start it with --https", false);
     return;
   }
   starting.add(id);
@@ -345,25 +383,31 @@ async function turnOn(id) {
     await inputs[id].start(send);
     if (inputs[id].stream) ask({ do: id, on: true });  // the answer says whether it is used
   } catch (error) {
-    turnOff(id);
-    setText("answer", `The ${id} cannot be used: ${error.message}`);
+    turnOff(id, `The ${id} cannot be used: ${error.message}`);
   }
   starting.delete(id);
   showFacts();
 }
 
-function turnOff(id) {
+// `problem`: why, where nobody has asked for it.
+function turnOff(id, problem = "") {
   inputs[id].stop();
   ask({ do: id, on: false });
+  answer(problem || `This ${id} is off.`, !problem);
   showFacts();
 }
 
-const turnAllOff = () => Object.keys(inputs).forEach((id) => inputs[id].stream && turnOff(id));
+function turnAllOff() {
+  const on = Object.keys(inputs).filter((id) => inputs[id].stream);
+  const names = on.join(" and this "), buttons = on.map((id) => `“Use this ${id}”`).join(" and ");
+  on.forEach((id) => turnOff(id, `This ${names} ${on.length > 1 ? "were" : "was"} turned off as the connection was lost: press ${buttons} again once it is back`));
+}
 
 $("listen").onclick = () => ask({ do: "listen", on: facts.listening === false });
 $("erase").onclick = () => $("sure").showModal();
 $("sure").onclose = () => $("sure").returnValue === "yes" && ask({ do: "erase" });
 for (const id of Object.keys(inputs)) {
+  inputs[id].onEnd = () => turnOff(id, `This ${id} gives nothing any more: press “Use this ${id}” again`);
   $(id).onclick = () => {
     if (!starting.has(id)) (inputs[id].stream ? turnOff : turnOn)(id);
   };
@@ -371,13 +415,16 @@ for (const id of Object.keys(inputs)) {
 $("gate").onsubmit = (event) => {
   event.preventDefault();
   sessionStorage.setItem("token", $("token").value);
+  leave();
   connect();
 };
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", showChart);
 document.addEventListener("visibilitychange", () => document.hidden || show());
-if (location.hash.startsWith("#token=")) {
-  const quoted = location.hash.slice(7).replace(/%(?![0-9a-f]{2})/gi, "%25"); // one that was typed by hand may hold such
-  sessionStorage.setItem("token", decodeURIComponent(quoted));
-  history.replaceState(null, "", location.pathname);
-}
+// A link that is opened in a tab of this page only changes what follows the #.
+window.addEventListener("hashchange", () => {
+  if (!takeToken()) return;
+  leave();
+  connect();
+});
+takeToken();
 connect();
