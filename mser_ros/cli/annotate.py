@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from ..settings.schema import build, flatten
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices
 from .archive import Row, annotate_all, find_recordings, is_recording, left_out
+from .idle_options import refuse_idle
 from .inputs import Item, motion_options, skeleton_options
 from .lines import counted, emotion_line
 from .params import read_values
@@ -136,10 +137,8 @@ def annotate(
 def _annotate_one(
     source: Path, out: Path, choices: Choices, *, skeleton: Path | None, resume: bool, quiet: bool
 ) -> int:
+    _refuse_idle([source], skeleton)
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
-    topics = {"--audio-topic": choices.audio_topic, "--skeleton-topic": choices.skeleton_topic}
-    if given := [option for option, topic in topics.items() if topic and source.is_file() and not is_bag(source)]:
-        raise SettingsError(f"{' and '.join(given)} goes with a bag, and {source} is none: leave it away")
     annotator = Annotator(choices)
     if annotator.bundle.advice:
         errors.print(annotator.bundle.advice, style="yellow")
@@ -168,6 +167,22 @@ def _annotate_one(
     return 0
 
 
+def _refuse_idle(recordings: Sequence[Path], skeleton: Path | None = None) -> None:
+    """What would change nothing of any of these recordings."""
+    are_bags = {is_bag(path) for path in recordings if path.exists()}
+    if are_bags == {False}:
+        none = f"and {recordings[0]} is none" if len(recordings) == 1 else "which none of these recordings is"
+        refuse_idle(
+            ("audio_topic", "skeleton_topic", "audio_format", "joints", "aspect", "tf_pattern"), f"a bag, {none}"
+        )
+        if not skeleton:
+            refuse_idle(("layout",), "a bag or a --skeleton file")
+    elif are_bags == {True}:
+        refuse_idle(("bodies",), "a film")
+    if not skeleton:
+        refuse_idle(("up", "unit"), "a --skeleton file")
+
+
 def _print(console: Console, found: Annotated, *, quiet: bool) -> None:
     for note in found.notes:
         console.print(f"note: {note}", style="yellow")
@@ -184,6 +199,7 @@ def _annotate_all(
     recordings = find_recordings(sources, without=out)
     if not recordings:
         raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")
+    _refuse_idle(recordings)
     others, unread = left_out(sources, recordings, without=out)
     for error in unread:
         errors.print(f"left out, as it cannot be read ({error.strerror}): {error.filename}", style="yellow")

@@ -118,13 +118,31 @@ def test_a_file_of_ones_own_folder_is_found_by_the_nodes(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     given: list[str] = []
 
-    def play(_: Console, chosen: Any) -> int:
+    def play(_: Console, chosen: Any, *, words: bool) -> int:
         given.append(chosen.file)
         return 0
 
     monkeypatch.setattr("mser_ros.cli.live._through_nodes", play)
     assert main(["live", "--file=~/talk.wav"]) == 0
     assert given == [str(tmp_path / "talk.wav")]
+
+
+@pytest.mark.parametrize("option", [["--host", "0.0.0.0"], ["--port", "0"], ["--token", "a"], ["--https"]])
+def test_options_of_a_page_are_refused_where_there_is_none(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where a certificate would be made
+    assert main(["live", *option]) == 1
+    assert capsys.readouterr() == ("", f"mser: {option[0]} goes with a page: call --browser as well\n")
+
+
+@pytest.mark.parametrize("command", [["live"], ["live", "--browser"], ["mic"]])
+def test_a_microphone_is_not_named_beside_a_file(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--file", "talk.wav", "--device", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: --device goes with no --file")
+    assert err.endswith(": leave one of them away\n")
 
 
 def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,6 +188,20 @@ def test_a_file_is_heard_from_its_beginning_and_ends_it(
     assert len(lines) == 1
     end_s = float(lines[0].split()[0])
     assert end_s == pytest.approx(len(spoken(0)) / RATE, abs=0.7)
+
+
+def test_what_was_said_is_not_printed_where_no_words_are_wanted(
+    ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it is read and counts."""
+    monkeypatch.setattr("mser_ros.cli.demo.isolate", lambda: None)
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([spoken(0), silence(0.2)]), RATE)
+    common = ["live", "--asr", "pocketsphinx", "--bundle", str(tiny_bundle)]
+    assert main([*common, "--file", str(path), "--no-words"]) == 0
+    (final,) = [line for line in capsys.readouterr().out.splitlines() if " final " in line]
+    assert "% ST·" in final
+    assert "“" not in final
 
 
 def test_the_sound_and_the_pictures_of_a_film_begin_at_one_time(
