@@ -48,6 +48,7 @@ from .tables import plain_console
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
 )
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
+@click.option("--text-topic", default="", help="Topic of a bag with words, where asr.foreign is set.  [text]")
 @skeleton_options
 @motion_options
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
@@ -83,6 +84,7 @@ def annotate(
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
+    text_topic: str,
     mocap: MocapSettings,
     up: str | None,
     unit: str | None,
@@ -115,6 +117,7 @@ def annotate(
         asr_language=asr_language,
         audio_topic=audio_topic,
         skeleton_topic=skeleton_topic,
+        text_topic=text_topic,
         bodies=bodies,
         provisional=provisional,
         transcripts=told if transcripts is None else transcripts,
@@ -127,6 +130,8 @@ def annotate(
         params={node: _unusual(node, given.get(node, {})) for node in ("speech", "emotion")},
         command=shlex.join(["mser", *(click.get_current_context().find_root().obj or ())]),
     )
+    if not choices.speech.asr.foreign:
+        refuse_idle(("text_topic",), "asr.foreign in a --params-file", "set that as well")
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:
@@ -173,7 +178,8 @@ def _refuse_idle(recordings: Sequence[Path], skeleton: Path | None = None) -> No
     if are_bags == {False}:
         none = f"and {recordings[0]} is none" if len(recordings) == 1 else "which none of these recordings is"
         refuse_idle(
-            ("audio_topic", "skeleton_topic", "audio_format", "joints", "aspect", "tf_pattern"), f"a bag, {none}"
+            ("audio_topic", "skeleton_topic", "text_topic", "audio_format", "joints", "aspect", "tf_pattern"),
+            f"a bag, {none}",
         )
         if not skeleton:
             refuse_idle(("layout",), "a bag or a --skeleton file")

@@ -28,6 +28,7 @@ from ..types import (
     AbstainReason,
     AudioChunk,
     EmotionEstimate,
+    SkeletonFrame,
     UtteranceEvent,
     UtteranceState,
     primary_language,
@@ -35,7 +36,8 @@ from ..types import (
 )
 from .annotation_choices import Choices
 from .annotation_progress import PART, Progress
-from .inputs import Item
+from .heard_beside import ROBOT, ForeignText, RobotVoice
+from .inputs import Data, Item
 from .lines import counted
 from .recording_report import REPORT, Clips, tracks
 
@@ -105,8 +107,9 @@ class Work:
     @property
     def counters(self) -> Mapping[str, Any]:
         """What befell the data, as far as it was read in this call."""
-        emotion = self._pipeline.emotion
-        return {**self._pipeline.speech.counters, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
+        emotion, texts = self._pipeline.emotion, self._pipeline.texts
+        heard = {**self._pipeline.speech.counters, **(texts.counters if texts else {})}
+        return {**heard, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
 
     @property
     def oddities(self) -> tuple[str, ...]:
@@ -139,23 +142,31 @@ class Work:
                 self._look_at(item, resumes_ns)
                 continue
             try:
-                data = item.load()
-                if isinstance(data, AudioChunk):
-                    self._take(self._pipeline.push_audio(data, item.log_ns))
-                else:
-                    self.recording.add(data)
-                    self._take(self._pipeline.push_skeleton(data, item.log_ns))
+                self._push(item.load(), item.log_ns)
             except MserError as error:
                 self.dropped[str(error)] = self.dropped.get(str(error), 0) + 1
             self._note_progress()
         self._take(self._pipeline.flush())
 
+    def _push(self, data: Data, log_ns: int) -> None:
+        if isinstance(data, AudioChunk):
+            self._take(self._pipeline.push_audio(data, log_ns))
+        elif isinstance(data, RobotVoice):
+            self._take(self._pipeline.robot_speaks(data.speaks, log_ns))
+        elif isinstance(data, ForeignText):
+            self._take(self._pipeline.push_text(data.text, data.at_ns, log_ns))
+        else:
+            self.recording.add(data)
+            self._take(self._pipeline.push_skeleton(data, log_ns))
+
     def _look_at(self, item: Item, resumes_ns: int) -> None:
         """What was worked off before is drawn; the newest motion belongs to what comes."""
         with suppress(MserError):
             data = item.load()
+            if not isinstance(data, AudioChunk | SkeletonFrame):
+                return  # nobody speaks where it is gone on, the robot neither
             self.recording.add(data)
-            if not isinstance(data, AudioChunk) and item.log_ns > resumes_ns - to_ns(_MOTION_S):
+            if isinstance(data, SkeletonFrame) and item.log_ns > resumes_ns - to_ns(_MOTION_S):
                 for _ in self._pipeline.push_skeleton(data):
                     pass
 
@@ -265,8 +276,9 @@ class Work:
         return noted.learned
 
     def _note_progress(self, *, at_once: bool = False) -> None:
-        is_quiet = not (self._open or self._pipeline.emotion.is_waiting)
-        utterances = self._pipeline.speech.utterances
+        speech = self._pipeline.speech
+        is_quiet = not (self._open or self._pipeline.emotion.is_waiting or speech.is_robot_heard)
+        utterances = speech.utterances
         self._progress.follow(self._log_ns, is_quiet=is_quiet, lines=len(self._times), utterances=utterances)
         if at_once or self._progress.is_due:
             self._lines.flush()
@@ -281,6 +293,11 @@ def why_nobody(source: Path, work: Work) -> str:
     counters = work.counters
     if first and sum(work.dropped.values()) * 2 > counters["received"]:
         return f"nothing in {source} can be used: {first}"
+    if not work.recording.level and counters["robot_samples"]:
+        return (
+            f"nobody but the robot speaks in {source}, by its topic {ROBOT}: where people are to be heard meanwhile, "
+            "set robot.barge_in in a --params-file"
+        )
     if not work.recording.level:
         return f"there is no audio in {source}: give a recording of a voice, or name its topic by --audio-topic"
     lost = f" ({sum(work.dropped.values())} pieces were dropped: {first})" if first else ""

@@ -59,7 +59,7 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     with Bag(path) as source:
         source.require("/audio", AUDIO)
         begin_s = source.start_ns / NS_PER_S
-        topics = [item for item in ("/audio", "/skeleton_in") if item in source.topics]
+        topics = [item for item in ("/audio", "/skeleton_in", "/robot_speaking") if item in source.topics]
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
         disorder = find_disorder(source, topics)
         odd = [f"{one.fault}: the nodes lose what comes late; mser annotate does not" for one in disorder]
@@ -154,6 +154,6 @@ def _write(out: Path, records: list[Record], bag: Path, topics: Collection[str])
                     for item in stream.push(conversions.audio_from_msg(message.decode()), message.log_ns):
                         if isinstance(item, AudioChunk):
                             recording.add(item)
-                else:
+                elif message.topic == "/skeleton_in":
                     recording.add(conversions.skeleton_from_msg(message.decode()))
     draw_timeline(records, recording, out / "timeline.png", title=f"mser_ros: {bag.name}, through the live nodes")
