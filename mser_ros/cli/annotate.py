@@ -21,12 +21,16 @@ from ..settings.parameters import build_parameters
 from ..settings.schema import build, flatten
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices
-from .archive import Row, annotate_all, find_recordings, is_recording, left_out
+from .archive import Row, annotate_all
+from .archive_files import beside_bag, find_recordings, is_recording, left_out
 from .idle_options import refuse_idle
 from .inputs import Item, motion_options, skeleton_options
 from .lines import counted, emotion_line
 from .params import read_values
 from .tables import plain_console
+
+#: Files of which are told by their names.
+_NAMED = 5
 
 
 @click.command()
@@ -144,6 +148,10 @@ def _annotate_one(
 ) -> int:
     _refuse_idle([source], skeleton)
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
+    if beside := beside_bag(source, without=out):
+        named = ", ".join(str(path.relative_to(source)) for path in beside[:_NAMED])
+        more = ", ..." if len(beside) > _NAMED else ""
+        errors.print(f"left out, as {source} is a bag: {named}{more} (name such files as well)", style="yellow")
     annotator = Annotator(choices)
     if annotator.bundle.advice:
         errors.print(annotator.bundle.advice, style="yellow")

@@ -1,4 +1,4 @@
-"""Many recordings: found in folders, shared among processes, told of in one table."""
+"""Many recordings: shared among processes, told of in one table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,12 +19,10 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import quote
 
-from ..audio.sound_files import FILMS
 from ..errors import MserError
 from ..evaluation.findings import Making
 from ..evaluation.recording_page import write_index
 from ..labels import LABELS, UNKNOWN
-from ..messages.bag_files import is_bag
 from .annotation import Annotator
 from .annotation_choices import Choices
 from .cluster import share_on_ray
@@ -37,13 +34,6 @@ TABLE, INDEX = "results.csv", "index.html"
 _SPAWNING = multiprocessing.get_context("spawn")
 #: The reason of a recording that is gone on with next time.
 _INTERRUPTED = "interrupted"
-#: Endings of the files of bags.
-_BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
-#: Endings of sound files.
-_SOUNDS = (
-    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga",
-    ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".wv", ".tta", ".ape", *FILMS,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -67,71 +57,6 @@ class Row:
         values = asdict(self) | {"seconds": f"{self.seconds:.2f}", "took_s": f"{self.took_s:.2f}"}
         labels = values.pop("labels")
         return values | {name: labels.get(name, 0) for name in (*LABELS, UNKNOWN)}
-
-
-def is_recording(path: Path) -> bool:
-    """Whether this is one recording: the folder of a bag, or a file that may be one."""
-    if not path.is_dir():
-        return path.is_file()
-    names = [item.name for item in path.iterdir() if not item.name.startswith("._")]
-    return is_bag(path) and any(name == "metadata.yaml" or name.lower().endswith(_BAGS) for name in names)
-
-
-def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
-    """Every bag, sound file and film that is named or lies in a folder that is, in order; not those in `without`.
-
-    Raises `OSError` where a source may not be read. A folder below one that may not, holds none: `left_out` tells it.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if is_recording(source) or not source.is_dir():
-            found[source] = None
-            continue
-        for here, folders, files in _walk(source, without):
-            bags = sorted(name for name in folders if _is_bag_below(here / name))
-            folders[:] = sorted(set(folders) - set(bags))
-            # What macOS puts beside a file on a stick has its name after '._'.
-            files = [name for name in files if not name.startswith("._")]
-            sounds = [name for name in files if name.lower().endswith((*_SOUNDS, *_BAGS))]
-            found |= dict.fromkeys(here / name for name in sorted([*bags, *sounds]))
-    return list(found)
-
-
-def _is_bag_below(folder: Path) -> bool:
-    try:
-        return is_recording(folder)
-    except OSError:  # as lost+found of every disk, which only root may read
-        return False
-
-
-def _walk(
-    source: Path, without: Path, tell: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, but not into `without`; also into folders that are links, each folder once. `tell`: is told of
-    each folder that cannot be read."""
-    seen = {os.path.realpath(without)}
-    for folder, folders, files in os.walk(source, onerror=tell, followlinks=True):
-        if (true := os.path.realpath(folder)) in seen:
-            folders.clear()
-        else:
-            seen.add(true)
-            yield Path(folder), folders, files
-
-
-def left_out(
-    sources: Sequence[Path], recordings: Sequence[Path], *, without: Path
-) -> tuple[Counter[str], Sequence[OSError]]:
-    """How many files of which endings lie in the folders and are no recordings, and why which folders cannot be read;
-    hidden ones do not count."""
-    taken, found, unread = set(recordings), Counter[str](), list[OSError]()
-    for source in sources:
-        if source in taken or not source.is_dir():
-            continue
-        for here, folders, files in _walk(source, without, unread.append):
-            folders[:] = [name for name in folders if here / name not in taken and not name.startswith(".")]
-            others = [name for name in files if here / name not in taken and not name.startswith(".")]
-            found.update(Path(name).suffix.lower() or name for name in others)
-    return found, unread
 
 
 def annotate_all(
