@@ -110,17 +110,20 @@ class Annotator:
             )
             try:
                 work.run(track(items, count, source.name) if track else items)
-            except KeyboardInterrupt:
+                if not work.finals:
+                    work.discard()
+                    raise MserError("; ".join([why_nobody(source, work), *notes]))
                 work.finish()
-                work.report((*blind, *notes), is_whole=False)
+                if bag or chosen.mcap:
+                    self._write_bag(bag, source, copy, work)
+                work.report((*blind, *notes))
+            except KeyboardInterrupt:
+                with suppress(KeyboardInterrupt):  # whoever does not want to wait for a picture has what goes on
+                    if not work.is_whole:
+                        work.finish()
+                        work.report((*blind, *notes))
                 raise Interrupted(work.done_s) from None
-            if not work.finals:
-                work.discard()
-                raise MserError("; ".join([why_nobody(source, work), *notes]))
-            work.finish(is_whole=True)
-            if bag or chosen.mcap:
-                self._write_bag(bag, source, copy, work)
-            work.report((*blind, *notes))
+            work.settle()
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
         return Annotated(work.finals, (*blind, *notes, *work.oddities), work.dropped, work.seconds, begin_s)
 

@@ -794,6 +794,37 @@ def test_a_report_is_gone_on_with_and_the_users_own_sounds_are_left_alone(
     assert [path.name for path in (tmp_path / "out" / "sound").iterdir()] == ["mine.ogg"]
 
 
+def test_what_was_interrupted_while_it_was_written_down_is_not_recognised_again(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert annotate(two_sentences, "--html", out=tmp_path / "whole") == 0
+    capsys.readouterr()
+    out = tmp_path / "out"
+    for writing in ("annotation_work.draw_timeline", "annotation.copy_with_topics", "annotation_work.write_page"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"mser_ros.cli.{writing}", interrupted)
+            assert annotate(two_sentences, "--html", "--resume", out=out) == 130
+        said = f"interrupted: the first 9 s are in {out}; the same call with --resume goes on\n"
+        assert capsys.readouterr().err == said
+        for work in ("push_audio", "flush"):
+            monkeypatch.setattr(f"mser_ros.stages.pipeline.EmotionPipeline.{work}", not_again)
+    assert annotate(two_sentences, "--html", "--resume", out=out) == 0
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert told(records_of(out)) == told(records_of(tmp_path / "whole"))
+    assert len(sounds_of(out / "report.html")) == 2
+    with Bag(out / "annotated") as copy, Bag(tmp_path / "whole" / "annotated") as whole:
+        assert copy.message_count == whole.message_count
+
+
+def not_again(*_: Any) -> Any:
+    raise AssertionError("all was worked off")
+
+
+def interrupted(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
+
+
 def test_another_recording_is_not_gone_on_with(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
