@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -210,6 +211,9 @@ def _annotate_all(
     sources: tuple[Path, ...], out: Path, choices: Choices, *, workers: int | None, ray: str | None, resume: bool
 ) -> int:
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
+    true = os.path.realpath(out)
+    if same := next((source for source in sources if source.is_dir() and os.path.realpath(source) == true), None):
+        raise MserError(f"the results would lie among the recordings of {same}: name another folder with -o")
     recordings = find_recordings(sources, without=out)
     if not recordings:
         raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")

@@ -33,6 +33,8 @@ from .recording_report import making
 
 #: With `Choices.mcap` a bag of results holds the sound as well.
 SOUND = "/sound"
+#: The bag with the estimates added.
+COPY = "annotated"
 TYPES = {EMOTION: "mser_msgs/msg/Emotion", STATE: "mser_msgs/msg/EmotionState", SOUND: RAW_AUDIO}
 _NO_TEXT = "no words are read, as asr.foreign takes them from a bag's topic: --asr auto lets our recogniser read"
 #: Called with the items of a recording and their number; yields them while it shows how far they are worked off.
@@ -85,7 +87,7 @@ class Annotator:
         from_bag = is_bag(source)
         if from_bag and skeleton:
             raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
-        copy = out / "annotated"
+        copy = out / COPY
         true = Path(os.path.realpath(source))
         if Path(os.path.realpath(copy)) in (true, *true.parents):
             raise BagError(f"the results would overwrite {source}: name another folder with -o")

@@ -43,7 +43,7 @@ from .recording_report import REPORT, Clips, tracks
 
 #: What a bag of results holds beside what was recorded: estimates and states.
 EMOTION, STATE = "/emotion", "/state"
-LINES = "emotions.jsonl"
+LINES, CELLS, PICTURE = "emotions.jsonl", "emotions.csv", "timeline.png"
 #: No microphone that hears a voice gives peaks below this [dB of full scale].
 _SILENT_DB = -55.0
 #: Audio whose pieces are shorter than this in the mean holds no utterance [s].
@@ -190,8 +190,8 @@ class Work:
         self._lines.close()
         shutil.copyfile(self._out / PART, self._out / LINES)
         if self.finals:
-            write_csv(self._out / "emotions.csv", self.finals)
-            draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._title)
+            write_csv(self._out / CELLS, self.finals)
+            draw_timeline(self.shown, self.recording, self._out / PICTURE, title=self._title)
 
     def report(self, notes: Sequence[str]) -> None:
         """Write the report of what was found, if one is wanted. `notes`: what the caller knows to be odd."""

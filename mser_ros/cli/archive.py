@@ -19,7 +19,7 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import quote
 
-from ..errors import MserError
+from ..errors import MserError, unusable_place
 from ..evaluation.findings import Making
 from ..evaluation.recording_page import write_index
 from ..labels import LABELS, UNKNOWN
@@ -71,12 +71,9 @@ def annotate_all(
     """The row of each recording, as it is done; the table is written after each. What `results.csv` tells of already
     comes first if `resume`. `workers`: processes of this machine; `ray`: address of a Ray cluster instead, '' for one
     that is started here. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
+    places = _places(recordings, out)
     making = Annotator(choices).making  # what is wrong with it is better told once than of each recording
     out.mkdir(parents=True, exist_ok=True)
-    # Not where a link leads to: two of them may lead to one recording.
-    absolute = {str(path): Path(os.path.abspath(path)) for path in recordings}
-    base = Path(os.path.commonpath([path.parent for path in absolute.values()]))
-    places = {name: out / path.relative_to(base) for name, path in absolute.items()}
     done = _read_table(out / TABLE) if resume else {}
     version = partial(_version, choices=choices, checksum=making.checksum)
     rows = [row for path in recordings if (row := done.get(str(path))) and row.version == version(path)]
@@ -98,6 +95,24 @@ def annotate_all(
         _write_table(out / TABLE, rows)
         if choices.html:
             _write_index(out, rows, places, making)
+
+
+def _places(recordings: Sequence[Path], out: Path) -> dict[str, Path]:
+    """Where the results of each recording will lie. Raises `MserError` where something else does."""
+    # Not where a link leads to: two of them may lead to one recording.
+    absolute = {str(path): Path(os.path.abspath(path)) for path in recordings}
+    base = Path(os.path.commonpath([path.parent for path in absolute.values()]))
+    places = {name: out / path.relative_to(base) for name, path in absolute.items()}
+    own = {os.path.realpath(path) for path in absolute.values()}
+    for name, place in places.items():
+        folders = (place, *place.parents[: len(place.parts) - len(out.parts)])
+        for folder in folders:
+            if (is_own := os.path.realpath(folder) in own) or (folder.exists() and not folder.is_dir()):
+                raise MserError(
+                    f"the results of {name} would lie in the folder {place}, but {folder} is a "
+                    f"{'recording' if is_own else 'file'}: name another folder with -o"
+                )
+    return places
 
 
 def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices, workers: int) -> Iterator[Row]:
@@ -223,8 +238,10 @@ def _annotate(path: Path, out: Path) -> Row:
     try:
         with _with_ctrl_c():
             found = _annotator.annotate(path, out, resume=True, track=_until_stop)
-    except MserError as error:
-        return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
+    except (MserError, OSError) as error:
+        if not (reason := unusable_place(error) if isinstance(error, OSError) else str(error)):
+            raise
+        return Row(str(path), reason, took_s=time.monotonic() - begun_s)
     except KeyboardInterrupt:  # what is done was written down if it is `Interrupted`
         _is_interrupted = True
         return Row(str(path), _INTERRUPTED)

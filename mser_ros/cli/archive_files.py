@@ -9,7 +9,13 @@ from pathlib import Path
 
 from ..audio.sound_files import FILMS
 from ..messages.bag_files import METADATA, is_bag_file, recording_of
+from .annotation import COPY
+from .annotation_work import CELLS, LINES, PICTURE
+from .archive import INDEX, TABLE
+from .recording_report import REPORT, SOUNDS, is_clip
 
+#: Files of results, beside the first of them.
+_RESULTS = (LINES, CELLS, PICTURE, REPORT)
 #: Endings of sound files.
 _SOUNDS = (
     ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga",
@@ -33,22 +39,23 @@ def is_recording(path: Path) -> bool:
 
 
 def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
-    """Every bag, sound file and film that is named or lies in a folder that is, in order; not those in `without`, but
-    where that is named itself.
+    """Every bag, sound file and film that is named or lies in a folder that is, once and in order; not those in
+    `without`, but where that is named itself.
 
     A bag is a folder where its files have others beside them that belong to them, else its file. Raises `OSError` where
     a source may not be read. A folder below one that may not, holds none: `left_out` tells it.
     """
-    found: dict[Path, None] = {}
+    found: dict[str, Path] = {}
     for source in sources:
         if not source.is_dir():
-            found[source] = None
+            found.setdefault(os.path.abspath(source), source)
             continue
         any(source.iterdir())  # or it may not be read
         for here, folders, files in _walk(source, without):
             folders.sort()
-            found |= dict.fromkeys(_recordings(here, folders, files))
-    return list(found)
+            for path in _recordings(here, folders, files):
+                found.setdefault(os.path.abspath(path), path)
+    return list(found.values())
 
 
 def beside_bag(path: Path, *, without: Path) -> list[Path]:
@@ -75,14 +82,23 @@ def _recordings(folder: Path, folders: Sequence[str], files: Sequence[str]) -> l
 def _walk(
     source: Path, without: Path, tell: Callable[[OSError], None] | None = None
 ) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, but not into `without`; also into folders that are links, each folder once. `tell`: is told of
-    each folder that cannot be read."""
+    """As `os.walk`, but not into `without`, nor into what is hidden, as the wastebasket of a stick, nor where results
+    of ours lie; also into folders that are links, each folder once. `tell`: is told of each folder that cannot be
+    read."""
     seen = {os.path.realpath(without)} - {os.path.realpath(source)}
     for folder, folders, files in os.walk(source, onerror=tell, followlinks=True):
         if (true := os.path.realpath(folder)) in seen:
             folders.clear()
         else:
             seen.add(true)
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            if LINES in files:
+                folders[:] = [name for name in folders if name != COPY]
+                files = [name for name in files if name not in _RESULTS]
+            if TABLE in files:
+                files = [name for name in files if name not in (TABLE, INDEX)]
+            if os.path.basename(folder) == SOUNDS:
+                files = [name for name in files if not is_clip(Path(name))]
             yield Path(folder), folders, files
 
 
@@ -93,8 +109,7 @@ def left_out(
     cannot be read; hidden ones do not count."""
     taken, found, unread = set(recordings), Counter[str](), list[OSError]()
     for source in filter(Path.is_dir, sources):
-        for here, folders, files in _walk(source, without, unread.append):
-            folders[:] = [name for name in folders if not name.startswith(".")]
+        for here, _, files in _walk(source, without, unread.append):
             others = [name for name in files if here / name not in taken and not name.startswith(".")]
             if here in taken:
                 bags = tuple(name for name in files if is_bag_file(Path(name)))

@@ -125,6 +125,68 @@ def test_a_bag_that_is_named_alone_is_one_recording_and_what_lies_beside_it_is_t
     assert left_out([tmp_path / "archive"], found, without=tmp_path / "out") == ({}, [])
 
 
+def test_what_was_thrown_away_and_what_was_found_before_is_no_recording(
+    tiny_bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    archive = tmp_path / "archive"
+    trash = archive / ".Trash-1000" / "files"
+    trash.mkdir(parents=True)
+    write_sound(trash / "deleted.wav", speech)
+    write_sound(archive / "talk.wav", speech)
+    write_bag(archive / "bag", speech)
+
+    def rows(out: Path) -> list[str]:
+        call = ["annotate", str(archive), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]
+        assert main([*call, "--no-provisional"]) == 0
+        with (out / "results.csv").open(encoding="utf-8-sig", newline="") as stream:
+            return [str(Path(row["recording"]).relative_to(archive)) for row in csv.DictReader(stream)]
+
+    assert rows(archive / "first") == rows(archive / "second") == ["bag", "talk.wav"]
+    clip = archive / "first" / "talk.wav" / "sound" / "0123456789abcdef.ogg"
+    clip.parent.mkdir()
+    write_sound(clip, speech)
+    write_sound(clip.with_name("mine.ogg"), speech)
+    found = find_recordings([archive], without=archive / "second")
+    assert [str(path.relative_to(archive)) for path in found] == ["talk.wav", "bag", "first/talk.wav/sound/mine.ogg"]
+    assert left_out([archive], found, without=archive / "second") == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (["annotate", "archive", "-o", "archive"], "the results would lie among the recordings of archive"),
+        (
+            ["annotate", "archive/a.wav", "archive/b.wav", "-o", "archive"],
+            "the results of archive/a.wav would lie in the folder archive/a.wav, but archive/a.wav is a recording",
+        ),
+        (
+            ["annotate", "archive", "-o", "out"],
+            "the results of archive/a.wav would lie in the folder out/a.wav, but out/a.wav is a file",
+        ),
+    ],
+)
+def test_results_never_lie_where_something_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: list[str], why: str
+) -> None:
+    """And that is told before a model is loaded."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("archive/a.wav", "archive/b.wav", "out/a.wav"):
+        path = Path(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"mine")
+    assert main([*call, "--bundle", "nowhere"]) == 1
+    assert capsys.readouterr() == ("", f"mser: {why}: name another folder with -o\n")
+    assert all(path.read_bytes() == b"mine" for path in tmp_path.rglob("*.wav"))
+
+
+def test_a_recording_that_is_named_twice_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("archive").mkdir()
+    Path("archive/a.wav").touch()
+    sources = [Path("archive/a.wav"), tmp_path / "archive" / "a.wav", Path("archive")]
+    assert find_recordings(sources, without=tmp_path / "out") == [Path("archive/a.wav")]
+
+
 def test_what_macos_puts_beside_files_is_no_recording(
     annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
 ) -> None:
