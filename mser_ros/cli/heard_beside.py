@@ -32,36 +32,35 @@ class ForeignText:
 
 
 class HeardBeside:
-    """Those topics of a bag. `topics`: which are read; `notes`: which are not, and what helps."""
+    """Those topics of a bag. `topics`: which are read; `robot`: of these the robot's; `notes`: which are not, and what
+    helps."""
 
     def __init__(self, bag: Bag, audio_topic: str, text_topic: str | None) -> None:
         """`audio_topic`: beside which they lie; '' for none, then nothing is heard. `text_topic`: '' to find it, None
         where our own recogniser reads."""
         self.notes: list[str] = []
         self.topics: list[str] = []
-        self._robot = ""
+        self.robot = ""
         if not audio_topic:
             return
-        self._robot = self._find(bag, audio_topic, ROBOT, _ROBOT_TYPES)
+        self.robot = self._find(bag, audio_topic, ROBOT, _ROBOT_TYPES)
         if text_topic:
             bag.require(text_topic, *_TEXT_TYPES)
         text = text_topic or self._find(bag, audio_topic, TEXT, _TEXT_TYPES)
         if text and text_topic is None:
-            self.notes.append(
-                f"{text} is not read: asr.foreign in a --params-file takes words from it in place of ours"
-            )
+            self.notes.append(f"{text} is not read: where asr.foreign is set, words are taken from it in place of ours")
         elif text_topic is not None and not text:
             self.notes.append(
                 "no words are read, as asr.foreign takes them from a topic 'text', which the bag lacks: name another "
                 "one by --text-topic, or let our recogniser read by --asr auto"
             )
-        self.topics = [self._robot] if self._robot else []
+        self.topics = [self.robot] if self.robot else []
         self.topics += [text] if text and text_topic is not None else []
 
     def read(self, message: BagMessage) -> RobotVoice | ForeignText:
         """A message of one of the topics. Raises `MserError`."""
         decoded = message.decode()
-        if message.topic == self._robot:
+        if message.topic == self.robot:
             return RobotVoice(bool(decoded.data))
         stamp_ns = conversions.time_to_ns(decoded.header.stamp) if hasattr(decoded, "header") else 0
         return ForeignText(text_from_msg(decoded), stamp_ns or message.log_ns)

@@ -75,8 +75,8 @@ def read_bag(
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
-    heard = _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
-    bodies = _Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
+    heard = choose_topic(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
+    bodies = Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
     unused = [] if bodies.topics else unused_bodies(bag, mocap)
     if not heard and not bodies.topics:
         has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
@@ -140,7 +140,7 @@ def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) ->
     fault: MserError | None = None
     is_empty = True
     with Bag(path) as bag:
-        bodies = _Bodies(bag, topic, mocap, "--topic")
+        bodies = Bodies(bag, topic, mocap, "--topic")
         if not bodies.topics:
             raise BagError(f"the bag {path} has no topic with skeletons: record one, or name it by --topic")
         for message in bag.messages([*bodies.topics, *bodies.beside]):
@@ -157,7 +157,7 @@ def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) ->
         raise fault
 
 
-class _Bodies:
+class Bodies:
     """Where in a bag the skeletons are, and how its messages become bodies. `topics`: with skeletons; `beside`: what
     tells more of them."""
 
@@ -168,7 +168,7 @@ class _Bodies:
         if not wanted and alone[:1] == [SKELETON_2D]:
             self.topics = sorted(name for name, kind in bag.topics.items() if kind == SKELETON_2D)
         else:
-            found = _choose(bag, wanted, SKELETON_TYPES if wanted else alone, option)
+            found = choose_topic(bag, wanted, SKELETON_TYPES if wanted else alone, option)
             self.topics = [found] if found else azure[:1]
         kinds = {bag.topics[name] for name in self.topics}
         cameras = [name for name, kind in bag.topics.items() if kind == CAMERA_INFO]
@@ -192,7 +192,7 @@ def _fail(error: MserError) -> AudioChunk:
     raise error
 
 
-def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
+def choose_topic(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
     """The only topic of one of these types; of several those of the first type count."""
     if wanted:
         bag.require(wanted, *kinds)

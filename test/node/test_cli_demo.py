@@ -91,6 +91,41 @@ def test_a_bag_that_nodes_cannot_hear_whole_is_told_before_they_start(
     assert "there is no bundle folder" in err
 
 
+def write_others_bag(path: Path) -> Path:
+    """A sentence on two topics of other names than ours, and bodies of another type than ours."""
+    voice = np.concatenate([silence(0.3), spoken(0), silence(1.2)])
+    with BagWriter(path) as writer:
+        for first in range(0, len(voice), 1024):
+            chunk = AudioChunk(voice[first : first + 1024, None], RATE, 10**18 + first * NS_PER_S // RATE, first)
+            for topic in ("/robot/mic", "/room/mic"):
+                writer.write(topic, AUDIO, audio_to_fields(chunk), chunk.end_ns)
+            header = {"stamp": {"sec": 10**9, "nanosec": first * NS_PER_S // RATE}, "frame_id": "camera"}
+            pose = {"position": dict.fromkeys("xyz", 0.1), "orientation": {**dict.fromkeys("xyz", 0.0), "w": 1.0}}
+            writer.write("/bodies", "geometry_msgs/msg/PoseArray", {"header": header, "poses": [pose]}, chunk.end_ns)
+    return path
+
+
+def test_a_bag_of_others_is_replayed_once_its_topics_are_told(
+    ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bodies that cannot be used cost nothing but themselves."""
+    monkeypatch.setattr("mser_ros.cli.demo.isolate", lambda: None)
+    bag, out = write_others_bag(tmp_path / "bag"), tmp_path / "out"
+    call = ["demo", "--bag", str(bag), "--bundle", str(tiny_bundle), "-o", str(out)]
+    assert main(call) == 1
+    said = capsys.readouterr().err
+    assert "has several topics of type" in said
+    assert said.endswith("choose one of /robot/mic, /room/mic with --audio-topic\n")
+    assert main([*call, "--audio-topic", "/robot/mic", "--skeleton-topic", "/bodies"]) == 0
+    assert "Done: 1 utterance" in capsys.readouterr().out
+    assert (out / "timeline.png").is_file()
+
+
+def test_topics_are_named_of_a_bag_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--audio-topic", "/robot/mic"]) == 1
+    assert capsys.readouterr().err == "mser: --audio-topic goes with a --bag: leave it away\n"
+
+
 def test_without_a_microphone_nothing_is_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -143,7 +143,7 @@ def test_an_option_that_names_a_recogniser_outweighs_the_parameters(
     """And of words that are not taken that is said."""
     bag = with_beside(tmp_path / "bag", two_sentences, text("I am sad", 4.5))
     assert annotate_as(bag, "--params-file", str(foreign), "--asr", "none", out=tmp_path / "out") == 0
-    assert "note: /text is not read: asr.foreign in a --params-file takes words from it" in capsys.readouterr().out
+    assert "note: /text is not read: where asr.foreign is set, words are taken from it" in capsys.readouterr().out
     assert {record["transcript"] for record in finals_of(tmp_path / "out")} == {""}
 
 
