@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from annotations import Annotate, finals_of, sketch, write_sound
+from annotations import Annotate, finals_of, records_of, sketch, write_sound
 
 from mser_ros.cli.heard_beside import HeardBeside
+from mser_ros.cli.inputs import Item, read_bag
 from mser_ros.cli.main import main
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
@@ -87,6 +89,34 @@ def test_where_only_the_robot_speaks_there_is_nobody_and_that_is_the_reason(
     params.write_text("/**/speech: {ros__parameters: {robot.barge_in: true}}")
     assert annotate(bag, "--params-file", str(params), out=tmp_path / "out") == 0
     assert len(finals_of(tmp_path / "out")) == 2
+
+
+def test_what_was_interrupted_while_the_robot_spoke_is_gone_on_with_to_the_same_end(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be heard else, as nobody says again that it speaks."""
+    bag = with_beside(tmp_path / "bag", two_sentences, robot(True, 0.6), robot(False, 4.5))
+    with Bag(bag) as source:
+        until_ns = source.start_ns + 3 * 10**9
+
+    def read_until_then(*arguments: Any, **more: Any) -> Any:
+        items, count, notes = read_bag(*arguments, **more)
+
+        def until_then() -> Iterator[Item]:
+            for item in items:
+                if item.log_ns > until_ns:
+                    raise KeyboardInterrupt
+                yield item
+
+        return until_then(), count, notes
+
+    with monkeypatch.context() as patch:
+        patch.setattr("mser_ros.cli.annotation.read_bag", read_until_then)
+        assert annotate(bag, out=tmp_path / "parts") == 130
+    assert annotate(bag, "--resume", out=tmp_path / "parts") == 0
+    assert annotate(bag, out=tmp_path / "whole") == 0
+    assert len(finals_of(tmp_path / "parts")) == 1
+    assert records_of(tmp_path / "parts") == records_of(tmp_path / "whole")
 
 
 def test_of_several_robots_the_one_that_lies_beside_the_sound_is_meant(two_sentences: Path, tmp_path: Path) -> None:
