@@ -211,6 +211,17 @@ def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(
     assert "silence" not in said
 
 
+def test_a_bag_in_which_nothing_would_be_heard_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mser_ros.cli.bench.isolate", lambda: None)
+    assert main(["bench", "--bag", str(write_others_bag(tmp_path / "bag"))]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: the bag")
+    assert err.endswith("has no sound on /audio, which is replayed: record it under that name\n")
+
+
 def test_a_file_is_heard_from_its_beginning_and_ends_it(
     ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
