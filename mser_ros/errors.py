@@ -22,6 +22,7 @@ and exits with 1. Anything else that escapes is a bug of ours and keeps its trac
 
 from __future__ import annotations
 
+import errno
 import logging
 from pathlib import Path
 
@@ -117,6 +118,17 @@ def unusable_name(path: Path) -> str:
     if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
         return f"{str(path)!a} has a name that is not UTF-8: rename it"
     return ""
+
+
+def unusable_place(error: OSError) -> str:
+    """Why a file or folder cannot be used, by what the system says of it; '' where it does not say of which."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"nothing more can be written ({error.strerror}): make room, or name another folder"
+    if error.filename is None:
+        return ""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename} cannot be a folder, a file is in its place: name another one"
+    return f"{error.filename} cannot be used ({error.strerror}): check the path and its permissions"
 
 
 def log_failure(error: Exception) -> None:

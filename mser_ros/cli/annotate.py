@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -21,11 +22,16 @@ from ..settings.parameters import build_parameters
 from ..settings.schema import build, flatten
 from .annotation import Annotated, Annotator, Interrupted
 from .annotation_choices import Choices
-from .archive import Row, annotate_all, find_recordings, is_recording, left_out
+from .archive import Row, annotate_all
+from .archive_files import beside_bag, find_recordings, is_recording, left_out
+from .idle_options import refuse_idle
 from .inputs import Item, motion_options, skeleton_options
 from .lines import counted, emotion_line
 from .params import read_values
 from .tables import plain_console
+
+#: Files of which are told by their names.
+_NAMED = 5
 
 
 @click.command()
@@ -47,6 +53,7 @@ from .tables import plain_console
     "--audio-format", default="", metavar="S16LE,16000,1", help="Format, rate, channels where messages lack it."
 )
 @click.option("--skeleton-topic", default="", help="Skeleton topic of a bag.  [the only one]")
+@click.option("--text-topic", default="", help="Topic of a bag with words, where asr.foreign is set.  [text]")
 @skeleton_options
 @motion_options
 @click.option("--bodies/--no-bodies", default=True, show_default=True, help="Look for people in films.")
@@ -82,6 +89,7 @@ def annotate(
     audio_topic: str,
     audio_format: str,
     skeleton_topic: str,
+    text_topic: str,
     mocap: MocapSettings,
     up: str | None,
     unit: str | None,
@@ -114,6 +122,7 @@ def annotate(
         asr_language=asr_language,
         audio_topic=audio_topic,
         skeleton_topic=skeleton_topic,
+        text_topic=text_topic,
         bodies=bodies,
         provisional=provisional,
         transcripts=told if transcripts is None else transcripts,
@@ -126,6 +135,8 @@ def annotate(
         params={node: _unusual(node, given.get(node, {})) for node in ("speech", "emotion")},
         command=shlex.join(["mser", *(click.get_current_context().find_root().obj or ())]),
     )
+    if not choices.speech.asr.foreign:
+        refuse_idle(("text_topic",), "asr.foreign in a --params-file", "set that as well")
     if cluster is None and len(sources) == 1 and (is_recording(sources[0]) or not sources[0].is_dir()):
         return _annotate_one(sources[0], out, choices, skeleton=skeleton, resume=resume, quiet=quiet)
     if skeleton:
@@ -136,10 +147,12 @@ def annotate(
 def _annotate_one(
     source: Path, out: Path, choices: Choices, *, skeleton: Path | None, resume: bool, quiet: bool
 ) -> int:
+    _refuse_idle([source], skeleton)
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
-    topics = {"--audio-topic": choices.audio_topic, "--skeleton-topic": choices.skeleton_topic}
-    if given := [option for option, topic in topics.items() if topic and source.is_file() and not is_bag(source)]:
-        raise SettingsError(f"{' and '.join(given)} goes with a bag, and {source} is none: leave it away")
+    if beside := beside_bag(source, without=out):
+        named = ", ".join(str(path.relative_to(source)) for path in beside[:_NAMED])
+        more = ", ..." if len(beside) > _NAMED else ""
+        errors.print(f"left out, as {source} is a bag: {named}{more} (name such files as well)", style="yellow")
     annotator = Annotator(choices)
     if annotator.bundle.advice:
         errors.print(annotator.bundle.advice, style="yellow")
@@ -168,6 +181,23 @@ def _annotate_one(
     return 0
 
 
+def _refuse_idle(recordings: Sequence[Path], skeleton: Path | None = None) -> None:
+    """What would change nothing of any of these recordings."""
+    are_bags = {is_bag(path) for path in recordings if path.exists()}
+    if are_bags == {False}:
+        none = f"and {recordings[0]} is none" if len(recordings) == 1 else "which none of these recordings is"
+        refuse_idle(
+            ("audio_topic", "skeleton_topic", "text_topic", "audio_format", "joints", "aspect", "tf_pattern"),
+            f"a bag, {none}",
+        )
+        if not skeleton:
+            refuse_idle(("layout",), "a bag or a --skeleton file")
+    elif are_bags == {True}:
+        refuse_idle(("bodies",), "a film")
+    if not skeleton:
+        refuse_idle(("up", "unit"), "a --skeleton file")
+
+
 def _print(console: Console, found: Annotated, *, quiet: bool) -> None:
     for note in found.notes:
         console.print(f"note: {note}", style="yellow")
@@ -181,9 +211,13 @@ def _annotate_all(
     sources: tuple[Path, ...], out: Path, choices: Choices, *, workers: int | None, ray: str | None, resume: bool
 ) -> int:
     console, errors = plain_console(soft_wrap=True), plain_console(soft_wrap=True, stderr=True)
+    true = os.path.realpath(out)
+    if same := next((source for source in sources if source.is_dir() and os.path.realpath(source) == true), None):
+        raise MserError(f"the results would lie among the recordings of {same}: name another folder with -o")
     recordings = find_recordings(sources, without=out)
     if not recordings:
         raise MserError(f"there is no recording in {', '.join(map(str, sources))}: name sound files, films or bags")
+    _refuse_idle(recordings)
     others, unread = left_out(sources, recordings, without=out)
     for error in unread:
         errors.print(f"left out, as it cannot be read ({error.strerror}): {error.filename}", style="yellow")

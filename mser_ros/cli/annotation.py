@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +33,10 @@ from .recording_report import making
 
 #: With `Choices.mcap` a bag of results holds the sound as well.
 SOUND = "/sound"
+#: The bag with the estimates added.
+COPY = "annotated"
 TYPES = {EMOTION: "mser_msgs/msg/Emotion", STATE: "mser_msgs/msg/EmotionState", SOUND: RAW_AUDIO}
+_NO_TEXT = "no words are read, as asr.foreign takes them from a bag's topic: --asr auto lets our recogniser read"
 #: Called with the items of a recording and their number; yields them while it shows how far they are worked off.
 Track = Callable[[Iterable[Item], int, str], Iterable[Item]]
 
@@ -84,7 +87,7 @@ class Annotator:
         from_bag = is_bag(source)
         if from_bag and skeleton:
             raise BagError("--skeleton goes with a sound file: a bag brings its own skeleton topic")
-        copy = out / "annotated"
+        copy = out / COPY
         true = Path(os.path.realpath(source))
         if Path(os.path.realpath(copy)) in (true, *true.parents):
             raise BagError(f"the results would overwrite {source}: name another folder with -o")
@@ -92,11 +95,10 @@ class Annotator:
         blind: tuple[str, ...] = ()
         with Bag(source) if from_bag else nullcontext() as bag:
             if bag:
-                items, count, notes = read_bag(
-                    bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap
-                )
+                items, count, notes = self._read(bag)
             else:
                 eyes, blind = self._eyes(source) if chosen.bodies and not skeleton else (None, ())
+                blind = (*blind, *((_NO_TEXT,) if self._speech.asr.foreign else ()))
                 items, count, notes = open_files(source, skeleton, eyes, chosen.mocap.layout, chosen.up, chosen.unit)
             work = Work(
                 self.pipeline,
@@ -110,19 +112,27 @@ class Annotator:
             )
             try:
                 work.run(track(items, count, source.name) if track else items)
-            except KeyboardInterrupt:
+                if not work.finals:
+                    work.discard()
+                    raise MserError("; ".join([why_nobody(source, work), *notes]))
                 work.finish()
-                work.report((*blind, *notes), is_whole=False)
+                if bag or chosen.mcap:
+                    self._write_bag(bag, source, copy, work)
+                work.report((*blind, *notes))
+            except KeyboardInterrupt:
+                with suppress(KeyboardInterrupt):  # whoever does not want to wait for a picture has what goes on
+                    if not work.is_whole:
+                        work.finish()
+                        work.report((*blind, *notes))
                 raise Interrupted(work.done_s) from None
-            if not work.finals:
-                work.discard()
-                raise MserError("; ".join([why_nobody(source, work), *notes]))
-            work.finish(is_whole=True)
-            if bag or chosen.mcap:
-                self._write_bag(bag, source, copy, work)
-            work.report((*blind, *notes))
+            work.settle()
         begin_s = min(record["speech_start"]["sec"] for record in work.shown) if bag else 0.0
         return Annotated(work.finals, (*blind, *notes, *work.oddities), work.dropped, work.seconds, begin_s)
+
+    def _read(self, bag: Bag) -> tuple[Iterator[Item], int, Sequence[str]]:
+        chosen = self.choices
+        text = chosen.text_topic if self._speech.asr.foreign else None
+        return read_bag(bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap, text_topic=text)
 
     def _eyes(self, source: Path) -> tuple[PoseNetworks | None, tuple[str, ...]]:
         """What finds the people of a film, loaded once; a note where that is missing. Nothing for sound alone."""
@@ -164,10 +174,9 @@ class Annotator:
 
     def _sound(self, source: Path) -> Iterator[Message]:
         """The sound of a recording, which is read once more."""
-        chosen = self.choices
         with Bag(source) if is_bag(source) else nullcontext() as bag:
             if bag:
-                items, _, _ = read_bag(bag, chosen.audio_topic, chosen.skeleton_topic, chosen.audio, chosen.mocap)
+                items, _, _ = self._read(bag)
             else:
                 items, _, _ = open_files(source, None)
             for item in items:

@@ -25,6 +25,7 @@ class Choices:
     asr_model: str = ""
     audio_topic: str = ""
     skeleton_topic: str = ""
+    text_topic: str = ""  # with the words of another recogniser
     bodies: bool = True  # of films
     provisional: bool = True  # estimates while somebody speaks as well
     transcripts: bool = True  # estimates tell what was said
@@ -52,6 +53,10 @@ class Choices:
         """Raises `SettingsError`."""
         chosen = {"backend": self.backend, "language": self.asr_language, "model_path": self.asr_model}
         given = self._of("speech") | {f"asr.{name}": value for name, value in chosen.items() if value}
+        if self.backend or self.asr_model:  # which outweigh a file that leaves the reading to others
+            given["asr.foreign"] = False
+        elif given.get("asr.foreign"):
+            given["asr.backend"] = "none"
         return build_parameters(SpeechSettings, given if self.provisional else given | {"asr.partial_period_s": 0.0})
 
     @property

@@ -26,10 +26,12 @@ _NOTE_S = 5.0
 
 @dataclass(frozen=True)
 class Noted:
-    """What an earlier call left behind. `records` and `times`: of each line, it and when the robot would have published
-    it; `learned`: of voices; `clips`: by utterance."""
+    """What an earlier call left behind. `is_whole`: all was worked off, though not all was written. `records` and
+    `times`: of each line, it and when the robot would have published it; `learned`: of voices; `clips`: by
+    utterance."""
 
     done_ns: int = 0
+    is_whole: bool = False
     records: Sequence[Record] = ()
     times: Sequence[int] = ()
     utterances: int = 0
@@ -43,12 +45,13 @@ class Progress:
     nobody spoke: what is open is lost.
 
     `done_ns`: nothing up to here need be looked at again; 0 where there is no such place yet. `identity`: tells the
-    recording, and how it is annotated, from others.
+    recording, and how it is annotated, from others. `is_whole`: nothing of it need be looked at again, but to draw it.
     """
 
     def __init__(self, out: Path, identity: Mapping[str, Any]) -> None:
         self._out, self._identity = out, identity
         self.done_ns = 0
+        self.is_whole = False
         self._lines, self._utterances = 0, 0
         self._is_quiet = False
         self._noted_s = time.monotonic()
@@ -64,6 +67,7 @@ class Progress:
                     return Noted()
                 noted = Noted(
                     int(note["done_ns"]),
+                    bool(note["is_whole"]),
                     [json.loads(line) for line in lines],
                     note["times"],
                     int(note["utterances"]),
@@ -75,6 +79,7 @@ class Progress:
         except (OSError, ValueError, KeyError, TypeError):
             return Noted()
         self.done_ns, self._lines, self._utterances = noted.done_ns, len(lines), noted.utterances
+        self.is_whole = noted.is_whole
         return noted
 
     def follow(self, log_ns: int, *, is_quiet: bool, lines: int, utterances: int) -> None:
@@ -86,6 +91,11 @@ class Progress:
             self._lines, self._utterances = lines, utterances
         else:
             self.done_ns = max(self.done_ns, log_ns - to_ns(_BEGIN_S))
+
+    def end(self, log_ns: int, *, lines: int, utterances: int) -> None:
+        """The recording is worked off."""
+        self.is_whole, self.done_ns = True, log_ns
+        self._lines, self._utterances = lines, utterances
 
     @property
     def is_due(self) -> bool:
@@ -107,6 +117,7 @@ class Progress:
         note = {
             "of": self._identity,
             "done_ns": self.done_ns,
+            "is_whole": self.is_whole,
             # Bodies are told of while nobody speaks, too: of what follows behind, what was told up to there.
             "times": times[: max(self._lines, bisect_right(times, self.done_ns))],
             "utterances": self._utterances,
@@ -119,5 +130,5 @@ class Progress:
         os.replace(new, self._out / PROGRESS)
 
     def forget(self) -> None:
-        """There is nothing to go on with any more."""
+        """There is nothing to go on with, or no more."""
         (self._out / PROGRESS).unlink(missing_ok=True)

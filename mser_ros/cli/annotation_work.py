@@ -28,6 +28,7 @@ from ..types import (
     AbstainReason,
     AudioChunk,
     EmotionEstimate,
+    SkeletonFrame,
     UtteranceEvent,
     UtteranceState,
     primary_language,
@@ -35,13 +36,14 @@ from ..types import (
 )
 from .annotation_choices import Choices
 from .annotation_progress import PART, Progress
-from .inputs import Item
+from .heard_beside import ROBOT, ForeignText, RobotVoice
+from .inputs import Data, Item
 from .lines import counted
 from .recording_report import REPORT, Clips, tracks
 
 #: What a bag of results holds beside what was recorded: estimates and states.
 EMOTION, STATE = "/emotion", "/state"
-LINES = "emotions.jsonl"
+LINES, CELLS, PICTURE = "emotions.jsonl", "emotions.csv", "timeline.png"
 #: No microphone that hears a voice gives peaks below this [dB of full scale].
 _SILENT_DB = -55.0
 #: Audio whose pieces are shorter than this in the mean holds no utterance [s].
@@ -88,10 +90,13 @@ class Work:
         out.mkdir(parents=True, exist_ok=True)
         self._progress = Progress(out, self._identity(skeleton))
         self._clips = Clips(out, words=choices.transcripts) if choices.html else None
+        self._is_embedded = False  # the report holds the sounds
         self._notes: dict[str, None] = {}
         self._pipeline = make_pipeline(lambda sentence: self._notes.setdefault(sentence))
         self._pipeline.on_audio = self.recording.add
         self._pipeline.on_event = self._note_event
+        if not resume:
+            self._progress.forget()
         self._pipeline.emotion.recognizer.restore(self._recall() if resume else {})
         if self._clips and not self._progress.done_ns:
             self._clips.discard()  # those of an earlier call
@@ -105,8 +110,9 @@ class Work:
     @property
     def counters(self) -> Mapping[str, Any]:
         """What befell the data, as far as it was read in this call."""
-        emotion = self._pipeline.emotion
-        return {**self._pipeline.speech.counters, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
+        emotion, texts = self._pipeline.emotion, self._pipeline.texts
+        heard = {**self._pipeline.speech.counters, **(texts.counters if texts else {})}
+        return {**heard, **asdict(emotion.counters), **asdict(emotion.skeletons.counters)}
 
     @property
     def oddities(self) -> tuple[str, ...]:
@@ -127,7 +133,12 @@ class Work:
 
     @property
     def done_s(self) -> float:
-        return max(0.0, (self._progress.done_ns - (self._first_ns or 0)) / NS_PER_S)
+        return 0.0 if self._first_ns is None else max(0.0, (self._progress.done_ns - self._first_ns) / NS_PER_S)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of the recording is worked off."""
+        return self._progress.is_whole
 
     def run(self, items: Iterable[Item]) -> None:
         resumes_ns = self._progress.done_ns
@@ -135,45 +146,54 @@ class Work:
             self._log_ns = item.log_ns
             if self._first_ns is None:
                 self._first_ns = item.log_ns
-            if resumes_ns and item.log_ns <= resumes_ns:
+            if self.is_whole or (resumes_ns and item.log_ns <= resumes_ns):
                 self._look_at(item, resumes_ns)
                 continue
             try:
-                data = item.load()
-                if isinstance(data, AudioChunk):
-                    self._take(self._pipeline.push_audio(data, item.log_ns))
-                else:
-                    self.recording.add(data)
-                    self._take(self._pipeline.push_skeleton(data, item.log_ns))
+                self._push(item.load(), item.log_ns)
             except MserError as error:
                 self.dropped[str(error)] = self.dropped.get(str(error), 0) + 1
             self._note_progress()
-        self._take(self._pipeline.flush())
+        if not self.is_whole:
+            self._take(self._pipeline.flush())
+            self._progress.end(self._log_ns, lines=len(self._times), utterances=self._pipeline.speech.utterances)
+            self._write_progress()
+
+    def _push(self, data: Data, log_ns: int) -> None:
+        if isinstance(data, AudioChunk):
+            self._take(self._pipeline.push_audio(data, log_ns))
+        elif isinstance(data, RobotVoice):
+            self._take(self._pipeline.robot_speaks(data.speaks, log_ns))
+        elif isinstance(data, ForeignText):
+            self._take(self._pipeline.push_text(data.text, data.at_ns, log_ns))
+        else:
+            self.recording.add(data)
+            self._take(self._pipeline.push_skeleton(data, log_ns))
 
     def _look_at(self, item: Item, resumes_ns: int) -> None:
         """What was worked off before is drawn; the newest motion belongs to what comes."""
         with suppress(MserError):
             data = item.load()
+            if not isinstance(data, AudioChunk | SkeletonFrame):
+                return  # nobody speaks where it is gone on, the robot neither
             self.recording.add(data)
-            if not isinstance(data, AudioChunk) and item.log_ns > resumes_ns - to_ns(_MOTION_S):
+            if self.is_whole or isinstance(data, AudioChunk):
+                return
+            if item.log_ns > resumes_ns - to_ns(_MOTION_S):
                 for _ in self._pipeline.push_skeleton(data):
                     pass
 
-    def finish(self, *, is_whole: bool = False) -> None:
+    def finish(self) -> None:
         """Write the tables and the picture of what was found."""
-        if not is_whole:
+        if not self.is_whole:
             self._note_progress(at_once=True)
         self._lines.close()
-        if is_whole:
-            os.replace(self._out / PART, self._out / LINES)
-            self._progress.forget()
-        else:
-            shutil.copyfile(self._out / PART, self._out / LINES)
+        shutil.copyfile(self._out / PART, self._out / LINES)
         if self.finals:
-            write_csv(self._out / "emotions.csv", self.finals)
-            draw_timeline(self.shown, self.recording, self._out / "timeline.png", title=self._title)
+            write_csv(self._out / CELLS, self.finals)
+            draw_timeline(self.shown, self.recording, self._out / PICTURE, title=self._title)
 
-    def report(self, notes: Sequence[str], *, is_whole: bool = True) -> None:
+    def report(self, notes: Sequence[str]) -> None:
         """Write the report of what was found, if one is wanted. `notes`: what the caller knows to be odd."""
         if self._clips is None or not self.finals:
             return
@@ -189,11 +209,16 @@ class Work:
             notes=(*notes, *self.oddities),
             dropped=self.dropped,
             silent=silent,
-            is_whole=is_whole,
+            is_whole=self.is_whole,
         )
-        is_embedded = write_page(self._out / REPORT, found)
-        if is_embedded and is_whole:
+        self._is_embedded = write_page(self._out / REPORT, found)
+
+    def settle(self) -> None:
+        """All is written that was wanted: keep nothing that only served to go on."""
+        self._progress.forget()  # first: it needs the rest
+        if self._clips and self._is_embedded:
             self._clips.discard()
+        os.replace(self._out / PART, self._out / LINES)
 
     def discard(self) -> None:
         """Nothing was found: leave nothing that looks like a result."""
@@ -265,14 +290,18 @@ class Work:
         return noted.learned
 
     def _note_progress(self, *, at_once: bool = False) -> None:
-        is_quiet = not (self._open or self._pipeline.emotion.is_waiting)
-        utterances = self._pipeline.speech.utterances
+        speech = self._pipeline.speech
+        is_quiet = not (self._open or self._pipeline.emotion.is_waiting or speech.is_robot_heard)
+        utterances = speech.utterances
         self._progress.follow(self._log_ns, is_quiet=is_quiet, lines=len(self._times), utterances=utterances)
         if at_once or self._progress.is_due:
-            self._lines.flush()
-            learned = self._pipeline.emotion.recognizer.learned()
-            clips = self._clips.found if self._clips else {}
-            self._progress.note(self._times, dropped=self.dropped, learned=learned, clips=clips)
+            self._write_progress()
+
+    def _write_progress(self) -> None:
+        self._lines.flush()
+        learned = self._pipeline.emotion.recognizer.learned()
+        clips = self._clips.found if self._clips else {}
+        self._progress.note(self._times, dropped=self.dropped, learned=learned, clips=clips)
 
 
 def why_nobody(source: Path, work: Work) -> str:
@@ -281,6 +310,11 @@ def why_nobody(source: Path, work: Work) -> str:
     counters = work.counters
     if first and sum(work.dropped.values()) * 2 > counters["received"]:
         return f"nothing in {source} can be used: {first}"
+    if not work.recording.level and counters["robot_samples"]:
+        return (
+            f"nobody but the robot speaks in {source}, by its topic {ROBOT}: where people are to be heard meanwhile, "
+            "set robot.barge_in in a --params-file"
+        )
     if not work.recording.level:
         return f"there is no audio in {source}: give a recording of a voice, or name its topic by --audio-topic"
     lost = f" ({sum(work.dropped.values())} pieces were dropped: {first})" if first else ""

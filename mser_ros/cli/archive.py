@@ -1,4 +1,4 @@
-"""Many recordings: found in folders, shared among processes, told of in one table."""
+"""Many recordings: shared among processes, told of in one table."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
@@ -20,12 +19,10 @@ from multiprocessing.synchronize import Event
 from pathlib import Path
 from urllib.parse import quote
 
-from ..audio.sound_files import FILMS
-from ..errors import MserError
+from ..errors import MserError, unusable_place
 from ..evaluation.findings import Making
 from ..evaluation.recording_page import write_index
 from ..labels import LABELS, UNKNOWN
-from ..messages.bag_files import is_bag
 from .annotation import Annotator
 from .annotation_choices import Choices
 from .cluster import share_on_ray
@@ -37,13 +34,6 @@ TABLE, INDEX = "results.csv", "index.html"
 _SPAWNING = multiprocessing.get_context("spawn")
 #: The reason of a recording that is gone on with next time.
 _INTERRUPTED = "interrupted"
-#: Endings of the files of bags.
-_BAGS = tuple(f"{kind}{packed}" for kind in (".mcap", ".db3") for packed in ("", ".zstd", ".zst", ".gz"))
-#: Endings of sound files.
-_SOUNDS = (
-    ".wav", ".wave", ".bwf", ".rf64", ".w64", ".flac", ".ogg", ".oga", ".opus", ".spx", ".mp3", ".mp2", ".mpga",
-    ".aiff", ".aif", ".aifc", ".au", ".snd", ".caf", ".sph", ".nist", ".voc", ".wv", ".tta", ".ape", *FILMS,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,71 +59,6 @@ class Row:
         return values | {name: labels.get(name, 0) for name in (*LABELS, UNKNOWN)}
 
 
-def is_recording(path: Path) -> bool:
-    """Whether this is one recording: the folder of a bag, or a file that may be one."""
-    if not path.is_dir():
-        return path.is_file()
-    names = [item.name for item in path.iterdir() if not item.name.startswith("._")]
-    return is_bag(path) and any(name == "metadata.yaml" or name.lower().endswith(_BAGS) for name in names)
-
-
-def find_recordings(sources: Sequence[Path], *, without: Path) -> list[Path]:
-    """Every bag, sound file and film that is named or lies in a folder that is, in order; not those in `without`.
-
-    Raises `OSError` where a source may not be read. A folder below one that may not, holds none: `left_out` tells it.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if is_recording(source) or not source.is_dir():
-            found[source] = None
-            continue
-        for here, folders, files in _walk(source, without):
-            bags = sorted(name for name in folders if _is_bag_below(here / name))
-            folders[:] = sorted(set(folders) - set(bags))
-            # What macOS puts beside a file on a stick has its name after '._'.
-            files = [name for name in files if not name.startswith("._")]
-            sounds = [name for name in files if name.lower().endswith((*_SOUNDS, *_BAGS))]
-            found |= dict.fromkeys(here / name for name in sorted([*bags, *sounds]))
-    return list(found)
-
-
-def _is_bag_below(folder: Path) -> bool:
-    try:
-        return is_recording(folder)
-    except OSError:  # as lost+found of every disk, which only root may read
-        return False
-
-
-def _walk(
-    source: Path, without: Path, tell: Callable[[OSError], None] | None = None
-) -> Iterator[tuple[Path, list[str], list[str]]]:
-    """As `os.walk`, but not into `without`; also into folders that are links, each folder once. `tell`: is told of
-    each folder that cannot be read."""
-    seen = {os.path.realpath(without)}
-    for folder, folders, files in os.walk(source, onerror=tell, followlinks=True):
-        if (true := os.path.realpath(folder)) in seen:
-            folders.clear()
-        else:
-            seen.add(true)
-            yield Path(folder), folders, files
-
-
-def left_out(
-    sources: Sequence[Path], recordings: Sequence[Path], *, without: Path
-) -> tuple[Counter[str], Sequence[OSError]]:
-    """How many files of which endings lie in the folders and are no recordings, and why which folders cannot be read;
-    hidden ones do not count."""
-    taken, found, unread = set(recordings), Counter[str](), list[OSError]()
-    for source in sources:
-        if source in taken or not source.is_dir():
-            continue
-        for here, folders, files in _walk(source, without, unread.append):
-            folders[:] = [name for name in folders if here / name not in taken and not name.startswith(".")]
-            others = [name for name in files if here / name not in taken and not name.startswith(".")]
-            found.update(Path(name).suffix.lower() or name for name in others)
-    return found, unread
-
-
 def annotate_all(
     recordings: Sequence[Path],
     out: Path,
@@ -146,12 +71,9 @@ def annotate_all(
     """The row of each recording, as it is done; the table is written after each. What `results.csv` tells of already
     comes first if `resume`. `workers`: processes of this machine; `ray`: address of a Ray cluster instead, '' for one
     that is started here. Raises `MserError` where no recording can be annotated at all, as with a broken bundle."""
+    places = _places(recordings, out)
     making = Annotator(choices).making  # what is wrong with it is better told once than of each recording
     out.mkdir(parents=True, exist_ok=True)
-    # Not where a link leads to: two of them may lead to one recording.
-    absolute = {str(path): Path(os.path.abspath(path)) for path in recordings}
-    base = Path(os.path.commonpath([path.parent for path in absolute.values()]))
-    places = {name: out / path.relative_to(base) for name, path in absolute.items()}
     done = _read_table(out / TABLE) if resume else {}
     version = partial(_version, choices=choices, checksum=making.checksum)
     rows = [row for path in recordings if (row := done.get(str(path))) and row.version == version(path)]
@@ -173,6 +95,24 @@ def annotate_all(
         _write_table(out / TABLE, rows)
         if choices.html:
             _write_index(out, rows, places, making)
+
+
+def _places(recordings: Sequence[Path], out: Path) -> dict[str, Path]:
+    """Where the results of each recording will lie. Raises `MserError` where something else does."""
+    # Not where a link leads to: two of them may lead to one recording.
+    absolute = {str(path): Path(os.path.abspath(path)) for path in recordings}
+    base = Path(os.path.commonpath([path.parent for path in absolute.values()]))
+    places = {name: out / path.relative_to(base) for name, path in absolute.items()}
+    own = {os.path.realpath(path) for path in absolute.values()}
+    for name, place in places.items():
+        folders = (place, *place.parents[: len(place.parts) - len(out.parts)])
+        for folder in folders:
+            if (is_own := os.path.realpath(folder) in own) or (folder.exists() and not folder.is_dir()):
+                raise MserError(
+                    f"the results of {name} would lie in the folder {place}, but {folder} is a "
+                    f"{'recording' if is_own else 'file'}: name another folder with -o"
+                )
+    return places
 
 
 def _share(recordings: Sequence[Path], places: dict[str, Path], choices: Choices, workers: int) -> Iterator[Row]:
@@ -298,8 +238,10 @@ def _annotate(path: Path, out: Path) -> Row:
     try:
         with _with_ctrl_c():
             found = _annotator.annotate(path, out, resume=True, track=_until_stop)
-    except MserError as error:
-        return Row(str(path), str(error), took_s=time.monotonic() - begun_s)
+    except (MserError, OSError) as error:
+        if not (reason := unusable_place(error) if isinstance(error, OSError) else str(error)):
+            raise
+        return Row(str(path), reason, took_s=time.monotonic() - begun_s)
     except KeyboardInterrupt:  # what is done was written down if it is `Interrupted`
         _is_interrupted = True
         return Row(str(path), _INTERRUPTED)

@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from ..errors import DependencyError
+from ..errors import BagError, DependencyError
+from ..messages.audio_topics import AUDIO_TYPES
 from ..messages.bags import Bag
 from ..nodes.load import BODIES, bodies_load, first_words, idle_load, latencies, spoken_s, usages
 from ..nodes.processes import NodeProcesses
@@ -62,7 +63,9 @@ def bench(
     console = Console(highlight=False)
     isolate()
     path = bag or share_dir() / "demo" / "demo.mcap"
-    Bag(path).close()  # what is wrong with it is better told before the quiet than after
+    with Bag(path) as source:  # what is wrong with it is better told before the quiet than after
+        if source.topics.get("/audio") not in AUDIO_TYPES:
+            raise BagError(f"the bag {path} has no sound on /audio, which is replayed: record it under that name")
     if unseen := lacking():
         console.print(f"The page is not measured: {unseen}", style="yellow", markup=False, soft_wrap=True)
     looks = () if unseen else (0, watchers)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from ..errors import BagError, CorpusError, MserError
 from ..evaluation.timeline import Recording, draw_timeline
 from ..labels import LABELS
 from ..messages import conversions
+from ..messages.audio_topics import AUDIO_TYPES
 from ..messages.bag_order import find_disorder
 from ..messages.bag_writer import BagWriter, clear_bag
 from ..messages.bags import Bag
@@ -26,7 +26,10 @@ from ..nodes.domain import keep_domain
 from ..nodes.processes import NodeProcesses
 from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
 from ..resources import share_dir
-from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk
+from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, SkeletonFrame
+from .heard_beside import HeardBeside
+from .idle_options import refuse_idle
+from .inputs import Bodies, choose_topic, read_bag
 from .lines import LEGEND, counted, emotion_line
 from .tables import plain_console
 
@@ -37,14 +40,20 @@ _BEGIN_NS, _BLOCK = 1_700_000_000 * NS_PER_S, 1024
 
 
 @click.command()
-@click.option("--bag", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]")
+@click.option(
+    "--bag", metavar="BAG", type=click.Path(path_type=Path), help="Bag to replay.  [the demo bag of this package]"
+)
+@click.option("--audio-topic", default="", help="Audio topic of BAG.  [the only one]")
+@click.option("--skeleton-topic", default="", help="Skeleton topic of BAG.  [the only one]")
 @click.option(
     "--data", type=click.Path(path_type=Path), help="Folder with 'ravdess' or 'nemo': people of these speak instead."
 )
 @click.option("-o", "--out", type=click.Path(path_type=Path), default=Path("demo_out"), show_default=True)
 @click.option("--rate", type=click.FloatRange(0.1, 5), default=1.0, show_default=True, help="Speed of the replay.")
 @click.option("--bundle", default="", help="Model bundle.  [the default one]")
-def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: str) -> int:
+def demo(
+    bag: Path | None, audio_topic: str, skeleton_topic: str, data: Path | None, out: Path, rate: float, bundle: str
+) -> int:
     """Start the nodes, replay a recorded person into them and print every emotion they publish.
 
     The demo bag is synthetic: it shows that everything works, not how accurate it is. With --data real people speak,
@@ -53,17 +62,18 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     console = plain_console(soft_wrap=True)
     if bag and data:
         raise BagError("a demo has one source: leave --bag or --data away")
+    if not bag:
+        refuse_idle(("audio_topic", "skeleton_topic"), "a --bag")
     data = data and data.expanduser()  # which no shell does in 'make demo DATA=~/data'
     path = bag or (write_people(data, out / "people", console) if data else share_dir() / "demo" / "demo.mcap")
     isolate()
     with Bag(path) as source:
-        source.require("/audio", AUDIO)
         begin_s = source.start_ns / NS_PER_S
-        topics = [item for item in ("/audio", "/skeleton_in") if item in source.topics]
+        topics, unheard = _topics(source, audio_topic, skeleton_topic)
         length_s = (source.end_ns - source.start_ns) / NS_PER_S
         disorder = find_disorder(source, topics)
         odd = [f"{one.fault}: the nodes lose what comes late; mser annotate does not" for one in disorder]
-        for note in (*source.notes, *odd):
+        for note in (*source.notes, *odd, *unheard):
             console.print(f"note: {note}", style="yellow")
     out.mkdir(parents=True, exist_ok=True)
     records: list[Record] = []
@@ -83,10 +93,10 @@ def demo(bag: Path | None, data: Path | None, out: Path, rate: float, bundle: st
     with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
         console.print(f"Replaying {path.name}: {length_s:.0f} s", style="dim")
-        session.play(path, rate=rate, topics=topics)
+        session.play(path, rate=rate, topics=topics, names=topics)
         complete = session.finish(rate=rate)
     bad_exits = {name: code for name, code in nodes.exit_codes.items() if code}
-    _write(out, records, path, topics)
+    _write(out, records, path, audio_topic, skeleton_topic)
     finals = [record for record in records if record["state"] == "FINAL"]
     found = f"{counted(len(finals), 'utterance')}, {counted(len(records), 'emotion')}"
     summary = f"{found} → {out / 'emotions.jsonl'}, {out / 'timeline.png'}"
@@ -144,16 +154,31 @@ def _is_humble() -> bool:
     return os.environ.get("ROS_DISTRO") == "humble"
 
 
-def _write(out: Path, records: list[Record], bag: Path, topics: Collection[str]) -> None:
+def _topics(bag: Bag, audio_topic: str, skeleton_topic: str) -> tuple[dict[str, str], list[str]]:
+    """The topics of a bag that are played, and the names that the nodes know them by; sentences on others. Raises
+    `BagError`."""
+    heard = choose_topic(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
+    if not heard:
+        has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
+        raise BagError(f"the bag {bag.path} has no sound, it has {has}: record a topic of type {AUDIO} with it")
+    bodies, beside = Bodies(bag, skeleton_topic, None, "--skeleton-topic").topics, HeardBeside(bag, heard, None)
+    names = {heard: "/audio"} | ({beside.robot: "/robot_speaking"} if beside.robot else {})
+    if len(bodies) == 1:
+        return names | {bodies[0]: "/skeleton_in"}, beside.notes
+    return names, [*beside.notes, *(f"{topic} is not played: mser annotate reads it" for topic in bodies)]
+
+
+def _write(out: Path, records: list[Record], bag: Path, audio_topic: str, skeleton_topic: str) -> None:
     write_jsonl(out / "emotions.jsonl", records)
     recording, stream = Recording(), AudioStream()
     with Bag(bag) as source:
-        for message in source.messages(topics):
+        for item in read_bag(source, audio_topic, skeleton_topic)[0]:
             with suppress(MserError):  # the nodes have said it
-                if message.topic == "/audio":
-                    for item in stream.push(conversions.audio_from_msg(message.decode()), message.log_ns):
-                        if isinstance(item, AudioChunk):
-                            recording.add(item)
-                else:
-                    recording.add(conversions.skeleton_from_msg(message.decode()))
+                data = item.load()
+                if isinstance(data, AudioChunk):
+                    for heard in stream.push(data, item.log_ns):
+                        if isinstance(heard, AudioChunk):
+                            recording.add(heard)
+                elif isinstance(data, SkeletonFrame):
+                    recording.add(data)
     draw_timeline(records, recording, out / "timeline.png", title=f"mser_ros: {bag.name}, through the live nodes")

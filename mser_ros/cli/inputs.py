@@ -37,6 +37,7 @@ from ..types import NS_PER_S, AudioChunk, SkeletonFrame
 from ..vision.networks import PoseNetworks
 from ..vision.people import PeopleTracker, skeleton_of
 from ..vision.sources import PictureStream, open_pictures
+from .heard_beside import ForeignText, HeardBeside, RobotVoice
 
 CAMERA_INFO = "sensor_msgs/msg/CameraInfo"
 #: How the topic of Azure Kinect's driver ends; other MarkerArrays of a bag are no bodies unless one is named.
@@ -47,11 +48,14 @@ _LOOKED_AT = 500
 _CHUNK_S = 0.064
 
 
+Data = AudioChunk | SkeletonFrame | RobotVoice | ForeignText
+
+
 @dataclass(frozen=True)
 class Item:
     """One piece of input; `load` may raise an `MserError`; `log_ns` is when a robot would have received it."""
 
-    load: Callable[[], AudioChunk | SkeletonFrame]
+    load: Callable[[], Data]
     log_ns: int
 
 
@@ -61,30 +65,35 @@ def read_bag(
     skeleton_topic: str,
     audio: AudioFormatSettings | None = None,
     mocap: MocapSettings | None = None,
+    *,
+    text_topic: str | None = None,
 ) -> tuple[Iterator[Item], int, Sequence[str]]:
     """The audio and skeletons of a bag in order of receipt, or of their stamps where no robot can have received them so
-    (`messages.bag_order`); the number of its messages, and notes of what is odd about the bag. Empty names mean the
-    only topic there is. `audio`, `mocap`: what messages of other packages do not tell of themselves.
+    (`messages.bag_order`), and what `HeardBeside` finds; the number of its messages, and notes of what is odd about the
+    bag. Empty names mean the only topic there is. `audio`, `mocap`: what messages of other packages do not tell of
+    themselves. `text_topic`: with the words of another recogniser, None where ours reads.
 
     Raises `BagError` for a bag without such topics or with several; where a bag is damaged further on, an item does.
     """
-    heard = _choose(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
-    bodies = _Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
+    heard = choose_topic(bag, audio_topic, AUDIO_TYPES, "--audio-topic")
+    bodies = Bodies(bag, skeleton_topic, mocap, "--skeleton-topic")
     unused = [] if bodies.topics else unused_bodies(bag, mocap)
     if not heard and not bodies.topics:
         has = ", ".join(f"{name} ({kind})" for name, kind in sorted(bag.topics.items()))
         cure = f"record those{''.join(f'; {note}' for note in unused)}"
         raise BagError(f"the bag {bag.path} has no topic of type {FRAME} or {SKELETON}; it has {has}: {cure}")
+    beside = HeardBeside(bag, heard, text_topic)
     infos = [name for name, kind in bag.topics.items() if kind == INFO]
     topics = [*([heard] if heard else ()), *bodies.topics]
     disorder = find_disorder(bag, topics)
-    count = sum(connection.msgcount for connection in bag.connections() if connection.topic in topics)
+    given = {*topics, *beside.topics}
+    count = sum(connection.msgcount for connection in bag.connections() if connection.topic in given)
 
     def read() -> Iterator[Item]:
         log_ns = 0
         decoder = AudioDecoder(audio)
         try:
-            for message in ordered_messages(bag, [*topics, *infos, *bodies.beside], disorder):
+            for message in ordered_messages(bag, [*topics, *infos, *bodies.beside, *beside.topics], disorder):
                 log_ns = message.log_ns
                 try:
                     if message.topic == heard:
@@ -94,6 +103,9 @@ def read_bag(
                     if message.topic in infos:
                         decoder.tell(message.decode())
                         continue
+                    if message.topic in beside.topics:
+                        yield Item(partial(_same, beside.read(message)), log_ns)
+                        continue
                     for found in bodies.read(message):
                         fails = isinstance(found, SkeletonError)
                         yield Item(partial(_fail if fails else _same, found), log_ns)  # type: ignore[arg-type]
@@ -102,7 +114,7 @@ def read_bag(
         except BagError as error:
             yield Item(partial(_fail, error), log_ns)
 
-    return read(), count, (*bag.notes, *map(str, disorder), *unused)
+    return read(), count, (*bag.notes, *map(str, disorder), *unused, *beside.notes)
 
 
 def unused_bodies(bag: Bag, mocap: MocapSettings | None = None) -> list[str]:
@@ -128,7 +140,7 @@ def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) ->
     fault: MserError | None = None
     is_empty = True
     with Bag(path) as bag:
-        bodies = _Bodies(bag, topic, mocap, "--topic")
+        bodies = Bodies(bag, topic, mocap, "--topic")
         if not bodies.topics:
             raise BagError(f"the bag {path} has no topic with skeletons: record one, or name it by --topic")
         for message in bag.messages([*bodies.topics, *bodies.beside]):
@@ -145,7 +157,7 @@ def bag_skeletons(path: Path, topic: str, mocap: MocapSettings | None = None) ->
         raise fault
 
 
-class _Bodies:
+class Bodies:
     """Where in a bag the skeletons are, and how its messages become bodies. `topics`: with skeletons; `beside`: what
     tells more of them."""
 
@@ -156,7 +168,7 @@ class _Bodies:
         if not wanted and alone[:1] == [SKELETON_2D]:
             self.topics = sorted(name for name, kind in bag.topics.items() if kind == SKELETON_2D)
         else:
-            found = _choose(bag, wanted, SKELETON_TYPES if wanted else alone, option)
+            found = choose_topic(bag, wanted, SKELETON_TYPES if wanted else alone, option)
             self.topics = [found] if found else azure[:1]
         kinds = {bag.topics[name] for name in self.topics}
         cameras = [name for name, kind in bag.topics.items() if kind == CAMERA_INFO]
@@ -180,7 +192,7 @@ def _fail(error: MserError) -> AudioChunk:
     raise error
 
 
-def _choose(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
+def choose_topic(bag: Bag, wanted: str, kinds: Sequence[str], option: str) -> str:
     """The only topic of one of these types; of several those of the first type count."""
     if wanted:
         bag.require(wanted, *kinds)
@@ -277,5 +289,5 @@ def _heard(block: np.ndarray, rate: int, stamp_ns: int, first: int) -> AudioChun
     return AudioChunk(pcm16(block), rate, stamp_ns, first)
 
 
-def _same(data: AudioChunk | SkeletonFrame) -> AudioChunk | SkeletonFrame:
+def _same(data: Data) -> Data:
     return data

@@ -21,6 +21,7 @@ from ..errors import AudioError, SettingsError
 from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
+from .idle_options import refuse_idle
 from .page_options import page_options, tell
 from .tables import plain_console
 
@@ -86,9 +87,11 @@ def live(
 
     The nodes run as processes of their own, and what they publish is printed. With --browser no ROS is needed: the same
     pipeline shows a page, which also takes the microphone and the camera of the browser that looks at it. The options
-    from --host on belong to that page.
+    from --host on belong to that page; --no-words holds in the terminal as well.
     """
     console = plain_console(soft_wrap=True)
+    if file:
+        refuse_idle(("device",), "no --file, which takes its place", "leave one of them away")
     if camera == "film" and not file:
         raise SettingsError("--camera film looks at the film of --file: name that as well")
     model = str(Path(asr_model).expanduser().absolute()) if asr_model else ""
@@ -106,7 +109,7 @@ def live(
     chosen = _Choices(microphone, file, camera, bundle, recogniser, length_s)
     if browser:
         return _on_page(console, chosen, words=words, where=where)
-    return _through_nodes(console, chosen)
+    return _through_nodes(console, chosen, words=words)
 
 
 def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str, Any]) -> int:
@@ -173,7 +176,7 @@ def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str)
         play(session, capture, sound)
 
 
-def _through_nodes(console: Console, chosen: _Choices) -> int:
+def _through_nodes(console: Console, chosen: _Choices, *, words: bool) -> int:
     from ..messages import conversions
     from ..nodes.processes import NodeProcesses
     from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
@@ -195,6 +198,7 @@ def _through_nodes(console: Console, chosen: _Choices) -> int:
     parameters: dict[str, object] = {"microphone:file": str(Path(file).absolute())} if file else {}
     parameters |= {"microphone:device": str(device.number)} if device else {}
     parameters |= {"emotion:bundle": chosen.bundle} if chosen.bundle else {}
+    parameters |= {} if words else {"emotion:transcripts": False}
     parameters |= {f"speech:asr.{name}": value for name, value in chosen.recogniser.items()}
     if chosen.camera:
         film = {"pose:file": str(Path(chosen.film).absolute())}

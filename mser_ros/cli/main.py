@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -11,7 +10,7 @@ from importlib import import_module
 import click
 
 from .. import __version__
-from ..errors import MserError, not_installed
+from ..errors import MserError, not_installed, unusable_place
 
 #: Where each subcommand lives, and what the list of commands says of it.
 COMMANDS = {
@@ -98,19 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            click.echo(
-                f"mser: nothing more can be written ({error.strerror}): make room, or name another folder", err=True
-            )
-            return 1
-        if error.filename is None:
+        if not (sentence := unusable_place(error)):
             raise
-        if isinstance(error, FileExistsError | NotADirectoryError):
-            click.echo(f"mser: {error.filename} cannot be a folder, a file is in its place: name another one", err=True)
-            return 1
-        click.echo(
-            f"mser: {error.filename} cannot be used ({error.strerror}): check the path and its permissions", err=True
-        )
+        click.echo(f"mser: {sentence}", err=True)
         return 1
     return result if isinstance(result, int) else 0
 

@@ -19,6 +19,7 @@ from ..settings import BACKENDS, AsrSettings, MicrophoneSettings, SpeechSettings
 from ..settings.schema import build
 from ..stages.speech import SpeechStage
 from ..types import AudioChunk, UtteranceEvent, UtteranceState
+from .idle_options import refuse_idle
 from .lines import counted
 from .tables import plain_console
 
@@ -47,7 +48,9 @@ def mic(
     Nothing is published or kept; ROS is not needed.
     """
     console = plain_console()
-    if not file:
+    if file:
+        refuse_idle(("lists", "device"), "no --file, which takes a device's place", "leave one of them away")
+    else:
         devices = list_devices()
         if devices:
             console.print(_devices(devices))

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from ..errors import SettingsError
 from ..model_store.store import user_dir
+from .idle_options import refuse_idle
 
 if TYPE_CHECKING:
     from ..page.server import PageServer
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Where a page is served, who may see it, and whether it shows words. The command is given `words`, and in `where`
-    what else a `PageServer` is told."""
+    what else a `PageServer` is told. Where the command shows its page only with --browser, without it those that place
+    the page are refused."""
 
     @click.option(
         "--host", default="127.0.0.1", show_default=True, help="Address to serve at; 0.0.0.0: to the whole network."
@@ -36,6 +38,8 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     def with_place(
         *arguments: Any, host: str, port: int, token: str, https: bool, certificate: str, key: str, **options: Any
     ) -> Any:
+        if not options.get("browser", True):
+            refuse_idle(("host", "port", "token", "https", "certificate", "key"), "a page", "call --browser as well")
         files = _https(host, https, certificate, key)
         return command(*arguments, where={"host": host, "port": port, "token": token, "https": files}, **options)
 

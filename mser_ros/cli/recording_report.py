@@ -66,10 +66,15 @@ class Clips:
     def discard(self) -> None:
         """Leave no sounds of ours behind, those of an earlier call neither."""
         for path in (self.out / SOUNDS).glob("*.ogg"):
-            if _NAME.fullmatch(path.name):
+            if is_clip(path):
                 path.unlink()
         with suppress(OSError):
             (self.out / SOUNDS).rmdir()
+
+
+def is_clip(path: Path) -> bool:
+    """Whether the name of a file in a folder of sounds is one of ours."""
+    return bool(_NAME.fullmatch(path.name))
 
 
 def clips_as_json(clips: Mapping[str, Clip]) -> dict[str, Any]:

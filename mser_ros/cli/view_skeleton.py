@@ -17,6 +17,7 @@ from ..mocap.readers import MOTION_FILES, read_motion
 from ..mocap.stream import SkeletonStream
 from ..settings import MocapSettings
 from ..types import NS_PER_S, SkeletonFrame, SkeletonSequence
+from .idle_options import refuse_idle
 from .inputs import bag_skeletons, motion_options, skeleton_options
 from .lines import counted
 
@@ -58,12 +59,18 @@ def view_skeleton(
     from ..evaluation.skeleton_plots import draw, view
 
     told: list[str] = []
+    if out.suffix.lower() == ".gif":
+        refuse_idle(("columns",), "a strip", "leave it away, or name a .png")
     if source.name.lower().endswith(MOTION_FILES) or (source.is_file() and not is_bag(source)):
+        refuse_idle(("topic", "body", "joints", "aspect", "tf_pattern"), f"a bag, and {source} is none")
+        if not source.name.lower().endswith(".npz"):
+            refuse_idle(("index",), f"an npz, and {source} is none")
         sequence = read_motion(
             source, layout=mocap.layout, up=up or "", unit=unit or "", rate_hz=rate_hz, index=index, notes=told
         )
         frames = sequence.frames()
     else:
+        refuse_idle(("up", "unit", "index", "rate_hz"), f"a motion file, and {source} is none")
         frames, faults = _used(bag_skeletons(source, topic, mocap), partial(check_frame, settings=mocap))
         if faults and not frames:
             raise faults[0]

@@ -26,10 +26,11 @@ from ..errors import BagError, NoRoomError, unusable_name
 from .bag_salvage import salvage_mcap, salvage_sqlite, written
 from .mcap_records import CHUNK, CHUNK_HEAD, DATA_END, END, HEAD, LONGEST_CHUNK, MAGIC, zstd
 
+#: What `ros2 bag` writes beside the files of a bag.
+METADATA = "metadata.yaml"
 #: Formats of bags, by their suffix; and what a packed file's name ends with after that.
 _FORMATS = (".mcap", ".db3")
 _PACKED = (".zstd", ".zst", ".gz")
-_METADATA = "metadata.yaml"
 _SQLITE = b"SQLite format 3\0"
 _BLOCK = 1 << 20
 #: A disk that is full, a share of it that is used up, a file as large as files may be.
@@ -40,7 +41,7 @@ def is_bag(path: Path) -> bool:
     """Whether a path looks like a bag: a folder, or a file of one, by its name or by how it begins."""
     if path.exists() and not (path.is_file() or path.is_dir()):
         return False  # a pipe would be waited for
-    if path.is_dir() or path.name == _METADATA or _format(path):
+    if path.is_dir() or path.name == METADATA or _format(path):
         return True
     try:
         with path.open("rb") as stream:
@@ -229,7 +230,7 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
         raise BagError(f"there is no bag {path}: check the path")
     if fault := unusable_name(path):
         raise BagError(fault)
-    if path.name == _METADATA:
+    if path.name == METADATA:
         path = path.parent
     if not path.is_dir():
         if not is_bag(path):
@@ -238,25 +239,25 @@ def _find(path: Path, notes: list[str]) -> list[Path]:
     files = {file.name: file for file in sorted(path.iterdir(), key=_number) if _format(file) and file.is_file()}
     files = {name: file for name, file in files.items() if not name.startswith("._")}  # which macOS puts beside
     files = {name: file for name, file in files.items() if not (file.suffix.lower() in _PACKED and file.stem in files)}
-    listed = _listed(path / _METADATA, notes)
+    listed = _listed(path / METADATA, notes)
     known = [name for name in (_on_disk(name, files) for name in listed) if name]
     if lost := [name for name in listed if not _on_disk(name, files)]:
-        notes.append(f"{_METADATA} lists {', '.join(lost)}, which is not there: what is there is read")
+        notes.append(f"{METADATA} lists {', '.join(lost)}, which is not there: what is there is read")
     if not files:
         raise BagError(f"the folder {path} holds no .mcap or .db3 file: name the folder or the file of a bag")
     others = [name for name in files if name not in known]
     if not known:
-        if len({_recording(file) for file in files.values()}) > 1:
+        if len({recording_of(file) for file in files.values()}) > 1:
             raise BagError(f"the folder {path} holds several recordings: name one of {', '.join(files)}")
         notes += _gaps(files.values())
     elif others:
-        listed_ones = {_recording(files[name]) for name in known}
-        strange = [name for name in others if _recording(files[name]) not in listed_ones]
+        listed_ones = {recording_of(files[name]) for name in known}
+        strange = [name for name in others if recording_of(files[name]) not in listed_ones]
         others = [name for name in others if name not in strange]
         if strange:
-            notes.append(f"{', '.join(strange)} is of another recording than {_METADATA}: it is left out")
+            notes.append(f"{', '.join(strange)} is of another recording than {METADATA}: it is left out")
         if others:
-            notes.append(f"{_METADATA} does not list {', '.join(others)}: it is read as well")
+            notes.append(f"{METADATA} does not list {', '.join(others)}: it is read as well")
     return [files[name] for name in (*known, *others)]
 
 
@@ -274,8 +275,13 @@ def _on_disk(name: str, files: dict[str, Path]) -> str:
     return next((one for one in names if one in files), "")
 
 
-def _recording(file: Path) -> tuple[str | None, str]:
-    """What the files of one recording have in common."""
+def is_bag_file(path: Path) -> bool:
+    """Whether a file is one of a bag by its name."""
+    return _format(path) is not None
+
+
+def recording_of(file: Path) -> tuple[str | None, str]:
+    """What the files of one recording have in common, by their names."""
     return _format(file), _number(file)[0]
 
 
@@ -289,13 +295,13 @@ def _number(file: Path) -> tuple[str, int, str]:
 def _listed(metadata: Path, notes: list[str]) -> list[str]:
     """The names of the files, as metadata.yaml has them."""
     if not metadata.is_file():
-        notes.append(f"there is no {_METADATA}: the files are read in the order of their numbers")
+        notes.append(f"there is no {METADATA}: the files are read in the order of their numbers")
         return []
     try:
         tree = yaml.safe_load(metadata.read_text(encoding="utf-8"))
         return [Path(str(name)).name for name in tree["rosbag2_bagfile_information"]["relative_file_paths"]]
     except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
-        notes.append(f"{_METADATA} cannot be read: the files are read in the order of their numbers")
+        notes.append(f"{METADATA} cannot be read: the files are read in the order of their numbers")
         return []
 
 

@@ -166,17 +166,19 @@ class ReplaySession:
         *,
         rate: float = 1.0,
         topics: Collection[str] = (),
+        names: Mapping[str, str] | None = None,
         timeout_s: float = 30.0,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         """Publish a bag's messages as they were recorded, `rate` times as fast, with the simulation clock.
 
-        Starts when every topic has a subscriber. `progress` gets the share that has been played.
+        `names`: of topics that are published under another name than the bag's. Starts when every topic has a
+        subscriber. `progress` gets the share that has been played.
         Raises `BagError` when nobody listens, or a message type is not installed; and as `wait`.
         """
         with Bag(path) as bag:
             publishers = {
-                topic: self.node.create_publisher(_message_class(kind), topic, _qos(1000))
+                topic: self.node.create_publisher(_message_class(kind), (names or {}).get(topic, topic), _qos(1000))
                 for topic, kind in bag.topics.items()
                 if not topics or topic in topics
             }

@@ -19,6 +19,9 @@ _SENTENCES: Mapping[str, str] = {
     "clipped_samples": "samples lie at full scale: the microphone is overdriven",
     "rejected_texts": "times words were left out that the recogniser seemed to invent: of noise or music; of another "
     "language than the one that is set, which --asr-language names",
+    "robot_samples": "samples of audio were not heard, as the robot itself spoke",
+    "unmatched_texts": "texts of the other recogniser belong to no utterance, and were left out",
+    "without_text": "utterances have no words, as the other recogniser sent none",
     "unread": "utterances have no words, as the recogniser failed",
     "duplicate": "skeletons of one body have the same stamp: the first counts",
     "late": "skeletons are older than what is remembered",

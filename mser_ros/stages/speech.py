@@ -107,10 +107,15 @@ class SpeechStage:
         else:
             self._tail_ns = to_ns(self.settings.robot.tail_s)
 
+    @property
+    def is_robot_heard(self) -> bool:
+        """Whether the robot speaks, or its voice rings on."""
+        return self._robot_speaks or self._tail_ns > 0
+
     def _is_heard(self, chunk: AudioChunk) -> bool:
         if not self.is_listening:
             self._unheard["unheard_samples"] += chunk.frames
-        elif self._robot_speaks or self._tail_ns > 0:
+        elif self.is_robot_heard:
             if not self._robot_speaks:
                 self._tail_ns -= chunk.end_ns - chunk.stamp_ns
             self._unheard["robot_samples"] += chunk.frames

@@ -91,6 +91,41 @@ def test_a_bag_that_nodes_cannot_hear_whole_is_told_before_they_start(
     assert "there is no bundle folder" in err
 
 
+def write_others_bag(path: Path) -> Path:
+    """A sentence on two topics of other names than ours, and bodies of another type than ours."""
+    voice = np.concatenate([silence(0.3), spoken(0), silence(1.2)])
+    with BagWriter(path) as writer:
+        for first in range(0, len(voice), 1024):
+            chunk = AudioChunk(voice[first : first + 1024, None], RATE, 10**18 + first * NS_PER_S // RATE, first)
+            for topic in ("/robot/mic", "/room/mic"):
+                writer.write(topic, AUDIO, audio_to_fields(chunk), chunk.end_ns)
+            header = {"stamp": {"sec": 10**9, "nanosec": first * NS_PER_S // RATE}, "frame_id": "camera"}
+            pose = {"position": dict.fromkeys("xyz", 0.1), "orientation": {**dict.fromkeys("xyz", 0.0), "w": 1.0}}
+            writer.write("/bodies", "geometry_msgs/msg/PoseArray", {"header": header, "poses": [pose]}, chunk.end_ns)
+    return path
+
+
+def test_a_bag_of_others_is_replayed_once_its_topics_are_told(
+    ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Bodies that cannot be used cost nothing but themselves."""
+    monkeypatch.setattr("mser_ros.cli.demo.isolate", lambda: None)
+    bag, out = write_others_bag(tmp_path / "bag"), tmp_path / "out"
+    call = ["demo", "--bag", str(bag), "--bundle", str(tiny_bundle), "-o", str(out)]
+    assert main(call) == 1
+    said = capsys.readouterr().err
+    assert "has several topics of type" in said
+    assert said.endswith("choose one of /robot/mic, /room/mic with --audio-topic\n")
+    assert main([*call, "--audio-topic", "/robot/mic", "--skeleton-topic", "/bodies"]) == 0
+    assert "Done: 1 utterance" in capsys.readouterr().out
+    assert (out / "timeline.png").is_file()
+
+
+def test_topics_are_named_of_a_bag_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--audio-topic", "/robot/mic"]) == 1
+    assert capsys.readouterr().err == "mser: --audio-topic goes with a --bag: leave it away\n"
+
+
 def test_without_a_microphone_nothing_is_started(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -118,13 +153,31 @@ def test_a_file_of_ones_own_folder_is_found_by_the_nodes(tmp_path: Path, monkeyp
     monkeypatch.setenv("HOME", str(tmp_path))
     given: list[str] = []
 
-    def play(_: Console, chosen: Any) -> int:
+    def play(_: Console, chosen: Any, *, words: bool) -> int:
         given.append(chosen.file)
         return 0
 
     monkeypatch.setattr("mser_ros.cli.live._through_nodes", play)
     assert main(["live", "--file=~/talk.wav"]) == 0
     assert given == [str(tmp_path / "talk.wav")]
+
+
+@pytest.mark.parametrize("option", [["--host", "0.0.0.0"], ["--port", "0"], ["--token", "a"], ["--https"]])
+def test_options_of_a_page_are_refused_where_there_is_none(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where a certificate would be made
+    assert main(["live", *option]) == 1
+    assert capsys.readouterr() == ("", f"mser: {option[0]} goes with a page: call --browser as well\n")
+
+
+@pytest.mark.parametrize("command", [["live"], ["live", "--browser"], ["mic"]])
+def test_a_microphone_is_not_named_beside_a_file(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*command, "--file", "talk.wav", "--device", "1"]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: --device goes with no --file")
+    assert err.endswith(": leave one of them away\n")
 
 
 def test_nodes_apart_from_others_can_be_watched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -158,6 +211,17 @@ def test_a_bag_that_is_not_there_is_told_before_anything_is_measured(
     assert "silence" not in said
 
 
+def test_a_bag_in_which_nothing_would_be_heard_is_told_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("mser_ros.cli.bench.isolate", lambda: None)
+    assert main(["bench", "--bag", str(write_others_bag(tmp_path / "bag"))]) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("mser: the bag")
+    assert err.endswith("has no sound on /audio, which is replayed: record it under that name\n")
+
+
 def test_a_file_is_heard_from_its_beginning_and_ends_it(
     ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -170,6 +234,20 @@ def test_a_file_is_heard_from_its_beginning_and_ends_it(
     assert len(lines) == 1
     end_s = float(lines[0].split()[0])
     assert end_s == pytest.approx(len(spoken(0)) / RATE, abs=0.7)
+
+
+def test_what_was_said_is_not_printed_where_no_words_are_wanted(
+    ros: None, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Though it is read and counts."""
+    monkeypatch.setattr("mser_ros.cli.demo.isolate", lambda: None)
+    path = tmp_path / "talk.wav"
+    soundfile.write(path, np.concatenate([spoken(0), silence(0.2)]), RATE)
+    common = ["live", "--asr", "pocketsphinx", "--bundle", str(tiny_bundle)]
+    assert main([*common, "--file", str(path), "--no-words"]) == 0
+    (final,) = [line for line in capsys.readouterr().out.splitlines() if " final " in line]
+    assert "% ST·" in final
+    assert "“" not in final
 
 
 def test_the_sound_and_the_pictures_of_a_film_begin_at_one_time(

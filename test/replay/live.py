@@ -20,17 +20,19 @@ from ros_world import DEMO, LAST, PATIENCE_S, T0, AudioFrame, ChangeState, Emoti
 from mser_ros.errors import MserError
 from mser_ros.messages import conversions
 from mser_ros.messages.bag_writer import BagWriter
-from mser_ros.messages.bags import Bag
+from mser_ros.messages.bags import Bag, BagMessage
 from mser_ros.nodes.processes import NodeProcesses
 from mser_ros.nodes.replay import ReplaySession
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import AsrSettings, MocapSettings, SpeechSettings
+from mser_ros.settings import AsrSettings, MocapSettings, RobotVoiceSettings, SpeechSettings
 from mser_ros.stages.pipeline import EmotionPipeline
 from mser_ros.types import EmotionEstimate, EstimateState, UtteranceEvent, to_ns
 
 NODES = ("speech", "mocap", "emotion")
 TOPICS = ("/audio", "/skeleton_in")
+#: Also played where a bag has it.
+ROBOT = "/robot_speaking"
 #: Only missing data is waited for, and here all comes: `Pace` lets no busy machine come near these waits.
 PATIENT = {"emotion:evidence_timeout_s": 5.0, "emotion:text_timeout_s": 30.0, "speech:stall_s": 30.0}
 
@@ -88,8 +90,9 @@ class Pace:
             self._newest = dict.fromkeys(NODES, 0)
         with Bag(bag) as source:
             self._begin_ns, self._span_ns = source.start_ns, source.end_ns - source.start_ns
+            robot = _robot_spans(source)
             for node, topic in zip(("speech", "mocap"), TOPICS, strict=True):
-                messages = list(source.messages([topic]))
+                messages = [message for message in source.messages([topic]) if not _is_left_out(message, robot)]
                 self._log_ns[node] = [message.log_ns for message in messages]
                 self._stamps[node] = [conversions.time_to_ns(message.decode().header.stamp) for message in messages]
 
@@ -112,6 +115,28 @@ class Pace:
         with self._changed:
             self._newest[node] = max(self._newest[node], conversions.time_to_ns(message.header.stamp))
             self._changed.notify_all()
+
+
+def _robot_spans(bag: Bag) -> list[tuple[int, int]]:
+    """When the robot speaks, until its voice has rung off."""
+    if ROBOT not in bag.topics:
+        return []
+    spans, since_ns = [], None
+    for message in bag.messages([ROBOT]):
+        if message.decode().data:
+            since_ns = message.log_ns if since_ns is None else since_ns
+        elif since_ns is not None:
+            spans.append((since_ns, message.log_ns + to_ns(RobotVoiceSettings.tail_s)))
+            since_ns = None
+    return spans
+
+
+def _is_left_out(message: BagMessage, robot: list[tuple[int, int]]) -> bool:
+    """Whether the speech node passes no such audio on. A block at the edge, which it may, is not waited for either."""
+    margin_ns = to_ns(0.1)
+    return message.topic == "/audio" and any(
+        begin_ns - margin_ns <= message.log_ns <= end_ns + margin_ns for begin_ns, end_ns in robot
+    )
 
 
 class LiveNodes:
@@ -162,7 +187,7 @@ class LiveNodes:
             session.emotions.clear()
             session.utterances.clear()
             self._pace.begin(bag)
-            session.play(bag, rate=rate, topics=TOPICS, progress=progress)
+            session.play(bag, rate=rate, topics=(*TOPICS, ROBOT), progress=progress)
             # Nothing holds the clock back any more: in its own time it leaves the nodes all of theirs.
             assert session.finish(rate=min(rate, 1.0)), self._say()
             emotions = [message for _, message in session.emotions]
@@ -232,9 +257,11 @@ def offline(
     pipeline.on_event = events.append
     estimates: list[EmotionEstimate] = []
     with Bag(bag) as source:
-        for message in source.messages(TOPICS):
+        for message in source.messages([topic for topic in (*TOPICS, ROBOT) if topic in source.topics]):
             try:
-                if message.topic == "/audio":
+                if message.topic == ROBOT:
+                    estimates += pipeline.robot_speaks(message.decode().data, message.log_ns)
+                elif message.topic == "/audio":
                     estimates += pipeline.push_audio(conversions.audio_from_msg(message.decode()), message.log_ns)
                 else:
                     estimates += pipeline.push_skeleton(conversions.skeleton_from_msg(message.decode()), message.log_ns)

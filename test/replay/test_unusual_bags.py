@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soxr
-from live import PART_S, LiveNodes, assert_same, offline, write_part_of_demo
+from live import PART_S, ROBOT, LiveNodes, assert_same, offline, write_part_of_demo
 from ros_world import DEMO, T0, Domain
 
 from mser_ros.audio.waveform import to_int16
@@ -170,6 +170,31 @@ def test_a_source_that_changes_and_is_overdriven_gives_the_same_emotions_live_an
     assert speech["changes"] == speech["discontinuities"] == "1"
     assert int(speech["clipped_samples"]) > 10_000
     assert int(speech["inverted_samples"]) > 48_000
+
+
+def write_talking_robot(path: Path) -> Path:
+    """Three utterances of the demo bag, of which the second is the robot's own."""
+    with Bag(write_part_of_demo(path.with_name("whole"))) as source:
+        messages = [
+            (message.log_ns, message.topic, message.type_name, to_fields(message.decode()))
+            for message in source.messages()
+        ]
+    for at_s, speaks in ((4.9, True), (5.9, True), (9.0, False)):
+        messages.append((T0 + to_ns(at_s), ROBOT, "std_msgs/msg/Bool", {"data": speaks}))
+    with BagWriter(path) as writer:
+        for log_ns, topic, type_name, fields in sorted(messages, key=lambda item: item[:2]):
+            writer.write(topic, type_name, fields, log_ns)
+    return path
+
+
+def test_a_robot_that_speaks_itself_gives_the_same_emotions_live_and_offline(nodes, tiny_bundle, tmp_path):
+    bag = write_talking_robot(tmp_path / "robot")
+    expected, _ = offline(bag, bundle=tiny_bundle, min_confidence=MIN_CONFIDENCE)
+    assert len(expected) == 2
+    (run,) = nodes.play(bag, rate=2.0)
+    assert_same(run, expected)
+    run.assert_one_last_emotion_each()
+    assert int(run.diagnostics["speech"]["robot_samples"]) > 4 * 16_000
 
 
 def test_a_bag_at_ten_times_its_speed_gives_the_same_emotions_and_where_it_begins_again_gives_them_again(

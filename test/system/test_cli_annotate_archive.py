@@ -26,6 +26,7 @@ from pages import parse, text_of
 
 from mser_ros.cli import archive
 from mser_ros.cli.annotation_choices import Choices
+from mser_ros.cli.archive_files import find_recordings, is_recording, left_out
 from mser_ros.cli.main import main
 from mser_ros.labels import LABELS
 
@@ -41,7 +42,7 @@ def test_links_lead_to_recordings_and_in_circles_to_none(
     (folder / "linked").symlink_to("../elsewhere")
     (folder / "deep" / "up").symlink_to("..")
     (folder / "round.wav").symlink_to("round.wav")
-    found = archive.find_recordings([folder], without=tmp_path / "out")
+    found = find_recordings([folder], without=tmp_path / "out")
     assert [str(path.relative_to(folder)) for path in found] == ["near.wav", "round.wav", "linked/far.wav"]
     assert annotate(folder / "round.wav", out=tmp_path / "out") == 1
     assert "there is no sound file" in capsys.readouterr().err
@@ -72,6 +73,118 @@ def test_a_folder_that_may_not_be_read_costs_nothing_but_itself(
     assert f"left out, as it cannot be read (Permission denied): {lost}" in printed.err
     assert annotate(lost, out=tmp_path / "out") == 1
     assert "Permission denied" in capsys.readouterr().err
+
+
+def test_what_lies_beside_a_bag_is_a_recording_of_its_own(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a folder of a session; what is none is told of."""
+    session = tmp_path / "session"
+    (session / "sub").mkdir(parents=True)
+    write_bag(tmp_path / "bag", speech)
+    (tmp_path / "bag" / "bag.mcap").rename(session / "robot.mcap")
+    write_sound(session / "talk.wav", speech)
+    write_sound(session / "sub" / "other.wav", speech)
+    (session / "notes.txt").touch()
+    assert annotate(session, out=tmp_path / "out") == 0
+    printed = capsys.readouterr()
+    assert "3 recordings, 0 of them without a result" in printed.out
+    assert "left out, as no sound, film or bag is named so: 1 .txt" in printed.err
+    assert (tmp_path / "out" / "robot.mcap" / "annotated").is_dir()
+
+
+def test_a_bag_is_a_folder_where_more_than_one_file_is_of_it(tmp_path: Path) -> None:
+    def found(*names: str) -> list[str]:
+        folder = tmp_path / str(len(list(tmp_path.iterdir())))
+        for name in names:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        recordings = find_recordings([folder], without=tmp_path / "out")
+        assert is_recording(folder) is (recordings == [folder])
+        return [str(path.relative_to(folder)) for path in recordings]
+
+    assert found("run_0.mcap", "run_1.mcap") == ["."]
+    assert found("run_0.mcap", "run_1.mcap", "talk.wav", "sub/a.wav") == [".", "talk.wav", "sub/a.wav"]
+    assert found("bag/run.db3", "bag/run.db3-wal", "bag/notes.txt") == ["bag"]
+    assert found("run.mcap", "walk.mcap") == ["run.mcap", "walk.mcap"]
+    assert found("run.mcap", "sub/a.wav") == ["run.mcap", "sub/a.wav"]
+    assert found("bag/metadata.yaml", "talk.wav") == ["talk.wav", "bag"], "whose files are lost"
+    assert found("metadata.yaml", "a.wav", "b.wav") == ["a.wav", "b.wav"], "of something else"
+
+
+def test_a_bag_that_is_named_alone_is_one_recording_and_what_lies_beside_it_is_told(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bag = write_bag(tmp_path / "archive" / "bag", speech)
+    write_sound(bag / "talk.wav", speech)
+    assert annotate(bag, out=tmp_path / "out") == 0
+    assert f"left out, as {bag} is a bag: talk.wav (name such files as well)" in capsys.readouterr().err
+    assert len(finals_of(tmp_path / "out")) == 1
+    found = find_recordings([tmp_path / "archive"], without=tmp_path / "out")
+    assert found == [bag, bag / "talk.wav"]
+    assert left_out([tmp_path / "archive"], found, without=tmp_path / "out") == ({}, [])
+
+
+def test_what_was_thrown_away_and_what_was_found_before_is_no_recording(
+    tiny_bundle: Path, tmp_path: Path, speech: np.ndarray
+) -> None:
+    archive = tmp_path / "archive"
+    trash = archive / ".Trash-1000" / "files"
+    trash.mkdir(parents=True)
+    write_sound(trash / "deleted.wav", speech)
+    write_sound(archive / "talk.wav", speech)
+    write_bag(archive / "bag", speech)
+
+    def rows(out: Path) -> list[str]:
+        call = ["annotate", str(archive), "-o", str(out), "--bundle", str(tiny_bundle), "--asr", "none"]
+        assert main([*call, "--no-provisional"]) == 0
+        with (out / "results.csv").open(encoding="utf-8-sig", newline="") as stream:
+            return [str(Path(row["recording"]).relative_to(archive)) for row in csv.DictReader(stream)]
+
+    assert rows(archive / "first") == rows(archive / "second") == ["bag", "talk.wav"]
+    clip = archive / "first" / "talk.wav" / "sound" / "0123456789abcdef.ogg"
+    clip.parent.mkdir()
+    write_sound(clip, speech)
+    write_sound(clip.with_name("mine.ogg"), speech)
+    found = find_recordings([archive], without=archive / "second")
+    assert [str(path.relative_to(archive)) for path in found] == ["talk.wav", "bag", "first/talk.wav/sound/mine.ogg"]
+    assert left_out([archive], found, without=archive / "second") == ({}, [])
+
+
+@pytest.mark.parametrize(
+    ("call", "why"),
+    [
+        (["annotate", "archive", "-o", "archive"], "the results would lie among the recordings of archive"),
+        (
+            ["annotate", "archive/a.wav", "archive/b.wav", "-o", "archive"],
+            "the results of archive/a.wav would lie in the folder archive/a.wav, but archive/a.wav is a recording",
+        ),
+        (
+            ["annotate", "archive", "-o", "out"],
+            "the results of archive/a.wav would lie in the folder out/a.wav, but out/a.wav is a file",
+        ),
+    ],
+)
+def test_results_never_lie_where_something_else_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], call: list[str], why: str
+) -> None:
+    """And that is told before a model is loaded."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("archive/a.wav", "archive/b.wav", "out/a.wav"):
+        path = Path(name)
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"mine")
+    assert main([*call, "--bundle", "nowhere"]) == 1
+    assert capsys.readouterr() == ("", f"mser: {why}: name another folder with -o\n")
+    assert all(path.read_bytes() == b"mine" for path in tmp_path.rglob("*.wav"))
+
+
+def test_a_recording_that_is_named_twice_is_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("archive").mkdir()
+    Path("archive/a.wav").touch()
+    sources = [Path("archive/a.wav"), tmp_path / "archive" / "a.wav", Path("archive")]
+    assert find_recordings(sources, without=tmp_path / "out") == [Path("archive/a.wav")]
 
 
 def test_what_macos_puts_beside_files_is_no_recording(

@@ -32,6 +32,7 @@ from pages import parse, text_of
 
 from mser_ros.cli import inputs
 from mser_ros.cli.annotation_choices import Choices
+from mser_ros.cli.archive import Row
 from mser_ros.cli.main import main
 from mser_ros.cli.params import as_yaml
 from mser_ros.labels import LABELS
@@ -452,13 +453,69 @@ def test_a_place_that_cannot_be_written_is_one_sentence(
     assert "check the path and its permissions" in sentence(capsys)
 
 
+OF_BAGS = (
+    ("--audio-topic", "/audio"),
+    ("--skeleton-topic", "/poses"),
+    ("--audio-format", "S16LE,16000,1"),
+    ("--joints", "nose"),
+    ("--aspect", "1.5"),
+    ("--tf-pattern", "{joint}"),
+)
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        *((options, "a bag, and {source} is none") for options in OF_BAGS),
+        (("--layout", "egait16"), "a bag or a --skeleton file"),
+        (("--up", "z"), "a --skeleton file"),
+        (("--unit", "ft"), "a --skeleton file"),
+    ],
+)
 def test_an_option_that_can_have_no_effect_is_refused(
-    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+    annotate: Annotate,
+    tmp_path: Path,
+    speech: np.ndarray,
+    capsys: pytest.CaptureFixture[str],
+    options: tuple[str, str],
+    why: str,
 ) -> None:
     sound = write_sound(tmp_path / "a.wav", speech)
-    assert annotate(sound, "--audio-topic", "/audio", out=tmp_path / "out") == 1
-    assert sentence(capsys) == f"mser: --audio-topic goes with a bag, and {sound} is none: leave it away\n"
-    assert annotate(sound, "--layout", "egait", out=tmp_path / "out") == 1
+    assert annotate(sound, *options, out=tmp_path / "out") == 1
+    assert sentence(capsys) == f"mser: {options[0]} goes with {why.format(source=sound)}: leave it away\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [(("--up", "z"), "a --skeleton file"), (("--unit", "ft"), "a --skeleton file"), (("--no-bodies",), "a film")],
+)
+def test_an_option_of_files_is_refused_beside_a_bag(
+    annotate: Annotate, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[str, ...], why: str
+) -> None:
+    assert annotate(DEMO, *options, out=tmp_path / "out") == 1
+    assert sentence(capsys) == f"mser: {options[0]} goes with {why}: leave it away\n"
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_archive_takes_the_options_of_all_kinds_that_are_in_it(
+    annotate: Annotate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And of no others."""
+    monkeypatch.setattr("mser_ros.cli.annotate.annotate_all", lambda *_, **__: iter([Row("a.wav")]))
+    for name in ("a.wav", "b.wav", "c.mcap"):
+        (tmp_path / name).touch()
+    options = ("--joints", "nose", "--aspect", "1.5", "--no-bodies")
+    assert annotate(tmp_path / "a.wav", str(tmp_path / "b.wav"), *options, out=tmp_path / "out") == 1
+    none = "a bag, which none of these recordings is"
+    assert sentence(capsys) == f"mser: --joints and --aspect go with {none}: leave them away\n"
+    assert annotate(tmp_path / "a.wav", str(tmp_path / "c.mcap"), *options, out=tmp_path / "out") == 0
+
+
+def test_a_layout_that_nobody_knows_is_told_with_one_of_a_like_name(
+    annotate: Annotate, tmp_path: Path, speech: np.ndarray, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert annotate(write_sound(tmp_path / "a.wav", speech), "--layout", "egait", out=tmp_path / "out") == 1
     assert "egait16" in sentence(capsys)
     assert not (tmp_path / "out").exists()
 
@@ -735,6 +792,37 @@ def test_a_report_is_gone_on_with_and_the_users_own_sounds_are_left_alone(
     assert both[0] == first
     assert "--resume goes on" not in text_of(parse(report))
     assert [path.name for path in (tmp_path / "out" / "sound").iterdir()] == ["mine.ogg"]
+
+
+def test_what_was_interrupted_while_it_was_written_down_is_not_recognised_again(
+    annotate: Annotate, two_sentences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    assert annotate(two_sentences, "--html", out=tmp_path / "whole") == 0
+    capsys.readouterr()
+    out = tmp_path / "out"
+    for writing in ("annotation_work.draw_timeline", "annotation.copy_with_topics", "annotation_work.write_page"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"mser_ros.cli.{writing}", interrupted)
+            assert annotate(two_sentences, "--html", "--resume", out=out) == 130
+        said = f"interrupted: the first 9 s are in {out}; the same call with --resume goes on\n"
+        assert capsys.readouterr().err == said
+        for work in ("push_audio", "flush"):
+            monkeypatch.setattr(f"mser_ros.stages.pipeline.EmotionPipeline.{work}", not_again)
+    assert annotate(two_sentences, "--html", "--resume", out=out) == 0
+    assert {path.name for path in out.iterdir()} == {path.name for path in (tmp_path / "whole").iterdir()}
+    assert told(records_of(out)) == told(records_of(tmp_path / "whole"))
+    assert len(sounds_of(out / "report.html")) == 2
+    with Bag(out / "annotated") as copy, Bag(tmp_path / "whole" / "annotated") as whole:
+        assert copy.message_count == whole.message_count
+
+
+def not_again(*_: Any) -> Any:
+    raise AssertionError("all was worked off")
+
+
+def interrupted(*_: Any, **__: Any) -> Any:
+    raise KeyboardInterrupt
 
 
 def test_another_recording_is_not_gone_on_with(

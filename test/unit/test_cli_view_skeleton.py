@@ -208,6 +208,30 @@ def test_what_cannot_be_drawn_is_one_sentence(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("source", "options", "why"),
+    [
+        ("bag", ["--rate", "10"], "a motion file, and {source} is none"),
+        ("bag", ["--index", "0"], "a motion file, and {source} is none"),
+        ("bag", ["--up", "z"], "a motion file, and {source} is none"),
+        ("bag", ["--unit", "ft"], "a motion file, and {source} is none"),
+        ("a.npz", ["--topic", "/poses"], "a bag, and {source} is none"),
+        ("a.npz", ["--body", "x"], "a bag, and {source} is none"),
+        ("a.npz", ["--tf-pattern", "{joint}"], "a bag, and {source} is none"),
+        ("a.bvh", ["--index", "0"], "an npz, and {source} is none"),
+        ("a.npz", ["-o", "out.gif", "--columns", "3"], "a strip"),
+    ],
+)
+def test_an_option_that_can_have_no_effect_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], source: str, options: list[str], why: str
+) -> None:
+    path = DEMO if source == "bag" else motion(tmp_path / source, "egait16")
+    assert main(["view-skeleton", str(path), *options]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith(f"mser: {options[-2]} goes with {why.format(source=path)}: leave it away")
+    assert said.count("\n") == 1
+
+
 def test_a_body_that_a_bag_lacks_is_refused_with_those_it_has(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
