@@ -13,6 +13,7 @@ from ..errors import DependencyError
 FRAME = 512
 #: What the package divides 16-bit samples by; it does so in a slow loop where it is given bytes.
 _FULL_SCALE = 32_767.0
+_RAMP = np.linspace(0, 1, FRAME)
 #: Share of a frame's mean that enters the estimate of the offset: a time constant of half a second.
 _OFFSET_GAIN = 0.0625
 
@@ -42,8 +43,8 @@ class SileroVad:
         before = mean if self._offset is None else self._offset
         self._offset = before + _OFFSET_GAIN * (mean - before)
         # A ramp from the old to the new offset: a step at each frame's edge would itself be heard.
-        clean = frame - np.linspace(before, self._offset, len(frame), dtype=np.float32)
-        samples = np.clip(np.rint(clean), -32_768, 32_767).astype(np.float64) / _FULL_SCALE
+        clean = frame - (before + (self._offset - before) * _RAMP)
+        samples = np.clip(np.rint(clean), -32_768, 32_767) / _FULL_SCALE
         return float(self._detector.process_samples(samples.tolist()))
 
     def reset(self) -> None:
