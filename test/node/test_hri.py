@@ -90,10 +90,16 @@ def assert_documented(world: World, name: str) -> None:
     """What a node does below /humans is what the page says."""
     rows = set(re.findall(r"^\| `(/humans\S*)` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
     of_speech = {row for row in rows if row.startswith(VOICES) and not row.endswith("expression")}
-    listed = world.peer.get_publisher_names_and_types_by_node(name, "/")
-    listed += world.peer.get_subscriber_names_and_types_by_node(name, "/")
-    found = {re.sub(r"^(/humans/\w+)/\w+/", r"\1/<id>/", topic) for topic, _ in listed if topic.startswith("/humans")}
-    assert found == (of_speech if name == "speech" else rows - of_speech | {f"{VOICES}/tracked"})
+    wanted = of_speech if name == "speech" else rows - of_speech | {f"{VOICES}/tracked"}
+
+    def found() -> set[str]:
+        listed = world.peer.get_publisher_names_and_types_by_node(name, "/")
+        listed += world.peer.get_subscriber_names_and_types_by_node(name, "/")
+        return {
+            re.sub(r"^(/humans/\w+)/\w+/", r"\1/<id>/", topic) for topic, _ in listed if topic.startswith("/humans")
+        }
+
+    world.wait(lambda: found() == wanted, f"{sorted(wanted)} to be all of {name} below /humans")
     assert_allowed(world, name)
 
 
