@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import TranscriberError
-from ..types import SAMPLE_RATE, Transcript, Word, primary_language, to_ns
+from ..languages import primary_language
+from ..types import SAMPLE_RATE, Transcript, Word, to_ns
 from .confidence import ConfidenceMap, read_confidence_map
 from .transcriber import mean_confidence, partial_wait
 from .whisper_model import LONGEST, Decoded, Encoded, WhisperModel

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..audio.waveform import check_rate, deinterleave
 from ..errors import AudioError, MserError, RequestError, SkeletonError
+from ..languages import language_tag
 from ..types import (
     NS_PER_S,
     AudioChunk,
@@ -28,7 +29,6 @@ from ..types import (
     UtteranceEvent,
     UtteranceState,
     Word,
-    language_tag,
 )
 
 #: Bounds of what is taken from a message [characters], so that a broken publisher fills neither memory nor log: names
