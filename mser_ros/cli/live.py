@@ -176,7 +176,7 @@ def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str)
 def _through_nodes(console: Console, chosen: _Choices) -> int:
     from ..messages import conversions
     from ..nodes.processes import NodeProcesses
-    from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
+    from ..nodes.replay import CORE_NODES, ReplaySession, wait_for_nodes
     from .demo import how_to_watch, isolate
     from .lines import LEGEND, emotion_line
 
@@ -200,10 +200,10 @@ def _through_nodes(console: Console, chosen: _Choices) -> int:
         film = {"pose:file": str(Path(chosen.film).absolute())}
         parameters |= film if chosen.film else {"pose:device": chosen.camera}
     senses = {"microphone": "audio"} | ({"pose": "skeleton_in"} if chosen.camera else {})
-    console.print(f"Starting {', '.join((*senses, *NODES))} as processes of their own ...", style="dim")
+    console.print(f"Starting {', '.join((*senses, *CORE_NODES))} as processes of their own ...", style="dim")
     console.print(how_to_watch(), style="dim")
     gone: dict[str, int] = {}
-    with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
+    with NodeProcesses(CORE_NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
         # Only now, so that the beginning of a file is heard; and of a film its sound and its pictures at one time.
         with NodeProcesses(tuple(senses), parameters=parameters | {"autostart": not chosen.film}) as sources:

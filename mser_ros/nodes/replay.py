@@ -33,7 +33,7 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     "emotion": ("subscribers emotion",),
 }
 #: The nodes that make emotions of sound and skeletons.
-NODES = tuple(LINKS)
+CORE_NODES = tuple(LINKS)
 #: A node that has not reported for so long is dead, and one that has received nothing more for so long has all.
 _DEAD_S, _QUIET_S = 5.0, 0.5
 
@@ -286,6 +286,6 @@ def _message_class(type_name: str) -> Any:
 
 def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
     """Wait until the nodes have started and hear each other. Raises `DependencyError` when that will not be."""
-    if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
+    if not session.wait_for_links(CORE_NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
         why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
         raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")

@@ -26,7 +26,7 @@ _LOADING_S = 1.5
 _ENDING_S = 0.5
 
 #: Class of each node by its name, as `module:class` so that a process loads only what it runs.
-NODES = {
+_CLASSES = {
     "microphone": "microphone_node:MicrophoneNode",
     "speech": "speech_node:SpeechNode",
     "pose": "pose_node:PoseNode",
@@ -37,7 +37,7 @@ NODES = {
 
 def create_node(name: str, **arguments: object) -> PerceptionNode:
     """A node by its name, not yet configured."""
-    module, class_name = NODES[name].split(":")
+    module, class_name = _CLASSES[name].split(":")
     return getattr(import_module(f"{__package__}.{module}"), class_name)(**arguments)
 
 

@@ -25,8 +25,8 @@ class EvidenceHistory:
     """
 
     def __init__(self, mocap: MocapSettings, identities: Identities, *, choice: str, window_s: float) -> None:
-        """`choice`: which of several bodies is the speaker's, one of `settings.BODIES`, where `identities` do not tell.
-        `window_s`: for how long the body is looked at, however short the utterance is."""
+        """`choice`: which of several bodies is the speaker's, one of `settings.BODY_CHOICES`, where `identities` do not
+        tell. `window_s`: for how long the body is looked at, however short the utterance is."""
         self.voices = Voices(HISTORY_S, limit=_VOICES)
         self.skeletons = SkeletonBuffer(mocap, history_s=HISTORY_S, choice=choice)
         self.window_ns = to_ns(window_s)
