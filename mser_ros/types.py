@@ -278,12 +278,18 @@ class EmotionEstimate:
     model_id: str = ""
     latency_s: float = -1.0
 
+    @property
+    def subject_id(self) -> str:
+        """Whom this is about, as `PersonState` names people: the person, else the voice, else the body; '' where nobody
+        is told apart."""
+        return self.person_id or self.voice_id or self.body_id
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonState:
     """How one person is: the content of `mser_msgs/EmotionState`, field by field.
 
-    `person_id`: as the estimates name the person, else the voice, else the body; '' where nobody is told apart.
+    `person_id`: `subject_id` of the estimates, which names a voice or a body where no person is known.
     `probabilities`: float32 (C,), sums to 1. `label` is 'unknown' and `confidence` 0 where nothing is known (any more).
     `since_ns`: when the label began. `trend`: float32 (C,), change of each probability per second. `usual`: float32
     (C,), sums to 1: what this person mostly shows. `evidence_age_s`: from the end of the newest evidence.

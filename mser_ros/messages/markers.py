@@ -42,7 +42,7 @@ class EmotionLabels:
 
     def note(self, estimate: EmotionEstimate) -> None:
         """Keep in mind whose body is whose."""
-        name = estimate.person_id or estimate.voice_id or estimate.body_id
+        name = estimate.subject_id
         self._newest.pop(name, None)
         self._newest[name] = estimate
         if len(self._newest) > _PEOPLE:

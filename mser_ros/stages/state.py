@@ -84,7 +84,7 @@ class EmotionStates:
         that do not abstain are evidence."""
         if estimate.state not in (EstimateState.FINAL, EstimateState.CONTINUOUS) or estimate.label == UNKNOWN:
             return
-        name = estimate.person_id or estimate.voice_id or estimate.body_id
+        name = estimate.subject_id
         # A stamp may be older than what there is, by as much as its estimate has waited for words.
         tolerance_s = self.settings.forget_s if at_ns is None else _SET_BACK_S
         at_ns = estimate.stamp_ns if at_ns is None else at_ns
