@@ -297,6 +297,10 @@ class PerceptionNode(LifecycleNode):
         self._due.add(what)
         self.submit(do, is_order=True)
 
+    def now_ns(self) -> int:
+        """By the node's ROS clock. From any thread."""
+        return int(self.get_clock().now().nanoseconds)
+
     @property
     def is_working(self) -> bool:
         """Whether there is a worker that is alive."""

@@ -148,12 +148,10 @@ class PoseNode(PerceptionNode):
     # -- a camera of this machine
 
     def _open(self) -> Camera | FilmPlayer:
-        clock, settings = self.get_clock(), self.settings
+        settings = self.settings
         if settings.file:
-            return FilmPlayer(
-                settings.file, lambda: clock.now().nanoseconds, rate_hz=settings.rate_hz, loop=settings.loop
-            )
-        return Camera(settings.device, lambda: clock.now().nanoseconds, rate_hz=settings.rate_hz)
+            return FilmPlayer(settings.file, self.now_ns, rate_hz=settings.rate_hz, loop=settings.loop)
+        return Camera(settings.device, self.now_ns, rate_hz=settings.rate_hz)
 
     def _take_picture(self, picture: Picture) -> None:
         self._take(picture.stamp_ns, self.settings.frame_id, picture)

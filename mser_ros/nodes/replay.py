@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +24,7 @@ from ..messages.bags import Bag
 from ..types import NS_PER_S
 from .processes import NodeProcesses
 from .spinner import Spinner
+from .subscriptions import find_type
 
 #: What must be connected before a bag may start, by the keys that the nodes show in their diagnostics.
 LINKS: Mapping[str, tuple[str, ...]] = {
@@ -274,14 +274,11 @@ def _qos(depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 
 
-def _message_class(type_name: str) -> Any:
-    package, _, name = type_name.split("/")
-    try:
-        return getattr(import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError):
-        raise BagError(
-            f"the bag needs messages of {type_name}: install the package {package}, or choose topics"
-        ) from None
+def _message_class(type_name: str) -> type:
+    if (found := find_type(type_name)) is None:
+        package = type_name.partition("/")[0]
+        raise BagError(f"the bag needs messages of {type_name}: install the package {package}, or choose topics")
+    return found
 
 
 def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:

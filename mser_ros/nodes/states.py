@@ -69,7 +69,7 @@ class StateTopics:
         self._publish(self.states.forget())
 
     def _tell(self) -> None:
-        states = self.look(self._node.get_clock().now().nanoseconds)
+        states = self.look(self._node.now_ns())
         if not self.states.settings.rate_hz:  # looked at for the events' sake
             return
         for state in states:

@@ -115,7 +115,7 @@ class WaitServer:
 
     def _begin(self, handle: Any) -> None:
         goal = conversions.goal_from_msg(handle.request)
-        item = _Open(handle, Wait(goal, self._now_ns()))
+        item = _Open(handle, Wait(goal, self._node.now_ns()))
         self._open[item.key] = item
         self._ticks.reset()
         self._tick()
@@ -145,7 +145,7 @@ class WaitServer:
 
     def _decide(self, waits: Sequence[_Open]) -> None:
         """In the worker, to which the states belong."""
-        now_ns = self._now_ns()
+        now_ns = self._node.now_ns()
         states = self._look(now_ns)
         self._news += [(item, item.wait.look(states, now_ns, self._settled)) for item in waits]
         self._alarm.trigger()
@@ -183,6 +183,3 @@ class WaitServer:
         if self._node.executor is not None:
             self._node.executor.create_task(self._ended.pop, key)
         return conversions.fill(WaitForEmotion.Result(), conversions.outcome_to_fields(progress))
-
-    def _now_ns(self) -> int:
-        return int(self._node.get_clock().now().nanoseconds)
