@@ -21,7 +21,7 @@ from ..errors import AudioError, SettingsError
 from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
-from .page_options import page_options, tell
+from .page_options import page_options, print_address
 from .tables import plain_console
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str
         server = stack.enter_context(PageServer(board, Controls(session.listen, session.erase), inputs=inputs, **where))
         if not file:
             _start(stack, session, chosen, sound)
-        tell(console, server)
+        print_address(console, server)
         deadline_s = time.monotonic() + chosen.length_s
         try:
             if file:

@@ -53,7 +53,7 @@ class EmotionNode(PerceptionNode):
             self,
             lambda now_ns: self._state_topics.look(now_ns),
             labels=lambda: self._stage.recognizer.bundle.labels,
-            settled=lambda name: self._identities.settled(name),
+            current_name=lambda name: self._identities.current_name(name),
         )
         self._voices = VoiceServices(self)
 
@@ -188,8 +188,8 @@ class EmotionNode(PerceptionNode):
 
         def take() -> None:
             names = news(self._identities)
-            self._state_topics.rename(self._identities.settled, names)
-            self._stage.recognizer.rename(self._identities.settled, names)
+            self._state_topics.rename(self._identities.current_name, names)
+            self._stage.recognizer.rename(self._identities.current_name, names)
 
         self.submit(take, is_order=is_order)
 

@@ -77,10 +77,8 @@ class SpeechNode(PerceptionNode):
             others=AUDIO_TYPES[1:],
         )
         if (info := _audio_info()) is not None:
-            capture = "the audio_capture node"
-            self.subscribe(
-                info, "audio_info", self._decoders[""].tell, depth=1, flow=Flow.OPTIONAL, source=capture, kept=True
-            )
+            capture: Any = {"flow": Flow.OPTIONAL, "source": "the audio_capture node"}
+            self.subscribe(info, "audio_info", self._decoders[""].set_format, depth=1, kept=True, **capture)
         is_foreign = self.settings.asr.foreign
         if is_foreign:
             others = ("hri_msgs/msg/LiveSpeech",)

@@ -51,14 +51,14 @@ class WaitServer:
         node: PerceptionNode,
         look: Callable[[int], Sequence[PersonState]],
         labels: Callable[[], Any],
-        settled: Callable[[str], str],
+        current_name: Callable[[str], str],
     ) -> None:
-        """`labels`: the classes that may be waited for, once the node is configured. `settled`: how who went by a name
-        is called now; the worker asks it."""
+        """`labels`: the classes that may be waited for, once the node is configured. `current_name`: how who went by a
+        name is called now; the worker asks it."""
         self._node = node
         self._look = look
         self._labels = labels
-        self._settled = settled
+        self._current_name = current_name
         self._open: dict[bytes, _Open] = {}
         self._news: deque[tuple[_Open, Progress]] = deque()
         self._ended: dict[bytes, Progress] = {}
@@ -147,7 +147,7 @@ class WaitServer:
         """In the worker, to which the states belong."""
         now_ns = self._node.now_ns()
         states = self._look(now_ns)
-        self._news += [(item, item.wait.look(states, now_ns, self._settled)) for item in waits]
+        self._news += [(item, item.wait.look(states, now_ns, self._current_name)) for item in waits]
         self._alarm.trigger()
 
     def _answer(self) -> None:

@@ -84,7 +84,7 @@ class EvidenceHistory:
     def _speaker(self, event: UtteranceEvent) -> Someone:
         speaker = self._identities.of_voice(event.voice_id)
         before = self._speakers.get(event.utterance_id, speaker)
-        before = replace(before, person_id=self._identities.present(before.person_id))
+        before = replace(before, person_id=self._identities.resolve_alias(before.person_id))
         if speaker.person_id in ("", before.person_id) or not before.person_id:  # else it is somebody else
             known = {name: its_id for name, its_id in asdict(speaker).items() if its_id}
             speaker = replace(before, **known)

@@ -121,14 +121,14 @@ class EmotionStates:
                 del self._people[name]
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
 
-    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
-        """Some of those that were called by `names` go by another one now, as `settled` tells: a voice turned out to
-        be a person's, say. What was heard of late goes over to the new name, unless something later was heard of that;
-        what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the new
-        name, also of those of whom nothing was heard for long.
+    def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
+        """Some of those that were called by `names` go by another one now, as `current_name` tells: a voice turned out
+        to be a person's, say. What was heard of late goes over to the new name, unless something later was heard of
+        that; what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the
+        new name, also of those of whom nothing was heard for long.
         """
         for name in [name for name in self._people if name in names]:
-            if (after := settled(name)) != name:
+            if (after := current_name(name)) != name:
                 person = self._people.pop(name)
                 self._ended += self._end(name, person, list(person.held), person.updated_ns)
                 known = self._people.get(after)
@@ -137,7 +137,7 @@ class EmotionStates:
                         self._ended += self._end(after, known, list(known.held), known.updated_ns)
                     self._people[after] = person
         for name in [name for name in self._usual if name in names]:
-            if (after := settled(name)) != name:
+            if (after := current_name(name)) != name:
                 self._usual.setdefault(after, self._usual.pop(name))
 
     def usual(self, name: str) -> np.ndarray:
