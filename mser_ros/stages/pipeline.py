@@ -25,7 +25,8 @@ class EmotionPipeline:
     `on_event` sees every utterance event, `on_audio` the audio as the speech stage puts it in order. Feed data in the
     order of its stamps, then call `flush`; or in the order of its arrival, whose time is told: then also what the
     nodes decide by the clock is decided alike, that audio has stalled and what is not waited for any more. Skeletons
-    are mended by `skeletons` as the mocap node does.
+    are mended by `skeletons` as the mocap node does. A stage belongs to one pipeline: `emotion` goes by the clock of
+    its pipeline, unless it was given another.
     """
 
     speech: SpeechStage
