@@ -129,18 +129,6 @@ def audio_to_fields(chunk: AudioChunk) -> Fields:
     }
 
 
-def audio_to_raw_fields(chunk: AudioChunk) -> Fields:
-    """Fields of Foxglove's `RawAudio`."""
-    data = np.frombuffer(np.ascontiguousarray(chunk.samples, "<i2").tobytes(), np.uint8)
-    return {
-        "timestamp": ns_to_time(chunk.stamp_ns),
-        "data": data,
-        "format": "pcm-s16",
-        "sample_rate": chunk.sample_rate,
-        "number_of_channels": chunk.channels,
-    }
-
-
 def skeleton_from_msg(message: Any) -> SkeletonFrame:
     """Raises `SkeletonError` when dimensions, positions and confidence do not fit together, or one is too long, and
     for a message without a time."""

@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from ..errors import MserError
+from ..worker import Worker
 from .diagnostics import UNTIL_CLEARED, Health
 from .heartbeat import ACTIVE, Heartbeat
 from .inputs import Inputs
@@ -16,7 +17,6 @@ from .liveliness import show_life
 from .outputs import Outputs
 from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic
-from .worker import Worker
 
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
 DELIVERY_S = 0.3

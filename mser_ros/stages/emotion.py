@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Literal, TypeVar
 
-from ..errors import AudioError, BundleError, log_failure
+from ..errors import AudioError, BundleError
 from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
@@ -27,6 +27,7 @@ from ..types import (
     to_ns,
 )
 from .evidence import HISTORY_S, EvidenceHistory
+from .failures import log_failure
 from .identities import Identities
 
 T = TypeVar("T")

@@ -19,7 +19,8 @@ from mser_ros.cli.main import main
 from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
-from mser_ros.mocap.canonical import JOINTS, canonicalise
+from mser_ros.mocap.canonical import canonicalise
+from mser_ros.mocap.layouts import JOINTS
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.fit import household
