@@ -56,8 +56,8 @@ class Watcher(Node):
     Whether words may be shown is the emotion node's parameter `transcripts`, as its diagnostics tell.
     """
 
-    def __init__(self, shown: Shown, name: str = "page", **arguments: Any) -> None:
-        super().__init__(name, **arguments)
+    def __init__(self, shown: Shown, **arguments: Any) -> None:
+        super().__init__("page", **arguments)
         self.health = Health(self.get_logger())
         self._shown = shown
         self._looked_s = 0.0
