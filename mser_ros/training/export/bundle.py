@@ -19,7 +19,7 @@ from ...recognition.graph import Graph
 from ...recognition.readers import TextReader, make_tokenizer
 from ...resources import checklist_file
 from ..fit.domain import restore_judge
-from ..fit.fitting import restore
+from ..fit.predicting import restore
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
