@@ -21,7 +21,7 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import Browser, expect, sync_playwright
 
-from mser_ros.cli.demo import AUDIO, NODES, isolate, wait_for_nodes
+from mser_ros.cli.demo import AUDIO, CORE_NODES, isolate, wait_for_nodes
 from mser_ros.messages import conversions
 from mser_ros.messages.bag_writer import BagWriter
 from mser_ros.messages.bags import Bag
@@ -89,7 +89,7 @@ def main() -> int:
     isolate()
     command = [sys.executable, "-u", "-m", "mser_ros.cli.main", "view", "--port", "0"]
     view = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, start_new_session=True)
-    nodes = NodeProcesses(NODES, parameters={"use_sim_time": True})
+    nodes = NodeProcesses(CORE_NODES, parameters={"use_sim_time": True})
     try:
         assert view.stdout is not None
         link = next(line.split()[1] for line in view.stdout if line.startswith("Open "))

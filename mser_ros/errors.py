@@ -13,17 +13,19 @@
     ├── BundleError           a model bundle is missing, damaged, tampered with or of another format
     ├── RequestError          what an action or a service was asked for cannot be
     ├── BagError              a bag that cannot be read, or lacks what is needed
+    │   ├── DamagedBagError   a bag, or a place in it, whose content cannot be read
+    │   └── NoRoomError       a bag that can only be read from a copy, for which there is no room
     ├── CorpusError           a corpus is missing or broken
     └── DependencyError       an optional package is not installed
 
 The core raises them; a node catches them by name, logs the sentence and lives on; the command line prints the sentence
-and exits with 1. Anything else that escapes is a bug of ours and keeps its traceback.
+and exits with 1. Anything else that escapes is a bug of ours and keeps its traceback. Another one, the
+AudioError `audio.coded.CodecError`, is told apart by the decoders of sound alone.
 """
 
 from __future__ import annotations
 
 import errno
-import logging
 from pathlib import Path
 
 
@@ -129,8 +131,3 @@ def unusable_place(error: OSError) -> str:
     if isinstance(error, FileExistsError | NotADirectoryError):
         return f"{error.filename} cannot be a folder, a file is in its place: name another one"
     return f"{error.filename} cannot be used ({error.strerror}): check the path and its permissions"
-
-
-def log_failure(error: Exception) -> None:
-    """To Python's log, with its traceback: an error that cost one utterance, where nobody else is told of it."""
-    logging.getLogger(__package__).error("an utterance was not understood: %s", error, exc_info=error)

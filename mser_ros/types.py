@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from itertools import combinations
-from locale import normalize
 
 import numpy as np
 
@@ -26,33 +25,6 @@ Modalities = tuple[str, ...]
 def to_ns(seconds: float) -> int:
     """Seconds as whole nanoseconds."""
     return round(seconds * NS_PER_S)
-
-
-#: ISO 639-2 codes, with 639-1's.
-_LANGUAGES = {
-    "ara": "ar", "ces": "cs", "cze": "cs", "dan": "da", "deu": "de", "dut": "nl", "ell": "el", "eng": "en",
-    "fas": "fa", "fin": "fi", "fra": "fr", "fre": "fr", "ger": "de", "gre": "el", "heb": "he", "hin": "hi",
-    "hun": "hu", "ind": "id", "ita": "it", "jpn": "ja", "kor": "ko", "nld": "nl", "nor": "no", "pol": "pl",
-    "por": "pt", "ron": "ro", "rum": "ro", "rus": "ru", "spa": "es", "swe": "sv", "tha": "th", "tur": "tr",
-    "ukr": "uk", "vie": "vi", "zho": "zh", "chi": "zh",
-}  # fmt: skip
-
-
-def language_tag(name: str) -> str:
-    """A BCP 47 tag from a tag, from a locale such as 'en_US.UTF-8@euro', from ISO 639's three letters or from a
-    language's English name; '' for the locales without a language."""
-    first, _, rest = name.split(".")[0].split("@")[0].replace("_", "-").strip().partition("-")
-    if first.upper() in ("C", "POSIX"):
-        return ""
-    if len(first) > 3 and "_" in (known := normalize(first.lower())):  # Windows: 'English_United States.1252'
-        return known.split("_")[0]
-    language = _LANGUAGES.get(first.lower(), first)
-    return f"{language}-{rest}" if rest else language
-
-
-def primary_language(name: str) -> str:
-    """The language of a tag or a locale without its region: 'en'."""
-    return language_tag(name).split("-")[0].lower()
 
 
 def subsets_of(modalities: Sequence[str]) -> list[Modalities]:
@@ -306,12 +278,18 @@ class EmotionEstimate:
     model_id: str = ""
     latency_s: float = -1.0
 
+    @property
+    def subject_id(self) -> str:
+        """Whom this is about, as `PersonState` names people: the person, else the voice, else the body; '' where nobody
+        is told apart."""
+        return self.person_id or self.voice_id or self.body_id
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PersonState:
     """How one person is: the content of `mser_msgs/EmotionState`, field by field.
 
-    `person_id`: as the estimates name the person, else the voice, else the body; '' where nobody is told apart.
+    `person_id`: `subject_id` of the estimates, which names a voice or a body where no person is known.
     `probabilities`: float32 (C,), sums to 1. `label` is 'unknown' and `confidence` 0 where nothing is known (any more).
     `since_ns`: when the label began. `trend`: float32 (C,), change of each probability per second. `usual`: float32
     (C,), sums to 1: what this person mostly shows. `evidence_age_s`: from the end of the newest evidence.

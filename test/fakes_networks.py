@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from mser_ros.labels import LABELS
 from mser_ros.training.config.settings import ExperimentConfig
-from mser_ros.training.fit.fitting import restore
+from mser_ros.training.fit.predicting import restore
 from mser_ros.training.fit.stacking import set_weights
 from mser_ros.training.models.classifier import Classifier
 from mser_ros.training.models.fusion import FusionNetwork

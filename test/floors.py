@@ -14,7 +14,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "__pycache__" not in 
 #: The house, ground floor first: each part imports only what lies on a floor below its own, and itself.
 FLOORS: tuple[tuple[str, ...], ...] = (
     ("types", "errors"),
-    ("labels", "settings", "resources", "model_store"),
+    ("labels", "languages", "mel", "settings", "resources", "model_store", "worker"),
     ("audio", "asr", "mocap", "vision"),
     ("recognition",),
     ("messages", "corpora"),

@@ -137,8 +137,8 @@ def soak(
         if (now_ns - begin_ns) // to_ns(STAY_S) > stay:
             stay += 1
             for names in introduce(identities, stay):
-                states.rename(identities.settled, names)
-                recognizer.rename(identities.settled, names)
+                states.rename(identities.current_name, names)
+                recognizer.rename(identities.current_name, names)
         if now_ns >= (next_ns or begin_ns + 60 * NS_PER_S):
             next_ns = now_ns + 60 * NS_PER_S
             gc.collect()

@@ -8,10 +8,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import DependencyError, TranscriberError
+from ..languages import language_tag, primary_language
 from ..model_store.catalogue import CATALOGUE
 from ..model_store.store import ModelStore
 from ..settings import AsrSettings
-from ..types import language_tag, primary_language
 from .transcriber import NullTranscriber, Transcriber
 
 #: The model that whisper and 'auto' take where no folder is named.

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import TranscriberError
-from ..types import SAMPLE_RATE, Transcript, Word, primary_language, to_ns
+from ..languages import primary_language
+from ..types import SAMPLE_RATE, Transcript, Word, to_ns
 from .confidence import ConfidenceMap, read_confidence_map
 from .transcriber import mean_confidence, partial_wait
 from .whisper_model import LONGEST, Decoded, Encoded, WhisperModel
@@ -104,7 +105,6 @@ class WhisperTranscriber:
         language: str = "en",
         translate: bool = False,
         partial_period_s: float = 0.5,
-        guard: Guard | None = None,
         confidence: ConfidenceMap | None = None,
     ) -> None:
         """`language`: a BCP 47 tag, or 'auto'. `confidence`: None for the map of this package, which was measured with
@@ -121,7 +121,7 @@ class WhisperTranscriber:
         self._tag = "und" if code == "auto" else language
         self._translate = translate
         self._period = round(partial_period_s * SAMPLE_RATE)
-        self._guard = guard or Guard()
+        self._guard = Guard()
         self._calibrated = confidence or read_confidence_map()
         self._rejected = self._skipped = 0
         self._open: _Utterance | None = None

@@ -12,10 +12,10 @@ from pathlib import Path
 from ..asr.registry import choose, create_transcriber
 from ..errors import BagError, DamagedBagError, DependencyError, ModelError, MserError, NoRoomError
 from ..evaluation.recording_page import check_packages
-from ..messages import conversions
 from ..messages.bag_files import is_bag
 from ..messages.bag_writer import clear_bag, copy_with_topics
-from ..messages.bags import RAW_AUDIO, Bag
+from ..messages.bags import Bag
+from ..messages.raw_audio import RAW_AUDIO, audio_to_raw_fields
 from ..messages.records import Record
 from ..mocap.stream import SkeletonStream
 from ..recognition.bundle import load_bundle
@@ -183,4 +183,4 @@ class Annotator:
                 with suppress(MserError):  # which was told of when it was heard
                     data = item.load()
                     if isinstance(data, AudioChunk):
-                        yield SOUND, conversions.audio_to_raw_fields(data), item.log_ns
+                        yield SOUND, audio_to_raw_fields(data), item.log_ns

@@ -17,6 +17,7 @@ from ..errors import MserError
 from ..evaluation.findings import Findings, Making
 from ..evaluation.recording_page import write_page
 from ..evaluation.timeline import Recording, draw_timeline
+from ..languages import primary_language
 from ..messages import conversions
 from ..messages.records import Record, emotion_fields, emotion_record, estimate_of, write_csv
 from ..recognition.bundle import Bundle
@@ -31,7 +32,6 @@ from ..types import (
     SkeletonFrame,
     UtteranceEvent,
     UtteranceState,
-    primary_language,
     to_ns,
 )
 from .annotation_choices import Choices

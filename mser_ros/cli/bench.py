@@ -20,9 +20,9 @@ from rich.table import Table
 from ..errors import BagError, DependencyError
 from ..messages.audio_topics import AUDIO_TYPES
 from ..messages.bags import Bag
-from ..nodes.load import BODIES, bodies_load, first_words, idle_load, latencies, spoken_s, usages
+from ..nodes.load import PEOPLE_IN_VIEW, bodies_load, first_words, idle_load, latencies, spoken_s, usages
 from ..nodes.processes import NodeProcesses
-from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
+from ..nodes.replay import CORE_NODES, ReplaySession, wait_for_nodes
 from ..nodes.together import compare
 from ..resources import share_dir
 from .demo import isolate
@@ -75,7 +75,7 @@ def bench(
     talking: list[float] = []
     with Progress(console=Console(stderr=True)) as progress:
         task = progress.add_task("listening to silence", total=rounds + len(looks) + 3)
-        with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession() as session:
+        with NodeProcesses(CORE_NODES, parameters=parameters) as nodes, ReplaySession() as session:
             wait_for_nodes(session, nodes)
             idle = idle_load(session, nodes, idle_s)
             progress.advance(task)
@@ -185,7 +185,7 @@ def node_rows(numbers: Mapping[str, Any]) -> list[str]:
                 "ten cost ≤ 5 %",
             ],
             [
-                f"{BODIES} bodies at 30 Hz, checked, mended and made canonical twice a second",
+                f"{PEOPLE_IN_VIEW} bodies at 30 Hz, checked, mended and made canonical twice a second",
                 f"{numbers['bodies_share_of_core']:.1%} of one core",
                 "≤ 10 %",
             ],

@@ -24,7 +24,7 @@ from ..messages.bags import Bag
 from ..messages.records import Record, emotion_record, write_jsonl
 from ..nodes.domain import keep_domain
 from ..nodes.processes import NodeProcesses
-from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
+from ..nodes.replay import CORE_NODES, ReplaySession, wait_for_nodes
 from ..resources import share_dir
 from ..types import NS_PER_S, SAMPLE_NS, SAMPLE_RATE, AudioChunk, SkeletonFrame
 from .heard_beside import HeardBeside
@@ -85,12 +85,12 @@ def demo(
         records.append(record)
         console.print(emotion_line(record, begin_s=begin_s))
 
-    console.print(f"Starting {', '.join(NODES)} as processes of their own ...", style="dim")
+    console.print(f"Starting {', '.join(CORE_NODES)} as processes of their own ...", style="dim")
     console.print(how_to_watch(), style="dim")
     parameters: dict[str, object] = {"use_sim_time": True} | ({"emotion:bundle": bundle} if bundle else {})
     if data:  # one of these corpora is Polish
         parameters["speech:asr.language"] = "auto"
-    with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
+    with NodeProcesses(CORE_NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
         console.print(f"Replaying {path.name}: {length_s:.0f} s", style="dim")
         session.play(path, rate=rate, topics=topics, names=topics)

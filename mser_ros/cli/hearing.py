@@ -70,11 +70,11 @@ def segments(names: tuple[str, ...], clips: int, page: Path | None) -> None:
         wave, spans = speech.in_a_row(waves, rng)
         noise = speech_shaped(waves, len(wave), rng)
         for snr_db in _progress((None, *_SNRS_DB), name):
-            heard = speech.stream(wave, spans, None if snr_db is None else noise, snr_db or 0.0)
+            heard = speech.stream(wave, None if snr_db is None else noise, snr_db or 0.0)
             condition = "silence" if snr_db is None else f"{snr_db} dB"
             for detector, mode in detectors.items():
                 vad = None if mode is None else speech.WebRtcVad(mode)
-                scores = speech.score(spans, speech.find(heard.samples, vad), len(wave))
+                scores = speech.score(spans, speech.find(heard, vad), len(wave))
                 figures = (scores.precision, scores.recall, scores.f1, scores.time_precision, scores.time_recall)
                 rows.append([name, condition, detector, *(f"{figure:.2f}" for figure in figures)])
     columns = ["corpus", "noise", "detector", "precision", "recall", "F1", "precision, time", "recall, time"]

@@ -101,7 +101,7 @@ def read_bag(
                             yield Item(partial(_same, chunk), log_ns)
                         continue
                     if message.topic in infos:
-                        decoder.tell(message.decode())
+                        decoder.set_format(message.decode())
                         continue
                     if message.topic in beside.topics:
                         yield Item(partial(_same, beside.read(message)), log_ns)
@@ -179,7 +179,7 @@ class Bodies:
         """The bodies of a message of one of the topics, and why others in it cannot be used. Raises `MserError`."""
         decoded = message.decode()
         if message.topic in self.beside:
-            (self._decoder.tell if message.type_name == CAMERA_INFO else self._decoder.tell_static)(decoded)
+            (self._decoder.set_camera if message.type_name == CAMERA_INFO else self._decoder.add_static_frames)(decoded)
             return []
         # ROS4HRI: /humans/bodies/<id>/skeleton2d
         folders = message.topic.split("/")

@@ -22,7 +22,7 @@ from ..messages.records import Record, emotion_record, seconds
 from ..settings import BACKENDS, AsrSettings, EmotionSettings, MicrophoneSettings, PoseSettings, SpeechSettings
 from ..settings.schema import build
 from .idle_options import refuse_idle
-from .page_options import page_options, tell
+from .page_options import page_options, print_address
 from .tables import plain_console
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _on_page(console: Console, chosen: _Choices, *, words: bool, where: dict[str
         server = stack.enter_context(PageServer(board, Controls(session.listen, session.erase), inputs=inputs, **where))
         if not file:
             _start(stack, session, chosen, sound)
-        tell(console, server)
+        print_address(console, server)
         deadline_s = time.monotonic() + chosen.length_s
         try:
             if file:
@@ -179,7 +179,7 @@ def _start(stack: ExitStack, session: LiveSession, chosen: _Choices, sound: str)
 def _through_nodes(console: Console, chosen: _Choices, *, words: bool) -> int:
     from ..messages import conversions
     from ..nodes.processes import NodeProcesses
-    from ..nodes.replay import NODES, ReplaySession, wait_for_nodes
+    from ..nodes.replay import CORE_NODES, ReplaySession, wait_for_nodes
     from .demo import how_to_watch, isolate
     from .lines import LEGEND, emotion_line
 
@@ -204,10 +204,10 @@ def _through_nodes(console: Console, chosen: _Choices, *, words: bool) -> int:
         film = {"pose:file": str(Path(chosen.film).absolute())}
         parameters |= film if chosen.film else {"pose:device": chosen.camera}
     senses = {"microphone": "audio"} | ({"pose": "skeleton_in"} if chosen.camera else {})
-    console.print(f"Starting {', '.join((*senses, *NODES))} as processes of their own ...", style="dim")
+    console.print(f"Starting {', '.join((*senses, *CORE_NODES))} as processes of their own ...", style="dim")
     console.print(how_to_watch(), style="dim")
     gone: dict[str, int] = {}
-    with NodeProcesses(NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
+    with NodeProcesses(CORE_NODES, parameters=parameters) as nodes, ReplaySession(on_emotion=show) as session:
         wait_for_nodes(session, nodes)
         # Only now, so that the beginning of a file is heard; and of a film its sound and its pictures at one time.
         with NodeProcesses(tuple(senses), parameters=parameters | {"autostart": not chosen.film}) as sources:

@@ -46,7 +46,7 @@ def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return with_place
 
 
-def tell(console: Console, server: PageServer) -> None:
+def print_address(console: Console, server: PageServer) -> None:
     """Where the page is."""
     console.print(Text.assemble("Open ", (server.url, "bold"), " in a browser. Ctrl-C ends it."))
     if server.https:

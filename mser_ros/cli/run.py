@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from ..nodes.parameter_file import read_parameter_file
-from ..nodes.run import NODES, run_nodes
+from ..nodes.run import run_nodes
 from ..resources import config_file
+from ..settings import NODES
 
 
 class RosCommand(click.Command):

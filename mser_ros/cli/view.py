@@ -10,7 +10,7 @@ import click
 
 from ..nodes.watcher import Watcher, run_watcher
 from ..page.board import Board
-from .page_options import page_options, tell
+from .page_options import page_options, print_address
 from .run import RosCommand
 from .tables import plain_console
 
@@ -32,7 +32,7 @@ def view(ros_args: Sequence[str], words: bool, where: dict[str, Any]) -> int:
     def serve(watcher: Watcher) -> Iterator[None]:
         controls = Controls(watcher.listen, watcher.erase)
         with PageServer(board, controls, **where) as server:
-            tell(plain_console(soft_wrap=True), server)
+            print_address(plain_console(soft_wrap=True), server)
             yield
 
     return run_watcher(board, serve, ros_args)

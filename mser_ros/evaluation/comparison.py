@@ -12,7 +12,7 @@ from .resampling import replicates
 
 @dataclass(frozen=True)
 class Difference:
-    """`value`: the second system's statistic minus the first one's; `low`, `high`: its 95 % bootstrap interval;
+    """`value`: the second system's UA minus the first one's; `low`, `high`: its 95 % bootstrap interval;
     `p_value`: two-sided, for no difference."""
 
     value: float
@@ -21,19 +21,17 @@ class Difference:
     p_value: float
 
 
-def paired_bootstrap(
-    first: Predictions, second: Predictions, *, statistic: str = "ua", resamples: int = 1000, seed: int = 0
-) -> Difference:
-    """Compare two systems by resampling the same clusters for both (Efron & Tibshirani 1993).
+def paired_bootstrap(first: Predictions, second: Predictions, *, resamples: int = 1000, seed: int = 0) -> Difference:
+    """Compare the UA of two systems by resampling the same clusters for both (Efron & Tibshirani 1993).
 
-    `statistic`: a name of `Statistics`. Raises `ValueError` where the two do not hold the same items in the same order.
+    Raises `ValueError` where the two do not hold the same items in the same order.
     """
     if not np.array_equal(first.truth, second.truth) or not np.array_equal(first.clusters, second.clusters):
         raise ValueError("a paired comparison needs the predictions of two systems for the same items in one order")
     one, other = Statistics(first), Statistics(second)
 
     def difference(weights: np.ndarray) -> np.ndarray:
-        return other(weights)[statistic] - one(weights)[statistic]
+        return other(weights)["ua"] - one(weights)["ua"]
 
     value = float(difference(np.ones((1, len(first))))[0])
     drawn = np.concatenate([difference(w) for w in replicates(first.clusters, resamples=resamples, seed=seed)])

@@ -9,7 +9,7 @@ from .resampling import replicates
 
 
 def concordance(
-    truth: np.ndarray, estimate: np.ndarray, clusters: np.ndarray, *, resamples: int = 1000, seed: int = 0
+    truth: np.ndarray, estimate: np.ndarray, clusters: np.ndarray, *, resamples: int = 1000
 ) -> list[tuple[float, float, float]]:
     """The concordance correlation coefficient (Lin 1989) of each column of (N, D), with both ends of its interval by
     cluster bootstrap; over the rows where both are known (not NaN)."""
@@ -21,7 +21,7 @@ def concordance(
             continue
         pair = true[known], said[known]
         value = float(_concordance(*pair, np.ones((1, int(known.sum()))))[0])
-        drawn = [_concordance(*pair, w) for w in replicates(clusters[known], resamples=resamples, seed=seed)]
+        drawn = [_concordance(*pair, w) for w in replicates(clusters[known], resamples=resamples, seed=0)]
         low, high = np.nanquantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         out.append((value, float(low), float(high)))
     return out

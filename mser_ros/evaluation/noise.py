@@ -12,10 +12,10 @@ from ..audio.waveform import to_int16
 _VOICES = 6
 
 
-def babble(clips: Sequence[np.ndarray], samples: int, rng: np.random.Generator, *, voices: int = _VOICES) -> np.ndarray:
+def babble(clips: Sequence[np.ndarray], samples: int, rng: np.random.Generator) -> np.ndarray:
     """Several people who talk without a pause: float32 (samples,). `clips`: float32 (n,) each, of what they may say."""
     mixed = np.zeros(samples, np.float32)
-    for _ in range(voices):
+    for _ in range(_VOICES):
         said: list[np.ndarray] = []
         while sum(map(len, said)) < samples + max(map(len, clips)):
             clip = clips[int(rng.integers(len(clips)))]

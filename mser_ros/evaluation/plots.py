@@ -143,8 +143,9 @@ def _blank(width: float, height: float) -> Figure:
     return figure
 
 
-def _wilson(hits: int, count: int, z: float = 1.96) -> tuple[float, float]:
+def _wilson(hits: int, count: int) -> tuple[float, float]:
     """95 % interval of a proportion."""
+    z = 1.96
     share, spread = hits / count, z * z / count
     middle = (share + spread / 2) / (1 + spread)
     half = z * np.sqrt(share * (1 - share) / count + spread / count / 4) / (1 + spread)

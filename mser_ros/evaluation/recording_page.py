@@ -21,7 +21,7 @@ from .findings import Findings, Making
 from .recording_view import archive_view, recording_view
 
 #: A page is no larger than this [bytes]: sound that has no room lies beside it.
-LARGEST = 10_000_000
+_LARGEST = 10_000_000
 #: Words of which a recogniser is less sure than this are marked by more than a shade.
 _UNSURE = 0.5
 _TEMPLATES = Path(__file__).parent / "templates"
@@ -34,13 +34,13 @@ def check_packages() -> None:
         raise DependencyError(f"reports need more packages: pip install 'mser_ros[report]' (or {' '.join(missing)})")
 
 
-def write_page(path: Path, found: Findings, *, largest: int = LARGEST) -> bool:
-    """Write the page. Returns whether its sounds are in it; those that have no room in `largest` bytes are links."""
+def write_page(path: Path, found: Findings) -> bool:
+    """Write the page. Returns whether its sounds are in it; those that have no room are links."""
     sounds = {key: path.parent / clip.sound for key, clip in found.clips.items() if clip.sound}
     view = recording_view(found)
     linked = _render("recording.html", view | {"embedded": False})
     inside = sum(-(-file.stat().st_size // 3) * 4 for file in sounds.values())
-    embeds = len(linked.encode()) + inside <= largest
+    embeds = len(linked.encode()) + inside <= _LARGEST
     if embeds:
         for item in view["utterances"]:
             if item["sound"]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..labels import COLOURS, UNKNOWN
-from ..messages.records import Record
+from ..messages.records import Record, person_of
 from . import bands
 from .findings import Clip, Findings, Making, Track
 from .timeline import limits, span
@@ -319,8 +319,3 @@ def shaded(transcript: str, words: Iterable[tuple[str, float]]) -> list[tuple[st
         pieces.append((word, confidence))
         at = place + len(word)
     return [*pieces, (transcript[at:], -1.0)] if at < len(transcript) else pieces
-
-
-def person_of(record: Mapping[str, Any]) -> str:
-    """Whom an estimate is about, as `EmotionState` names people."""
-    return str(record["person_id"] or record["voice_id"] or record["body_id"])

@@ -31,14 +31,6 @@ _COLLAR_S = 0.25
 Span = tuple[int, int]
 
 
-@dataclass(frozen=True, eq=False)
-class Stream:
-    """What is heard: int16 (n,) at 16 kHz, and where people speak in it, in samples."""
-
-    samples: np.ndarray
-    spans: tuple[Span, ...]
-
-
 @dataclass(frozen=True)
 class SegmentScores:
     """Shares (0..1): of found segments that are right, of people who are found; and the same of the time."""
@@ -82,9 +74,10 @@ def voiced(clip: np.ndarray) -> Span:
     return (int(loud[0]) * _FRAME, int(loud[-1] + 1) * _FRAME) if len(loud) else (0, len(clip))
 
 
-def stream(speech: np.ndarray, spans: tuple[Span, ...], noise: np.ndarray | None, snr_db: float) -> Stream:
-    """`noise`: None for silence; the ratio is that of the power where people speak."""
-    return Stream(to_int16(speech) if noise is None else in_noise(speech, noise, snr_db, level=LEVEL), spans)
+def stream(speech: np.ndarray, noise: np.ndarray | None, snr_db: float) -> np.ndarray:
+    """What is heard: int16 (n,) at 16 kHz. `noise`: None for silence; the ratio is that of the power where people
+    speak."""
+    return to_int16(speech) if noise is None else in_noise(speech, noise, snr_db, level=LEVEL)
 
 
 def find(samples: np.ndarray, vad: VoiceActivityDetector | None = None) -> list[Span]:

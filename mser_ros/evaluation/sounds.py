@@ -21,9 +21,9 @@ def hum(seconds: float, rms: float) -> np.ndarray:
     return _scaled(wave, rms)
 
 
-def motor(seconds: float, rms: float, seed: int = 0) -> np.ndarray:
+def motor(seconds: float, rms: float) -> np.ndarray:
     """A gear motor that speeds up and slows down, with the noise of its brushes."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     times = np.arange(round(seconds * RATE)) / RATE
     turns = np.cumsum(120 + 60 * np.sin(2 * np.pi * 0.7 * times)) / RATE
     tones = np.sum([np.sin(2 * np.pi * number * turns + number) / number for number in (1, 2, 3, 6, 11, 17)], axis=0)

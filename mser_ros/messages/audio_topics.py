@@ -68,7 +68,7 @@ class AudioDecoder:
         """
         return _DECODERS[type_name](self, message)
 
-    def tell(self, info: Any) -> None:
+    def set_format(self, info: Any) -> None:
         """What ros-drivers' `AudioInfo` says of the messages that follow. Raises `AudioError` for an unknown format."""
         if not hasattr(info, "sample_format"):
             raise AudioError("audio info without sample_format: only that of ros-drivers' audio_common is needed")

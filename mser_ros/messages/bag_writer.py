@@ -105,7 +105,6 @@ def copy_with_topics(
     *,
     topics: Mapping[str, str],
     messages: Iterable[tuple[str, Mapping[str, Any], int]],
-    storage: Storage = "mcap",
 ) -> tuple[str, ...]:
     """Copy a bag, or begin an empty one, and add topics: `topics` tells their types, `messages` yields topic, fields
     and log time, ascending.
@@ -114,7 +113,7 @@ def copy_with_topics(
     not known. Raises `BagError`.
     """
     opened = nullcontext(source) if source is None or isinstance(source, Bag) else Bag(source)
-    with opened as bag, BagWriter(target, storage=storage) as writer:
+    with opened as bag, BagWriter(target) as writer:
         kept, skipped = writer.copy(bag, without=topics) if bag else (iter(()), ())
         copied: Iterator[tuple[int, Any]] = ((message.log_ns, message) for message in kept)
         added: Iterator[tuple[int, Any]] = ((log_ns, (topic, fields)) for topic, fields, log_ns in messages)

@@ -28,6 +28,7 @@ from .bag_files import BagFiles
 from .bag_reader import BagReader
 from .foreign_types import foreign_types, older_types
 from .mcap_records import zstd
+from .raw_audio import DEFINITION, RAW_AUDIO
 
 #: How a message begins that was compressed alone; none in CDR does.
 _ZSTD = b"\x28\xb5\x2f\xfd"
@@ -52,23 +53,12 @@ _DAMAGE = (
 )
 
 
-#: Sound that Foxglove plays, of foxglove_msgs: interleaved samples.
-RAW_AUDIO = "foxglove_msgs/msg/RawAudio"
-_RAW_AUDIO = """
-builtin_interfaces/Time timestamp
-uint8[] data
-string format
-uint32 sample_rate
-uint32 number_of_channels
-"""
-
-
 @cache
 def message_types() -> Typestore:
     """The message types of ROS 2 Jazzy, of mser_msgs, those of other packages that are read, and `RAW_AUDIO`. Shared:
     do not register types in it."""
     store = get_typestore(Stores.ROS2_JAZZY)
-    own: dict[str, Any] = foreign_types() | get_types_from_msg(_RAW_AUDIO, RAW_AUDIO)
+    own: dict[str, Any] = foreign_types() | get_types_from_msg(DEFINITION, RAW_AUDIO)
     for path in sorted(interfaces_dir().glob("*.msg")):
         own.update(get_types_from_msg(path.read_text(encoding="utf-8"), f"mser_msgs/msg/{path.stem}"))
     store.register(own)

@@ -15,6 +15,7 @@ import numpy as np
 
 from ..audio.waveform import check_rate, deinterleave
 from ..errors import AudioError, MserError, RequestError, SkeletonError
+from ..languages import language_tag
 from ..types import (
     NS_PER_S,
     AudioChunk,
@@ -28,7 +29,6 @@ from ..types import (
     UtteranceEvent,
     UtteranceState,
     Word,
-    language_tag,
 )
 
 #: Bounds of what is taken from a message [characters], so that a broken publisher fills neither memory nor log: names
@@ -126,18 +126,6 @@ def audio_to_fields(chunk: AudioChunk) -> Fields:
         "channels": chunk.channels,
         "first_sample": chunk.first_sample,
         "samples": chunk.samples.reshape(-1),
-    }
-
-
-def audio_to_raw_fields(chunk: AudioChunk) -> Fields:
-    """Fields of Foxglove's `RawAudio`."""
-    data = np.frombuffer(np.ascontiguousarray(chunk.samples, "<i2").tobytes(), np.uint8)
-    return {
-        "timestamp": ns_to_time(chunk.stamp_ns),
-        "data": data,
-        "format": "pcm-s16",
-        "sample_rate": chunk.sample_rate,
-        "number_of_channels": chunk.channels,
     }
 
 

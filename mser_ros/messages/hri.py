@@ -8,7 +8,8 @@ from typing import Any
 
 from ..errors import PeopleError
 from ..labels import UNKNOWN
-from ..types import EmotionEstimate, Transcript, UtteranceEvent, UtteranceState, language_tag
+from ..languages import language_tag
+from ..types import EmotionEstimate, Transcript, UtteranceEvent, UtteranceState
 from .conversions import MAX_NAME, MAX_TEXT, Fields, header_fields
 
 #: Ids that are taken of one list: more people than any robot follows.

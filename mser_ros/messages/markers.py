@@ -42,16 +42,16 @@ class EmotionLabels:
 
     def note(self, estimate: EmotionEstimate) -> None:
         """Keep in mind whose body is whose."""
-        name = estimate.person_id or estimate.voice_id or estimate.body_id
+        name = estimate.subject_id
         self._newest.pop(name, None)
         self._newest[name] = estimate
         if len(self._newest) > _PEOPLE:
             del self._newest[next(iter(self._newest))]
 
-    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
+    def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
         """Some of those that were called by `names` go by another one now, as `EmotionStates.rename` has it."""
         for name in [name for name in self._newest if name in names]:
-            if (after := settled(name)) != name:
+            if (after := current_name(name)) != name:
                 estimate = self._newest.pop(name)
                 self._newest.setdefault(after, estimate)
 

@@ -75,6 +75,11 @@ def estimate_of(record: Mapping[str, Any]) -> EmotionEstimate:
     )
 
 
+def person_of(record: Mapping[str, Any]) -> str:
+    """Whom the estimate of a record is about: see `EmotionEstimate.subject_id`."""
+    return str(record["person_id"] or record["voice_id"] or record["body_id"])
+
+
 def nanoseconds(time: Mapping[str, int]) -> int:
     """A time of a record."""
     return time["sec"] * NS_PER_S + time["nanosec"]

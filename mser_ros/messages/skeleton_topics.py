@@ -80,14 +80,14 @@ class SkeletonDecoder:
             faults.append(error)
         return frames, faults
 
-    def tell(self, camera_info: Any) -> None:
+    def set_camera(self, camera_info: Any) -> None:
         """What a `sensor_msgs/CameraInfo` says of the image that points are fractions of. Raises `SkeletonError`."""
         width, height = int(camera_info.width), int(camera_info.height)
         if not (0 < width <= 100 * height and height <= 100 * width):
             raise SkeletonError(f"camera_info of an image of {width} x {height}: the camera must fill both")
         self._aspect = width / height
 
-    def tell_static(self, message: Any) -> None:
+    def add_static_frames(self, message: Any) -> None:
         """Frames of a `tf2_msgs/TFMessage` that do not move: those of a body's fixed joints."""
         self._frames.add(message.transforms, is_static=True)
 

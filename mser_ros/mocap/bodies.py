@@ -91,7 +91,7 @@ def join(parts: Sequence[Part], is_there: Callable[[Part, Part], bool]) -> list[
 
 
 def choose(bodies: Sequence[Part], choice: str, *, body_id: str = "") -> Part | None:
-    """The body that is meant by `choice`, one of `settings.BODIES`. `body_id`: take this body or none."""
+    """The body that is meant by `choice`, one of `settings.BODY_CHOICES`. `body_id`: take this body or none."""
     bodies = [body for body in bodies if not body_id or any(name == body_id for _, name in body.ids)]
     if not bodies:
         return None

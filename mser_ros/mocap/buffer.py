@@ -104,7 +104,7 @@ class SkeletonBuffer:
     """
 
     def __init__(self, settings: MocapSettings, *, history_s: float, choice: str = "most") -> None:
-        """`choice`: which of several bodies a window is of, one of `settings.BODIES`."""
+        """`choice`: which of several bodies a window is of, one of `settings.BODY_CHOICES`."""
         self.counters = SkeletonCounters()
         self.newest_ns: int | None = None
         self._settings = settings

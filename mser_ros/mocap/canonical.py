@@ -14,8 +14,6 @@ from ..types import NS_PER_S, SkeletonSequence, to_ns
 from .anatomy import LOWER_BONES, STANDARD_M, TORSO, UPPER_BONES
 from .layouts import JOINTS, get_layout
 
-__all__ = ["JOINTS", "MIRRORED", "CanonicalMotion", "canonicalise", "centre"]
-
 #: For each canonical joint its counterpart on the other side: mirror with `positions[:, MIRRORED] * (1, -1, 1)`.
 MIRRORED: tuple[int, ...] = tuple(
     JOINTS.index(joint.replace("left", "LEFT").replace("right", "left").replace("LEFT", "right")) for joint in JOINTS

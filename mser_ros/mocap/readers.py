@@ -39,10 +39,9 @@ def read_motion(
     unit: str = "",
     rate_hz: float | None = None,
     index: int | None = None,
-    start_ns: int = 0,
     notes: list[str] | None = None,
 ) -> SkeletonSequence:
-    """The skeleton of a `.bvh`, `.bvh.gz` or `.npz` file, its first frame stamped `start_ns`.
+    """The skeleton of a `.bvh`, `.bvh.gz` or `.npz` file, its first frame stamped 0.
 
     BVH, which tells neither its axes nor its unit: `layout` may be left empty where a known one has the file's joint
     names; `rate_hz` replaces the file's own; the way up and the unit are found by the body, unless `up` ('z', '-x')
@@ -60,9 +59,9 @@ def read_motion(
         raise SkeletonError(fault)
     notes = [] if notes is None else notes
     if path.name.lower().endswith((".bvh", ".bvh.gz")):
-        return _from_bvh(path, layout, up, unit, rate_hz=rate_hz, start_ns=start_ns, notes=notes)
+        return _from_bvh(path, layout, up, unit, rate_hz=rate_hz, notes=notes)
     if path.suffix.lower() == ".npz":
-        return _from_npz(path, layout, up, unit, rate_hz=rate_hz, index=index, start_ns=start_ns, notes=notes)
+        return _from_npz(path, layout, up, unit, rate_hz=rate_hz, index=index, notes=notes)
     raise SkeletonError(
         f"{path} is no motion file that can be read: export it as .bvh, or store its positions as 'joints', of shape "
         "(frames, joints, 2 or 3), in an .npz (numpy.savez)"
@@ -70,7 +69,7 @@ def read_motion(
 
 
 def _from_bvh(
-    path: Path, layout: str, up: str, unit: str, *, rate_hz: float | None, start_ns: int, notes: list[str]
+    path: Path, layout: str, up: str, unit: str, *, rate_hz: float | None, notes: list[str]
 ) -> SkeletonSequence:
     motion = read_bvh(path)
     joints = motion.joints
@@ -99,7 +98,7 @@ def _from_bvh(
     positions = _turned(positions, up or _found_up(positions, rest, chosen, path, notes), chosen)
     positions *= np.float32(_scale(positions[0], unit, chosen, path, notes))
     stamps_ns = _stamps(len(positions), 1 / motion.frame_s if rate_hz is None else rate_hz, path)
-    return _sequence(chosen, stamps_ns + start_ns, positions, None)
+    return _sequence(chosen, stamps_ns, positions, None)
 
 
 def _needed(layout: Layout) -> set[str]:
@@ -180,7 +179,6 @@ def _from_npz(
     *,
     rate_hz: float | None,
     index: int | None,
-    start_ns: int,
     notes: list[str],
 ) -> SkeletonSequence:
     try:
@@ -246,7 +244,7 @@ def _from_npz(
         )
     if chosen.dimensions == 3 and positions.shape[2] == 3:
         positions = _turned(positions, up, chosen) * (UNITS[unit] / chosen.unit_m if unit else 1)
-    return _sequence(chosen, stamps_ns + start_ns, positions, confidence)
+    return _sequence(chosen, stamps_ns, positions, confidence)
 
 
 def _text(array: np.ndarray) -> str:

@@ -26,6 +26,8 @@ BLOCK = 1 << 20
 _POLL_S = 0.2
 #: Before a server is asked again; twice as long each time.
 _PAUSE_S = 0.1
+#: How many tries may fail in a row, and how long a server may be silent [s].
+_ATTEMPTS, _TIMEOUT_S = 4, 30
 
 
 def download_wheel(wheel: Wheel, folder: Path, progress: Progress) -> Path:
@@ -84,21 +86,19 @@ def _reason(said: str) -> str:
     return (errors or lines or ["pip failed without a word"])[-1].removeprefix("ERROR: ").rstrip(".")
 
 
-def download(
-    url: str, target: Path, size: int, progress: Progress, *, attempts: int = 4, timeout_s: float = 30
-) -> None:
-    """Bring `url` into `target`, going on where an earlier call or try stopped; `attempts` may fail in a row.
+def download(url: str, target: Path, size: int, progress: Progress) -> None:
+    """Bring `url` into `target`, going on where an earlier call or try stopped.
 
     Raises `ModelError` with the reason. What was received stays for the next call; its content is not checked here.
     """
     failed, have = 0, target.stat().st_size if target.is_file() else 0
     if have == size:
         return
-    while failed < attempts:
+    while failed < _ATTEMPTS:
         reason, before = "", have
         with target.open("ab") as file:
             try:
-                _append(url, file, have, lambda done: progress(target.name, min(done, size), size), timeout_s)
+                _append(url, file, have, lambda done: progress(target.name, min(done, size), size))
             except urllib.error.HTTPError as error:
                 reason = f"{error.code} {error.reason}"
                 if error.code == 416:  # what lies here is no beginning of that file
@@ -119,12 +119,12 @@ def download(
     raise ModelError(f"{url} cannot be had ({reason})")
 
 
-def _append(url: str, file: BinaryIO, have: int, progress: Callable[[int], None], timeout_s: float) -> None:
+def _append(url: str, file: BinaryIO, have: int, progress: Callable[[int], None]) -> None:
     """Append what is missing, or begin anew where the server does not give parts."""
     headers = {"User-Agent": "mser_ros", "Accept-Encoding": "identity"}
     if have:
         headers["Range"] = f"bytes={have}-"
-    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=_TIMEOUT_S) as answer:
         if answer.status != 206 or not answer.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
             file.truncate(0)
             have = 0

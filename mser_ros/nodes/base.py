@@ -9,6 +9,7 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 
 from ..errors import MserError
+from ..worker import Worker
 from .diagnostics import UNTIL_CLEARED, Health
 from .heartbeat import ACTIVE, Heartbeat
 from .inputs import Inputs
@@ -16,7 +17,6 @@ from .liveliness import show_life
 from .outputs import Outputs
 from .parameters import declare_settings, read_settings
 from .subscriptions import Flow, InputTopic
-from .worker import Worker
 
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
 DELIVERY_S = 0.3
@@ -296,6 +296,10 @@ class PerceptionNode(LifecycleNode):
 
         self._due.add(what)
         self.submit(do, is_order=True)
+
+    def now_ns(self) -> int:
+        """By the node's ROS clock. From any thread."""
+        return int(self.get_clock().now().nanoseconds)
 
     @property
     def is_working(self) -> bool:

@@ -53,7 +53,7 @@ class EmotionNode(PerceptionNode):
             self,
             lambda now_ns: self._state_topics.look(now_ns),
             labels=lambda: self._stage.recognizer.bundle.labels,
-            settled=lambda name: self._identities.settled(name),
+            current_name=lambda name: self._identities.current_name(name),
         )
         self._voices = VoiceServices(self)
 
@@ -66,7 +66,7 @@ class EmotionNode(PerceptionNode):
         self._stage = EmotionStage(
             recognizer,
             checked,
-            clock=self._now_ns,
+            clock=self.now_ns,
             on_failure=self.contain,
             closed=self._closed,
             identities=self._identities,
@@ -91,7 +91,7 @@ class EmotionNode(PerceptionNode):
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
         self._state_topics.connect()
         self.subscribe(Skeleton, "skeleton", self._on_skeleton, depth=128, flow=Flow.OPTIONAL, source=mocap)
-        if self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None:
+        if self.settings.ros4hri.enabled and (messages := hri.load_hri_messages(self)) is not None:
             self._persons = hri.Persons(self, messages, tell=self._tell, faces=self.settings.ros4hri.faces)
 
     def disconnect(self) -> None:
@@ -188,27 +188,24 @@ class EmotionNode(PerceptionNode):
 
         def take() -> None:
             names = news(self._identities)
-            self._state_topics.rename(self._identities.settled, names)
-            self._stage.recognizer.rename(self._identities.settled, names)
+            self._state_topics.rename(self._identities.current_name, names)
+            self._stage.recognizer.rename(self._identities.current_name, names)
 
         self.submit(take, is_order=is_order)
 
     def _publish(self, estimates: Iterable[EmotionEstimate]) -> None:
         for estimate in estimates:
-            latency_s = (self._now_ns() - estimate.stamp_ns) / NS_PER_S
+            latency_s = (self.now_ns() - estimate.stamp_ns) / NS_PER_S
             fields = conversions.emotion_to_fields(replace(estimate, latency_s=latency_s))
             self._emotion.publish(conversions.fill(Emotion(), fields, {"evidence": ModalityEvidence}))
             if self._persons is not None:
                 voice, body = self._identities.of_voice(estimate.voice_id), self._identities.of_body(estimate.body_id)
                 self._persons.publish(estimate, voice if estimate.voice_id else body)
-            self._state_topics.push(estimate, self._now_ns())
+            self._state_topics.push(estimate, self.now_ns())
             self._voices.meet(estimate)
             if estimate.state is EstimateState.FINAL:
                 self._latencies_s.append(latency_s)
                 self._voices.note()
-
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
 
 
 def main() -> int:

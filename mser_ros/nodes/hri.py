@@ -1,6 +1,6 @@
 """ROS4HRI (REP-155) for the nodes: ids that come and go below /humans, and the topics of each of them.
 
-Needs `hri_msgs`; where that is not installed, `messages` says so, and nothing else here may be used.
+Needs `hri_msgs`; where that is not installed, `load_hri_messages` says so, and nothing else here may be used.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from ..stages.identities import Identities, Kind, Match, Someone
 from ..types import EmotionEstimate, UtteranceEvent, UtteranceState
 from .base import PerceptionNode
 from .diagnostics import UNTIL_CLEARED
-from .subscriptions import Flow, InputTopic, type_name
+from .subscriptions import Flow, InputTopic, find_type, type_name
 
 _HUMANS = "/humans"
 _SOURCE = "the ROS4HRI nodes"
@@ -33,7 +33,7 @@ _TIDY_S = 1.0
 _LINKS = {"face_id": Kind.FACE, "body_id": Kind.BODY, "voice_id": Kind.VOICE}
 
 
-def messages(node: PerceptionNode) -> Any | None:
+def load_hri_messages(node: PerceptionNode) -> Any | None:
     """The messages of hri_msgs; None, with a sentence in log and diagnostics, where they are not installed."""
     try:
         return import_module("hri_msgs.msg")
@@ -307,8 +307,4 @@ class Persons:
 
 def _audio_class() -> type:
     """What REP-155 sends as audio, where that package is installed, so that it is heard from its first message on."""
-    try:
-        found: type = import_module("audio_common_msgs.msg").AudioData
-    except (ImportError, AttributeError):
-        return AudioFrame
-    return found
+    return find_type("audio_common_msgs/msg/AudioData") or AudioFrame

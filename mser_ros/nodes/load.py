@@ -22,7 +22,7 @@ from .replay import ReplaySession
 
 _CHUNK = 1024
 #: People in view of the measurement of bodies.
-BODIES = 10
+PEOPLE_IN_VIEW = 10
 _RATE_HZ = 30
 #: What the body's model looks at [s].
 _WINDOW_S = 5.0
@@ -103,20 +103,20 @@ def see_somebody(
 
 
 def bodies_load(seconds: float = 10.0) -> float:
-    """Share of one core that `BODIES` people at 30 Hz cost: their skeletons checked, mended and kept, and each of them
-    made canonical twice a second, as often as an estimate is due while somebody speaks. Without ROS."""
+    """Share of one core that `PEOPLE_IN_VIEW` people at 30 Hz cost: their skeletons checked, mended and kept, and each
+    of them made canonical twice a second, as often as an estimate is due while somebody speaks. Without ROS."""
     settings = MocapSettings()
     stream, kept = SkeletonStream(settings), SkeletonBuffer(settings, history_s=_WINDOW_S + 1)
     restless = np.random.default_rng(0).normal(0, 0.005, (_RATE_HZ, *_STANDING.shape)).astype(np.float32)
     begin_ns, begin_s = NS_PER_S, time.process_time()
     for number in range(round(seconds * _RATE_HZ)):
         stamp_ns = begin_ns + to_ns(number / _RATE_HZ)
-        for body in range(BODIES):
+        for body in range(PEOPLE_IN_VIEW):
             # Two metres apart, so that nobody is taken for somebody else.
             positions = _STANDING + restless[(number + body) % _RATE_HZ] + np.array([0, 2 * body, 0], np.float32)
             kept.push(stream.push(_standing(f"body {body}", stamp_ns, positions)))
         if number % (_RATE_HZ // 2) == 0 and (seen := kept.window(stamp_ns - to_ns(_WINDOW_S), stamp_ns)):
-            for _ in range(BODIES):
+            for _ in range(PEOPLE_IN_VIEW):
                 canonicalise(seen, rate_hz=15.0, window_s=_WINDOW_S, end_ns=stamp_ns)
     return (time.process_time() - begin_s) / seconds
 

@@ -49,18 +49,13 @@ class MicrophoneNode(PerceptionNode):
         return lost | {"reconnects": self._reader.reconnects, "over": self._reader.is_over}
 
     def _open(self) -> MicrophoneCapture | FileCapture:
-        clock = self.get_clock()
-
-        def now_ns() -> int:
-            return clock.now().nanoseconds
-
         def is_heard() -> bool:
             return self._audio.get_subscription_count() > 0
 
         self._capture = (
-            FileCapture(self.settings, now_ns, is_heard=is_heard)
+            FileCapture(self.settings, self.now_ns, is_heard=is_heard)
             if self.settings.file
-            else MicrophoneCapture(self.settings, now_ns)
+            else MicrophoneCapture(self.settings, self.now_ns)
         )
         return self._capture
 

@@ -55,9 +55,9 @@ class MocapNode(PerceptionNode):
         )
         beside: Any = {"flow": Flow.OPTIONAL, "source": "the tracker"}
         if info := find_type("sensor_msgs/msg/CameraInfo"):
-            self.subscribe(info, "camera_info", self._decoder.tell, depth=1, **beside)
+            self.subscribe(info, "camera_info", self._decoder.set_camera, depth=1, **beside)
         if frames := find_type(TF):
-            self.subscribe(frames, "/tf_static", self._decoder.tell_static, depth=_DEPTH, kept=True, **beside)
+            self.subscribe(frames, "/tf_static", self._decoder.add_static_frames, depth=_DEPTH, kept=True, **beside)
         if (ids := find_type("hri_msgs/msg/IdsList")) and find_type(SKELETON_2D):
             self._tracked = self.subscribe(
                 ids, "/humans/bodies/tracked", self._on_tracked, depth=1, kept=True, **beside

@@ -16,6 +16,7 @@ from ..errors import ImageError
 from ..messages import conversions
 from ..messages.images import COMPRESSED, image_from_msg
 from ..settings import PoseSettings
+from ..settings.schema import flatten
 from ..types import NS_PER_S
 from ..vision.networks import PoseNetworks
 from ..vision.people import PeopleTracker, skeleton_of
@@ -27,8 +28,8 @@ from .subscriptions import Flow
 
 #: An image may come so much before its time, as a share of the period.
 _EARLY = 0.1
-#: Fields of view that a camera may have [degrees], as those that the parameter may.
-_NARROWEST, _WIDEST = 5.0, 170.0
+#: Fields of view that a camera may have are those that the parameter may.
+_FIELD_OF_VIEW = next(item for item in flatten(PoseSettings) if item.name == "field_of_view")
 #: How much of what one image took counts in the mean that diagnostics show.
 _NEWEST = 0.1
 
@@ -104,7 +105,7 @@ class PoseNode(PerceptionNode):
         if not (width > 0 and focal > 0):  # not calibrated
             return
         field_of_view = math.degrees(2 * math.atan(width / 2 / focal))
-        if not _NARROWEST <= field_of_view <= _WIDEST:
+        if not _FIELD_OF_VIEW.allows(field_of_view):
             raise ImageError(
                 f"camera_info of a lens that sees {field_of_view:.3g} degrees (width {width:g}, focal length {focal:g} "
                 "pixels): calibrate the camera, or remap 'camera_info' to a topic that nobody publishes"
@@ -148,12 +149,10 @@ class PoseNode(PerceptionNode):
     # -- a camera of this machine
 
     def _open(self) -> Camera | FilmPlayer:
-        clock, settings = self.get_clock(), self.settings
+        settings = self.settings
         if settings.file:
-            return FilmPlayer(
-                settings.file, lambda: clock.now().nanoseconds, rate_hz=settings.rate_hz, loop=settings.loop
-            )
-        return Camera(settings.device, lambda: clock.now().nanoseconds, rate_hz=settings.rate_hz)
+            return FilmPlayer(settings.file, self.now_ns, rate_hz=settings.rate_hz, loop=settings.loop)
+        return Camera(settings.device, self.now_ns, rate_hz=settings.rate_hz)
 
     def _take_picture(self, picture: Picture) -> None:
         self._take(picture.stamp_ns, self.settings.frame_id, picture)

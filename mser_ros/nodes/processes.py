@@ -35,11 +35,10 @@ class NodeProcesses:
         *,
         parameters: Mapping[str, object] | None = None,
         environment: Mapping[str, str] | None = None,
-        log_level: str = "warn",
     ) -> None:
         self._names = names
         self._environment = {**os.environ, **(environment or {})}
-        self._arguments = ["--ros-args", "--params-file", str(config_file()), "--log-level", log_level]
+        self._arguments = ["--ros-args", "--params-file", str(config_file()), "--log-level", "warn"]
         for name, value in (parameters or {}).items():
             text = json.dumps(value) if isinstance(value, bool | int | float) else _quoted(str(value))
             self._arguments += ["-p", f"{name}:={text}"]

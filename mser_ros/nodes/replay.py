@@ -6,7 +6,6 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +24,7 @@ from ..messages.bags import Bag
 from ..types import NS_PER_S
 from .processes import NodeProcesses
 from .spinner import Spinner
+from .subscriptions import find_type
 
 #: What must be connected before a bag may start, by the keys that the nodes show in their diagnostics.
 LINKS: Mapping[str, tuple[str, ...]] = {
@@ -33,9 +33,11 @@ LINKS: Mapping[str, tuple[str, ...]] = {
     "emotion": ("subscribers emotion",),
 }
 #: The nodes that make emotions of sound and skeletons.
-NODES = tuple(LINKS)
+CORE_NODES = tuple(LINKS)
 #: A node that has not reported for so long is dead, and one that has received nothing more for so long has all.
 _DEAD_S, _QUIET_S = 5.0, 0.5
+#: How long nodes are waited for: until they hear each other, and until they have loaded or have worked off all [s].
+_LINKS_S, _PATIENCE_S = 30.0, 60.0
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ class ReplaySession:
             raise self._failure
 
     def wait_for_links(
-        self, names: Collection[str], timeout_s: float = 30.0, *, unless: Callable[[], object] = lambda: False
+        self, names: Collection[str], timeout_s: float = _LINKS_S, *, unless: Callable[[], object] = lambda: False
     ) -> bool:
         """Wait until these nodes are active and hear each other, or `unless` gives something true; whether they do."""
 
@@ -131,9 +133,7 @@ class ReplaySession:
 
         return self.wait(lambda: linked() or bool(unless()), timeout_s) and linked()
 
-    def begin_together(
-        self, outputs: Mapping[str, str], timeout_s: float = 60.0, *, unless: Callable[[], object] = lambda: False
-    ) -> None:
+    def begin_together(self, outputs: Mapping[str, str], *, unless: Callable[[], object] = lambda: False) -> None:
         """Configure nodes that were started with `autostart` off, and activate all at once when each has loaded and
         somebody listens to it. `outputs`: the topic of each by its name. One that reports a problem is not waited for;
         none is any longer once `unless` gives something true."""
@@ -146,7 +146,7 @@ class ReplaySession:
             return int(self.diagnostics.get(name, {}).get(f"subscribers {outputs[name]}", "0")) > 0
 
         def all_are(ready: Callable[[str], object]) -> bool:
-            return self.wait(lambda: all(ready(name) for name in outputs) or bool(unless()), timeout_s)
+            return self.wait(lambda: all(ready(name) for name in outputs) or bool(unless()), _PATIENCE_S)
 
         all_are(lambda name: clients[name].service_is_ready())
         for name in outputs:
@@ -167,7 +167,6 @@ class ReplaySession:
         rate: float = 1.0,
         topics: Collection[str] = (),
         names: Mapping[str, str] | None = None,
-        timeout_s: float = 30.0,
         progress: Callable[[float], None] | None = None,
     ) -> None:
         """Publish a bag's messages as they were recorded, `rate` times as fast, with the simulation clock.
@@ -183,7 +182,7 @@ class ReplaySession:
                 if not topics or topic in topics
             }
             silent = [topic for topic in publishers if topic not in ("/clock", "/rosout")]
-            if not self.wait(lambda: all(publishers[item].get_subscription_count() for item in silent), timeout_s):
+            if not self.wait(lambda: all(publishers[item].get_subscription_count() for item in silent), _LINKS_S):
                 unheard = ", ".join(item for item in silent if not publishers[item].get_subscription_count())
                 raise BagError(
                     f"no node listens to {unheard}: start the nodes first, and remap their inputs to the bag"
@@ -202,16 +201,16 @@ class ReplaySession:
             self._end_ns = bag.end_ns
         self._publishers = publishers
 
-    def finish(self, *, rate: float = 1.0, timeout_s: float = 60.0) -> bool:
+    def finish(self, *, rate: float = 1.0) -> bool:
         """Let the clock run on until all that was played is worked off and every utterance has its last emotion.
 
-        Whether it came to that within `timeout_s` of this machine's time.
+        Whether it came to that within `_PATIENCE_S` of this machine's time.
         """
         step_s = 0.05  # of this machine's time: a clock that ticks more often only costs its nodes work
         begin_s = time.monotonic()
         with self._changed:
             self._reports.clear()
-        for step in range(int(timeout_s / step_s)):
+        for step in range(int(_PATIENCE_S / step_s)):
             if self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), step_s):
                 break
             self._tick(self._end_ns + round(step * step_s * rate * NS_PER_S))
@@ -220,12 +219,12 @@ class ReplaySession:
         self._publishers.clear()
         return self._is_complete()
 
-    def wait_until_done(self, timeout_s: float = 60.0) -> bool:
+    def wait_until_done(self) -> bool:
         """The same where the nodes go by this machine's clock, and have been given all that comes."""
         begin_s = time.monotonic()
         with self._changed:
             self._reports.clear()
-        return self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), timeout_s)
+        return self.wait(lambda: self._is_quiet(begin_s) and self._is_complete(), _PATIENCE_S)
 
     def _is_quiet(self, since_s: float) -> bool:
         """Whether no node has received or done anything for a while, as far as it has reported."""
@@ -276,18 +275,15 @@ def _qos(depth: int) -> QoSProfile:
     return QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.VOLATILE)
 
 
-def _message_class(type_name: str) -> Any:
-    package, _, name = type_name.split("/")
-    try:
-        return getattr(import_module(f"{package}.msg"), name)
-    except (ImportError, AttributeError):
-        raise BagError(
-            f"the bag needs messages of {type_name}: install the package {package}, or choose topics"
-        ) from None
+def _message_class(type_name: str) -> type:
+    if (found := find_type(type_name)) is None:
+        package = type_name.partition("/")[0]
+        raise BagError(f"the bag needs messages of {type_name}: install the package {package}, or choose topics")
+    return found
 
 
 def wait_for_nodes(session: ReplaySession, nodes: NodeProcesses) -> None:
     """Wait until the nodes have started and hear each other. Raises `DependencyError` when that will not be."""
-    if not session.wait_for_links(NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
+    if not session.wait_for_links(CORE_NODES, timeout_s=60, unless=lambda: nodes.ended() or session.problems()):
         why = "; ".join(session.problems().values()) or f"ended: {', '.join(nodes.ended()) or 'none'}"
         raise DependencyError(f"the nodes did not start or find each other ({why}): see 'mser doctor'")

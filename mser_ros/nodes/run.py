@@ -12,13 +12,12 @@ from importlib import import_module
 
 import rclpy
 from rclpy.lifecycle import TransitionCallbackReturn
-from rclpy.signals import SignalHandlerOptions
 
 from ..errors import MserError
 from .base import DELIVERY_S, PerceptionNode
 from .diagnostics import UNTIL_CLEARED
 from .parameters import autostarts
-from .spinner import Spinner, on_signals
+from .spinner import Spinner, init_ros, on_signals
 
 #: A node that is told to end does so within two seconds. It may go on loading a model for so long,
 _LOADING_S = 1.5
@@ -26,7 +25,7 @@ _LOADING_S = 1.5
 _ENDING_S = 0.5
 
 #: Class of each node by its name, as `module:class` so that a process loads only what it runs.
-NODES = {
+_CLASSES = {
     "microphone": "microphone_node:MicrophoneNode",
     "speech": "speech_node:SpeechNode",
     "pose": "pose_node:PoseNode",
@@ -37,7 +36,7 @@ NODES = {
 
 def create_node(name: str, **arguments: object) -> PerceptionNode:
     """A node by its name, not yet configured."""
-    module, class_name = NODES[name].split(":")
+    module, class_name = _CLASSES[name].split(":")
     return getattr(import_module(f"{__package__}.{module}"), class_name)(**arguments)
 
 
@@ -84,16 +83,9 @@ def run_nodes(names: Sequence[str], arguments: Sequence[str] | None = None) -> i
         if not has_loaded.wait(_LOADING_S):  # no callback has run yet: there is nothing to finish
             os._exit(0)
 
-    # rclpy's own handlers would end the context, so that what is open could not be published any more.
     with on_signals((signal.SIGINT, signal.SIGTERM), end):
         given = sys.argv if arguments is None else [sys.argv[0], *arguments]
-        try:
-            rclpy.init(
-                args=given,
-                signal_handler_options=SignalHandlerOptions.NO,
-            )
-        except RuntimeError as error:
-            print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
+        if not init_ros(given):
             return 1
         nodes: list[PerceptionNode] = []
         try:

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
-from importlib import import_module
 from typing import Any
 
 from mser_msgs.msg import AudioFrame, Utterance, Word
@@ -15,7 +14,7 @@ from std_msgs.msg import Bool, String
 from std_srvs.srv import SetBool
 
 from ..messages import conversions
-from ..messages.audio_topics import AUDIO_TYPES, AudioDecoder
+from ..messages.audio_topics import AUDIO_TYPES, INFO, AudioDecoder
 from ..messages.hri import text_from_msg
 from ..settings import SpeechSettings
 from ..stages.voices import SpeechStages
@@ -23,7 +22,7 @@ from ..types import AudioChunk, Transcript, UtteranceEvent, UtteranceState
 from . import hri
 from .base import PerceptionNode
 from .run import run_nodes
-from .subscriptions import SILENCE_S, Flow, type_name
+from .subscriptions import SILENCE_S, Flow, find_type, type_name
 
 _AUDIO_DEPTH = 256
 #: Ticks of the watch within `stall_s`.
@@ -51,7 +50,7 @@ class SpeechNode(PerceptionNode):
         self.create_service(SetBool, "~/stop_listening", self._stop_listening)
 
     def setup(self) -> None:
-        self._stage = SpeechStages(self.settings, clock=self._now_ns, on_failure=self.contain)
+        self._stage = SpeechStages(self.settings, clock=self.now_ns, on_failure=self.contain)
         for _ in self._stage.listen(self._is_listening):
             pass
         self.get_logger().info(f"words are read by {self._stage.recogniser}")
@@ -65,7 +64,7 @@ class SpeechNode(PerceptionNode):
         self._decoders = {"": AudioDecoder(self.settings.audio)}
         self._voice_s = self._told_s = time.monotonic()
         self._listening.publish(Bool(data=self._is_listening))
-        has_voices = self.settings.ros4hri.enabled and (messages := hri.messages(self)) is not None
+        has_voices = self.settings.ros4hri.enabled and (messages := hri.load_hri_messages(self)) is not None
         source = "the microphone node or another source"
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
         self._audio = self.subscribe(
@@ -78,10 +77,8 @@ class SpeechNode(PerceptionNode):
             others=AUDIO_TYPES[1:],
         )
         if (info := _audio_info()) is not None:
-            capture = "the audio_capture node"
-            self.subscribe(
-                info, "audio_info", self._decoders[""].tell, depth=1, flow=Flow.OPTIONAL, source=capture, kept=True
-            )
+            capture: Any = {"flow": Flow.OPTIONAL, "source": "the audio_capture node"}
+            self.subscribe(info, "audio_info", self._decoders[""].set_format, depth=1, kept=True, **capture)
         is_foreign = self.settings.asr.foreign
         if is_foreign:
             others = ("hri_msgs/msg/LiveSpeech",)
@@ -120,7 +117,7 @@ class SpeechNode(PerceptionNode):
         return {**self._stage.counters, "recogniser": self._stage.recogniser, "listening": self._is_listening}
 
     def _on_audio(self, message: Any, voice_id: str = "") -> None:
-        arrival_ns = self._now_ns()
+        arrival_ns = self.now_ns()
         chunks = self._decoders[voice_id].decode(type_name(type(message)), message)
         if voice_id:
             chunks = [replace(chunk, voice_id=voice_id) for chunk in chunks]
@@ -163,7 +160,7 @@ class SpeechNode(PerceptionNode):
         """What another recogniser says at the time of its stamp, or now."""
         text = text_from_msg(message)
         stamp_ns = conversions.time_to_ns(message.header.stamp) if hasattr(message, "header") else 0
-        at_ns = stamp_ns or self._now_ns()
+        at_ns = stamp_ns or self.now_ns()
         self.submit(lambda: self._publish(self._stage.take(text, at_ns, voice_id)))
 
     def _on_robot(self, message: Bool) -> None:
@@ -206,9 +203,6 @@ class SpeechNode(PerceptionNode):
     def _flush(self, voice_id: str) -> None:
         self._publish(self._stage.flush(voice_id))
 
-    def _now_ns(self) -> int:
-        return int(self.get_clock().now().nanoseconds)
-
     def _publish(self, items: Iterable[AudioChunk | UtteranceEvent]) -> None:
         for found in items:
             item = found if self._is_listening else _withheld(found)
@@ -233,11 +227,8 @@ def _withheld(item: AudioChunk | UtteranceEvent) -> UtteranceEvent | None:
 
 def _audio_info() -> type | None:
     """ros-drivers' message, where that package is installed and not the other one of its name."""
-    try:
-        info: type = import_module("audio_common_msgs.msg").AudioInfo
-    except (ImportError, AttributeError):
-        return None
-    return info if hasattr(info(), "sample_format") else None
+    info = find_type(INFO)
+    return info if info is not None and hasattr(info(), "sample_format") else None
 
 
 def main() -> int:

@@ -1,17 +1,36 @@
-"""Spinning nodes until somebody asks to stop: the executor ends between two callbacks, and before its context does."""
+"""Starting ROS, and spinning nodes until somebody asks to stop: the executor ends between two callbacks, and before its
+context does."""
 
 from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 
+import rclpy
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+
+def init_ros(command_line: Sequence[str]) -> bool:
+    """Start ROS with this command line, the program first; False, with a sentence on stderr, where ROS does not
+    understand it.
+
+    rclpy's own handlers of signals would end the context, so that what is open could not be published any more: use
+    `on_signals`.
+    """
+    try:
+        rclpy.init(args=list(command_line), signal_handler_options=SignalHandlerOptions.NO)
+    except RuntimeError as error:
+        print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
+        return False
+    return True
 
 
 class Spinner:

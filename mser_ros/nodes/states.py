@@ -53,10 +53,10 @@ class StateTopics:
         self.states.push(estimate, now_ns)
         self.labels.note(estimate)
 
-    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
+    def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
         """Some of those that were called by `names` go by another one now."""
-        self.states.rename(settled, names)
-        self.labels.rename(settled, names)
+        self.states.rename(current_name, names)
+        self.labels.rename(current_name, names)
 
     def look(self, now_ns: int) -> Sequence[PersonState]:
         """How everybody is now; what has begun or ended by that is published, and the last of who is not known any
@@ -73,7 +73,7 @@ class StateTopics:
         self.look(self._node.get_clock().now().nanoseconds)
 
     def _tell(self) -> None:
-        states = self.look(self._node.get_clock().now().nanoseconds)
+        states = self.look(self._node.now_ns())
         if not self.states.settings.rate_hz:  # looked at for the events' sake
             return
         self._publish_states(states)

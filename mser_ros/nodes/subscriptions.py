@@ -59,8 +59,11 @@ def type_name(message_class: type) -> str:
 
 def find_type(name: str) -> type | None:
     """The class of a message type such as 'std_msgs/msg/Bool'; None where its package is not installed."""
+    package, *rest = name.split("/")
+    if not package or len(rest) != 2:
+        return None
     try:
-        found: type = getattr(import_module(f"{name.partition('/')[0]}.msg"), name.rpartition("/")[2])
+        found: type = getattr(import_module(f"{package}.msg"), rest[1])
     except (ImportError, AttributeError):
         return None
     return found

@@ -26,7 +26,7 @@ from .processes import NodeProcesses
 from .replay import ReplaySession, wait_for_nodes
 
 #: As the launch file starts them; who is seen is published by this process.
-NODES = ("microphone", "speech", "mocap", "emotion")
+_SPOKEN_TO = ("microphone", "speech", "mocap", "emotion")
 #: Clocks of the two nodes' stamps are one; so far their stamps of one block may differ, and hardly ever do [s].
 _SAME_S = 0.02
 #: Waited for the first estimates, after all that was to be heard [s].
@@ -117,7 +117,7 @@ def compare(
     given = {**parameters, "microphone:file": str(path), "microphone:loop": True}
     found = {}
     for name, nodes in (
-        ("four processes", NodeProcesses(NODES, parameters=given)),
+        ("four processes", NodeProcesses(_SPOKEN_TO, parameters=given)),
         ("one process", OneProcess(parameters=given)),
     ):
         begin(name)

@@ -51,14 +51,14 @@ class WaitServer:
         node: PerceptionNode,
         look: Callable[[int], Sequence[PersonState]],
         labels: Callable[[], Any],
-        settled: Callable[[str], str],
+        current_name: Callable[[str], str],
     ) -> None:
-        """`labels`: the classes that may be waited for, once the node is configured. `settled`: how who went by a name
-        is called now; the worker asks it."""
+        """`labels`: the classes that may be waited for, once the node is configured. `current_name`: how who went by a
+        name is called now; the worker asks it."""
         self._node = node
         self._look = look
         self._labels = labels
-        self._settled = settled
+        self._current_name = current_name
         self._open: dict[bytes, _Open] = {}
         self._news: deque[tuple[_Open, Progress]] = deque()
         self._ended: dict[bytes, Progress] = {}
@@ -115,7 +115,7 @@ class WaitServer:
 
     def _begin(self, handle: Any) -> None:
         goal = conversions.goal_from_msg(handle.request)
-        item = _Open(handle, Wait(goal, self._now_ns()))
+        item = _Open(handle, Wait(goal, self._node.now_ns()))
         self._open[item.key] = item
         self._ticks.reset()
         self._tick()
@@ -145,9 +145,9 @@ class WaitServer:
 
     def _decide(self, waits: Sequence[_Open]) -> None:
         """In the worker, to which the states belong."""
-        now_ns = self._now_ns()
+        now_ns = self._node.now_ns()
         states = self._look(now_ns)
-        self._news += [(item, item.wait.look(states, now_ns, self._settled)) for item in waits]
+        self._news += [(item, item.wait.look(states, now_ns, self._current_name)) for item in waits]
         self._alarm.trigger()
 
     def _answer(self) -> None:
@@ -183,6 +183,3 @@ class WaitServer:
         if self._node.executor is not None:
             self._node.executor.create_task(self._ended.pop, key)
         return conversions.fill(WaitForEmotion.Result(), conversions.outcome_to_fields(progress))
-
-    def _now_ns(self) -> int:
-        return int(self._node.get_clock().now().nanoseconds)

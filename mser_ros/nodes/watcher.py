@@ -17,7 +17,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.serialization import deserialize_message
-from rclpy.signals import SignalHandlerOptions
 from rclpy.subscription import Subscription
 from std_msgs.msg import Bool
 from std_srvs.srv import SetBool, Trigger
@@ -28,7 +27,7 @@ from ..messages import conversions
 from ..messages.records import Record, emotion_record
 from ..types import SkeletonFrame, UtteranceEvent
 from .diagnostics import Health
-from .spinner import Spinner, on_signals
+from .spinner import Spinner, init_ros, on_signals
 
 #: Bodies are looked at so often, for so long that those of one image are seen; what comes between is not even read [s].
 _BODY_PERIOD_S, _BODY_OPEN_S = 0.1, 0.03
@@ -57,8 +56,8 @@ class Watcher(Node):
     Whether words may be shown is the emotion node's parameter `transcripts`, as its diagnostics tell.
     """
 
-    def __init__(self, shown: Shown, name: str = "page", **arguments: Any) -> None:
-        super().__init__(name, **arguments)
+    def __init__(self, shown: Shown, **arguments: Any) -> None:
+        super().__init__("page", **arguments)
         self.health = Health(self.get_logger())
         self._shown = shown
         self._looked_s = 0.0
@@ -183,10 +182,7 @@ def run_watcher(
             spinner.stop()
 
     with on_signals((signal.SIGINT, signal.SIGTERM), end):
-        try:
-            rclpy.init(args=[sys.argv[0], *arguments], signal_handler_options=SignalHandlerOptions.NO)
-        except RuntimeError as error:
-            print(f"what follows --ros-args cannot be understood: {' '.join(str(error).split())}", file=sys.stderr)
+        if not init_ros([sys.argv[0], *arguments]):
             return 1
         watcher = Watcher(shown)
         spinner = Spinner()

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..evaluation.timeline import COLOURS
-from ..messages.records import Record, seconds
+from ..messages.records import Record, person_of, seconds
 from ..types import NS_PER_S, SkeletonFrame, UtteranceEvent, UtteranceState
 from .figure import BodyFigures
 
@@ -86,7 +86,7 @@ class Board:
 
     def estimate(self, record: Record) -> None:
         """Somebody is judged: a record as `records.emotion_record` makes it."""
-        who = record["person_id"] or record["voice_id"] or record["body_id"]
+        who = person_of(record)
         start_s, end_s = seconds(record["speech_start"]), seconds(record["speech_end"])
         name = record["utterance_id"] or f"{who} {end_s:.3f}"
         item = {

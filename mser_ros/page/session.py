@@ -16,12 +16,12 @@ from ..audio.waveform import check_rate, level_db, to_float
 from ..errors import AudioError, ImageError, MserError, RequestError
 from ..messages.conversions import emotion_to_fields, state_to_fields
 from ..messages.records import emotion_record
-from ..nodes.worker import Worker
 from ..settings import PoseSettings
 from ..stages.people import People
 from ..stages.pipeline import EmotionPipeline
 from ..stages.state import EmotionStates
 from ..types import AudioChunk, EmotionEstimate, SkeletonFrame, UtteranceEvent
+from ..worker import Worker
 from .board import Board
 from .server import Inputs
 

@@ -112,11 +112,11 @@ class VoiceBaselines:
             if len(self._voices) > _VOICES:
                 self._voices.popitem(last=False)
 
-    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
-        """What is known of voices of these names goes over to the name that `settled` gives, unless something is known
-        of that."""
+    def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
+        """What is known of voices of these names goes over to the name that `current_name` gives, unless something is
+        known of that."""
         for voice in [voice for voice in self._voices if voice in names]:
-            if (after := settled(voice)) != voice:
+            if (after := current_name(voice)) != voice:
                 self._voices.setdefault(after, self._voices.pop(voice))
 
     def forget(self, voice: str | None = None) -> None:

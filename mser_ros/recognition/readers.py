@@ -18,10 +18,11 @@ from tokenizers import Tokenizer
 
 from ..audio.waveform import centred, clipped_share, level_db, trim
 from ..errors import AudioError, BundleError
+from ..languages import primary_language
 from ..mocap.canonical import MAX_GAP_S, canonicalise
 from ..mocap.layouts import JOINTS, MARKER_BINS, MARKER_LAYOUT, MARKERS
 from ..settings import EmotionSettings
-from ..types import NS_PER_S, AbstainReason, SkeletonSequence, Transcript, Utterance, Waveform, primary_language, to_ns
+from ..types import NS_PER_S, AbstainReason, SkeletonSequence, Transcript, Utterance, Waveform, to_ns
 from .bundle import Bundle, ModalitySpec
 from .graph import Graph
 from .posteriors import softmax

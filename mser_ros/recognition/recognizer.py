@@ -97,10 +97,10 @@ class EmotionRecognizer:
         if self._baselines is not None:
             self._baselines.restore(learned)
 
-    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
-        """Who of `names` goes by another one now, as `settled` tells, is judged by what was learned under that."""
+    def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
+        """Who of `names` goes by another one now, as `current_name` tells, is judged by what was learned under that."""
         if self._baselines is not None:
-            self._baselines.rename(settled, names)
+            self._baselines.rename(current_name, names)
 
     def forget(self, voice: str | None = None) -> None:
         """Forget how one voice sounds, or all of them."""

@@ -14,7 +14,7 @@ from ..types import SAMPLE_RATE
 from .schema import Setting, group, setting
 
 #: How the speaker's body is chosen among several.
-BODIES = ("most", "nearest", "largest", "only")
+BODY_CHOICES = ("most", "nearest", "largest", "only")
 
 #: The speech recognisers.
 BACKENDS = ("auto", "whisper", "vosk", "pocketsphinx", "none")
@@ -271,7 +271,7 @@ class EmotionSettings:
         "most",
         "Whose body is the speaker's, of several: that which is seen most, the nearest to the origin of its frame, the "
         "largest in the camera's eye, or the only one (of several, none)",
-        choices=BODIES,
+        choices=BODY_CHOICES,
     )
     provisional_start_s: float = setting(
         1.0, "First provisional estimate after this much speech; 0: none", unit="s", low=0, high=15, live=True

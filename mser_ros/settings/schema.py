@@ -68,12 +68,16 @@ class Setting:
             raise SettingsError(f"{self.name} must be {_NAMES[kind]}, not {value!r}")
         if self.choices and value not in self.choices:
             raise SettingsError(f"{self.name} must be one of {', '.join(self.choices)}, not {value!r}")
-        low, high = self.low, self.high
-        if (low is not None and not value >= low) or (high is not None and not value <= high):
+        if not self.allows(value):
             raise SettingsError(
-                f"{self.name} must lie in {low:g} to {high:g} {self.unit}".rstrip() + f", not {value:g}"
+                f"{self.name} must lie in {self.low:g} to {self.high:g} {self.unit}".rstrip() + f", not {value:g}"
             )
         return value
+
+    def allows(self, value: Any) -> bool:
+        """Whether a value of the setting's own type lies in its range."""
+        low, high = self.low, self.high
+        return (low is None or value >= low) and (high is None or value <= high)
 
 
 def flatten(settings_class: type, prefix: str = "") -> Iterator[Setting]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Literal, TypeVar
 
-from ..errors import AudioError, BundleError, log_failure
+from ..errors import AudioError, BundleError
 from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
@@ -27,9 +27,12 @@ from ..types import (
     to_ns,
 )
 from .evidence import HISTORY_S, EvidenceHistory
+from .failures import log_failure
 from .identities import Identities
 
 T = TypeVar("T")
+#: Why a final estimate is due: nothing is lacking, what is was waited for long enough, or the end itself did not come.
+_Due = Literal["complete", "timed_out", "given_up"]
 
 #: Utterances that may be open at once; of more, the oldest gets its final estimate.
 _PENDING = 64
@@ -171,7 +174,8 @@ class EmotionStage:
                 "take the topic 'voice' that the speech node publishes"
             )
         self._evidence.voices.push(chunk)
-        now_ns = self._now(chunk.end_ns)
+        self._note_stamp(chunk.end_ns)
+        now_ns = self._now()
         for pending in self._pending.values():
             event = pending.event
             # No utterance is as long, and sound of before it, as of a bag that starts again, says nothing of it.
@@ -183,13 +187,14 @@ class EmotionStage:
     def push_skeleton(self, frame: SkeletonFrame) -> Iterator[EmotionEstimate]:
         """Take a frame. Raises `SkeletonError` for one that cannot be used."""
         self.skeletons.push(frame)
-        self._now(frame.stamp_ns)
+        self._note_stamp(frame.stamp_ns)
         yield from self.tick()
         yield from self._body_alone(frame)
 
     def push_event(self, event: UtteranceEvent) -> Iterator[EmotionEstimate]:
         """Take an utterance event."""
-        now_ns = self._now(event.stamp_ns)
+        self._note_stamp(event.stamp_ns)
+        now_ns = self._now()
         if event.utterance_id in self._closed:
             if not self._is_heard_again(event):
                 self.counters.late_events += 1
@@ -220,7 +225,12 @@ class EmotionStage:
         """Give every estimate that is due now."""
         self._excuse_stall()
         for pending in list(self._pending.values()):
-            if self._is_due(pending):
+            now_ns = self._now()  # of each anew, for a recognition takes time
+            self._follow_clock(pending, now_ns)
+            due = self._due(pending, now_ns)
+            self.counters.timed_out += due == "timed_out"
+            self.counters.given_up += due == "given_up"
+            if due:
                 yield self._close(pending.event, EstimateState.FINAL)
             elif not pending.has_ended:
                 yield from self._provisional(pending)
@@ -254,8 +264,11 @@ class EmotionStage:
             for pending in self._pending.values():
                 pending.since_clock_ns += to_ns(stalled_s)
 
-    def _now(self, stamp_ns: int) -> int:
+    def _note_stamp(self, stamp_ns: int) -> None:
         self._newest_ns = max(self._newest_ns, stamp_ns)
+
+    def _now(self) -> int:
+        """By the clock, or the newest stamp where it knows no time."""
         now_ns = self.clock() if self.clock else None
         return self._newest_ns if now_ns is None else now_ns
 
@@ -275,23 +288,25 @@ class EmotionStage:
             self.counters.given_up += 1
             yield self._close(other.event, EstimateState.FINAL)
 
-    def _is_due(self, pending: _Pending) -> bool:
-        event, settings, now_ns = pending.event, self.settings, self._now(0)
-        # A bag that starts again sets the clock back; a simulation that has not begun yet shows 0.
+    @staticmethod
+    def _follow_clock(pending: _Pending, now_ns: int) -> None:
+        """Wait since now at the latest: a bag that starts again sets the clock back, and a simulation that has not
+        begun yet shows 0."""
         pending.since_clock_ns = min(pending.since_clock_ns or now_ns, now_ns)
+
+    def _due(self, pending: _Pending, now_ns: int) -> _Due | None:
+        """Why the last estimate of an utterance is due; None where it is not."""
+        event, settings = pending.event, self.settings
         waited_ns = now_ns - pending.since_clock_ns
         if not pending.has_ended:
-            is_gone = waited_ns > to_ns(max(_GONE_S, settings.text_timeout_s))
-            self.counters.given_up += is_gone
-            return is_gone
+            return "given_up" if waited_ns > to_ns(max(_GONE_S, settings.text_timeout_s)) else None
         if not event.transcript.is_final:
-            is_late = waited_ns > to_ns(settings.text_timeout_s)
+            patience_s = settings.text_timeout_s
         elif self._evidence.has_audio(event) and self._evidence.has_skeletons(event):
-            return True
+            return "complete"
         else:
-            is_late = waited_ns > to_ns(settings.evidence_timeout_s)
-        self.counters.timed_out += is_late
-        return is_late
+            patience_s = settings.evidence_timeout_s
+        return "timed_out" if waited_ns > to_ns(patience_s) else None
 
     def _provisional(self, pending: _Pending) -> Iterator[EmotionEstimate]:
         heard_ns = self._evidence.voices.newest_ns(pending.event.voice_id)

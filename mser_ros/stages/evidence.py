@@ -25,8 +25,8 @@ class EvidenceHistory:
     """
 
     def __init__(self, mocap: MocapSettings, identities: Identities, *, choice: str, window_s: float) -> None:
-        """`choice`: which of several bodies is the speaker's, one of `settings.BODIES`, where `identities` do not tell.
-        `window_s`: for how long the body is looked at, however short the utterance is."""
+        """`choice`: which of several bodies is the speaker's, one of `settings.BODY_CHOICES`, where `identities` do not
+        tell. `window_s`: for how long the body is looked at, however short the utterance is."""
         self.voices = Voices(HISTORY_S, limit=_VOICES)
         self.skeletons = SkeletonBuffer(mocap, history_s=HISTORY_S, choice=choice)
         self.window_ns = to_ns(window_s)
@@ -84,7 +84,7 @@ class EvidenceHistory:
     def _speaker(self, event: UtteranceEvent) -> Someone:
         speaker = self._identities.of_voice(event.voice_id)
         before = self._speakers.get(event.utterance_id, speaker)
-        before = replace(before, person_id=self._identities.present(before.person_id))
+        before = replace(before, person_id=self._identities.resolve_alias(before.person_id))
         if speaker.person_id in ("", before.person_id) or not before.person_id:  # else it is somebody else
             known = {name: its_id for name, its_id in asdict(speaker).items() if its_id}
             speaker = replace(before, **known)

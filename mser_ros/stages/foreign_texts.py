@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from ..languages import language_tag
 from ..settings import AsrSettings
-from ..types import Transcript, UtteranceEvent, UtteranceState, language_tag, to_ns
+from ..types import Transcript, UtteranceEvent, UtteranceState, to_ns
 
 #: A text may be stamped with the beginning of what was said, as another ear found it: so long before ours at most.
 _EARLY_NS = to_ns(0.5)

@@ -102,7 +102,7 @@ class Identities:
         touched = self._around((Kind.PERSON, person_id))
         self._unalias(person_id)
         if other_id:
-            if self.present(other_id) == person_id:  # in a circle what was said last holds
+            if self.resolve_alias(other_id) == person_id:  # in a circle what was said last holds
                 self._unalias(other_id)
             self._alias[person_id] = other_id
             self._aliases.setdefault(other_id, {})[person_id] = None
@@ -160,7 +160,7 @@ class Identities:
         for entries in (self._links, self._owned, self._alias, self._aliases, self._matches, self._matched):
             entries.clear()  # not whose names were made up, by which something may have been learned
 
-    def present(self, person_id: str) -> str:
+    def resolve_alias(self, person_id: str) -> str:
         """By which id a person goes now: the last of its aliases."""
         while (after := self._alias.get(person_id)) is not None:
             person_id = after
@@ -179,9 +179,9 @@ class Identities:
         known = [name for name in ((Kind.BODY, body_id) for body_id in bodies) if self._is_known(name)]
         return frozenset(name[1] for name in known if _differ(someone, self._someone(name)))
 
-    def settled(self, name: str) -> str:
+    def current_name(self, name: str) -> str:
         """What somebody who was called by an id of any kind, a voice's say, is called now."""
-        present = self.present(name)
+        present = self.resolve_alias(name)
         is_person = present != name or name in self._owned or name in self._aliases
         return present if is_person else self.of_voice(name).person_id or self.of_body(name).person_id or name
 
@@ -223,7 +223,7 @@ class Identities:
     def _neighbours(self, name: Name) -> Iterator[tuple[float, Name]]:
         if name[0] is not Kind.PERSON:
             if name in self._links:
-                yield 1.0, (Kind.PERSON, self.present(self._links[name]))
+                yield 1.0, (Kind.PERSON, self.resolve_alias(self._links[name]))
             for other, confidence in self._matched.get(name, {}).items():
                 yield confidence, self._presently(other)
             return
@@ -240,7 +240,7 @@ class Identities:
         return ids
 
     def _presently(self, name: Name) -> Name:
-        return (Kind.PERSON, self.present(name[1])) if name[0] is Kind.PERSON else name
+        return (Kind.PERSON, self.resolve_alias(name[1])) if name[0] is Kind.PERSON else name
 
     def _unlink(self, name: Name) -> None:
         if (owner := self._links.pop(name, None)) is not None:

@@ -133,8 +133,8 @@ class People:
         self._recognizer.restore({**kept, **voices})
         self._states.learn({name: entry["usual"] for name, entry in learned.items() if "usual" in entry})
         self._passing -= learned.keys()
-        self._recognizer.rename(self._identities.settled, learned)
-        self._states.rename(self._identities.settled, learned)
+        self._recognizer.rename(self._identities.current_name, learned)
+        self._states.rename(self._identities.current_name, learned)
         self.note()
 
     def erase(self) -> None:

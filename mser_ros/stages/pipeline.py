@@ -28,7 +28,8 @@ class EmotionPipeline:
     order of its stamps, then call `flush`; or in the order of its arrival, whose time is told: then also what the
     nodes decide by the clock is decided alike, that audio has stalled and what is not waited for any more. Skeletons
     are mended by `skeletons` as the mocap node does. Where `asr.foreign` is set, `texts` joins the words that are
-    pushed; the speech stage should read none then.
+    pushed; the speech stage should read none then. A stage belongs to one pipeline: `emotion` goes by the clock of its
+    pipeline, unless it was given another.
     """
 
     speech: SpeechStage

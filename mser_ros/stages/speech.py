@@ -14,9 +14,9 @@ from ..asr.transcriber import Transcriber, partial_wait
 from ..audio.segmenter import Cancelled, Ended, Paused, Segmenter, SegmentEvent, Speech, Started
 from ..audio.stream import AudioStream, Discontinuity
 from ..audio.vad import VoiceActivityDetector
-from ..errors import log_failure
 from ..settings import SpeechSettings
 from ..types import SAMPLE_NS, AudioChunk, Transcript, UtteranceEvent, UtteranceState, to_ns
+from .failures import log_failure
 
 T = TypeVar("T")
 

@@ -90,7 +90,7 @@ class EmotionStates:
         that do not abstain are evidence."""
         if estimate.state not in (EstimateState.FINAL, EstimateState.CONTINUOUS) or estimate.label == UNKNOWN:
             return
-        name = estimate.person_id or estimate.voice_id or estimate.body_id
+        name = estimate.subject_id
         # A stamp may be older than what there is, by as much as its estimate has waited for words.
         tolerance_s = self.settings.forget_s if at_ns is None else _SET_BACK_S
         at_ns = estimate.stamp_ns if at_ns is None else at_ns
@@ -132,14 +132,14 @@ class EmotionStates:
         ]
         return [self._tell(name, person, now_ns) for name, person in self._people.items()], events
 
-    def rename(self, settled: Callable[[str], str], names: Collection[str]) -> None:
-        """Some of those that were called by `names` go by another one now, as `settled` tells: a voice turned out to
-        be a person's, say. What was heard of late goes over to the new name, unless something later was heard of that;
-        what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the new
-        name, also of those of whom nothing was heard for long.
+    def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
+        """Some of those that were called by `names` go by another one now, as `current_name` tells: a voice turned out
+        to be a person's, say. What was heard of late goes over to the new name, unless something later was heard of
+        that; what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the
+        new name, also of those of whom nothing was heard for long.
         """
         for name in [name for name in self._people if name in names]:
-            if (after := settled(name)) != name:
+            if (after := current_name(name)) != name:
                 person = self._people.pop(name)
                 self._ended += self._leave(name, person)
                 known = self._people.get(after)
@@ -148,7 +148,7 @@ class EmotionStates:
                         self._ended += self._end(after, known, list(known.held), known.updated_ns)
                     self._people[after] = person
         for name in [name for name in self._usual if name in names]:
-            if (after := settled(name)) != name:
+            if (after := current_name(name)) != name:
                 self._usual.setdefault(after, self._usual.pop(name))
 
     def usual(self, name: str) -> np.ndarray:

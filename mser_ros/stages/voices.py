@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from ..asr.transcriber import NullTranscriber
 from ..audio.crossing import Crossing
-from ..errors import PeopleError, log_failure
+from ..errors import PeopleError
 from ..settings import SpeechSettings
 from ..types import AudioChunk, Transcript, UtteranceEvent
+from .failures import log_failure
 from .foreign_texts import ForeignTexts
 from .speech import SpeechStage
 

@@ -38,13 +38,13 @@ class Wait:
         self._since: dict[str, int] = {}  # by person: from when on it has held
 
     def look(
-        self, states: Sequence[PersonState], now_ns: int, settled: Callable[[str], str] = lambda name: name
+        self, states: Sequence[PersonState], now_ns: int, current_name: Callable[[str], str] = lambda name: name
     ) -> Progress:
-        """How things stand, by everybody's state of now. `settled`: how who went by a name is called now."""
+        """How things stand, by everybody's state of now. `current_name`: how who went by a name is called now."""
         # A bag that starts again sets the clock back; a simulation that has not begun yet shows 0.
         self._start_ns = min(self._start_ns or now_ns, now_ns)
-        self._person_id = settled(self._person_id)
-        before = {settled(name): since_ns for name, since_ns in self._since.items()}
+        self._person_id = current_name(self._person_id)
+        before = {current_name(name): since_ns for name, since_ns in self._since.items()}
         about = [state for state in states if self._person_id in ("", state.person_id)]
         self._since = {
             state.person_id: min(before.get(state.person_id) or now_ns, now_ns)

@@ -54,16 +54,14 @@ class Landmarks:
     """The joints of one body, in the order of layout mediapipe33.
 
     `score`: 0.5 to 1, that there is one. `image`: float64, (33, 2), pixels; they may lie outside. `metres`: float64,
-    (33, 3), from the middle of the hips, in the camera's axes: x to the right, y down, z away. `visibility`,
-    `presence`: (33,), 0..1: that a joint is in view, and that it is in the image, hidden or not. `circle`: (2, 2), its
-    middle and its end, around the body, in pixels.
+    (33, 3), from the middle of the hips, in the camera's axes: x to the right, y down, z away. `visibility`:
+    (33,), 0..1, that a joint is in view. `circle`: (2, 2), its middle and its end, around the body, in pixels.
     """
 
     score: float
     image: np.ndarray
     metres: np.ndarray
     visibility: np.ndarray
-    presence: np.ndarray
     circle: np.ndarray
 
     @property
@@ -113,7 +111,6 @@ class PoseNetworks:
             image=places[:JOINTS],
             metres=turn(metres.reshape(_POINTS, 3)[:JOINTS], region.angle),
             visibility=_sigmoid(points[:JOINTS, 3]),
-            presence=_sigmoid(points[:JOINTS, 4]),
             circle=places[[_MIDDLE, _END]],
         )
 

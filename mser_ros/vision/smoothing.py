@@ -9,6 +9,9 @@ import numpy as np
 
 from .networks import Landmarks
 
+#: Cutoff for the speed itself.
+_SPEED_HZ = 1.0
+
 
 class OneEuroFilter:
     """Smooths what rests, and follows what moves: G. Casiez, N. Roussel, D. Vogel, 1€ Filter (CHI 2012).
@@ -16,8 +19,8 @@ class OneEuroFilter:
     `least_hz`: cutoff for what rests. `slope`: by how much it rises with the speed, in hertz for a unit a second.
     """
 
-    def __init__(self, *, least_hz: float, slope: float, speed_hz: float = 1.0) -> None:
-        self._least_hz, self._slope, self._speed_hz = least_hz, slope, speed_hz
+    def __init__(self, *, least_hz: float, slope: float) -> None:
+        self._least_hz, self._slope = least_hz, slope
         self._at_s: float | None = None
 
     def smooth(self, values: np.ndarray, at_s: float, *, unit: float = 1.0) -> np.ndarray:
@@ -26,7 +29,7 @@ class OneEuroFilter:
             self._values, self._raw, self._speed = values, values, np.zeros_like(values)
         elif (period_s := at_s - self._at_s) > 0:
             speed = (values - self._raw) / (unit * period_s)
-            self._speed = self._speed + _share(self._speed_hz, period_s) * (speed - self._speed)
+            self._speed = self._speed + _share(_SPEED_HZ, period_s) * (speed - self._speed)
             cutoff_hz = self._least_hz + self._slope * np.abs(self._speed)
             self._values = self._values + _share(cutoff_hz, period_s) * (values - self._values)
             self._raw = values

@@ -11,6 +11,8 @@ import pytest
 from foreign_messages import ROOT, Peer, environment
 from ros_world import World
 
+from mser_ros.nodes.subscriptions import find_type
+
 #: Three prefixes, two of which hold packages of one name.
 PREFIXES = ("hri", "audio_drivers", "audio_mgonzs13")
 
@@ -43,6 +45,14 @@ def test_what_is_in_the_source_is_what_was_built_and_colcon_leaves_it_alone():
 def test_a_prefix_that_is_not_built_skips_and_names_the_cure():
     with pytest.raises(pytest.skip.Exception, match="make setup-dev"):
         environment("no_such_prefix")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "Bool", "std_msgs/Bool", "std_msgs/msg/", "std_msgs/msg/Bool/x", "std_msgs/msg/No", "no_msgs/msg/Bool"]
+)
+def test_a_name_that_is_no_type_of_message_is_one_that_is_not_installed(name: str) -> None:
+    assert find_type("std_msgs/msg/Bool") is not None
+    assert find_type(name) is None
 
 
 def test_two_processes_of_a_prefix_talk_to_each_other(world: World):

@@ -29,10 +29,9 @@ from ros_world import (
     utterance_message,
 )
 
-from mser_ros import settings
+from mser_ros import settings, worker
 from mser_ros.errors import SettingsError
 from mser_ros.messages.conversions import audio_from_msg
-from mser_ros.nodes import worker
 from mser_ros.recognition.bundle import write_manifest
 from mser_ros.resources import config_file
 from mser_ros.settings import MocapSettings

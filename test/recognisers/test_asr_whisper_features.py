@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from clips import noise, silence
 
-from mser_ros.asr.whisper_features import log_mel, mel_filters
+from mser_ros.asr.whisper_features import log_mel
+from mser_ros.mel import mel_filters
 
 
 def slaney_hertz(mel: float) -> float:

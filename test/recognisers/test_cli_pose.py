@@ -18,7 +18,8 @@ from pictures import ASTRONAUT, EYES, HIPS, astronaut, hopper, nobody, scene, wr
 from PIL import Image
 
 from mser_ros.cli.main import main
-from mser_ros.mocap.canonical import JOINTS, canonicalise
+from mser_ros.mocap.canonical import canonicalise
+from mser_ros.mocap.layouts import JOINTS
 from mser_ros.mocap.readers import read_motion
 from mser_ros.types import NS_PER_S
 from mser_ros.vision.sources import Picture, open_pictures

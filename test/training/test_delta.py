@@ -28,7 +28,7 @@ from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.export.delta import fold_low_rank
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import restore
+from mser_ros.training.fit.predicting import restore
 from mser_ros.training.models.low_rank import LowRankLinear
 from mser_ros.training.runs.checkpoints import save_weights
 from mser_ros.training.runs.finished import FinishedRun

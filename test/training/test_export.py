@@ -35,7 +35,7 @@ from mser_ros.training.export.quantise import quantise
 from mser_ros.training.export.rest import Rest
 from mser_ros.training.export.temperatures import balanced_temperature
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import predict, restore
+from mser_ros.training.fit.predicting import predict, restore
 from mser_ros.training.models.encoders import MotionConvolutions, SpeechConvolutions
 from mser_ros.training.models.front_end import FrontEnd
 from mser_ros.training.runs.finished import FinishedRun

@@ -37,7 +37,7 @@ from mser_ros.training.export.rest import Rest
 from mser_ros.training.export.streams import export_streams
 from mser_ros.training.export.temperatures import balanced_temperature, halves
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import predict_subsets, restore
+from mser_ros.training.fit.predicting import predict_subsets, restore
 from mser_ros.training.models.build import build_model
 from mser_ros.training.models.fusion import FusionNetwork
 from mser_ros.training.runs.finished import FinishedRun, Result

@@ -22,7 +22,7 @@ from mser_ros.training.config.files import load_config, shipped_configs
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit import experiment
 from mser_ros.training.fit.experiment import make_folds, run_experiment
-from mser_ros.training.fit.fitting import predict, predict_subsets, restore
+from mser_ros.training.fit.predicting import predict, predict_subsets, restore
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.data import Data, load_data
 from mser_ros.training.samples.features import kept_modalities, with_features
@@ -208,7 +208,7 @@ def test_any_subset_of_the_modules_can_be_fused_with_frozen_or_trained_ones(work
 def test_features_of_a_frozen_encoder_are_computed_once_and_change_nothing(workshop: Workshop, tmp_path: Path) -> None:
     import torch
 
-    from mser_ros.training.fit.fitting import restore
+    from mser_ros.training.fit.predicting import restore
 
     config = workshop.config("paper_b_fusion")
     assert kept_modalities(config) == ("speech", "text")

@@ -20,7 +20,8 @@ from mser_ros.recognition.posteriors import softmax
 from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import class_weights, predict
+from mser_ros.training.fit.fitting import class_weights
+from mser_ros.training.fit.predicting import predict
 from mser_ros.training.fit.probe import _centred, fit_probe
 from mser_ros.training.models.build import UnimodalModel, build_model
 from mser_ros.training.models.encoding import encode

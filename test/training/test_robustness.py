@@ -19,13 +19,14 @@ from mser_ros.cli.main import main
 from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
-from mser_ros.mocap.canonical import JOINTS, canonicalise
+from mser_ros.mocap.canonical import canonicalise
+from mser_ros.mocap.layouts import JOINTS
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.fit import household
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.household import choose_clips, measure_household
+from mser_ros.training.fit.predicting import restore
 from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.samples.augment import LEGS, above_the_hips

@@ -30,8 +30,8 @@ from mser_ros.training.config.settings import ExperimentConfig, FoldsConfig
 from mser_ros.training.fit import domain, experiment, fitting
 from mser_ros.training.fit.callbacks import read_figures
 from mser_ros.training.fit.experiment import run_experiment
-from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.learning import Learner
+from mser_ros.training.fit.predicting import restore
 from mser_ros.training.runs.checkpoints import SafeCheckpoints
 from mser_ros.training.runs.finished import FinishedRun
 from mser_ros.training.runs.predictions import OutOfFold

@@ -10,13 +10,14 @@ import pytest
 import torch
 
 from mser_ros.errors import SettingsError
+from mser_ros.mel import mel_filters
 from mser_ros.recognition.graph import Graph
 from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.graphs import write_graph
 from mser_ros.training.fit.learning import make_optimiser
 from mser_ros.training.models.build import build_model
-from mser_ros.training.models.whisper import MELS, WhisperEncoder, mel_banks, read_ctranslate2
+from mser_ros.training.models.whisper import MELS, WhisperEncoder, read_ctranslate2
 from mser_ros.training.samples.features import kept_modalities
 
 WIDTH, LAYERS = 16, 2
@@ -101,7 +102,7 @@ def test_what_an_utterance_gives_does_not_depend_on_its_company(source: Path) ->
 
 
 def test_the_mel_filters_cover_the_band_with_unit_area() -> None:
-    banks = mel_banks()
+    banks = mel_filters(80)
     assert banks.shape == (80, 201)
     assert (banks >= 0).all()
     assert (banks.argmax(1)[1:] >= banks.argmax(1)[:-1]).all()

@@ -94,7 +94,7 @@ def test_the_header_stamps_it() -> None:
 
 def test_the_capture_nodes_info_outweighs_the_settings() -> None:
     decoder = AudioDecoder()
-    decoder.tell(info())
+    decoder.set_format(info())
     chunk = one(decoder, DATA, raw(SOUND.tobytes()))
     assert (chunk.sample_rate, chunk.channels) == (44100, 2)
     for wrong in (
@@ -105,7 +105,7 @@ def test_the_capture_nodes_info_outweighs_the_settings() -> None:
         Message(format=8, channels=1),
     ):
         with pytest.raises(AudioError):
-            decoder.tell(wrong)
+            decoder.set_format(wrong)
     np.testing.assert_array_equal(one(decoder, DATA, raw(SOUND.tobytes())).samples, SOUND, "as before")
 
 
@@ -160,7 +160,7 @@ def test_mp3_that_is_taken_for_samples_is_found_out_in_the_midst_of_it(tmp_path:
     for content in (frame, frame, samples):
         with pytest.raises(AudioError, match=r"these bytes are mp3 .* set audio.format"):
             one(decoder, DATA, raw(content))
-    decoder.tell(info())
+    decoder.set_format(info())
     assert one(decoder, DATA, raw(samples)).frames == len(samples) // 4
 
 
@@ -237,7 +237,7 @@ def test_ogg_is_heard_and_stamped_by_the_messages_in_which_its_pages_begin(codin
     content = ogg(wave, 48000, "OPUS", page_s=0.2)
     size = -(-len(content) // 20)
     decoder = AudioDecoder()
-    decoder.tell(info(coding, ""))
+    decoder.set_format(info(coding, ""))
     chunks = []
     for number in range(20):
         message = raw(content[number * size : (number + 1) * size])

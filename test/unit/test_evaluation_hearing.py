@@ -154,8 +154,8 @@ def test_people_in_silence_and_noise_are_found(snr_db: float | None) -> None:
     clips = [to_float(spoken(number)) for number in (0, 1, 0)]
     speech, spans = segments.in_a_row(clips, np.random.default_rng(0))
     noise = None if snr_db is None else speech_shaped(clips, len(speech), np.random.default_rng(1))
-    heard = segments.stream(speech, spans, noise, snr_db or 0)
-    scores = segments.score(spans, segments.find(heard.samples), len(speech))
+    heard = segments.stream(speech, noise, snr_db or 0)
+    scores = segments.score(spans, segments.find(heard), len(speech))
     assert (scores.precision, scores.recall) == (1, 1)
     assert scores.time_recall > 0.9
 
@@ -164,7 +164,7 @@ def test_the_detector_of_webrtc_hears_speech_and_no_silence() -> None:
     pytest.importorskip("webrtcvad", reason="webrtcvad is not installed: pip install webrtcvad-wheels")
     vad = segments.WebRtcVad(3)
     speech, spans = segments.in_a_row([to_float(spoken())], np.random.default_rng(0))
-    found = segments.find(segments.stream(speech, spans, None, 0).samples, vad)
+    found = segments.find(segments.stream(speech, None, 0), vad)
     assert segments.score(spans, found, len(speech)).recall == 1
     vad.reset()
     assert [vad.probability(np.zeros(512, np.int16)) for _ in range(20)] == [0.0] * 20

@@ -25,7 +25,7 @@ def identities() -> Identities:
 def test_of_nobody_nothing_is_known(identities: Identities) -> None:
     assert identities.of_voice("v1") == Someone(voice_id="v1")
     assert identities.of_voice("") == identities.of_body("") == Someone()
-    assert identities.settled("v1") == "v1"
+    assert identities.current_name("v1") == "v1"
 
 
 def test_a_person_has_what_its_manager_says_until_that_says_otherwise(identities: Identities) -> None:
@@ -85,7 +85,7 @@ def test_persons_who_are_one_have_everything_together(identities: Identities) ->
     identities.match(match("p1", "f1", 0.9))
     identities.alias("p1", "p2")
     assert identities.of_voice("v1") == identities.of_body("b1") == Someone("p2", "f1", "b1", "v1")
-    assert identities.settled("p1") == identities.settled("v1") == identities.settled("b1") == "p2"
+    assert identities.current_name("p1") == identities.current_name("v1") == identities.current_name("b1") == "p2"
     identities.alias("p2", "p3")
     assert identities.of_voice("v1").person_id == "p3"
     identities.alias("p1", "")
@@ -95,8 +95,8 @@ def test_persons_who_are_one_have_everything_together(identities: Identities) ->
 def test_aliases_in_a_circle_end(identities: Identities) -> None:
     for one, other in (("p1", "p2"), ("p2", "p3"), ("p3", "p1"), ("p4", "p4")):
         identities.alias(one, other)
-    assert {identities.present(person_id) for person_id in ("p1", "p2", "p3")} == {"p1"}
-    assert identities.present("p4") == "p4"
+    assert {identities.resolve_alias(person_id) for person_id in ("p1", "p2", "p3")} == {"p1"}
+    assert identities.resolve_alias("p4") == "p4"
 
 
 def test_who_vanishes_leaves_voice_and_body_to_others(identities: Identities) -> None:
@@ -168,7 +168,9 @@ def obey(identities: Identities, order: tuple[str, str, str, float]) -> frozense
 
 
 def who_is_who(identities: Identities) -> dict[str, object]:
-    told: dict[str, object] = {name: identities.settled(name) for name in ("p1", "p2", "p3", "b1", "b2", "v1", "v2")}
+    told: dict[str, object] = {
+        name: identities.current_name(name) for name in ("p1", "p2", "p3", "b1", "b2", "v1", "v2")
+    }
     told |= {f"of {name}": identities.of_voice(name) for name in ("v1", "v2")}
     return told | {f"of {name}": identities.of_body(name) for name in ("b1", "b2")}
 
@@ -182,7 +184,7 @@ def test_whatever_is_said_everybody_is_somebody_and_each_body_has_one_owner(orde
         someone = identities.of_voice(voice_id)
         assert someone.voice_id == voice_id
         assert someone.body_id not in identities.strangers_to(someone, ["b1", "b2"])
-        assert identities.present(someone.person_id) == someone.person_id
+        assert identities.resolve_alias(someone.person_id) == someone.person_id
 
 
 @given(ORDERS)
@@ -214,5 +216,5 @@ def test_it_does_not_matter_what_was_said_before_that_holds_no_more(orders: list
 def test_a_person_is_not_taken_for_the_owner_of_a_voice_of_the_same_name(identities: Identities) -> None:
     identities.link("1", Kind.VOICE, "2")
     identities.link("2", Kind.VOICE, "3")
-    assert identities.settled("2") == "2"
-    assert identities.settled("3") == "2"
+    assert identities.current_name("2") == "2"
+    assert identities.current_name("3") == "2"

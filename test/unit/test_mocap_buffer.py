@@ -12,7 +12,7 @@ from mocap_poses import pose_of
 
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.buffer import MAX_BODIES, MAX_RATE_HZ, STRAYS_BEFORE_RESET, SkeletonBuffer, check_frame
-from mser_ros.settings import BODIES, MocapSettings
+from mser_ros.settings import BODY_CHOICES, MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame
 
 SETTINGS = MocapSettings()
@@ -87,14 +87,14 @@ def test_of_several_bodies_the_one_is_taken_that_is_asked_for() -> None:
     frames = [somebody(number, "far", (4, 0, 0), tall=1.2) for number in range(30)]
     frames += [somebody(number, "near", (1.5, 1, 0), tall=0.6) for number in range(2, 30)]
     frames += [somebody(number, "phantom", (0.5, -1, -1)) for number in range(5)]
-    assert {choice: chosen(choice, frames) for choice in BODIES} == {
+    assert {choice: chosen(choice, frames) for choice in BODY_CHOICES} == {
         "most": "far",
         "nearest": "near",
         "largest": "near",
         "only": None,
     }
     alone = [item for item in frames if item.body_id != "near"]
-    assert {chosen(choice, alone) for choice in BODIES} == {"far"}
+    assert {chosen(choice, alone) for choice in BODY_CHOICES} == {"far"}
 
 
 def test_the_largest_is_who_fills_more_of_the_view_not_who_is_nearer() -> None:

@@ -13,7 +13,8 @@ from hypothesis.extra import numpy as hnp
 from mocap_poses import POSE, ROWS, pose_of
 
 from mser_ros.errors import SkeletonError
-from mser_ros.mocap.canonical import JOINTS, MIRRORED, CanonicalMotion, canonicalise
+from mser_ros.mocap.canonical import MIRRORED, CanonicalMotion, canonicalise
+from mser_ros.mocap.layouts import JOINTS
 from mser_ros.types import NS_PER_S, SkeletonSequence
 
 RATE_HZ, WINDOW_S, END_NS = 15.0, 2.0, 1_700_000_100 * NS_PER_S

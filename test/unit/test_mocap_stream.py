@@ -14,8 +14,8 @@ from mocap_poses import PARTIAL, pose_of
 from skeleton_runs import T0, Run, frame, frames_of
 
 from mser_ros.errors import SkeletonError
-from mser_ros.mocap.canonical import JOINTS, canonicalise
-from mser_ros.mocap.layouts import get_layout, known_layouts
+from mser_ros.mocap.canonical import canonicalise
+from mser_ros.mocap.layouts import JOINTS, get_layout, known_layouts
 from mser_ros.mocap.stream import SkeletonStream
 from mser_ros.settings import MocapSettings
 from mser_ros.types import NS_PER_S, SkeletonFrame, SkeletonSequence

@@ -315,8 +315,8 @@ def test_ids_that_were_made_up_are_shown_and_neither_given_away_nor_kept(bundle:
 def test_a_voice_that_turns_out_to_be_a_person_s_is_kept_by_the_name_of_that(bundle: Path) -> None:
     house = with_made_up_ids(bundle)
     names = house.identities.link("eve", Kind.VOICE, "v1")
-    house.recognizer.rename(house.identities.settled, names)
-    house.states.rename(house.identities.settled, names)
+    house.recognizer.rename(house.identities.current_name, names)
+    house.states.rename(house.identities.current_name, names)
     house.people.note()
     assert set(json.loads(house.people.export())["people"]) == {"ann", "bob", "eve"}
     house.identities.make_up((Kind.PERSON, "anonymous_1"), False)

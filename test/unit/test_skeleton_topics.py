@@ -189,7 +189,7 @@ def test_the_image_s_aspect_comes_from_the_parameter_or_the_camera() -> None:
     square[2:6] = [(0.45, 0.4), (0.55, 0.4), (0.55, 0.6), (0.45, 0.6)]  # 192 x 216 of 1920 x 1080 pixels
     by_parameter = decoded(SKELETON_2D, points_2d(square), aspect=1920 / 1080)[0]
     decoder = SkeletonDecoder()
-    decoder.tell(Message(width=1920, height=1080))
+    decoder.set_camera(Message(width=1920, height=1080))
     by_camera = decoder.decode(SKELETON_2D, points_2d(square))[0][0]
     to_world = get_layout("hri18").to_world
     for frame in (by_parameter, by_camera):
@@ -200,7 +200,7 @@ def test_the_image_s_aspect_comes_from_the_parameter_or_the_camera() -> None:
 @pytest.mark.parametrize(("width", "height"), [(0, 0), (0, 480), (640, 0), (100_000, 1)])
 def test_a_camera_without_a_size_is_refused(width: int, height: int) -> None:
     with pytest.raises(SkeletonError, match="camera_info"):
-        SkeletonDecoder().tell(Message(width=width, height=height))
+        SkeletonDecoder().set_camera(Message(width=width, height=height))
 
 
 # -- ZED
@@ -382,7 +382,7 @@ def test_frames_of_a_kinematic_tree_are_followed_up_to_the_body_with_fixed_joint
     """As robot_state_publisher gives ROS4HRI's human: arms hang from the torso, frames between have other names."""
     quarter = (0.0, 0.0, np.sqrt(0.5), np.sqrt(0.5))  # x becomes y
     decoder = SkeletonDecoder()
-    decoder.tell_static(
+    decoder.add_static_frames(
         Message(
             transforms=[
                 transform("torso_p1", "waist_p1", (0, 0, 0.5)),

@@ -76,7 +76,7 @@ def test_a_body_is_put_where_a_pinhole_camera_sees_it_as_it_is_seen(x, y, z, fie
     pixels = truth[:, :2] / truth[:, 2:] * focal + (320, 240)
     seen = rng.random(33)
     pixels[seen < 0.1] += 500  # what is not seen may stand anywhere, and does not count
-    landmarks = Landmarks(1.0, pixels, body, np.where(seen < 0.1, 0.0, seen), seen, np.eye(2))
+    landmarks = Landmarks(1.0, pixels, body, np.where(seen < 0.1, 0.0, seen), np.eye(2))
     placed = place(landmarks, np.zeros((480, 640, 3), np.uint8), field_of_view=field)
     np.testing.assert_allclose(placed, truth, atol=0.02 * z)
 
@@ -86,7 +86,7 @@ def smoothed(points: np.ndarray, *, rate_hz: float) -> np.ndarray:
     smoother, still = BodySmoother(), np.ones((33, 2))
     found = []
     for at, point in enumerate(points):
-        seen = Landmarks(1.0, 500 * still, np.tile(point, (33, 1)), still[:, 0], still[:, 0], 99 * np.eye(2))
+        seen = Landmarks(1.0, 500 * still, np.tile(point, (33, 1)), still[:, 0], 99 * np.eye(2))
         found.append(smoother.smooth(seen, at / rate_hz).metres[0])
     return np.array(found)
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mser_ros.nodes.worker import Worker
+from mser_ros.worker import Worker
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from ...recognition.graph import Graph
 from ...recognition.readers import TextReader, make_tokenizer
 from ...resources import checklist_file
 from ..fit.domain import restore_judge
-from ..fit.fitting import restore
+from ..fit.predicting import restore
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
@@ -34,7 +34,7 @@ from .licences import licence_notices
 from .manifest import modality_entry
 from .pictures import draw_trust
 from .quantise import shrink
-from .rest import Model, Rest, keep_predictions
+from .rest import Exported, Rest, keep_predictions
 from .streams import export_streams
 from .target import check_target, replacing
 
@@ -71,24 +71,14 @@ def export_bundle(
         raise SettingsError("there is nothing to export: name a run, or a bundle with --rest")
     runs = [FinishedRun.read(folder) for folder in folders]
     poorer = FinishedRun.read(fallback) if fallback else None
-    for run in (*runs, *([poorer] if poorer else [])):
-        run.check_exportable()
+    _check_runs(runs, poorer, rest=rest, delta=delta)
     names = [run.modality for run in runs]
-    several = [run.folder for run in runs if len(run.config.modalities) > 1]
-    if several and len(runs) > 1:
-        raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
-    if len(set(names)) != len(names):
-        raise SettingsError("two of these runs are of the same modality: name one of each")
-    if poorer and (several or poorer.modality not in names or not delta):
-        raise SettingsError("a fallback takes the place of one of several runs that are exported with --delta")
-    if rest and several:
-        raise SettingsError("a run of several modalities has a fusion of its own: nothing can be put beside it")
     # What ships without its weights needs a fallback still: that of the bundle, where there is no other.
     replaced = [poorer.modality] if poorer else [] if delta else names
     others = Rest.read(rest, without=names, without_fallback=replaced) if rest else None
-    models: dict[str, Model] = {}
+    models: dict[str, Exported] = {}
     with replacing(out) as folder:
-        if several:
+        if any(map(_has_several, runs)):
             modalities, fused = export_streams(runs[0], folder, int8=int8, log=log)
         else:
             for run in runs:
@@ -98,8 +88,8 @@ def export_bundle(
                 others.copy(folder)
                 _ask_anew(others, folder)
                 models = {name: {**models, **others.models}[name] for name in dict.fromkeys([*others.order, *models])}
-            modalities = {name: entry for name, (entry, _rows) in models.items()}
-            fused = fit_log_linear({name: rows for name, (_entry, rows) in models.items()}, modalities)
+            modalities = {name: model.entry for name, model in models.items()}
+            fused = fit_log_linear({name: model.rows for name, model in models.items()}, modalities)
         manifest: dict[str, Any] = {
             "name": name or out.name,
             "version": version,
@@ -116,33 +106,54 @@ def export_bundle(
         if instead:
             manifest["fallback"], poorly = _fallback(instead, models)
             pictured |= {"fused, fallback": poorly.judged} if poorly.judged else {}
-        judged = {name: rows for name, (_entry, rows) in models.items()}
-        judged |= {f"{name}, fallback": rows for name, (_entry, rows) in instead.items()}
+        judged = {name: model.rows for name, model in models.items()}
+        judged |= {f"{name}, fallback": model.rows for name, model in instead.items()}
         synthetic = fused.entry.get("metrics", {}).get("synthetic", False)
         manifest["picture"] = draw_trust(judged, folder, fused=pictured, synthetic=synthetic)
         (folder / "MODEL_CARD.md").write_text(model_card(manifest), encoding="utf-8")
         for file, text in licence_notices(manifest).items():
             (folder / file).write_text(text, encoding="utf-8")
         write_manifest(folder, manifest)
-        for model in weights_of(folder):  # here, too, they are wanted
-            ModelStore(more=[model]).get(model.name)
+        for published in weights_of(folder):  # here, too, they are wanted
+            ModelStore(more=[published]).get(published.name)
         bundle = load_bundle(folder)
     log(f"{out}: {bundle.size_bytes / 1e6:.1f} MB")
 
 
-def _fallback(poorer: Mapping[str, Model], models: Mapping[str, Model]) -> tuple[dict[str, Any], Fused]:
+def _check_runs(runs: Sequence[FinishedRun], poorer: FinishedRun | None, *, rest: Path | None, delta: bool) -> None:
+    """Raises `SettingsError` for runs that cannot be exported, or not together."""
+    for run in (*runs, *([poorer] if poorer else [])):
+        run.check_exportable()
+    names = [run.modality for run in runs]
+    several = [run.folder for run in runs if _has_several(run)]
+    if several and len(runs) > 1:
+        raise SettingsError(f"the run in {several[0]} has several modalities: export it alone")
+    if len(set(names)) != len(names):
+        raise SettingsError("two of these runs are of the same modality: name one of each")
+    if poorer and (several or poorer.modality not in names or not delta):
+        raise SettingsError("a fallback takes the place of one of several runs that are exported with --delta")
+    if rest and several:
+        raise SettingsError("a run of several modalities has a fusion of its own: nothing can be put beside it")
+
+
+def _has_several(run: FinishedRun) -> bool:
+    """Whether a run is of several modalities, which were trained together."""
+    return len(run.config.modalities) > 1
+
+
+def _fallback(poorer: Mapping[str, Exported], models: Mapping[str, Exported]) -> tuple[dict[str, Any], Fused]:
     """What differs in the manifest where these models take the place of those of their modality, and how all are fused
     then."""
     together = {**models, **poorer}
-    entries = {name: dict(entry) for name, (entry, _rows) in together.items()}
-    fused = fit_log_linear({name: rows for name, (_entry, rows) in together.items()}, entries)
+    entries = {name: dict(model.entry) for name, model in together.items()}
+    fused = fit_log_linear({name: model.rows for name, model in together.items()}, entries)
     modalities = {name: entry if name in poorer else {"weight": entry["weight"]} for name, entry in entries.items()}
     return {"modalities": modalities, "fusion": fused.entry, "decision": fused.decision}, fused
 
 
 def _export_modality(
     run: FinishedRun, folder: Path, *, int8: bool, log: Log, stem: str = "", weights: str = ""
-) -> Model:
+) -> Exported:
     """`stem`: of its files' names. `weights`: the name in `mser models` of what is left to the published model."""
     modality, config = run.modality, run.config
     network = restore(config, run.final_weights)
@@ -161,14 +172,15 @@ def _export_modality(
         entry["weights"] = leave_weights(graph, whole, network, factors, entry["base"], weights)
     rows = run.rows_of_strangers()
     keep_predictions(entry, rows, folder)
-    return entry, rows
+    return Exported(entry, rows)
 
 
 def _ask_anew(others: Rest, folder: Path) -> None:
     """Have models of words that are taken over say what they make of sentences that were not asked when they were
     exported. Not those whose weights lie elsewhere."""
     kinds = read_phrases(checklist_file())
-    for entry, _rows in (*others.models.values(), *others.fallback.values()):
+    for model in (*others.models.values(), *others.fallback.values()):
+        entry = model.entry
         if "checklist" in entry and "weights" not in entry and kinds.keys() != entry["checklist"]["kinds"].keys():
             spec = read_spec(entry)
             tokenizer = make_tokenizer((folder / spec.tokenizer).read_text(encoding="utf-8"), spec.max_tokens)

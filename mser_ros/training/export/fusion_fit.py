@@ -63,11 +63,11 @@ class Combined:
     people: Mapping[str, np.ndarray]
     clusters: np.ndarray
 
-    def in_plain_words(self, share: float, *, seed: int = 0) -> Combined:
+    def in_plain_words(self, share: float) -> Combined:
         """The same, where this share of what is said with a feeling has the words of something neutral."""
         if "text" not in self.posteriors or len(self.posteriors) == 1:
             return self
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(0)
         neutral = np.flatnonzero(self.truth == LABELS.index(NEUTRAL))
         plain = np.flatnonzero((self.truth != LABELS.index(NEUTRAL)) & (rng.random(len(self.truth)) < share))
         rows = np.arange(len(self.truth))

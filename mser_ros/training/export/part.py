@@ -21,10 +21,10 @@ def permissive_modalities(manifest: Mapping[str, Any]) -> list[str]:
     return [name for name in manifest["modalities"] if name not in refused]
 
 
-def export_part(bundle: Bundle, modalities: Collection[str], out: Path, *, name: str = "") -> Bundle:
+def export_part(bundle: Bundle, modalities: Collection[str], out: Path) -> Bundle:
     """Write those modalities of `bundle` to folder `out`, with a card, a fusion and a decision of their own figures.
 
-    Nothing is fitted anew: each part judges as it does in the whole. `name`: of the part; empty: the folder's.
+    Nothing is fitted anew: each part judges as it does in the whole. The part is called as its folder.
 
     Raises `SettingsError`: a modality that the bundle lacks, none, a fusion that needs all of them, or `out` is
     something else than a bundle.
@@ -40,7 +40,7 @@ def export_part(bundle: Bundle, modalities: Collection[str], out: Path, *, name:
     if out.resolve() == bundle.path.resolve():
         raise SettingsError(f"{out} is the bundle itself: name another folder")
     check_target(out)
-    manifest = {**_part(whole, kept), "name": name or out.name, "version": whole["version"], "labels": whole["labels"]}
+    manifest = {**_part(whole, kept), "name": out.name, "version": whole["version"], "labels": whole["labels"]}
     poorer = whole.get("fallback")
     if poorer and any("graph" in poorer["modalities"].get(item, {}) for item in kept):
         manifest["fallback"] = _part(poorer, kept)

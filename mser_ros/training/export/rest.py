@@ -7,15 +7,19 @@ from collections.abc import Collection, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from ...errors import SettingsError
 from ...recognition.bundle import load_bundle
 from ..runs.predictions import OutOfFold
 from .part import files_of
 
-#: The entry of a modality in a manifest, and what it said of people whom it had not met.
-Model = tuple[dict[str, Any], OutOfFold]
+
+class Exported(NamedTuple):
+    """The model of a modality: its `entry` in a manifest, and in `rows` what it said of people whom it had not met."""
+
+    entry: dict[str, Any]
+    rows: OutOfFold
 
 
 def keep_predictions(entry: dict[str, Any], rows: OutOfFold, folder: Path) -> None:
@@ -31,8 +35,8 @@ class Rest:
 
     path: Path
     order: tuple[str, ...]
-    models: Mapping[str, Model]
-    fallback: Mapping[str, Model]
+    models: Mapping[str, Exported]
+    fallback: Mapping[str, Exported]
 
     @classmethod
     def read(cls, path: Path, *, without: Collection[str], without_fallback: Collection[str]) -> Rest:
@@ -48,7 +52,7 @@ class Rest:
         poorer = manifest.get("fallback", {"modalities": {}})["modalities"]
         kept, instead = (
             {
-                name: (entry, _predictions(entry, path))
+                name: Exported(entry, _predictions(entry, path))
                 for name, entry in entries.items()
                 if name not in left_out and "graph" in entry
             }
@@ -58,7 +62,7 @@ class Rest:
 
     def copy(self, folder: Path) -> None:
         """Copy the files of these models."""
-        for file in files_of(entry for entry, _rows in [*self.models.values(), *self.fallback.values()]):
+        for file in files_of(model.entry for model in [*self.models.values(), *self.fallback.values()]):
             shutil.copy2(self.path / file, folder / file)
 
 

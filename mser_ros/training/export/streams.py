@@ -11,7 +11,7 @@ import numpy as np
 from ...evaluation.concordance import concordance
 from ...evaluation.metrics import score
 from ...types import subsets_of
-from ..fit.fitting import restore
+from ..fit.predicting import restore
 from ..models.fusion import FusionNetwork
 from ..runs.finished import FinishedRun
 from ..runs.predictions import OutOfFold

@@ -32,6 +32,8 @@ JUDGE, FOUND = "domain.safetensors", "domain.json"
 _PEOPLE, _OF_A_KIND = 800, 50
 #: Main directions of the people.
 _DIRECTIONS = 30
+#: Parts of the rows, each of which is judged by what was fitted on the others.
+_PARTS = 5
 #: Strength of the prior on the linear judge's weights (scikit-learn's C).
 _LOOSENESS = 0.01
 #: So many steps find it: a judge is fitted a hundred times to learn what it says of kinds that it has not met.
@@ -296,15 +298,15 @@ def _put(judge: DomainHead, **values: np.ndarray) -> None:
         getattr(judge, name).data = torch.from_numpy(np.asarray(value, np.float32))
 
 
-def _parts(groups: np.ndarray, classes: np.ndarray, copies: int, count: int = 5) -> np.ndarray:
+def _parts(groups: np.ndarray, classes: np.ndarray, copies: int) -> np.ndarray:
     """A part for each row, (N,): whole people, and of every kind of outlier some."""
     rng = np.random.default_rng(0)
-    people = {name: number % count for number, name in enumerate(rng.permutation(np.unique(groups[classes == 0])))}
+    people = {name: number % _PARTS for number, name in enumerate(rng.permutation(np.unique(groups[classes == 0])))}
     # The copies of an outlier lie together.
     numbers = np.cumsum(classes > 0) - 1
     return np.array(
         [
-            people[name] if kind == 0 else number // copies % count
+            people[name] if kind == 0 else number // copies % _PARTS
             for name, kind, number in zip(groups, classes, numbers, strict=True)
         ]
     )

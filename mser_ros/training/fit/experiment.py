@@ -38,7 +38,8 @@ from ..samples.inputs import Sample
 from ..samples.origin import origin_of
 from ..samples.variants import with_variants
 from .domain import FOUND, can_judge, fit_domain, summarise_judges
-from .fitting import FITTED, Fitted, fit, leads, predict_subsets
+from .fitting import FITTED, Fitted, fit, leads
+from .predicting import predict_subsets
 
 Log = Callable[[str], None]
 

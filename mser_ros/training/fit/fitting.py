@@ -10,12 +10,10 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import NamedTuple
 
 import lightning
 import numpy as np
 import torch
-from lightning.fabric.utilities import move_data_to_device
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.strategies import DDPStrategy
@@ -24,18 +22,18 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from ...labels import LABELS
-from ...types import Modalities
 from ..config.settings import ExperimentConfig
-from ..models.build import UnimodalModel, build_model
+from ..models.build import UnimodalModel
 from ..models.fusion import FusionNetwork
 from ..progress import ProgressBar
 from ..runs.checkpoints import SafeCheckpoints, load_weights, save_weights
 from ..runs.warm_start import BEST
-from ..samples.batches import Batches, loader
+from ..samples.batches import Batches
 from ..samples.inputs import Sample
 from .callbacks import BestWeights, EarlyStopping, EpochFigures, read_figures
 from .interruption import Interruption
 from .learning import Learner
+from .predicting import predict_subsets, restore
 from .stacking import fit_weights, mean_weights
 from .throughput import Throughput
 
@@ -102,34 +100,10 @@ def fit(
     settings = config.optimiser
     weights = class_weights(train) if settings.class_weights else np.ones(len(LABELS))
     learner = Learner(config, weights, fold=folder.name)
-    best, throughput = BestWeights(folder / BEST, settings.choose, settings.metric), Throughput()
-    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
-    last.FILE_EXTENSION = ".safetensors"
-    interruption = Interruption()
-    callbacks: list[Callback] = [interruption, ProgressBar(title), EpochFigures(folder / METRICS), last, throughput]
-    if validation is not None:
-        callbacks.append(best)
-        if settings.patience:
-            callbacks.append(EarlyStopping(f"val_{settings.metric}", mode="max", patience=settings.patience))
-    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16())
-    trainer = lightning.Trainer(
-        accelerator="auto",
-        devices=config.devices,
-        strategy="auto" if config.devices == 1 else DDPStrategy(find_unused_parameters=True),
-        precision="bf16-mixed" if bf16 else "32-true",
-        max_epochs=epochs or settings.epochs,
-        accumulate_grad_batches=settings.accumulate,
-        gradient_clip_val=settings.clip or None,
-        callbacks=callbacks,
-        plugins=[SafeCheckpoints()],
-        logger=TensorBoardLogger(folder, name="", version=""),
-        sync_batchnorm=config.devices > 1 and torch.cuda.is_available(),
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=1,
-        use_distributed_sampler=False,
-    )
+    best = None if validation is None else BestWeights(folder / BEST, settings.choose, settings.metric)
+    interruption, throughput = Interruption(), Throughput()
+    callbacks = _callbacks(config, folder, title, interruption=interruption, throughput=throughput, best=best)
+    trainer = _trainer(config, folder, callbacks, epochs or settings.epochs)
     resume = folder / "last.safetensors"
     if settings.probe and not resume.is_file():
         from .probe import fit_probe
@@ -151,17 +125,12 @@ def fit(
         raise KeyboardInterrupt from None
     trainer.strategy.barrier()
     network = learner.network
-    if validation is not None:
+    if best:
         load_weights(network, folder / BEST)
-    if isinstance(network, FusionNetwork) and network.heads:
-        if validation is not None:
-            truth = np.array([sample.label for sample in validation])
-            fit_weights(network, truth, lambda subsets: predict_subsets(config, network, validation, subsets).logits)
-        elif folds:
-            mean_weights(network, folds)
-    epoch = best.epoch if validation is not None else trainer.current_epoch - 1
+    _weigh_heads(config, network, validation, folds)
+    epoch = best.epoch if best else trainer.current_epoch - 1
     seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS)) if epoch >= 0 else 0.0
-    fitted = Fitted(epoch, best.best[0] if validation is not None else 0.0, seconds, throughput.figures())
+    fitted = Fitted(epoch, best.best[0] if best else 0.0, seconds, throughput.figures())
     trainer.strategy.barrier()  # nobody reads a file any more that is written now
     if trainer.is_global_zero:
         save_weights(network, folder / BEST)
@@ -170,56 +139,61 @@ def fit(
     return network, fitted
 
 
-class Predicted(NamedTuple):
-    """`logits`: (N, C) for each set of modalities, NaN where a sample has nothing of the set. `affect`: valence and
-    arousal (N, 2) in -1..1 from all that is there, or None where the network estimates none."""
-
-    logits: list[np.ndarray]
-    affect: np.ndarray | None = None
-
-
-def predict(config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample]) -> np.ndarray:
-    """Logits (N, C), in the order of `samples`, in full precision."""
-    return predict_subsets(config, network, samples, [config.modalities]).logits[0]
-
-
-def predict_subsets(
-    config: ExperimentConfig, network: nn.Module, samples: Sequence[Sample], subsets: Sequence[Modalities]
-) -> Predicted:
-    """As `predict`, for each set of modalities; encoders run once for all of them."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.eval().to(device)
-    fused = isinstance(network, FusionNetwork)
-    logits = [np.full((len(samples), len(LABELS)), np.nan, np.float32) for _ in subsets]
-    affect = np.full((len(samples), 2), np.nan, np.float32) if fused and network.affect is not None else None
-    with torch.inference_mode():
-        for batch in loader(samples, config, training=False):
-            rows = batch.index.numpy()
-            inputs, present, confidence = move_data_to_device((batch.inputs, batch.present, batch.confidence), device)
-            if not isinstance(network, FusionNetwork):
-                logits[0][rows] = _array(network(inputs).logits)
-                continue
-            streams = {name: network.stream(name, inputs[name]) for name in network.modalities}
-            for subset, out in zip(subsets, logits, strict=True):
-                chosen = present * torch.tensor([float(name in subset) for name in config.modalities], device=device)
-                output = network.fuse(streams, chosen, confidence)
-                there = chosen.cpu().numpy().any(1)
-                out[rows[there]] = _array(output.logits)[there]
-                if affect is not None and output.affect is not None and tuple(subset) == config.modalities:
-                    affect[rows] = _array(output.affect)
-    network.cpu()
-    return Predicted(logits, affect)
+def _callbacks(
+    config: ExperimentConfig,
+    folder: Path,
+    title: str,
+    *,
+    interruption: Interruption,
+    throughput: Throughput,
+    best: BestWeights | None,
+) -> list[Callback]:
+    """In the order in which they are called. `best`: None where there is nothing to validate on."""
+    settings = config.optimiser
+    last = ModelCheckpoint(folder, filename="last", enable_version_counter=False, save_on_train_epoch_end=True)
+    last.FILE_EXTENSION = ".safetensors"
+    callbacks: list[Callback] = [interruption, ProgressBar(title), EpochFigures(folder / METRICS), last, throughput]
+    if best:
+        callbacks.append(best)
+        if settings.patience:
+            callbacks.append(EarlyStopping(f"val_{settings.metric}", mode="max", patience=settings.patience))
+    return callbacks
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return tensor.float().cpu().numpy()
+def _trainer(config: ExperimentConfig, folder: Path, callbacks: list[Callback], epochs: int) -> lightning.Trainer:
+    settings = config.optimiser
+    bf16 = settings.precision == "bf16" or (settings.precision == "auto" and computes_in_bf16())
+    return lightning.Trainer(
+        accelerator="auto",
+        devices=config.devices,
+        strategy="auto" if config.devices == 1 else DDPStrategy(find_unused_parameters=True),
+        precision="bf16-mixed" if bf16 else "32-true",
+        max_epochs=epochs,
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip or None,
+        callbacks=callbacks,
+        plugins=[SafeCheckpoints()],
+        logger=TensorBoardLogger(folder, name="", version=""),
+        sync_batchnorm=config.devices > 1 and torch.cuda.is_available(),
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        reload_dataloaders_every_n_epochs=1,
+        use_distributed_sampler=False,
+    )
 
 
-def restore(config: ExperimentConfig, path: Path) -> nn.Module:
-    """A trained network from its weights."""
-    network = build_model(config)
-    load_weights(network, path)
-    return network.eval()
+def _weigh_heads(
+    config: ExperimentConfig, network: nn.Module, validation: Sequence[Sample] | None, folds: Sequence[Path]
+) -> None:
+    """Set what each of a fusion's heads counts, if it has such."""
+    if not (isinstance(network, FusionNetwork) and network.heads):
+        return
+    if validation is not None:
+        truth = np.array([sample.label for sample in validation])
+        fit_weights(network, truth, lambda subsets: predict_subsets(config, network, validation, subsets).logits)
+    elif folds:
+        mean_weights(network, folds)
 
 
 def leads() -> bool:

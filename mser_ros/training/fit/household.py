@@ -24,7 +24,8 @@ from ..runs.finished import HOUSEHOLD, FinishedRun
 from ..runs.warm_start import BEST
 from ..samples.variants import with_variants
 from .experiment import load_folds
-from .fitting import Fitted, fit, predict, restore
+from .fitting import Fitted, fit
+from .predicting import predict, restore
 
 #: Clips of somebody from which a figure is made at least.
 _LEAST = 2

@@ -29,7 +29,7 @@ from ..samples.augment import LEGS, above_the_hips, in_a_room, over_the_telephon
 from ..samples.inputs import Sample
 from ..samples.outliers.sounds import SOUNDS
 from .experiment import load_folds
-from .fitting import predict, restore
+from .predicting import predict, restore
 
 #: As it is; what the others are compared with.
 UNCHANGED = "unchanged"

@@ -68,10 +68,10 @@ class ResidualBlock(nn.Module):
 class MotionConvolutions(nn.Module):
     """Canonical joints -> positions, velocities, speeds -> a small residual network over time, with them beside it."""
 
-    def __init__(self, config: EncoderConfig, inputs: InputConfig, joints: int = 15) -> None:
+    def __init__(self, config: EncoderConfig, inputs: InputConfig) -> None:
         super().__init__()
         self.rate_hz = inputs.rate_hz
-        seen = joints * 8
+        seen = 15 * (3 + 3 + 1 + 1)  # of each joint: place, velocity, speed, and whether it is seen
         self.scale = nn.BatchNorm1d(seen)
         self.stem = nn.Conv1d(seen, config.width, 1)
         self.dropout = nn.Dropout(config.dropout)

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ...errors import ModelError, SettingsError
+from ...mel import mel_filters
 from ...model_store.catalogue import CATALOGUE
 from ...model_store.store import ModelStore
 from ...types import SAMPLE_RATE
@@ -43,7 +44,7 @@ class WhisperSpectrum(nn.Module):
         self.basis: Tensor
         self.banks: Tensor
         self.register_buffer("basis", _fourier_basis(), persistent=False)
-        self.register_buffer("banks", torch.from_numpy(mel_banks()), persistent=False)
+        self.register_buffer("banks", torch.tensor(mel_filters(MELS)), persistent=False)
 
     def forward(self, waveform: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """lengths (B,) in samples -> log-mel (B, 80, T), 0 in padding, and its mask (B, T) bool."""
@@ -226,29 +227,6 @@ def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
     except (struct.error, ValueError, KeyError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path} is no Whisper model of CTranslate2 ({error}): get it again") from None
     return variables
-
-
-def mel_banks() -> np.ndarray:
-    """Whisper's filters, float32 (80, 201): triangles on Slaney's mel scale, each of unit area (Slaney 1998)."""
-    bins_hz = np.linspace(0, SAMPLE_RATE / 2, WINDOW // 2 + 1)
-    edges_hz = _slaney_hz(np.linspace(0.0, _slaney_mel(SAMPLE_RATE / 2), MELS + 2))
-    rising = (bins_hz - edges_hz[:-2, None]) / np.diff(edges_hz)[:-1, None]
-    falling = (edges_hz[2:, None] - bins_hz) / np.diff(edges_hz)[1:, None]
-    triangles = np.maximum(0, np.minimum(rising, falling))
-    return (triangles * (2 / (edges_hz[2:] - edges_hz[:-2]))[:, None]).astype(np.float32)
-
-
-#: Slaney's scale: 200/3 Hz a mel up to 1 kHz, then 27 mels for each factor of 6.4.
-_LINEAR_HZ, _BREAK_HZ, _LOG_STEP = 200 / 3, 1000.0, math.log(6.4) / 27
-
-
-def _slaney_mel(hz: float) -> float:
-    return hz / _LINEAR_HZ if hz < _BREAK_HZ else _BREAK_HZ / _LINEAR_HZ + math.log(hz / _BREAK_HZ) / _LOG_STEP
-
-
-def _slaney_hz(mel: np.ndarray) -> np.ndarray:
-    above = mel - _BREAK_HZ / _LINEAR_HZ
-    return np.where(above < 0, mel * _LINEAR_HZ, _BREAK_HZ * np.exp(np.maximum(above, 0) * _LOG_STEP))
 
 
 def _fourier_basis() -> Tensor:

@@ -9,7 +9,8 @@ import numpy as np
 import soxr
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-from ...mocap.canonical import JOINTS, MIRRORED, centre
+from ...mocap.canonical import MIRRORED, centre
+from ...mocap.layouts import JOINTS
 from ...types import SAMPLE_RATE
 from ..config.settings import AugmentConfig, MocapAugmentConfig, SpeechAugmentConfig, TextAugmentConfig
 from .inputs import Sample

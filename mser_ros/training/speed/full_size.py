@@ -36,7 +36,7 @@ from .serving import WORDS, sentence
 _FRAME_RATE_HZ = 50
 
 
-def write_sources(folder: Path, *, layers: int = 12, seed: int = 0) -> Path:
+def write_sources(folder: Path, *, layers: int = 12) -> Path:
     """wav2vec2-base in `folder`/speech and BERT-base in `folder`/text, as folders that look like downloads; with fewer
     `layers` all but the number of these is of full size."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -46,7 +46,7 @@ def write_sources(folder: Path, *, layers: int = 12, seed: int = 0) -> Path:
     import transformers  # isort: skip
 
     transformers.utils.logging.disable_progress_bar()
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     hearing = transformers.Wav2Vec2Config(num_hidden_layers=layers)
     transformers.Wav2Vec2Model(hearing).save_pretrained(folder / "speech")
     transformers.Wav2Vec2FeatureExtractor().save_pretrained(folder / "speech")

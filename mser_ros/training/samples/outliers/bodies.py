@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from ....mocap.canonical import JOINTS, MIRRORED
+from ....mocap.canonical import MIRRORED
+from ....mocap.layouts import JOINTS
 
 Make = Callable[[np.ndarray, float, np.random.Generator], np.ndarray]
 _AT = {name: index for index, name in enumerate(JOINTS)}

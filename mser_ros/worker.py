@@ -1,4 +1,4 @@
-"""The thread beside the executor that does a node's work."""
+"""A thread that does the work of a node, or of a page's session, beside those who hand it on."""
 
 from __future__ import annotations
 
@@ -7,15 +7,22 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 Work = Callable[[], None]
-#: Work, what is to be done in its place if it stays undone, and whether it must never be dropped.
-_Item = tuple[Work, Work | None, bool]
 
 #: How long the queue may grow before the oldest item is dropped: four minutes of audio.
 _LONGEST = 4096
 #: How often a worker that waits for something looks at the clock.
 _TICK_S = 0.05
+
+
+class _Item(NamedTuple):
+    """`otherwise`: what is to be done in place of the work if it stays undone. `is_order`: it must never be dropped."""
+
+    work: Work
+    otherwise: Work | None
+    is_order: bool
 
 
 class Worker:
@@ -51,7 +58,7 @@ class Worker:
         for, which is never dropped; data are.
         """
         is_dropped = self._queue.qsize() >= _LONGEST and self._drop_oldest()
-        self._queue.put((work, otherwise, is_order))
+        self._queue.put(_Item(work, otherwise, is_order))
         return not is_dropped
 
     def stop(self, *, within_s: float | None = None) -> int:
@@ -76,13 +83,13 @@ class Worker:
             item = self._take()
             if item is not None:
                 self._left += 1
-                self.skip(item[1])
+                self.skip(item.otherwise)
 
     def _drop_oldest(self) -> bool:
         with self._queue.mutex:
             waiting = self._queue.queue
             for place, item in enumerate(waiting):
-                if item is not None and not item[2]:
+                if item is not None and not item.is_order:
                     del waiting[place]
                     self._queue.unfinished_tasks -= 1
                     return True
@@ -107,7 +114,7 @@ class Worker:
                 else:
                     if item is None:
                         return
-                    item[0]()
+                    item.work()
                     item = None
                     self._queue.task_done()
                 # Not only where there is no work: work that comes steadily would else put off what is late already.
@@ -116,7 +123,7 @@ class Worker:
                     self._tick()
         except Exception as error:  # a bug of ours: the thread ends, and somebody must hear of it
             if item is not None:
-                self.skip(item[1])
+                self.skip(item.otherwise)
             self._leave_the_rest()
             self.has_died = True
             self._on_bug(error)
