@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...corpora import folds as split
 from ...errors import SettingsError
@@ -38,7 +39,7 @@ from ..samples.inputs import Sample
 from ..samples.origin import origin_of
 from ..samples.variants import with_variants
 from .domain import FOUND, can_judge, fit_domain, summarise_judges
-from .fitting import FITTED, Fitted, fit, leads, predict_subsets
+from .fitting import FITTED, Fitted, check_numbers, fit, leads, predict_subsets
 
 Log = Callable[[str], None]
 
@@ -221,12 +222,17 @@ def run_fold(
         in_domain = judged.in_domain
         log(f"{title}: {judged}")
     predicted = predict_subsets(config, network, tested, list(subsets.values()))
+    there = {
+        name: np.array([any(sample.has(one) for one in subset) for sample in tested])
+        for name, subset in subsets.items()
+    }
+    found = dict(zip(subsets, predicted.logits, strict=True))
+    check_numbers((torch.from_numpy(found[name][there[name]]) for name in subsets), title)
     items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
     out = {}
-    for name, found in reversed(list(zip(subsets, predicted.logits, strict=True))):
-        there = np.isfinite(found).all(1)
+    for name in reversed(subsets):
         affect = predicted.affect if name == PREDICTIONS else None
-        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, affect, in_domain).select(there)
+        out[name] = describe(items, sources, found[name], fold.name, affect, in_domain).select(there[name])
         if leads():
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]

@@ -7,7 +7,7 @@ import logging
 import platform
 import signal
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -23,6 +23,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from ...errors import SettingsError
 from ...labels import LABELS
 from ...types import Modalities
 from ..config.settings import ExperimentConfig
@@ -93,6 +94,8 @@ def fit(
 
     With `validation` the best epoch counts, and what a fusion's heads count is fitted on it; without it the last of
     `epochs` counts, and the heads count as in the mean of `folds`, the weights of runs that had one.
+
+    Raises `SettingsError` where training diverged; nothing counts as done then.
     """
     _quiet()
     torch.set_num_threads(config.threads)
@@ -153,6 +156,7 @@ def fit(
     network = learner.network
     if validation is not None:
         load_weights(network, folder / BEST)
+    check_numbers(network.parameters(), title)
     if isinstance(network, FusionNetwork) and network.heads:
         if validation is not None:
             truth = np.array([sample.label for sample in validation])
@@ -168,6 +172,15 @@ def fit(
         fitted.save(folder)
         resume.unlink(missing_ok=True)
     return network, fitted
+
+
+def check_numbers(values: Iterable[torch.Tensor], title: str) -> None:
+    """Raise `SettingsError` where a network's weights or answers are no numbers."""
+    if not all(bool(torch.isfinite(value).all()) for value in values):
+        raise SettingsError(
+            f"{title}: training diverged, its network gives no numbers any more: lower optimiser.learning_rate, and "
+            "name another folder with --run"
+        )
 
 
 class Predicted(NamedTuple):
