@@ -29,7 +29,8 @@ def robustness(runs: tuple[Path, ...]) -> None:
         for source, conditions in found.items():
             for name, row in conditions.items():
                 low, high = row["interval"]
-                cells = (str(row["items"]), f"{row['ua']:.3f}", f"{low:.3f} to {high:.3f}", f"{row['share']:.0%}")
+                share = "–" if row["share"] is None else f"{row['share']:.0%}"
+                cells = (str(row["items"]), f"{row['ua']:.3f}", f"{low:.3f} to {high:.3f}", share)
                 table.add_row(source, name, *cells)
             table.add_section()
         console.print(table)

@@ -19,15 +19,17 @@ from mser_ros.cli.main import main
 from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
+from mser_ros.labels import LABELS
 from mser_ros.mocap.canonical import JOINTS, canonicalise
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
-from mser_ros.training.fit import household
+from mser_ros.training.fit import household, robustness
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.household import choose_clips, measure_household
-from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
+from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, _compare, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
+from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.augment import LEGS, above_the_hips
 from mser_ros.training.samples.inputs import Sample
 from mser_ros.types import NS_PER_S, SAMPLE_RATE, SkeletonSequence
@@ -62,6 +64,21 @@ def test_the_command_compares_each_condition_with_the_same_items_as_they_are(
     for row in found.values():
         assert row["share"] == pytest.approx(row["ua"] / found[UNCHANGED]["ua"], abs=1e-3)
     assert measured["voices"] == found
+
+
+def test_a_source_that_is_judged_wholly_wrong_costs_no_other_its_figures(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = FinishedRun.read(run).rows()
+    logits = np.eye(len(LABELS), dtype=np.float32)[(rows.label + 1) % len(LABELS)]
+    wrong, right = dataclasses.replace(rows, logits=logits), dataclasses.replace(rows, logits=np.roll(logits, -1, 1))
+    other = dataclasses.replace(right, source=np.full(len(rows), "other"))
+    found = _compare({UNCHANGED: OutOfFold.join([wrong, other]), "telephone": OutOfFold.join([right, other])})
+    assert [found[source]["telephone"]["share"] for source in ("voices", "other")] == [None, 1.0]
+    assert found["voices"]["telephone"]["ua"] == 1.0
+    monkeypatch.setattr(robustness, "measure_robustness", lambda *_args, **_settings: found)
+    assert main(["robustness", str(run)]) == 0
+    assert "–" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("measured")

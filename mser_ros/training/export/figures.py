@@ -171,7 +171,7 @@ def _robustness(modalities: Mapping[str, Any]) -> list[str]:
     """What changed inputs are worth."""
     rows = [
         f"| {name} | {source} | {condition} | {row['items']} | {_with_interval(row['ua'], row['interval'])} "
-        f"| {row['share']:.0%} |"
+        f"| {'–' if row['share'] is None else format(row['share'], '.0%')} |"
         for name, entry in modalities.items()
         for source, conditions in entry.get("robustness", {}).items()
         for condition, row in conditions.items()

@@ -193,7 +193,8 @@ def _changed(config: ExperimentConfig, sample: Sample, name: str, index: int, ch
 
 
 def _compare(by_condition: Mapping[str, OutOfFold]) -> dict[str, Any]:
-    """By source and condition: UA with its interval, and the share of the UA of what is unchanged."""
+    """By source and condition: UA with its interval, and the share of the UA of what is unchanged, None where that is
+    0."""
     found: dict[str, Any] = {}
     for source in by_condition[UNCHANGED].sources:
         scores = {name: score(rows.of(source).predictions()) for name, rows in by_condition.items()}
@@ -203,7 +204,7 @@ def _compare(by_condition: Mapping[str, OutOfFold]) -> dict[str, Any]:
                 "items": one.items,
                 "ua": round(one.values["ua"], 4),
                 "interval": [round(end, 4) for end in one.intervals["ua"]],
-                "share": round(one.values["ua"] / whole, 4),
+                "share": round(one.values["ua"] / whole, 4) if whole else None,
             }
             for name, one in scores.items()
         }
