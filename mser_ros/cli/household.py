@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .tables import figures, wide_console
+from .tables import figures, interval, wide_console
 from .training_runs import RUNS, training_packages
 
 
@@ -36,7 +36,7 @@ def household(runs: tuple[Path, ...], clips: int) -> None:
                 f"{row['before']:.3f}",
                 f"{row['after']:.3f}",
                 f"{mean:+.3f}",
-                f"{low:+.3f} to {high:+.3f}",
+                interval(low, high, "+.3f"),
                 str(row["better"]),
                 str(row["worse"]),
             )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .tables import figures, wide_console
+from .tables import figures, interval, wide_console
 from .training_runs import RUNS, training_packages
 
 
@@ -28,9 +28,8 @@ def robustness(runs: tuple[Path, ...]) -> None:
         table = figures(columns, left=("source", "input"), title=str(run))
         for source, conditions in found.items():
             for name, row in conditions.items():
-                low, high = row["interval"]
                 share = "–" if row["share"] is None else f"{row['share']:.0%}"
-                cells = (str(row["items"]), f"{row['ua']:.3f}", f"{low:.3f} to {high:.3f}", share)
+                cells = (str(row["items"]), f"{row['ua']:.3f}", interval(*row["interval"]), share)
                 table.add_row(source, name, *cells)
             table.add_section()
         console.print(table)

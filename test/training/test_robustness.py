@@ -211,6 +211,13 @@ def test_a_household_is_learned_as_the_fold_was(run: Path, tmp_path: Path, monke
     assert found == {("fold0", 2), ("fold1", 2)}
 
 
+def test_one_person_gives_no_interval() -> None:
+    found = household._summarise([("a", 4, 0.5, 0.75)])
+    assert found["gain"] == [0.25, None, None]
+    several = household._summarise([("a", 4, 0.5, 0.75), ("b", 4, 0.5, 0.5)])
+    assert several["gain"] == [0.125, 0.0, 0.25]
+
+
 @pytest.mark.parametrize("clips", [4, 20, 1000])
 def test_of_every_class_as_many_are_learned_and_at_most_half(clips: int) -> None:
     counts = {"angry": 1, "happy": 3, "sad": 8, "neutral": 90}

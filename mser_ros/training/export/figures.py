@@ -274,8 +274,10 @@ def _row(figures: Mapping[str, Any]) -> str:
     return f"{figures['n']} | {ua} | {wa} | {surest} | {ece} | {_recall(figures['recall'])}"
 
 
-def _with_interval(value: float, interval: Sequence[float]) -> str:
+def _with_interval(value: float, interval: Sequence[float | None]) -> str:
     low, high = interval
+    if low is None or high is None:
+        return f"{value:.3f} (all of one: no interval)"
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -24,7 +24,7 @@ import torch
 from ...corpora import folds as split
 from ...errors import SettingsError
 from ...evaluation.concordance import concordance
-from ...evaluation.metrics import score
+from ...evaluation.metrics import plain, score
 from ...evaluation.plots import confusion_matrix
 from ...labels import LABELS
 from ...types import subsets_of
@@ -312,10 +312,10 @@ def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any
             "items": len(rows),
             "people": len(rows.people),
             **{name: round(scores.values[name], 4) for name in ("ua", "wa", "macro_f1")},
-            "intervals": {name: [round(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
+            "intervals": {name: [plain(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
         }
         if np.isfinite(rows.affect).any():
             found = concordance(rows.affect_truth, rows.affect, rows.cluster)
             named = zip(("valence", "arousal"), found, strict=True)
-            summary[source]["ccc"] = {name: [round(number, 4) for number in numbers] for name, numbers in named}
+            summary[source]["ccc"] = {name: [plain(number, 4) for number in numbers] for name, numbers in named}
     return summary

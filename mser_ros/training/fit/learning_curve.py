@@ -17,7 +17,7 @@ import numpy as np
 
 from ...corpora.folds import Fold
 from ...errors import SettingsError
-from ...evaluation.metrics import score
+from ...evaluation.metrics import plain, score
 from ...evaluation.plots import learning_curves
 from ..config.settings import ExperimentConfig
 from ..runs.folder import check_origin, check_run, open_run
@@ -98,6 +98,6 @@ def _row(repeats: Sequence[OutOfFold], people: Sequence[int]) -> Mapping[str, An
     return {
         "people": round(float(np.mean(people)), 1),
         "ua": round(scores.values["ua"], 4),
-        "interval": [round(end, 4) for end in scores.intervals["ua"]],
+        "interval": [plain(end, 4) for end in scores.intervals["ua"]],
         "each": [round(value, 4) for value in each],
     }

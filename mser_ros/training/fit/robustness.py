@@ -18,7 +18,7 @@ import numpy as np
 from ...audio.waveform import to_float, to_int16
 from ...corpora.base import Item
 from ...errors import SettingsError
-from ...evaluation.metrics import score
+from ...evaluation.metrics import plain, score
 from ...types import SAMPLE_RATE
 from ..config.settings import ExperimentConfig
 from ..progress import track
@@ -203,7 +203,7 @@ def _compare(by_condition: Mapping[str, OutOfFold]) -> dict[str, Any]:
             name: {
                 "items": one.items,
                 "ua": round(one.values["ua"], 4),
-                "interval": [round(end, 4) for end in one.intervals["ua"]],
+                "interval": [plain(end, 4) for end in one.intervals["ua"]],
                 "share": round(one.values["ua"] / whole, 4) if whole else None,
             }
             for name, one in scores.items()

@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import SettingsError
 from ...evaluation.comparison import Difference, paired_bootstrap
 from ...evaluation.concordance import concordance
-from ...evaluation.metrics import Predictions, score
+from ...evaluation.metrics import Predictions, bracketed, score
 from ...evaluation.plots import confusion_matrix, intervals
 from ..progress import track
 from ..runs.finished import FinishedRun
@@ -162,7 +162,7 @@ def _affect(runs: Sequence[FinishedRun], resamples: int) -> list[str]:
         rows = run.all.rows
         if np.isfinite(rows.affect).any():
             found = concordance(rows.affect_truth, rows.affect, rows.cluster, resamples=resamples)
-            cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in found]
+            cells = [f"{value:.3f} {bracketed(low, high)}" for value, low, high in found]
             lines.append(f"| `{run.name}`{_star(run)} | {' | '.join(cells)} |")
     if not lines:
         return []
@@ -183,10 +183,12 @@ def _same_folds(run: FinishedRun, other: FinishedRun) -> bool:
 
 
 def _points(gap: Difference) -> str:
-    return f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+    return f"{100 * gap.value:+.1f} {bracketed(100 * gap.low, 100 * gap.high, '+.1f')}"
 
 
 def _verdict(gap: Difference) -> str:
+    if np.isnan(gap.low):
+        return "not known: all of one person"
     if gap.low >= -TOLERANCE:
         return "no"
     return "no, but the interval does not exclude it" if gap.value >= -TOLERANCE else "**yes**"

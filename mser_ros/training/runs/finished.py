@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import SettingsError
-from ...evaluation.metrics import Scores, score
+from ...evaluation.metrics import Scores, bracketed, score
 from ...types import Modalities, subsets_of
 from ..config.files import read_config
 from ..config.settings import ExperimentConfig
@@ -41,7 +41,7 @@ class Result:
 
     def percent(self, name: str) -> str:
         low, high = self.scores.intervals[name]
-        return f"{100 * self.scores.values[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{100 * self.scores.values[name]:.1f} {bracketed(100 * low, 100 * high, '.1f')}"
 
 
 @dataclass(frozen=True, eq=False)
