@@ -63,7 +63,11 @@ def load_config(
         dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
     )
     config = dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
-    return _with_own(config, add) if add else config
+    if add:
+        config = _with_own(config, add)
+        if fault := next(_faults(config), ""):
+            raise SettingsError(fault)
+    return config
 
 
 def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentConfig:
@@ -251,6 +255,12 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
         yield "no encoder is given: set model.streams.speech.kind, …text.kind or …mocap.kind"
     if not config.corpora or not all(corpus.name for corpus in config.corpora):
         yield "a corpus is not named: list at least one under 'corpora', as in [{name: iemocap}]"
+    for corpus in config.corpora:
+        if set(corpus.name) & {":", "/"}:
+            yield (
+                f"a corpus cannot be called '{corpus.name}', as ':' and '/' part the names of figures and files: rename "
+                "it, or the folder that is added"
+            )
     for name in config.modalities:
         yield from _stream_faults(config, name)
     if several and not fusion.kind:
