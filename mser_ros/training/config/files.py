@@ -258,7 +258,7 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
     for corpus in config.corpora:
         if set(corpus.name) & {":", "/"}:
             yield (
-                f"a corpus cannot be called '{corpus.name}', as ':' and '/' part the names of figures and files: rename "
+                f"a corpus cannot be called '{corpus.name}', as ':' and '/' part names of figures and files: rename "
                 "it, or the folder that is added"
             )
     for name in config.modalities:
