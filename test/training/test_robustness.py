@@ -21,6 +21,7 @@ from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
 from mser_ros.labels import LABELS
 from mser_ros.mocap.canonical import JOINTS, canonicalise
+from mser_ros.training.config.files import read_config
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.fit import household, robustness
@@ -29,6 +30,7 @@ from mser_ros.training.fit.fitting import restore
 from mser_ros.training.fit.household import choose_clips, measure_household
 from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, _compare, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
+from mser_ros.training.runs.folder import check_run, open_run
 from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.augment import LEGS, above_the_hips
 from mser_ros.training.samples.inputs import Sample
@@ -94,6 +96,39 @@ def test_a_run_without_its_weights_says_so(run: Path, tmp_path: Path) -> None:
     (copy / "fold0" / "best.safetensors").unlink()
     with pytest.raises(SettingsError, match=r"fold0.best.safetensors are gone: train the run again"):
         measure_robustness(copy, log=lambda _text: None)
+
+
+def test_data_that_have_moved_since_are_found_where_the_user_says(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, moved = shutil.copytree(run, tmp_path / "run"), shutil.copytree(run.parent / "voices", tmp_path / "moved")
+    settings = (mine / "config.yaml").read_text(encoding="utf-8")
+    before = settings.replace(str(run.parent / "voices"), str(tmp_path / "nowhere"))
+    (mine / "config.yaml").write_text(before, encoding="utf-8")
+    monkeypatch.setattr(robustness, "CONDITIONS", {"speech": {}})
+    monkeypatch.setattr(
+        household,
+        "fit",
+        lambda config, *, folder, **_: (restore(config, mine / folder.name / "best.safetensors"), None),
+    )
+    out = ["--fp32", "-o", str(tmp_path / "bundle")]
+    for command in (["robustness", str(mine)], ["household", str(mine)], ["export", str(mine), *out]):
+        assert main(command) == 1
+        assert "give its path with --data or --corpus, as voices=FOLDER" in capsys.readouterr().err
+        assert main([*command, "--data", f"others={moved}"]) == 1
+        assert "--data names 'others', but the run in" in capsys.readouterr().err
+        assert main([*command, "--data", f"voices={moved}"]) == 0
+    assert (mine / "config.yaml").read_text(encoding="utf-8") == before
+
+
+def test_a_run_finds_its_data_from_wherever_it_is_asked(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)
+    here = small(Path("voices"))
+    open_run(here, {}, tmp_path / "run")
+    assert read_config(tmp_path / "run") == small(run.parent / "voices")
+    check_run(here, tmp_path / "run")
 
 
 @pytest.mark.parametrize("measure", [measure_robustness, measure_household])

@@ -55,14 +55,8 @@ def load_config(
             raise SettingsError(f"'{text}' is not of the form key=value, as in optimiser.epochs=10")
         _put(tree, name.strip(), parse_value(value, text))
     config = build_config(tree, where=path.name)
-    names = {corpus.name for corpus in config.corpora}
-    for name in data or {}:
-        if name not in names:
-            raise SettingsError(f"--data names '{name}', but {path.name} trains on {', '.join(sorted(names))}")
-    corpora = tuple(
-        dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
-    )
-    config = dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
+    check_data(data or {}, [config], path.name)
+    config = dataclasses.replace(with_data(config, data or {}), name=config.name or path.stem)
     if add:
         config = _with_own(config, add)
         if fault := next(_faults(config), ""):
@@ -85,6 +79,20 @@ def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentCo
         name="_with_".join([config.name, *(corpus.name for corpus in own)]),
         corpora=(*config.corpora, *own),
     )
+
+
+def check_data(data: Mapping[str, str], configs: Sequence[ExperimentConfig], where: str) -> None:
+    """Raise `SettingsError` for a folder of a corpus that none of these experiments learns from."""
+    names = {corpus.name for config in configs for corpus in config.corpora}
+    for name in data:
+        if name not in names:
+            raise SettingsError(f"--data names '{name}', but {where} trains on {', '.join(sorted(names))}")
+
+
+def with_data(config: ExperimentConfig, data: Mapping[str, str]) -> ExperimentConfig:
+    """The same, with its corpora in these folders, by name."""
+    corpora = tuple(dataclasses.replace(one, path=data.get(one.name, one.path)) for one in config.corpora)
+    return dataclasses.replace(config, corpora=corpora)
 
 
 def find_config(source: Path | str) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,15 +33,19 @@ _RESAMPLES = 2000
 
 
 def measure_household(
-    folder: Path, *, clips: int = 20, log: Callable[[str], None] = print
+    folder: Path,
+    *,
+    clips: int = 20,
+    moved: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = print,
 ) -> dict[str, dict[str, Any]]:
     """Learn `clips` clips of each person in turn, of every class as many and at most half of what there is; kept in the
-    run's folder and returned, by source.
+    run's folder and returned, by source. `moved`: where the run's corpora lie now, by name.
 
     Raises `SettingsError` for a run of several modalities, one without folds of people, whose weights are gone, or
     whose data have changed since.
     """
-    config = FinishedRun.read(folder).config
+    config = FinishedRun.read(folder, moved=moved).config
     if len(config.modalities) != 1 or config.folds.scheme == "split":
         raise SettingsError(f"the run in {folder} does not test people by folds with one modality: nothing to measure")
     data, plan = load_folds(config, folder, log=log)

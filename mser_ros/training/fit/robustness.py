@@ -151,13 +151,16 @@ CONDITIONS: Mapping[str, Mapping[str, Change]] = {
 }
 
 
-def measure_robustness(folder: Path, *, log: Callable[[str], None] = print) -> dict[str, Any]:
+def measure_robustness(
+    folder: Path, *, moved: Mapping[str, str] | None = None, log: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Judge changed inputs by a finished run's folds; kept in the run's folder and returned, by source and condition.
+    `moved`: where the run's corpora lie now, by name.
 
     Raises `SettingsError` for a run of several modalities, of markers, whose folds' weights are gone, or whose data
     have changed since.
     """
-    run = FinishedRun.read(folder)
+    run = FinishedRun.read(folder, moved=moved)
     config = run.config
     if len(config.modalities) != 1 or run.modality not in CONDITIONS:
         raise SettingsError(f"the run in {folder} reads {', '.join(config.modalities)}: one modality alone is measured")
