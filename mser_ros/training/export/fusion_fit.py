@@ -83,11 +83,11 @@ def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *,
     posteriors: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     people: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     for name, part in rows.items():
-        probabilities = softmax(part.believed / temperatures[name])
+        probabilities, who = softmax(part.believed / temperatures[name]), part.who
         for label in range(len(LABELS)):
             chosen = _draw(part, label, rng)
             posteriors[name].append(probabilities[chosen])
-            people[name].append(part.person[chosen])
+            people[name].append(who[chosen])
     names = {name: np.concatenate(parts) for name, parts in people.items()}
     return Combined(
         {name: np.concatenate(parts) for name, parts in posteriors.items()},

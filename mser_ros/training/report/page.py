@@ -161,7 +161,7 @@ def _affect(runs: Sequence[FinishedRun], resamples: int) -> list[str]:
     for run in runs:
         rows = run.all.rows
         if np.isfinite(rows.affect).any():
-            found = concordance(rows.affect_truth, rows.affect, rows.cluster, resamples=resamples)
+            found = concordance(rows.affect_truth, rows.affect, rows.clusters, resamples=resamples)
             cells = [f"{value:.3f} {bracketed(low, high)}" for value, low, high in found]
             lines.append(f"| `{run.name}`{_star(run)} | {' | '.join(cells)} |")
     if not lines:
@@ -177,7 +177,8 @@ def _covers(subset: Sequence[str], other: FinishedRun) -> bool:
 def _same_folds(run: FinishedRun, other: FinishedRun) -> bool:
     """Another split would be another test."""
     one, two = (
-        dict(zip(rows.item_id.tolist(), rows.fold.tolist(), strict=True)) for rows in (run.all.rows, other.all.rows)
+        dict(zip(zip(rows.corpora.tolist(), rows.item_id.tolist(), strict=True), rows.fold.tolist(), strict=True))
+        for rows in (run.all.rows, other.all.rows)
     )
     return all(two[name] == fold for name, fold in one.items() if name in two)
 
