@@ -282,6 +282,9 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
     yield from _probe_faults(config)
     if config.optimiser.batch < config.devices:
         yield f"optimiser.batch must be at least devices, {config.devices}, so that each process has an utterance"
+    heads = [getattr(config.model.streams, name).head_norm for name in config.modalities if fusion.auxiliary]
+    if config.optimiser.batch == 1 and (any(heads) if several else config.model.norm):
+        yield "optimiser.batch must be 2 or more for batch normalisation: raise it, or set norm and head_norm to false"
 
 
 def _probe_faults(config: ExperimentConfig) -> Iterator[str]:
