@@ -193,7 +193,10 @@ def test_a_modality_of_one_person_cannot_be_fused_honestly() -> None:
 def test_a_class_that_nobody_was_tested_on_is_told() -> None:
     rows = {"speech": rows_of("speech"), "text": rows_of("text")}
     rows["text"] = rows["text"].select(rows["text"].label != 2)
-    with pytest.raises(SettingsError, match="of class 'sad', so fusion cannot be fitted: run more folds"):
+    with pytest.raises(
+        SettingsError,
+        match="too few of the text predictions are of class 'sad', so fusion cannot be fitted: run more folds",
+    ):
         combine(rows, dict.fromkeys(rows, 1.0))
 
 

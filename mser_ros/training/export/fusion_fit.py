@@ -85,7 +85,7 @@ def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *,
     for name, part in rows.items():
         probabilities, who = softmax(part.believed / temperatures[name]), part.who
         for label in range(len(LABELS)):
-            chosen = _draw(part, label, rng)
+            chosen = _draw(name, part, label, rng)
             posteriors[name].append(probabilities[chosen])
             people[name].append(who[chosen])
     names = {name: np.concatenate(parts) for name, parts in people.items()}
@@ -225,13 +225,14 @@ def _ua(rows: OutOfFold) -> float:
     return round(score(rows.predictions(), resamples=0).values["ua"], 4)
 
 
-def _draw(rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:
+def _draw(name: str, rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:
     """Row numbers of one class, every source as often."""
     pools = [np.flatnonzero((rows.label == label) & (rows.source == source)) for source in rows.sources]
     pools = [pool for pool in pools if len(pool)]
     if not pools:
         raise SettingsError(
-            f"too few of the predictions are of class '{LABELS[label]}', so fusion cannot be fitted: run more folds"
+            f"too few of the {name} predictions are of class '{LABELS[label]}', so fusion cannot be fitted: run more "
+            "folds, or train on a corpus that shows this class"
         )
     drawn = [rng.choice(pools[number % len(pools)]) for number in range(_COMBINATIONS)]
     return np.array(drawn)
