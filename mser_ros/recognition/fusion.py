@@ -29,7 +29,9 @@ class FusionGraph:
                 feeds[name] = np.array([[text_confidence]], np.float32)
             elif (modality := name.removesuffix("_logits")) in outputs:
                 # Logits that were corrected for the voice are of double precision, which the graph does not take.
-                feeds[name] = outputs[modality]["features" if name == modality else "logits"].astype(np.float32)
+                feeds[name] = outputs[modality]["features" if name == modality else "logits"].astype(
+                    np.float32, copy=False
+                )
             else:  # a place holder: `present` masks it out
                 feeds[name] = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
         return self._graph(**feeds)
