@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from .training_runs import training_packages
+from .train import folders_of
+from .training_runs import MOVED, training_packages
 
 
 @click.command()
@@ -34,6 +35,7 @@ from .training_runs import training_packages
     type=click.Path(path_type=Path),
     help="A bundle whose other modalities are taken over as they are, such as models/default.",
 )
+@MOVED
 def export(
     runs: tuple[Path, ...],
     output: Path,
@@ -43,6 +45,7 @@ def export(
     delta: bool,
     fallback: Path | None,
     rest: Path | None,
+    moved: tuple[str, ...],
 ) -> None:
     """Export RUNS (folders that 'mser train' wrote, one per modality) as a bundle.
 
@@ -51,5 +54,14 @@ def export(
     with training_packages("exporting"):
         from ..training.export.bundle import export_bundle
     export_bundle(
-        runs, output, name=name, version=version, int8=int8, delta=delta, fallback=fallback, rest=rest, log=click.echo
+        runs,
+        output,
+        name=name,
+        version=version,
+        int8=int8,
+        delta=delta,
+        fallback=fallback,
+        rest=rest,
+        moved=folders_of(moved),
+        log=click.echo,
     )

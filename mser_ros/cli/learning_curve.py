@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .tables import figures, wide_console
+from .tables import figures, interval, wide_console
 from .train import DATA, folders_of
 from .training_runs import resumable, training_packages
 
@@ -42,9 +42,8 @@ def learning_curve(
     table = figures(("source", "people learned from", "UA", "95 %", "each repeat"), left=("source",))
     for source, rows in found.items():
         for row in rows:
-            low, high = row["interval"]
             each = ", ".join(f"{value:.3f}" for value in row["each"])
-            table.add_row(source, f"{row['people']:g}", f"{row['ua']:.3f}", f"{low:.3f} to {high:.3f}", each)
+            table.add_row(source, f"{row['people']:g}", f"{row['ua']:.3f}", interval(*row["interval"]), each)
         table.add_section()
     wide_console().print(table)
     click.echo(f"picture: {folder / PICTURE}")

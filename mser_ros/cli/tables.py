@@ -36,6 +36,11 @@ def figures(columns: Sequence[str], *, left: Collection[str], title: str | None 
     return empty
 
 
+def interval(low: float | None, high: float | None, form: str = ".3f") -> str:
+    """A cell; a dash where there is no interval, as of one person."""
+    return "–" if low is None or high is None else f"{low:{form}} to {high:{form}}"
+
+
 def write_option(example: str, *marks: str):  # type: ignore[no-untyped-def]
     """The option --write of a command; `example`: a page that has a place for its tables, which are put between
     `marks`. A page without one is refused before anything is measured."""

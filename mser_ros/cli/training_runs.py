@@ -12,6 +12,14 @@ from ..errors import DependencyError
 
 #: Folders that 'mser train' wrote.
 RUNS = click.argument("runs", nargs=-1, required=True, type=click.Path(path_type=Path, file_okay=False, exists=True))
+#: Where corpora lie that they were trained on.
+MOVED = click.option(
+    "--data",
+    "moved",
+    multiple=True,
+    metavar="NAME=PATH",
+    help="Folder of a corpus that has moved since the run was trained.",
+)
 
 
 @contextmanager

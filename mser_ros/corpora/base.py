@@ -109,7 +109,9 @@ def refuse(name: str, folder: Path, missing: Sequence[str], cure: str) -> NoRetu
 def require_folder(name: str, folder: Path) -> None:
     """Raise `CorpusError` where the corpus's folder does not exist."""
     if not folder.is_dir():
-        raise CorpusError(f"corpus '{name}': there is no folder {folder}; give its path as {name}=FOLDER")
+        raise CorpusError(
+            f"corpus '{name}': there is no folder {folder}; give its path with --data or --corpus, as {name}=FOLDER"
+        )
 
 
 def require_items(name: str, folder: Path, items: Sequence[Item]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from .base import Item
 
 #: `by_split` sets one in so many training people aside for validation where the corpus has no set for it.
 _VALIDATION_PARTS = 10
+_SETS = ("train", "dev", "test")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +58,18 @@ def by_split(items: Sequence[Item], *, seed: int) -> tuple[Fold, ...]:
     """The corpus's own sets, as one fold: 'test' is tested and 'dev' validates; without 'test', 'dev' is tested and a
     tenth of the people of 'train' validates.
 
-    Raises `CorpusError` where a set is missing and for a person who is in two of them.
+    Raises `CorpusError` where a set is missing, for items that are in none and for a person who is in two of them.
     """
     splits = np.array([item.split for item in items])
     if not {"train", "dev"} <= set(splits.tolist()):
         raise CorpusError("this corpus has no 'train' and 'dev' sets of its own: split by people")
+    nowhere = Counter(item.corpus for item in items if item.split not in _SETS)
+    if nowhere:
+        counts = ", ".join(f"{count} items of {corpus}" for corpus, count in nowhere.items())
+        raise CorpusError(
+            f"the corpora's own sets leave out what is in no set: {counts}: give them a 'split' ({', '.join(_SETS)}), "
+            "or set 'test' of their corpus to false"
+        )
     _check_people(items, splits.tolist())
     if "test" in splits:
         part = np.select([splits == "test", splits == "dev", splits == "train"], [0, 1, 2], 3)

@@ -40,14 +40,14 @@ def read_phrases(path: Path, *, repeats: bool = False) -> dict[str, list[Phrase]
     try:
         tree = yaml.safe_load(path.read_text(encoding="utf-8"))
         shared = tree.pop("words", {})
-        return {
-            str(kind): list(dict.fromkeys(_phrases(str(kind), entry, shared)))
-            * (int(entry.get("times", 1)) if repeats else 1)
-            for kind, entry in tree.items()
-        }
+        kinds = {str(kind): list(dict.fromkeys(_phrases(str(kind), entry, shared))) for kind, entry in tree.items()}
+        if empty := [kind for kind, found in kinds.items() if not found]:
+            raise ValueError(f"'{empty[0]}' makes no sentence")
+        times = {str(kind): int(entry.get("times", 1)) for kind, entry in tree.items()}
+        return {kind: found * (times[kind] if repeats else 1) for kind, found in kinds.items()}
     except FileNotFoundError:
         raise SettingsError(f"there is no file {path}: check the path") from None
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError) as error:
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, AttributeError, LookupError, TypeError, ValueError) as error:
         reason = " ".join(str(error).split()) if isinstance(error, yaml.YAMLError) else repr(error)
         raise SettingsError(
             f"{path} does not say what sentences are made of ({reason}): each kind wants templates, words and a "
@@ -58,6 +58,8 @@ def read_phrases(path: Path, *, repeats: bool = False) -> dict[str, list[Phrase]
 def _phrases(kind: str, entry: Mapping[str, Any], shared: Words) -> Iterator[Phrase]:
     words = {**shared, **entry.get("words", {})}
     templates = entry["templates"]
+    if not isinstance(templates, list):
+        raise ValueError(f"the templates of '{kind}' are no list")
     draw = random.Random(kind)
     for template in templates:
         text, own = (template, entry) if isinstance(template, str) else (template["text"], template)
@@ -72,6 +74,8 @@ def _phrases(kind: str, entry: Mapping[str, Any], shared: Words) -> Iterator[Phr
 
 def _fill(template: str, words: Words) -> Iterator[str]:
     slots = list(dict.fromkeys(name for _, name, _, _ in string.Formatter().parse(template) if name))
+    if single := [slot for slot in slots if not isinstance(words[slot], list)]:
+        raise ValueError(f"the words of '{single[0]}' are no list")
     for chosen in product(*(words[slot] for slot in slots)):
         sentence = template.format(**dict(zip(slots, chosen, strict=True)))
         yield sentence[:1].upper() + sentence[1:]

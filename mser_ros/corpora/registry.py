@@ -70,7 +70,10 @@ def open_corpus(name: str, path: str | Path, **options: Any) -> Corpus:
     folder = Path(path).expanduser()
     near = get_close_matches(name, CORPORA, 1)
     if near and near[0] != name and not folder.is_dir():
-        raise CorpusError(f"there is no corpus '{name}' and no folder {folder}: did you mean '{near[0]}'?")
+        raise CorpusError(
+            f"there is no corpus '{name}' and no folder {folder}: did you mean '{near[0]}'? If not, give its path with "
+            f"--data or --corpus, as {name}=FOLDER"
+        )
     require_folder(name, folder)
     reader = CORPORA.get(name)
     known = {} if reader is None else dict(list(inspect.signature(reader).parameters.items())[1:])

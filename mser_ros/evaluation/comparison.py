@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from .metrics import LEVEL, Predictions, Statistics
-from .resampling import replicates
+from .resampling import is_alone, replicates
 
 
 @dataclass(frozen=True)
 class Difference:
     """`value`: the second system's UA minus the first one's; `low`, `high`: its 95 % bootstrap interval;
-    `p_value`: two-sided, for no difference."""
+    `p_value`: two-sided, for no difference. These are NaN where all items are of one cluster."""
 
     value: float
     low: float
@@ -34,6 +34,8 @@ def paired_bootstrap(first: Predictions, second: Predictions, *, resamples: int 
         return other(weights)["ua"] - one(weights)["ua"]
 
     value = float(difference(np.ones((1, len(first))))[0])
+    if is_alone(first.clusters):
+        return Difference(value, np.nan, np.nan, np.nan)
     drawn = np.concatenate([difference(w) for w in replicates(first.clusters, resamples=resamples, seed=seed)])
     drawn = drawn[np.isfinite(drawn)]
     low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from .metrics import LEVEL
-from .resampling import replicates
+from .resampling import is_alone, replicates
 
 
 def concordance(
     truth: np.ndarray, estimate: np.ndarray, clusters: np.ndarray, *, resamples: int = 1000
 ) -> list[tuple[float, float, float]]:
     """The concordance correlation coefficient (Lin 1989) of each column of (N, D), with both ends of its interval by
-    cluster bootstrap; over the rows where both are known (not NaN)."""
+    cluster bootstrap, NaN where all are of one cluster; over the rows where both are known (not NaN)."""
     out = []
     for true, said in zip(truth.T.astype(np.float64), estimate.T.astype(np.float64), strict=True):
         known = np.isfinite(true) & np.isfinite(said)
@@ -21,6 +21,9 @@ def concordance(
             continue
         pair = true[known], said[known]
         value = float(_concordance(*pair, np.ones((1, int(known.sum()))))[0])
+        if is_alone(clusters[known]):
+            out.append((value, np.nan, np.nan))
+            continue
         drawn = [_concordance(*pair, w) for w in replicates(clusters[known], resamples=resamples, seed=0)]
         low, high = np.nanquantile(np.concatenate(drawn), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
         out.append((value, float(low), float(high)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..labels import LABELS
 from ..recognition.posteriors import FLOOR
-from .resampling import replicates
+from .resampling import is_alone, replicates
 
 #: Bins of the calibration error; each holds the same number of items.
 ECE_BINS = 10
@@ -65,8 +65,8 @@ class Predictions:
 
 @dataclass(frozen=True)
 class Scores:
-    """`values`: each statistic; `intervals`: its 95 % bootstrap interval; `confusion`: counts, a row per true class,
-    a column per said class and a last one for no answer."""
+    """`values`: each statistic; `intervals`: its 95 % bootstrap interval, NaN where all items are of one cluster;
+    `confusion`: counts, a row per true class, a column per said class and a last one for no answer."""
 
     items: int
     unanswered: int
@@ -77,13 +77,13 @@ class Scores:
 
     def as_json(self) -> dict[str, Any]:
         """Plain values; numbers that do not exist (the recall of a class that does not occur) are None."""
-        flat = {name: _plain(value) for name, value in self.values.items() if not name.startswith("recall_")}
+        flat = {name: plain(value) for name, value in self.values.items() if not name.startswith("recall_")}
         return {
             "n": self.items,
             "abstained": self.unanswered,
             **flat,
-            "recall": {label: _plain(self.values[f"recall_{label}"]) for label in self.labels},
-            "intervals": {name: [_plain(low), _plain(high)] for name, (low, high) in self.intervals.items()},
+            "recall": {label: plain(self.values[f"recall_{label}"]) for label in self.labels},
+            "intervals": {name: [plain(low), plain(high)] for name, (low, high) in self.intervals.items()},
             "labels": list(self.labels),
             "confusion_matrix": self.confusion.tolist(),
         }
@@ -94,6 +94,7 @@ def score(predictions: Predictions, *, resamples: int = 1000, seed: int = 0) -> 
     statistics = Statistics(predictions)
     values = {name: float(row[0]) for name, row in statistics(np.ones((1, len(predictions)))).items()}
     drawn: dict[str, list[np.ndarray]] = {name: [] for name in values}
+    resamples = 0 if is_alone(predictions.clusters) else resamples
     for weights in replicates(predictions.clusters, resamples=resamples, seed=seed):
         for name, row in statistics(weights).items():
             drawn[name].append(row)
@@ -234,5 +235,12 @@ def _mean_of_known(rows: np.ndarray) -> np.ndarray:
     return np.where(known, rows, 0).sum(axis=1) / known.sum(axis=1)
 
 
-def _plain(value: float) -> float | None:
-    return round(float(value), 6) if np.isfinite(value) else None
+def plain(value: float, digits: int = 6) -> float | None:
+    """A figure for JSON, which knows no NaN."""
+    return round(float(value), digits) if np.isfinite(value) else None
+
+
+def bracketed(low: float | None, high: float | None, form: str = ".3f") -> str:
+    """Both ends of an interval, to be printed; a dash where there is none."""
+    there = low is not None and high is not None and np.isfinite([low, high]).all()
+    return f"[{low:{form}}, {high:{form}}]" if there else "[–]"

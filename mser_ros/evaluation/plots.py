@@ -91,13 +91,15 @@ def _draw_risk(axes: Axes, predictions: Predictions) -> None:
 
 
 def intervals(rows: Sequence[tuple[str, float, float, float]], path: Path, *, title: str, label: str) -> None:
-    """A line for each name: value, low and high end, all 0..1; the first row on top."""
+    """A line for each name: value, low and high end (NaN where there is no interval), all 0..1; the first row on
+    top."""
     figure, axes = _figure(title, height=0.9 + 0.26 * len(rows), width=6.4)
     places = np.arange(len(rows))[::-1]
     for place, (_, value, low, high) in zip(places, rows, strict=True):
         axes.plot([low, high], [place, place], color="tab:blue", linewidth=2)
         axes.plot(value, place, "o", color="tab:blue", markersize=5)
-        axes.annotate(f"{value:.2f}", (high, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
+        end = np.fmax(value, high)
+        axes.annotate(f"{value:.2f}", (end, place), (4, 0), textcoords="offset points", va="center", fontsize=8)
     axes.axvline(1 / len(LABELS), color="0.6", linewidth=1, linestyle=":")
     axes.set_yticks(places, [name for name, *_ in rows], fontsize=8)
     axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -108,13 +110,13 @@ def intervals(rows: Sequence[tuple[str, float, float, float]], path: Path, *, ti
 
 
 def learning_curves(
-    curves: Mapping[str, Sequence[tuple[float, float, float, float]]], path: Path, *, title: str = ""
+    curves: Mapping[str, Sequence[tuple[float, float, float | None, float | None]]], path: Path, *, title: str = ""
 ) -> None:
     """UA with its interval over the number of people learned from: (people, UA, low end, high end), by name."""
     figure, axes = _figure(title, width=5.4)
     everybody = sorted({people for points in curves.values() for people, *_ in points})
     for number, (name, points) in enumerate(curves.items()):
-        people, ua, low, high = np.array(points).T
+        people, ua, low, high = np.array(points, float).T
         moved = people * 1.02 ** (number - (len(curves) - 1) / 2)  # so that error bars stand side by side
         axes.errorbar(moved, ua, [ua - low, high - ua], marker="o", markersize=4, capsize=3, linewidth=1, label=name)
     axes.axhline(1 / len(LABELS), color="0.6", linewidth=1, linestyle=":")

@@ -14,7 +14,7 @@ from rich.table import Table
 from ..types import Modalities
 from .comparison import paired_bootstrap
 from .confidence import calibration_error, reliability, words
-from .metrics import LEVEL, Predictions, Scores, Statistics, score
+from .metrics import LEVEL, Predictions, Scores, Statistics, bracketed, plain, score
 from .predict import Evaluation, Outcome
 from .resampling import units
 
@@ -40,7 +40,7 @@ class Report:
         def scored(outcomes: Mapping[Modalities, Outcome]) -> dict[Modalities, Scores]:
             return {key: score(item.predictions, resamples=resamples, seed=seed) for key, item in outcomes.items()}
 
-        self.main = main
+        self.main, self.cluster_unit = main, cluster_unit
         self.scores, self.asr = scored(evaluation.by_subset), scored(evaluation.by_subset_asr)
         self.asr_gain = {
             key: paired_bootstrap(
@@ -70,7 +70,11 @@ class Report:
                 "word_reliability": [asdict(item) for item in bins],
                 "subsets": {"+".join(key): scores.as_json() for key, scores in self.asr.items()},
                 "ua_minus_gold": {
-                    "+".join(key): {"value": gain.value, "interval": [gain.low, gain.high], "p": gain.p_value}
+                    "+".join(key): {
+                        "value": plain(gain.value),
+                        "interval": [plain(gain.low), plain(gain.high)],
+                        "p": plain(gain.p_value),
+                    }
                     for key, gain in self.asr_gain.items()
                 },
             }
@@ -85,7 +89,10 @@ class Report:
         return Group(*parts)
 
     def _overview(self) -> Table:
-        table = _table(f"every set of modalities, with {LEVEL:.0%} bootstrap intervals")
+        title = f"every set of modalities, with {LEVEL:.0%} bootstrap intervals"
+        if any(np.isnan(scores.intervals["ua"]).any() for scores in (*self.scores.values(), *self.asr.values())):
+            title += f"; [–]: all of one {self.cluster_unit}, which gives no interval"
+        table = _table(title)
         table.add_column("modalities", no_wrap=True)
         for name in ("items", "no answer", "WA", "UA", "ECE", "macro F1"):
             table.add_column(name, justify="right", no_wrap=True)
@@ -95,7 +102,7 @@ class Report:
             table.add_row("+".join(key).replace("text", "ASR text"), *_row(scores))
         if self.word_error_rate is not None:
             table.caption = f"word error rate {self.word_error_rate:.2f}" + "".join(
-                f"; {'+'.join(key)}: UA {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}] with ASR text"
+                f"; {'+'.join(key)}: UA {gain.value:+.3f} {bracketed(gain.low, gain.high, '+.3f')} with ASR text"
                 for key, gain in self.asr_gain.items()
             )
         return table
@@ -171,5 +178,4 @@ def _row(scores: Scores) -> Sequence[str]:
 
 
 def _with_interval(scores: Scores, name: str) -> str:
-    low, high = scores.intervals[name]
-    return f"{scores.values[name]:.3f} [{low:.3f}, {high:.3f}]"
+    return f"{scores.values[name]:.3f} {bracketed(*scores.intervals[name])}"

@@ -36,6 +36,11 @@ def replicates(clusters: np.ndarray, *, resamples: int, seed: int) -> Iterator[n
         done += rows
 
 
+def is_alone(clusters: np.ndarray) -> bool:
+    """Whether all items are of one cluster: drawn again and again, it tells nothing of how others differ from it."""
+    return len(set(clusters.tolist())) == 1
+
+
 def units(clusters: np.ndarray) -> list[tuple[str, np.ndarray]]:
     """Every cluster's name and the mask of its items, sorted by name; of several sources, those of the first kind."""
     first = np.array([name.split(BETWEEN_PEOPLE)[0] for name in clusters.tolist()])

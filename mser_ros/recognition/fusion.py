@@ -28,7 +28,10 @@ class FusionGraph:
             elif name == "text_confidence":
                 feeds[name] = np.array([[text_confidence]], np.float32)
             elif (modality := name.removesuffix("_logits")) in outputs:
-                feeds[name] = outputs[modality]["features" if name == modality else "logits"]
+                # Logits that were corrected for the voice are of double precision, which the graph does not take.
+                feeds[name] = outputs[modality]["features" if name == modality else "logits"].astype(
+                    np.float32, copy=False
+                )
             else:  # a place holder: `present` masks it out
                 feeds[name] = np.zeros([size if isinstance(size, int) else 1 for size in shape], np.float32)
         return self._graph(**feeds)

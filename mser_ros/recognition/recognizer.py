@@ -144,7 +144,8 @@ class EmotionRecognizer:
         return person_id or self.settings.person_id or voice_id
 
     def _by_itself(self, utterance: Utterance, reading: Reading, baselines: VoiceBaselines, *, learn: bool) -> Reading:
-        """What the voice says, judged by how this voice usually sounds."""
+        """What the voice says, judged by how this voice usually sounds. A graph that joins is given the same, though it
+        learned from voices as they are: over all of them the offsets cancel out, so that what it has learned holds."""
         voice = self.whose(utterance.person_id, utterance.voice_id)
         logits = reading.outputs["logits"][0].astype(np.float64)
         corrected = baselines.correct(voice, logits)

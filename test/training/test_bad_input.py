@@ -111,6 +111,10 @@ def test_a_file_that_is_no_configuration_is_one_line(tmp_path: Path, content: by
             )
             for change in ({"mirror": True}, {"upper_body": 0.5})
         ),
+        (
+            {"optimiser": {"batch": 1}, "model": {"streams": {"speech": SPEECH}, "norm": True}},
+            r"optimiser\.batch must be 2 or more",
+        ),
         ({"folds": {"count": 2}}, r"folds\.count must lie in 3 to 100"),
     ],
 )

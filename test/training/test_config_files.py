@@ -155,6 +155,16 @@ def test_an_experiment_of_another_name_is_not_told_from_one_that_ships() -> None
     assert overrides_of(load_config("ours", overrides=["name=mine"])) is None
 
 
+@pytest.mark.parametrize("name", ["home 12:30", "a/b"])
+def test_a_corpus_whose_name_would_break_those_of_its_figures_is_refused(tmp_path: Path, name: str) -> None:
+    sentence = f"a corpus cannot be called '{name}', .*: rename it, or the folder that is added"
+    with pytest.raises(SettingsError, match=sentence):
+        load_config("default_speech", overrides=[f"corpora=[{{name: '{name}'}}]"])
+    if "/" not in name:
+        with pytest.raises(SettingsError, match=sentence):
+            load_config("default_speech", add=[tmp_path / name])
+
+
 def test_recordings_of_ones_own_are_learned_from_as_well(tmp_path: Path) -> None:
     own = tmp_path / "household"
     own.mkdir()

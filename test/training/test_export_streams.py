@@ -31,6 +31,7 @@ from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.training.config.files import build_config, config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export import quantise, streams
+from mser_ros.training.export.baseline_fit import fit_baseline
 from mser_ros.training.export.bundle import export_bundle
 from mser_ros.training.export.graphs import write_fusion_graph
 from mser_ros.training.export.rest import Rest
@@ -165,6 +166,34 @@ def test_a_doubtful_transcript_counts_less_where_the_network_gates_it(exported: 
         assert log_odds(1.0) > 1
     else:
         assert log_odds(0.01) == log_odds(1.0)
+
+
+def test_what_is_learned_of_a_voice_counts_in_what_is_joined(exported: Exported, tmp_path: Path) -> None:
+    if not exported.config.model.fusion.auxiliary:
+        return  # no head says what a voice alone means
+    logits = np.log(8.0) * np.eye(4)[np.tile(np.arange(4), 6)]
+    rows = OutOfFold.load(exported.run / "predictions.npz").select(np.zeros(24, int))
+    voices = np.repeat(["a", "b", "c"], 8)
+    offsets = np.repeat([[1.0, 0.0, 0.0, -1.0], [0.0, 1.0, -1.0, 0.0], [-1.0, -1.0, 1.0, 1.0]], 8, axis=0)
+    rows = dataclasses.replace(rows, person=voices, label=np.tile(np.arange(4), 6), logits=logits + offsets)
+    bundle = shutil.copytree(exported.path, tmp_path / "bundle")
+    manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+    manifest["modalities"]["speech"]["baseline"] = fit_baseline(rows)
+    (bundle / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    whole = dataclasses.replace(exported.marked[0], person_id="ann")
+    recognizer = EmotionRecognizer(load_bundle(bundle))
+    before, known, joined = (
+        recognizer.recognize(whole, modalities=modalities, learn=learn)
+        for modalities, learn in ((("speech",), True), (("speech",), False), (None, False))
+    )
+    np.testing.assert_allclose(
+        before.probabilities, exported.recognizer.recognize(whole, modalities=["speech"]).probabilities, atol=1e-6
+    )
+    offset = recognizer._baselines._voices["ann"].offset  # type: ignore[union-attr]
+    assert np.ptp(offset) > 0.1
+    expected = before.probabilities * np.exp(-offset / recognizer.bundle.fusion.temperature)
+    np.testing.assert_allclose(known.probabilities, expected / expected.sum(), atol=1e-5)
+    assert np.abs(joined.probabilities - exported.recognizer.recognize(whole).probabilities).max() > 0.01
 
 
 def entries(bundle: Path) -> dict[str, dict[str, Any]]:

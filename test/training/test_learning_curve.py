@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 from test_train import small, write_voices
 
 from mser_ros.cli.main import main
 from mser_ros.errors import SettingsError
+from mser_ros.labels import LABELS
 from mser_ros.training.config.files import config_tree
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.fit import learning_curve
-from mser_ros.training.fit.learning_curve import measure_learning_curve
+from mser_ros.training.fit.experiment import make_folds
+from mser_ros.training.fit.learning_curve import _with_fewer_people, measure_learning_curve
+from mser_ros.training.samples.data import load_data
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +52,22 @@ def test_each_point_learns_from_more_of_the_same_people_and_never_from_those_it_
     ]
     assert epochs == [2, 1], "as many steps with half of the people"
     assert (tmp_path / "curve" / "learning_curve.png").stat().st_size > 5000
+
+
+def test_a_share_is_of_each_corpus_so_that_no_class_is_lost_among_many_who_show_another(
+    config: ExperimentConfig, tmp_path: Path
+) -> None:
+    (one,) = config.corpora
+    manifest = write_voices(tmp_path / "calm", people=30, clips=1) / "manifest.tsv"
+    first, *rows = manifest.read_text(encoding="utf-8").splitlines()
+    manifest.write_text("\n".join([first, *(row for row in rows if "neutral" in row)]) + "\n", encoding="utf-8")
+    others = dataclasses.replace(one, name="calm", path=str(tmp_path / "calm"), test=False)
+    data = load_data(dataclasses.replace(config, corpora=(one, others)), log=silent)
+    for number, fold in enumerate(make_folds(config.folds, data, config.seed)):
+        for share, calm in ((1 / 8, 4), (1 / 2, 15)):
+            few = _with_fewer_people(data, fold, share, np.random.default_rng(number))
+            assert {data.items[index].label for index in few.train} == set(LABELS)
+            assert Counter(corpus for corpus, _ in data.people(few.train))["calm"] == calm
 
 
 def test_few_people_are_given_as_many_steps_to_get_better(

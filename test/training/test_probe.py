@@ -61,6 +61,15 @@ def test_a_probe_is_the_logistic_regression_of_what_the_encoder_gives(voices: Pa
     np.testing.assert_allclose(softmax(logits), expected.predict_proba(scaled), atol=0.01)
 
 
+def test_of_one_class_nothing_can_be_told_apart(voices: Path) -> None:
+    config = probed(voices)
+    sad = [sample for sample in load_data(config, limit=8, log=lambda _text: None).samples if sample.label == 2]
+    network = build_model(config)
+    assert isinstance(network, UnimodalModel)
+    with pytest.raises(SettingsError, match=r"everybody who is learned from is sad: add people who"):
+        fit_probe(config, network, sad, np.ones(len(LABELS)))
+
+
 def test_an_item_of_half_the_weight_counts_half(voices: Path) -> None:
     config = probed(voices)
     samples = list(load_data(config, log=lambda _text: None).samples)

@@ -19,16 +19,20 @@ from mser_ros.cli.main import main
 from mser_ros.corpora.base import Item
 from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import score
+from mser_ros.labels import LABELS
 from mser_ros.mocap.canonical import canonicalise
 from mser_ros.mocap.layouts import JOINTS
+from mser_ros.training.config.files import read_config
 from mser_ros.training.config.settings import ExperimentConfig
 from mser_ros.training.export.bundle import export_bundle
-from mser_ros.training.fit import household
+from mser_ros.training.fit import household, robustness
 from mser_ros.training.fit.experiment import run_experiment
 from mser_ros.training.fit.household import choose_clips, measure_household
 from mser_ros.training.fit.predicting import restore
-from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, measure_robustness
+from mser_ros.training.fit.robustness import CONDITIONS, UNCHANGED, _compare, measure_robustness
 from mser_ros.training.runs.finished import FinishedRun
+from mser_ros.training.runs.folder import check_run, open_run
+from mser_ros.training.runs.predictions import OutOfFold
 from mser_ros.training.samples.augment import LEGS, above_the_hips
 from mser_ros.training.samples.inputs import Sample
 from mser_ros.types import NS_PER_S, SAMPLE_RATE, SkeletonSequence
@@ -65,6 +69,21 @@ def test_the_command_compares_each_condition_with_the_same_items_as_they_are(
     assert measured["voices"] == found
 
 
+def test_a_source_that_is_judged_wholly_wrong_costs_no_other_its_figures(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = FinishedRun.read(run).rows()
+    logits = np.eye(len(LABELS), dtype=np.float32)[(rows.label + 1) % len(LABELS)]
+    wrong, right = dataclasses.replace(rows, logits=logits), dataclasses.replace(rows, logits=np.roll(logits, -1, 1))
+    other = dataclasses.replace(right, source=np.full(len(rows), "other"))
+    found = _compare({UNCHANGED: OutOfFold.join([wrong, other]), "telephone": OutOfFold.join([right, other])})
+    assert [found[source]["telephone"]["share"] for source in ("voices", "other")] == [None, 1.0]
+    assert found["voices"]["telephone"]["ua"] == 1.0
+    monkeypatch.setattr(robustness, "measure_robustness", lambda *_args, **_settings: found)
+    assert main(["robustness", str(run)]) == 0
+    assert "–" in capsys.readouterr().out
+
+
 @pytest.mark.usefixtures("measured")
 def test_the_card_tells_what_was_found(run: Path, tmp_path: Path) -> None:
     export_bundle([run], tmp_path / "bundle", int8=False, log=lambda _text: None)
@@ -78,6 +97,39 @@ def test_a_run_without_its_weights_says_so(run: Path, tmp_path: Path) -> None:
     (copy / "fold0" / "best.safetensors").unlink()
     with pytest.raises(SettingsError, match=r"fold0.best.safetensors are gone: train the run again"):
         measure_robustness(copy, log=lambda _text: None)
+
+
+def test_data_that_have_moved_since_are_found_where_the_user_says(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    mine, moved = shutil.copytree(run, tmp_path / "run"), shutil.copytree(run.parent / "voices", tmp_path / "moved")
+    settings = (mine / "config.yaml").read_text(encoding="utf-8")
+    before = settings.replace(str(run.parent / "voices"), str(tmp_path / "nowhere"))
+    (mine / "config.yaml").write_text(before, encoding="utf-8")
+    monkeypatch.setattr(robustness, "CONDITIONS", {"speech": {}})
+    monkeypatch.setattr(
+        household,
+        "fit",
+        lambda config, *, folder, **_: (restore(config, mine / folder.name / "best.safetensors"), None),
+    )
+    out = ["--fp32", "-o", str(tmp_path / "bundle")]
+    for command in (["robustness", str(mine)], ["household", str(mine)], ["export", str(mine), *out]):
+        assert main(command) == 1
+        assert "give its path with --data or --corpus, as voices=FOLDER" in capsys.readouterr().err
+        assert main([*command, "--data", f"others={moved}"]) == 1
+        assert "--data names 'others', but the run in" in capsys.readouterr().err
+        assert main([*command, "--data", f"voices={moved}"]) == 0
+    assert (mine / "config.yaml").read_text(encoding="utf-8") == before
+
+
+def test_a_run_finds_its_data_from_wherever_it_is_asked(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(run.parent)
+    here = small(Path("voices"))
+    open_run(here, {}, tmp_path / "run")
+    assert read_config(tmp_path / "run") == small(run.parent / "voices")
+    check_run(here, tmp_path / "run")
 
 
 @pytest.mark.parametrize("measure", [measure_robustness, measure_household])
@@ -193,6 +245,13 @@ def test_a_household_is_learned_as_the_fold_was(run: Path, tmp_path: Path, monke
     (mine / "config.yaml").write_text(settings.replace("variants: 0", "variants: 1"), encoding="utf-8")
     measure_household(mine, clips=4, log=lambda _text: None)
     assert found == {("fold0", 2), ("fold1", 2)}
+
+
+def test_one_person_gives_no_interval() -> None:
+    found = household._summarise([("a", 4, 0.5, 0.75)])
+    assert found["gain"] == [0.25, None, None]
+    several = household._summarise([("a", 4, 0.5, 0.75), ("b", 4, 0.5, 0.5)])
+    assert several["gain"] == [0.125, 0.0, 0.25]
 
 
 @pytest.mark.parametrize("clips", [4, 20, 1000])

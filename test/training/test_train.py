@@ -178,6 +178,40 @@ def test_a_run_that_is_killed_while_it_predicts_is_not_trained_again(
     assert len(OutOfFold.load(folder / "predictions.npz")) == 24
 
 
+def test_a_fold_that_diverged_ends_the_run_each_time_and_leaves_nobody_out(
+    run: Path, voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = shutil.copytree(run, tmp_path / "run")
+    (folder / "predictions.npz").unlink()
+    (folder / "fold1" / "predictions.npz").unlink()
+    predict = fitting.predict_subsets
+
+    def lose_some(*arguments: Any) -> fitting.Predicted:
+        found = predict(*arguments)
+        found.logits[0][::2] = np.nan
+        return found
+
+    monkeypatch.setattr(experiment, "predict_subsets", lose_some)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=r"fold 2/2: training diverged, .*: lower optimiser\.learning_rate"):
+            run_experiment(small(voices), folder, log=lambda _text: None)
+    assert not (folder / "fold1" / "predictions.npz").exists()
+    assert not (folder / "predictions.npz").exists()
+
+
+def test_a_training_that_diverged_is_not_taken_for_done(
+    voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = small(voices)
+    step = Learner.training_step
+    monkeypatch.setattr(Learner, "training_step", lambda *arguments: step(*arguments) * np.nan)
+    train = load_data(config, limit=8, log=lambda _text: None).samples
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=r"final: training diverged, .*: lower optimiser\.learning_rate"):
+            fitting.fit(config, train=train, validation=None, folder=tmp_path, title="final", epochs=1)
+    assert not (tmp_path / "best.safetensors").exists()
+
+
 def test_a_run_that_is_killed_after_it_has_stopped_early_learns_no_more(
     voices: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

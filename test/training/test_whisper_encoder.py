@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
 from pathlib import Path
 
@@ -18,7 +19,10 @@ from mser_ros.training.export.graphs import write_graph
 from mser_ros.training.fit.learning import make_optimiser
 from mser_ros.training.models.build import build_model
 from mser_ros.training.models.whisper import MELS, WhisperEncoder, read_ctranslate2
+from mser_ros.training.runs.folder import check_origin, open_run
+from mser_ros.training.samples.data import Data
 from mser_ros.training.samples.features import kept_modalities
+from mser_ros.training.samples.origin import origin_of
 
 WIDTH, LAYERS = 16, 2
 
@@ -154,6 +158,19 @@ def test_the_exported_graph_says_what_the_network_says(source: Path, tmp_path: P
         with torch.inference_mode():
             expected = network({"speech": {"waveform": torch.from_numpy(wave)}}).logits
         np.testing.assert_allclose(graph(waveform=wave)["logits"], expected, atol=1e-3)
+
+
+def test_a_run_does_not_go_on_with_another_model(source: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    mine = config(shutil.copytree(source, tmp_path / "whisper"))
+    open_run(mine, origin_of(mine, Data((), (), (), {}), []), folder)
+    check_origin(origin_of(mine, Data((), (), (), {}), []), folder)
+    with (tmp_path / "whisper" / "model.bin").open("ab") as stream:
+        stream.write(b" ")
+    with pytest.raises(SettingsError, match=rf"begun with other weights of {tmp_path / 'whisper'} than there are now"):
+        check_origin(origin_of(mine, Data((), (), (), {}), []), folder)
+    (folder / "origin.json").write_text("{}", encoding="utf-8")  # as in a run of an earlier version
+    check_origin(origin_of(mine, Data((), (), (), {}), []), folder)
 
 
 def test_what_is_no_whisper_model_is_one_sentence(source: Path, tmp_path: Path) -> None:

@@ -48,6 +48,12 @@ def bundle(*, fusion: dict[str, Any] | None = None, **modalities: dict[str, Any]
     }
 
 
+def test_what_cannot_be_measured_is_a_dash() -> None:
+    row = {"items": 24, "ua": 0.0, "interval": [None, None], "share": None}
+    card = model_card(bundle(speech=modality("speech", "voices", robustness={"voices": {"telephone": row}})))
+    assert "| speech | voices | telephone | 24 | 0.000 (all of one: no interval) | – |" in card
+
+
 def fused(*, synthetic: bool) -> dict[str, Any]:
     metrics = {"synthetic": synthetic, "note": "Out of fold", "judged_by": HALF, "subsets": {"speech+text": FIGURES}}
     return {

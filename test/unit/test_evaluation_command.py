@@ -63,6 +63,18 @@ def test_json_holds_fractions_of_the_modalities_asked_for(bundle: Path, corpus: 
     assert found["units"]["bob"]["ua"] == 1.0
 
 
+def test_of_one_person_no_interval_is_told_and_why(
+    bundle: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "figures.json"
+    assert run("--bundle", bundle, "--corpus", f"mine={corpus}", "--subset", "ann", "-m", "text", "--json", out) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "[–]: all of one speaker, which gives no interval" in printed
+    assert "0.750 [–]" in printed
+    found = json.loads(out.read_text(), parse_constant=pytest.fail)
+    assert found["intervals"]["ua"] == [None, None]
+
+
 def test_every_set_of_modalities_is_measured(
     bundle: Path, corpus: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

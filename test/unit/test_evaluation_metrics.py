@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from mser_ros.evaluation.comparison import paired_bootstrap
 from mser_ros.evaluation.concordance import concordance
-from mser_ros.evaluation.metrics import Predictions, Statistics, risk_coverage, score
+from mser_ros.evaluation.metrics import Predictions, Statistics, bracketed, risk_coverage, score
 from mser_ros.evaluation.resampling import replicates, units
 
 
@@ -192,6 +194,22 @@ def test_fewer_people_give_wider_intervals() -> None:
     grouped = Predictions(single.truth, single.probabilities, person.astype(str))
     width = {name: np.ptp(score(p, resamples=300).intervals["wa"]) for name, p in (("1", single), ("10", grouped))}
     assert width["10"] > 3 * width["1"]
+
+
+def test_of_one_person_there_is_no_interval() -> None:
+    several = draw(40, seed=0)
+    one = Predictions(several.truth, several.probabilities, np.full(40, "a"))
+    scores = score(one, resamples=100)
+    assert scores.values["ua"] == score(several, resamples=100).values["ua"]
+    assert np.isnan(list(scores.intervals.values())).all()
+    assert json.loads(json.dumps(scores.as_json(), allow_nan=False))["intervals"]["ua"] == [None, None]
+    gap = paired_bootstrap(one, one)
+    assert gap.value == 0
+    assert np.isnan([gap.low, gap.high, gap.p_value]).all()
+    ((value, low, high),) = concordance(np.eye(40)[:, :1], np.eye(40)[:, :1], one.clusters)
+    assert value == 1
+    assert np.isnan([low, high]).all()
+    assert (bracketed(low, high), bracketed(None, None), bracketed(0, 0.5, "+.1f")) == ("[–]", "[–]", "[+0.0, +0.5]")
 
 
 def test_units_are_the_clusters_or_the_first_sources() -> None:

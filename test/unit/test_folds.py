@@ -99,6 +99,15 @@ def test_the_corpus_s_own_sets_are_kept() -> None:
     assert fold.validation == tuple(range(30, 300, 3))
 
 
+def test_items_that_are_in_no_set_are_refused() -> None:
+    items = [item(f"p{n}", LABELS[n % 4], split=("train", "dev", "test")[n % 3], number=n) for n in range(12)]
+    lost = [item("q", "sad", corpus="extra", number=n) for n in range(2)]
+    with pytest.raises(CorpusError, match=r"in no set: 2 items of extra: give them .*, or set 'test' of"):
+        by_split([*items, *lost], seed=0)
+    with pytest.raises(CorpusError, match="in no set: 1 items of c"):
+        by_split([*items[:-1], replace(items[-1], split="")], seed=0)
+
+
 def test_a_person_in_two_groups_or_sets_is_refused() -> None:
     items = [item("p", "sad", group="s1"), item("p", "sad", group="s2"), item("q", "sad", group="s3")]
     with pytest.raises(CorpusError, match="p of corpus 'c' is in 'c-s1' and in 'c-s2'"):

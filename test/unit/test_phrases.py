@@ -60,6 +60,14 @@ def test_no_more_are_drawn_than_wanted_and_always_the_same(tmp_path: Path) -> No
         "kind: {templates: [a]}",
         "kind: {label: happy, templates: ['{']}",
         "kind: [",
+        "kind: {label: sad, templates: I am sad}",
+        "kind: {label: sad, templates: []}",
+        "kind: {label: sad, templates: ['{who}'], words: {who: []}}",
+        "kind: {label: sad, templates: ['{who}'], words: {who: she}}",
+        "kind: {label: sad, templates: ['I am {} sad']}",
+        "kind: {label: sad, templates: ['I am {0} sad']}",
+        "kind: {label: sad, templates: [a], most: 0}",
+        "kind: {label: sad, templates: [3]}",
     ],
 )
 def test_a_file_that_is_none_is_one_sentence(tmp_path: Path, text: str) -> None:

@@ -11,7 +11,13 @@ from mser_ros.errors import SettingsError
 from mser_ros.evaluation.metrics import Predictions
 from mser_ros.labels import LABELS
 from mser_ros.recognition.posteriors import softmax
-from mser_ros.training.export.decision_fit import COVERAGE, fit_joint_decision, largest_miss, measure_decision
+from mser_ros.training.export.decision_fit import (
+    COVERAGE,
+    _speakers,
+    fit_joint_decision,
+    largest_miss,
+    measure_decision,
+)
 from mser_ros.training.export.fusion_fit import combine, daily_life, fuse, measure, try_out
 from mser_ros.training.export.temperatures import balanced_temperature, fit_temperatures, halves
 from mser_ros.training.runs.predictions import OutOfFold
@@ -64,6 +70,33 @@ def test_people_of_a_single_fold_are_judged_by_the_other_half_of_them() -> None:
     assert found.method == "a temperature fitted on the other half of the people"
     expected = softmax(rows.logits[half == 1] / balanced_temperature(rows.select(half == 0)))
     np.testing.assert_allclose(found.predictions(rows).probabilities[half == 1], expected, rtol=1e-5)
+
+
+def test_people_of_two_corpora_are_two_whatever_they_are_called() -> None:
+    one = rows_of(people=3, folds=3)
+    again = replace(one, source=np.full(len(one), "speech:perceived"))
+    other = replace(one, source=np.full(len(one), "other"), logits=-one.logits)
+    both = OutOfFold.join([one, again, other])
+    assert both.people == {f"{corpus}:speech{n}" for corpus in ("speech", "other") for n in range(3)}
+    assert set(both.predictions().clusters.tolist()) == both.people
+    assert set(fit_temperatures(both).predictions(both).clusters.tolist()) == both.people
+    assert set(combine({"speech": both}, {"speech": 1.0}).people["speech"].tolist()) == both.people
+    assert set(_speakers(both).tolist()) == both.people
+    # Where nobody shares a name, nothing is called otherwise than it was.
+    alone = OutOfFold.join([one, again])
+    assert alone.people == set(one.person.tolist())
+    assert alone.predictions().clusters.tolist() == alone.cluster.tolist()
+    single = OutOfFold.join([rows.select(rows.person == "speech0") for rows in (one, other)])
+    assert set(halves(single).tolist()) == {0, 1}
+
+
+def test_people_who_are_combined_are_counted_beside_those_who_stand_alone() -> None:
+    one = rows_of(people=3)
+    block, clusters = np.full(len(one), "block0"), np.char.add(one.person, " + walker")
+    combined = replace(one, source=np.full(len(one), "pseudo"), person=block, cluster=clusters)
+    named = np.char.add(one.person, "b")
+    others = replace(one, person=named, cluster=named)
+    assert OutOfFold.join([others, combined]).people == {*named.tolist(), *one.person.tolist(), "walker"}
 
 
 def test_every_corpus_gives_people_to_both_halves() -> None:
@@ -160,7 +193,10 @@ def test_a_modality_of_one_person_cannot_be_fused_honestly() -> None:
 def test_a_class_that_nobody_was_tested_on_is_told() -> None:
     rows = {"speech": rows_of("speech"), "text": rows_of("text")}
     rows["text"] = rows["text"].select(rows["text"].label != 2)
-    with pytest.raises(SettingsError, match="of class 'sad', so fusion cannot be fitted: run more folds"):
+    with pytest.raises(
+        SettingsError,
+        match="too few of the text predictions are of class 'sad', so fusion cannot be fitted: run more folds",
+    ):
         combine(rows, dict.fromkeys(rows, 1.0))
 
 

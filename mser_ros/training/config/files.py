@@ -55,15 +55,13 @@ def load_config(
             raise SettingsError(f"'{text}' is not of the form key=value, as in optimiser.epochs=10")
         _put(tree, name.strip(), parse_value(value, text))
     config = build_config(tree, where=path.name)
-    names = {corpus.name for corpus in config.corpora}
-    for name in data or {}:
-        if name not in names:
-            raise SettingsError(f"--data names '{name}', but {path.name} trains on {', '.join(sorted(names))}")
-    corpora = tuple(
-        dataclasses.replace(corpus, path=(data or {}).get(corpus.name, corpus.path)) for corpus in config.corpora
-    )
-    config = dataclasses.replace(config, name=config.name or path.stem, corpora=corpora)
-    return _with_own(config, add) if add else config
+    check_data(data or {}, [config], path.name)
+    config = dataclasses.replace(with_data(config, data or {}), name=config.name or path.stem)
+    if add:
+        config = _with_own(config, add)
+        if fault := next(_faults(config), ""):
+            raise SettingsError(fault)
+    return config
 
 
 def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentConfig:
@@ -81,6 +79,20 @@ def _with_own(config: ExperimentConfig, folders: Sequence[Path]) -> ExperimentCo
         name="_with_".join([config.name, *(corpus.name for corpus in own)]),
         corpora=(*config.corpora, *own),
     )
+
+
+def check_data(data: Mapping[str, str], configs: Sequence[ExperimentConfig], where: str) -> None:
+    """Raise `SettingsError` for a folder of a corpus that none of these experiments learns from."""
+    names = {corpus.name for config in configs for corpus in config.corpora}
+    for name in data:
+        if name not in names:
+            raise SettingsError(f"--data names '{name}', but {where} trains on {', '.join(sorted(names))}")
+
+
+def with_data(config: ExperimentConfig, data: Mapping[str, str]) -> ExperimentConfig:
+    """The same, with its corpora in these folders, by name."""
+    corpora = tuple(dataclasses.replace(one, path=data.get(one.name, one.path)) for one in config.corpora)
+    return dataclasses.replace(config, corpora=corpora)
 
 
 def find_config(source: Path | str) -> Path:
@@ -251,6 +263,12 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
         yield "no encoder is given: set model.streams.speech.kind, …text.kind or …mocap.kind"
     if not config.corpora or not all(corpus.name for corpus in config.corpora):
         yield "a corpus is not named: list at least one under 'corpora', as in [{name: iemocap}]"
+    for corpus in config.corpora:
+        if set(corpus.name) & {":", "/"}:
+            yield (
+                f"a corpus cannot be called '{corpus.name}', as ':' and '/' part names of figures and files: rename "
+                "it, or the folder that is added"
+            )
     for name in config.modalities:
         yield from _stream_faults(config, name)
     if several and not fusion.kind:
@@ -264,6 +282,9 @@ def _faults(config: ExperimentConfig) -> Iterator[str]:
     yield from _probe_faults(config)
     if config.optimiser.batch < config.devices:
         yield f"optimiser.batch must be at least devices, {config.devices}, so that each process has an utterance"
+    heads = [getattr(config.model.streams, name).head_norm for name in config.modalities if fusion.auxiliary]
+    if config.optimiser.batch == 1 and (any(heads) if several else config.model.norm):
+        yield "optimiser.batch must be 2 or more for batch normalisation: raise it, or set norm and head_norm to false"
 
 
 def _probe_faults(config: ExperimentConfig) -> Iterator[str]:

@@ -47,7 +47,7 @@ def _talk(rows: OutOfFold, part: OutOfFold, order: str) -> tuple[np.ndarray, np.
     """Corrected logits of each row of `part` and how many utterances its voice had said before."""
     corrected, heard = part.logits.astype(np.float64), np.zeros(len(part), int)
     for person in np.unique(part.person):
-        spec = _spec(rows.select(rows.person != person))
+        spec = _spec(rows.select((rows.person != person) | (rows.corpora != part.corpora[0])))
         if spec is None:
             continue
         rng = np.random.default_rng(0)

@@ -20,7 +20,7 @@ from ...recognition.readers import TextReader, make_tokenizer
 from ...resources import checklist_file
 from ..fit.domain import restore_judge
 from ..fit.predicting import restore
-from ..runs.finished import FinishedRun
+from ..runs.finished import FinishedRun, read_runs
 from ..runs.predictions import OutOfFold
 from ..samples.data import load_data
 from ..samples.inputs import how_fed, load_tokenizer
@@ -54,6 +54,7 @@ def export_bundle(
     delta: bool = False,
     fallback: Path | None = None,
     rest: Path | None = None,
+    moved: Mapping[str, str] | None = None,
     log: Log = print,
 ) -> None:
     """Write a bundle of one run per modality, or of one run of several, which replaces `out` as a whole once all has
@@ -62,6 +63,7 @@ def export_bundle(
     `delta`: of encoders with a fine-tuning of low rank only that is shipped, and `mser models get` makes the rest.
     `fallback`: a run that takes the place of that of its modality where this has not been done.
     `rest`: a bundle whose other modalities are taken over as they are; fusion and decision are fitted anew.
+    `moved`: where the runs' corpora lie now, by name.
 
     Raises `SettingsError` (an unfinished run, two of one modality, `out` is something else than a bundle),
     `CorpusError` (the data for the check is missing).
@@ -69,8 +71,8 @@ def export_bundle(
     check_target(out)
     if not folders and not rest:
         raise SettingsError("there is nothing to export: name a run, or a bundle with --rest")
-    runs = [FinishedRun.read(folder) for folder in folders]
-    poorer = FinishedRun.read(fallback) if fallback else None
+    known = read_runs([*folders, *([fallback] if fallback else [])], moved or {})
+    runs, poorer = known[: len(folders)], known[-1] if fallback else None
     _check_runs(runs, poorer, rest=rest, delta=delta)
     names = [run.modality for run in runs]
     # What ships without its weights needs a fallback still: that of the bundle, where there is no other.

@@ -157,7 +157,7 @@ def _speakers(rows: OutOfFold) -> np.ndarray:
         [cluster.split(BETWEEN_PEOPLE) for cluster in rows.cluster.tolist() if BETWEEN_PEOPLE in cluster]
     )
     if len(columns) < len(rows):
-        return rows.person
+        return rows.who
     return min(columns.T, key=lambda people: len(set(people.tolist())))
 
 

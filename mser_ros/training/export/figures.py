@@ -171,7 +171,7 @@ def _robustness(modalities: Mapping[str, Any]) -> list[str]:
     """What changed inputs are worth."""
     rows = [
         f"| {name} | {source} | {condition} | {row['items']} | {_with_interval(row['ua'], row['interval'])} "
-        f"| {row['share']:.0%} |"
+        f"| {'–' if row['share'] is None else format(row['share'], '.0%')} |"
         for name, entry in modalities.items()
         for source, conditions in entry.get("robustness", {}).items()
         for condition, row in conditions.items()
@@ -274,8 +274,10 @@ def _row(figures: Mapping[str, Any]) -> str:
     return f"{figures['n']} | {ua} | {wa} | {surest} | {ece} | {_recall(figures['recall'])}"
 
 
-def _with_interval(value: float, interval: Sequence[float]) -> str:
+def _with_interval(value: float, interval: Sequence[float | None]) -> str:
     low, high = interval
+    if low is None or high is None:
+        return f"{value:.3f} (all of one: no interval)"
     return f"{value:.3f} ({low:.3f} to {high:.3f})"
 
 

@@ -83,11 +83,11 @@ def combine(rows: Mapping[str, OutOfFold], temperatures: Mapping[str, float], *,
     posteriors: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     people: dict[str, list[np.ndarray]] = {name: [] for name in rows}
     for name, part in rows.items():
-        probabilities = softmax(part.believed / temperatures[name])
+        probabilities, who = softmax(part.believed / temperatures[name]), part.who
         for label in range(len(LABELS)):
-            chosen = _draw(part, label, rng)
+            chosen = _draw(name, part, label, rng)
             posteriors[name].append(probabilities[chosen])
-            people[name].append(part.person[chosen])
+            people[name].append(who[chosen])
     names = {name: np.concatenate(parts) for name, parts in people.items()}
     return Combined(
         {name: np.concatenate(parts) for name, parts in posteriors.items()},
@@ -225,13 +225,14 @@ def _ua(rows: OutOfFold) -> float:
     return round(score(rows.predictions(), resamples=0).values["ua"], 4)
 
 
-def _draw(rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:
+def _draw(name: str, rows: OutOfFold, label: int, rng: np.random.Generator) -> np.ndarray:
     """Row numbers of one class, every source as often."""
     pools = [np.flatnonzero((rows.label == label) & (rows.source == source)) for source in rows.sources]
     pools = [pool for pool in pools if len(pool)]
     if not pools:
         raise SettingsError(
-            f"too few of the predictions are of class '{LABELS[label]}', so fusion cannot be fitted: run more folds"
+            f"too few of the {name} predictions are of class '{LABELS[label]}', so fusion cannot be fitted: run more "
+            "folds, or train on a corpus that shows this class"
         )
     sizes = np.array([len(pool) for pool in pools])
     turn = np.arange(_COMBINATIONS) % len(pools)

@@ -73,5 +73,5 @@ def export_streams(
 
 def _concordance(rows: OutOfFold) -> dict[str, list[float]]:
     """The concordance correlation of valence and arousal, each with its interval, where they were measured."""
-    found = zip(("valence", "arousal"), concordance(rows.affect_truth, rows.affect, rows.cluster), strict=True)
+    found = zip(("valence", "arousal"), concordance(rows.affect_truth, rows.affect, rows.clusters), strict=True)
     return {name: [round(number, 4) for number in numbers] for name, numbers in found if np.isfinite(numbers).all()}

@@ -16,7 +16,7 @@ from ...corpora.base import BETWEEN_PEOPLE
 from ...evaluation.calibration import fit_temperature
 from ...evaluation.metrics import Predictions
 from ...recognition.posteriors import softmax
-from ..runs.predictions import UNMET, OutOfFold
+from ..runs.predictions import OutOfFold
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +33,7 @@ class Temperatures:
         keys = zip(rows.source.tolist(), rows.item_id.tolist(), strict=True)
         temperatures = np.array([self.held_out[key] for key in keys])
         posteriors = softmax(rows.believed / temperatures[:, None])
-        return Predictions(rows.label, posteriors, rows.cluster, answered=rows.answered)
+        return Predictions(rows.label, posteriors, rows.clusters, answered=rows.answered)
 
 
 def fit_temperatures(rows: OutOfFold) -> Temperatures:
@@ -54,7 +54,7 @@ def fit_temperatures(rows: OutOfFold) -> Temperatures:
 
 def shipped(rows: OutOfFold, temperature: float) -> Predictions:
     """What the robot says of rows that no temperature was fitted on."""
-    return Predictions(rows.label, softmax(rows.believed / temperature), rows.cluster, answered=rows.answered)
+    return Predictions(rows.label, softmax(rows.believed / temperature), rows.clusters, answered=rows.answered)
 
 
 def balanced_temperature(rows: OutOfFold) -> float:
@@ -81,9 +81,8 @@ def halves(rows: OutOfFold, *, seed: int = 0) -> np.ndarray:
 
     A block of synthetic items is one person: where there is only that, the source people of the first kind are halved.
     """
-    corpora = np.array([source.removesuffix(UNMET).split(":")[0] for source in rows.source.tolist()])
-    people = rows.person
-    if len(np.unique(people)) == 1:
+    corpora, people = rows.corpora, rows.person
+    if len(np.unique(rows.who)) == 1:
         people = np.array([cluster.split(BETWEEN_PEOPLE)[0] for cluster in rows.cluster.tolist()])
     names, index = np.unique(np.char.add(np.char.add(corpora, ":"), people), return_inverse=True)
     corpus_of = np.array([name.split(":")[0] for name in names.tolist()])

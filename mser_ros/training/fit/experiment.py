@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from ...corpora import folds as split
 from ...errors import SettingsError
 from ...evaluation.concordance import concordance
-from ...evaluation.metrics import score
+from ...evaluation.metrics import plain, score
 from ...evaluation.plots import confusion_matrix
 from ...labels import LABELS
 from ...types import subsets_of
@@ -38,7 +39,7 @@ from ..samples.inputs import Sample
 from ..samples.origin import origin_of
 from ..samples.variants import with_variants
 from .domain import FOUND, can_judge, fit_domain, summarise_judges
-from .fitting import FITTED, Fitted, fit, leads
+from .fitting import FITTED, Fitted, check_numbers, fit, leads
 from .predicting import predict_subsets
 
 Log = Callable[[str], None]
@@ -222,12 +223,17 @@ def run_fold(
         in_domain = judged.in_domain
         log(f"{title}: {judged}")
     predicted = predict_subsets(config, network, tested, list(subsets.values()))
+    there = {
+        name: np.array([any(sample.has(one) for one in subset) for sample in tested])
+        for name, subset in subsets.items()
+    }
+    found = dict(zip(subsets, predicted.logits, strict=True))
+    check_numbers((torch.from_numpy(found[name][there[name]]) for name in subsets), title)
     items, sources = [data.items[i] for i in fold.test], [data.entries[i].source for i in fold.test]
     out = {}
-    for name, found in reversed(list(zip(subsets, predicted.logits, strict=True))):
-        there = np.isfinite(found).all(1)
+    for name in reversed(subsets):
         affect = predicted.affect if name == PREDICTIONS else None
-        out[name] = describe(items, sources, np.nan_to_num(found), fold.name, affect, in_domain).select(there)
+        out[name] = describe(items, sources, found[name], fold.name, affect, in_domain).select(there[name])
         if leads():
             out[name].save(folder / name)  # that of all modalities is the last one: with it the fold is done
     ua = score(out[PREDICTIONS].predictions(), resamples=0).values["ua"]
@@ -307,10 +313,10 @@ def summarise(predictions: OutOfFold, fitted: Sequence[Fitted]) -> dict[str, Any
             "items": len(rows),
             "people": len(rows.people),
             **{name: round(scores.values[name], 4) for name in ("ua", "wa", "macro_f1")},
-            "intervals": {name: [round(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
+            "intervals": {name: [plain(end, 4) for end in scores.intervals[name]] for name in ("ua", "wa", "macro_f1")},
         }
         if np.isfinite(rows.affect).any():
             found = concordance(rows.affect_truth, rows.affect, rows.cluster)
             named = zip(("valence", "arousal"), found, strict=True)
-            summary[source]["ccc"] = {name: [round(number, 4) for number in numbers] for name, numbers in named}
+            summary[source]["ccc"] = {name: [plain(number, 4) for number in numbers] for name, numbers in named}
     return summary

@@ -7,7 +7,7 @@ import logging
 import platform
 import signal
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from ...errors import SettingsError
 from ...labels import LABELS
 from ..config.settings import ExperimentConfig
 from ..models.build import UnimodalModel
@@ -91,6 +92,8 @@ def fit(
 
     With `validation` the best epoch counts, and what a fusion's heads count is fitted on it; without it the last of
     `epochs` counts, and the heads count as in the mean of `folds`, the weights of runs that had one.
+
+    Raises `SettingsError` where training diverged; nothing counts as done then.
     """
     _quiet()
     torch.set_num_threads(config.threads)
@@ -127,6 +130,7 @@ def fit(
     network = learner.network
     if best:
         load_weights(network, folder / BEST)
+    check_numbers(network.parameters(), title)
     _weigh_heads(config, network, validation, folds)
     epoch = best.epoch if best else trainer.current_epoch - 1
     seconds = sum(float(row["seconds"]) for row in read_figures(folder / METRICS)) if epoch >= 0 else 0.0
@@ -137,6 +141,15 @@ def fit(
         fitted.save(folder)
         resume.unlink(missing_ok=True)
     return network, fitted
+
+
+def check_numbers(values: Iterable[torch.Tensor], title: str) -> None:
+    """Raise `SettingsError` where a network's weights or answers are no numbers."""
+    if not all(bool(torch.isfinite(value).all()) for value in values):
+        raise SettingsError(
+            f"{title}: training diverged, its network gives no numbers any more: lower optimiser.learning_rate, and "
+            "name another folder with --run"
+        )
 
 
 def _callbacks(

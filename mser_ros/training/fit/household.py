@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import numpy as np
 
 from ...corpora.base import Item
 from ...errors import SettingsError
-from ...evaluation.resampling import replicates
+from ...evaluation.metrics import plain
+from ...evaluation.resampling import is_alone, replicates
 from ..config.files import OWN_REPEAT
 from ..progress import track
 from ..runs.finished import HOUSEHOLD, FinishedRun
@@ -33,15 +34,19 @@ _RESAMPLES = 2000
 
 
 def measure_household(
-    folder: Path, *, clips: int = 20, log: Callable[[str], None] = print
+    folder: Path,
+    *,
+    clips: int = 20,
+    moved: Mapping[str, str] | None = None,
+    log: Callable[[str], None] = print,
 ) -> dict[str, dict[str, Any]]:
     """Learn `clips` clips of each person in turn, of every class as many and at most half of what there is; kept in the
-    run's folder and returned, by source.
+    run's folder and returned, by source. `moved`: where the run's corpora lie now, by name.
 
     Raises `SettingsError` for a run of several modalities, one without folds of people, whose weights are gone, or
     whose data have changed since.
     """
-    config = FinishedRun.read(folder).config
+    config = FinishedRun.read(folder, moved=moved).config
     if len(config.modalities) != 1 or config.folds.scheme == "split":
         raise SettingsError(f"the run in {folder} does not test people by folds with one modality: nothing to measure")
     data, plan = load_folds(config, folder, log=log)
@@ -101,17 +106,22 @@ def _ua(truth: np.ndarray, logits: np.ndarray) -> float:
 
 
 def _summarise(rows: Sequence[tuple[str, int, float, float]]) -> dict[str, Any]:
-    """Means over people, each counting alike; the interval of the gain by bootstrap over people."""
+    """Means over people, each counting alike; the interval of the gain by bootstrap over people, None of
+    a single one."""
     clips, before, after = np.array([row[1:] for row in rows]).T
     gain = after - before
-    drawn = replicates(np.array([row[0] for row in rows]), resamples=_RESAMPLES, seed=0)
-    means = np.concatenate([weights @ gain / weights.sum(1) for weights in drawn])
+    people = np.array([row[0] for row in rows])
+    ends = np.full(2, np.nan)
+    if not is_alone(people):
+        drawn = replicates(people, resamples=_RESAMPLES, seed=0)
+        means = np.concatenate([weights @ gain / weights.sum(1) for weights in drawn])
+        ends = np.quantile(means, [0.025, 0.975])
     return {
         "people": len(rows),
         "clips": round(float(clips.mean()), 1),
         "before": round(float(before.mean()), 4),
         "after": round(float(after.mean()), 4),
-        "gain": [round(float(end), 4) for end in (gain.mean(), *np.quantile(means, [0.025, 0.975]))],
+        "gain": [plain(number, 4) for number in (gain.mean(), *ends)],
         "better": int((gain > 0).sum()),
         "worse": int((gain < 0).sum()),
     }

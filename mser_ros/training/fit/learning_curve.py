@@ -2,7 +2,8 @@
 
 Where the curve still rises with the last doubling, more people are worth more than another network; where it is flat,
 they are not. Every point is of all people, each judged by models that have not met them, several times: with other
-folds and other people to learn from. As many steps are made with few people as with all.
+folds and other people to learn from. As many steps are made with few people as with all. Of a corpus that is only
+trained on as large a share is learned from, but its people are not counted.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy as np
 
 from ...corpora.folds import Fold
 from ...errors import SettingsError
-from ...evaluation.metrics import score
+from ...evaluation.metrics import plain, score
 from ...evaluation.plots import learning_curves
 from ..config.settings import ExperimentConfig
 from ..runs.folder import check_origin, check_run, open_run
@@ -65,7 +66,7 @@ def measure_learning_curve(
             found = []
             for number, fold in enumerate(make_folds(config.folds, data, seeded.seed)):
                 few = _with_fewer_people(data, fold, share, np.random.default_rng((seeded.seed, number)))
-                people[share].append(len(data.people(few.train)))
+                people[share].append(len(data.people(index for index in few.train if data.entries[index].test)))
                 place = folder / f"repeat{repeat}" / f"{share:g}" / f"fold{number}"
                 title = f"repeat {repeat + 1}/{repeats}, {share:.0%} of the people, fold {number + 1}"
                 found.append(run_fold(longer, data, few, place, title, log)[0][PREDICTIONS])
@@ -84,10 +85,14 @@ def measure_learning_curve(
 
 
 def _with_fewer_people(data: Data, fold: Fold, share: float, rng: np.random.Generator) -> Fold:
-    """The fold with a share of its training people; those of a smaller share are among those of a larger one."""
+    """The fold with a share of the training people of each corpus, so that what one of them alone shows is always
+    there; those of a smaller share are among those of a larger one."""
     everybody = sorted(data.people(fold.train))
-    order = rng.permutation(len(everybody))
-    kept = {everybody[index] for index in order[: max(1, round(share * len(everybody)))]}
+    kept = set()
+    for corpus in sorted({corpus for corpus, _ in everybody}):
+        own = [person for person in everybody if person[0] == corpus]
+        order = rng.permutation(len(own))
+        kept |= {own[index] for index in order[: max(1, round(share * len(own)))]}
     train = tuple(index for index in fold.train if data.people([index]) <= kept)
     return replace(fold, train=train)
 
@@ -98,6 +103,6 @@ def _row(repeats: Sequence[OutOfFold], people: Sequence[int]) -> Mapping[str, An
     return {
         "people": round(float(np.mean(people)), 1),
         "ua": round(scores.values["ua"], 4),
-        "interval": [round(end, 4) for end in scores.intervals["ua"]],
+        "interval": [plain(end, 4) for end in scores.intervals["ua"]],
         "each": [round(value, 4) for value in each],
     }

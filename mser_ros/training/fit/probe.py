@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
+from ...errors import SettingsError
+from ...labels import LABELS
 from ..config.settings import ExperimentConfig
 from ..models.build import UnimodalModel
 from ..samples.inputs import Sample
@@ -22,7 +24,12 @@ from .pooled import changed, pool
 
 def fit_probe(config: ExperimentConfig, network: UnimodalModel, train: Sequence[Sample], weights: np.ndarray) -> None:
     """Set the network's classifier. `train`: an item counts by its weight, and as often as it stands there. `weights`:
-    (C,), how much an item of each class counts."""
+    (C,), how much an item of each class counts. Raises `SettingsError` where all are of one class."""
+    if len(shown := {sample.label for sample in train}) < 2:
+        raise SettingsError(
+            f"optimiser.probe tells classes apart, and everybody who is learned from is {LABELS[shown.pop()]}: add "
+            "people who are otherwise, or a corpus of them"
+        )
     settings = config.optimiser
     times = Counter(id(sample) for sample in train)
     samples = list({id(sample): sample for sample in train}.values())

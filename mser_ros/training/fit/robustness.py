@@ -18,7 +18,7 @@ import numpy as np
 from ...audio.waveform import to_float, to_int16
 from ...corpora.base import Item
 from ...errors import SettingsError
-from ...evaluation.metrics import score
+from ...evaluation.metrics import plain, score
 from ...types import SAMPLE_RATE
 from ..config.settings import ExperimentConfig
 from ..progress import track
@@ -151,13 +151,16 @@ CONDITIONS: Mapping[str, Mapping[str, Change]] = {
 }
 
 
-def measure_robustness(folder: Path, *, log: Callable[[str], None] = print) -> dict[str, Any]:
+def measure_robustness(
+    folder: Path, *, moved: Mapping[str, str] | None = None, log: Callable[[str], None] = print
+) -> dict[str, Any]:
     """Judge changed inputs by a finished run's folds; kept in the run's folder and returned, by source and condition.
+    `moved`: where the run's corpora lie now, by name.
 
     Raises `SettingsError` for a run of several modalities, of markers, whose folds' weights are gone, or whose data
     have changed since.
     """
-    run = FinishedRun.read(folder)
+    run = FinishedRun.read(folder, moved=moved)
     config = run.config
     if len(config.modalities) != 1 or run.modality not in CONDITIONS:
         raise SettingsError(f"the run in {folder} reads {', '.join(config.modalities)}: one modality alone is measured")
@@ -193,7 +196,8 @@ def _changed(config: ExperimentConfig, sample: Sample, name: str, index: int, ch
 
 
 def _compare(by_condition: Mapping[str, OutOfFold]) -> dict[str, Any]:
-    """By source and condition: UA with its interval, and the share of the UA of what is unchanged."""
+    """By source and condition: UA with its interval, and the share of the UA of what is unchanged, None where that is
+    0."""
     found: dict[str, Any] = {}
     for source in by_condition[UNCHANGED].sources:
         scores = {name: score(rows.of(source).predictions()) for name, rows in by_condition.items()}
@@ -202,8 +206,8 @@ def _compare(by_condition: Mapping[str, OutOfFold]) -> dict[str, Any]:
             name: {
                 "items": one.items,
                 "ua": round(one.values["ua"], 4),
-                "interval": [round(end, 4) for end in one.intervals["ua"]],
-                "share": round(one.values["ua"] / whole, 4),
+                "interval": [plain(end, 4) for end in one.intervals["ua"]],
+                "share": round(one.values["ua"] / whole, 4) if whole else None,
             }
             for name, one in scores.items()
         }

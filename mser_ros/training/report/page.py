@@ -11,7 +11,7 @@ import numpy as np
 from ...errors import SettingsError
 from ...evaluation.comparison import Difference, paired_bootstrap
 from ...evaluation.concordance import concordance
-from ...evaluation.metrics import Predictions, score
+from ...evaluation.metrics import Predictions, bracketed, score
 from ...evaluation.plots import confusion_matrix, intervals
 from ..progress import track
 from ..runs.finished import FinishedRun
@@ -161,8 +161,8 @@ def _affect(runs: Sequence[FinishedRun], resamples: int) -> list[str]:
     for run in runs:
         rows = run.all.rows
         if np.isfinite(rows.affect).any():
-            found = concordance(rows.affect_truth, rows.affect, rows.cluster, resamples=resamples)
-            cells = [f"{value:.3f} [{low:.3f}, {high:.3f}]" for value, low, high in found]
+            found = concordance(rows.affect_truth, rows.affect, rows.clusters, resamples=resamples)
+            cells = [f"{value:.3f} {bracketed(low, high)}" for value, low, high in found]
             lines.append(f"| `{run.name}`{_star(run)} | {' | '.join(cells)} |")
     if not lines:
         return []
@@ -177,16 +177,19 @@ def _covers(subset: Sequence[str], other: FinishedRun) -> bool:
 def _same_folds(run: FinishedRun, other: FinishedRun) -> bool:
     """Another split would be another test."""
     one, two = (
-        dict(zip(rows.item_id.tolist(), rows.fold.tolist(), strict=True)) for rows in (run.all.rows, other.all.rows)
+        dict(zip(zip(rows.corpora.tolist(), rows.item_id.tolist(), strict=True), rows.fold.tolist(), strict=True))
+        for rows in (run.all.rows, other.all.rows)
     )
     return all(two[name] == fold for name, fold in one.items() if name in two)
 
 
 def _points(gap: Difference) -> str:
-    return f"{100 * gap.value:+.1f} [{100 * gap.low:+.1f}, {100 * gap.high:+.1f}]"
+    return f"{100 * gap.value:+.1f} {bracketed(100 * gap.low, 100 * gap.high, '+.1f')}"
 
 
 def _verdict(gap: Difference) -> str:
+    if np.isnan(gap.low):
+        return "not known: all of one person"
     if gap.low >= -TOLERANCE:
         return "no"
     return "no, but the interval does not exclude it" if gap.value >= -TOLERANCE else "**yes**"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from ...errors import SettingsError
-from ...evaluation.metrics import Scores, score
+from ...evaluation.metrics import Scores, bracketed, score
 from ...types import Modalities, subsets_of
-from ..config.files import read_config
+from ..config.files import check_data, read_config, with_data
 from ..config.settings import ExperimentConfig
 from .folder import read_corpora
 from .predictions import TRANSFER, UNMET, OutOfFold, subset_file
@@ -41,7 +41,7 @@ class Result:
 
     def percent(self, name: str) -> str:
         low, high = self.scores.intervals[name]
-        return f"{100 * self.scores.values[name]:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+        return f"{100 * self.scores.values[name]:.1f} {bracketed(100 * low, 100 * high, '.1f')}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,9 +55,9 @@ class FinishedRun:
     corpora: Mapping[str, Mapping[str, Any]]
 
     @classmethod
-    def read(cls, folder: Path, *, resamples: int = _RESAMPLES) -> FinishedRun:
-        """Raises `SettingsError` for a folder that is no finished run."""
-        config = read_config(folder)
+    def read(cls, folder: Path, *, resamples: int = _RESAMPLES, moved: Mapping[str, str] | None = None) -> FinishedRun:
+        """`moved`: where its corpora lie now, by name. Raises `SettingsError` for a folder that is no finished run."""
+        config = with_data(read_config(folder), moved or {})
         corpora = read_corpora(folder)
         results = {}
         for subset in subsets_of(config.modalities):
@@ -162,3 +162,11 @@ class FinishedRun:
 
     def _tested(self, sources: Iterable[str]) -> list[Mapping[str, Any]]:
         return [self.corpora[name] for name in dict.fromkeys(source.split(":")[0] for source in sources)]
+
+
+def read_runs(folders: Sequence[Path], moved: Mapping[str, str]) -> list[FinishedRun]:
+    """As `FinishedRun.read`, of several. Raises `SettingsError` for a corpus in `moved` that none of them knows."""
+    runs = [FinishedRun.read(folder, moved=moved) for folder in folders]
+    if runs:
+        check_data(moved, [run.config for run in runs], f"the run in {' or '.join(map(str, folders))}")
+    return runs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def open_run(config: ExperimentConfig, origin: Origin, folder: Path) -> None:
     begun, or goes on."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / CONFIG).is_file():
+        # Commands that come later may be given elsewhere.
+        corpora = (
+            replace(one, path=str(Path(one.path).expanduser().absolute())) if one.path else one
+            for one in config.corpora
+        )
+        config = replace(config, corpora=tuple(corpora))
         (folder / ORIGIN).write_text(json.dumps(origin, indent=1) + "\n", encoding="utf-8")
         text = yaml.safe_dump(config_tree(config), sort_keys=False, allow_unicode=True)
         (folder / CONFIG).write_text(text, encoding="utf-8")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -28,7 +29,9 @@ UNMET = ", unmet"
 class OutOfFold:
     """One row per item: its identity (str arrays), `label`: int64 (N,), `logits`: float32 (N, C).
 
-    `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `affect` and
+    `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `person` and
+    `cluster` are names that people of another corpus may have as well; `people`, `who` and `clusters` tell these apart.
+    `affect` and
     `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not known.
     `in_domain`: float32 (N,), 0..1, how sure the judge was that the item is like what the model has learned from, NaN
     where there was none. `sex`: 'f', 'm', or '' where it is not known.
@@ -69,10 +72,29 @@ class OutOfFold:
         return sorted(set(self.source.tolist()))
 
     @property
+    def corpora(self) -> np.ndarray:
+        """The corpus of each row, (N,); several sources may be of one, and of the same people."""
+        return np.array([source.removesuffix(UNMET).split(":")[0] for source in self.source.tolist()], str)
+
+    @property
+    def who(self) -> np.ndarray:
+        """The person of each row, (N,)."""
+        return _apart(self.person, self.corpora)
+
+    @property
+    def clusters(self) -> np.ndarray:
+        """The bootstrap's unit of each row, (N,)."""
+        return _apart(self.cluster, self.corpora)
+
+    @property
     def people(self) -> set[str]:
         """Everybody who can be heard, read or seen; of synthetic items the source people."""
-        joined = [name for name in self.cluster.tolist() if BETWEEN_PEOPLE in name]
-        return {person for name in joined for person in name.split(BETWEEN_PEOPLE)} or set(self.person.tolist())
+        named = zip(self.cluster.tolist(), self.who.tolist(), strict=True)
+        return {
+            one
+            for cluster, who in named
+            for one in (cluster.split(BETWEEN_PEOPLE) if BETWEEN_PEOPLE in cluster else [who])
+        }
 
     @property
     def answered(self) -> np.ndarray:
@@ -87,7 +109,7 @@ class OutOfFold:
 
     def predictions(self, temperature: float = 1.0) -> Predictions:
         """As the evaluation wants them."""
-        return Predictions(self.label, softmax(self.logits / temperature), self.cluster)
+        return Predictions(self.label, softmax(self.logits / temperature), self.clusters)
 
     def save(self, path: Path) -> None:
         np.savez_compressed(path, **{item.name: getattr(self, item.name) for item in fields(self)})
@@ -108,6 +130,15 @@ class OutOfFold:
     @staticmethod
     def join(parts: list[OutOfFold]) -> OutOfFold:
         return OutOfFold(*(np.concatenate([getattr(part, item.name) for part in parts]) for item in fields(OutOfFold)))
+
+
+def _apart(names: np.ndarray, corpora: np.ndarray) -> np.ndarray:
+    """The corpus before each name that several corpora have. Not before those of synthetic items, whose people are
+    named by the corpora that they come from."""
+    found = set(zip(names.tolist(), corpora.tolist(), strict=True))
+    count = Counter(name for name, _ in found if BETWEEN_PEOPLE not in name)
+    pairs = zip(names.tolist(), corpora.tolist(), strict=True)
+    return np.array([f"{corpus}:{name}" if count[name] > 1 else name for name, corpus in pairs], str)
 
 
 def subset_file(subset: Sequence[str], modalities: Sequence[str] = ()) -> str:

@@ -11,6 +11,7 @@ from ...corpora import Item
 from ...errors import SettingsError
 from ..config.settings import ExperimentConfig
 from ..models.pretrained import model_source
+from ..models.whisper import whisper_folder
 from ..runs.folder import Origin
 from ..runs.warm_start import encoder_runs, weights_of
 from .data import Data
@@ -45,6 +46,8 @@ def origin_of(config: ExperimentConfig, data: Data, folds: Iterable[str]) -> Ori
         stream = getattr(config.model.streams, modality)
         if stream.kind == "pretrained":
             out[stream.source] = {**out.get(stream.source, {}), **_model(config, modality, stream.source)}
+        elif stream.kind == "whisper":
+            out[stream.source] = {"weights": _hash(_blocks([whisper_folder(stream.source) / "model.bin"]))}
     return out
 
 
