@@ -31,10 +31,9 @@ class OutOfFold:
 
     `source` names the corpus and its options, e.g. 'egait:perceived'; `cluster` the bootstrap's unit. `person` and
     `cluster` are names that people of another corpus may have as well; `people`, `who` and `clusters` tell these apart.
-    `affect` and
-    `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not known.
-    `in_domain`: float32 (N,), 0..1, how sure the judge was that the item is like what the model has learned from, NaN
-    where there was none. `sex`: 'f', 'm', or '' where it is not known.
+    `affect` and `affect_truth`: valence and arousal, float32 (N, 2) in -1..1, NaN where they are not estimated or not
+    known. `in_domain`: float32 (N,), 0..1, how sure the judge was that the item is like what the model has learned
+    from, NaN where there was none. `sex`: 'f', 'm', or '' where it is not known.
     """
 
     source: np.ndarray
