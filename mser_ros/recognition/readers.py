@@ -143,8 +143,10 @@ def judge(outputs: Mapping[str, np.ndarray], spec: ModalitySpec, *, age_s: float
 
 
 def spoken(text: str) -> str:
-    """A transcript without what recognisers and annotators write for sounds that are no words, such as [unk]."""
-    return " ".join(_NOISES.sub(" ", text).split())
+    """A transcript without what recognisers and annotators write for sounds that are no words, such as [unk]; '' where
+    no letter and no digit is left, as of '...' or '♪', which some write for silence and music."""
+    said = " ".join(_NOISES.sub(" ", text).split())
+    return said if any(map(str.isalnum, said)) else ""
 
 
 def last_seconds(samples: np.ndarray, max_s: float, sample_rate: int) -> np.ndarray:

@@ -530,7 +530,7 @@ def test_audio_is_normalised_where_the_model_wants_it(tmp_path: Path) -> None:
 # -- words
 
 
-@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+@pytest.mark.parametrize("text", ["", " ", "\t\n", ".", "...", "?", "♪♪", "— …"])
 def test_no_words_are_no_evidence(recognizer: EmotionRecognizer, text: str) -> None:
     estimate = recognizer.recognize(replace(only(), transcript=said(text)))
     assert (estimate.label, estimate.abstain_reason) == (UNKNOWN, AbstainReason.NO_EVIDENCE)
@@ -589,6 +589,7 @@ def test_words_in_a_language_that_the_model_does_not_know_are_not_used(
         ("[LAUGHTER] happy [BREATHING] sad", "happy sad"),
         ("<unk> (laughs) happy [BLANK_AUDIO]", "happy"),
         ("[unk]", ""),
+        ("(laughs)! [Music].", ""),
         ("happy [NAME] <3 (sad)", "happy [NAME] <3 (sad)"),
     ],
 )
