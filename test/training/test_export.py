@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -254,8 +255,14 @@ def test_runs_of_two_modalities_are_fused_by_what_all_people_say(exported: Expor
     assert decision["metrics"]["incongruent"].keys() == {"auroc", "false_alarms", "found"}
 
 
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Intervals of fusions, which nothing here asks for, are of few draws."""
+    monkeypatch.setattr("mser_ros.training.export.fusion_fit.score", partial(score, resamples=20))
+
+
 def test_the_other_modalities_of_a_bundle_are_taken_over_and_weighed_anew(
-    exported: Exported, whole_bundle: Bundle, tmp_path: Path
+    exported: Exported, whole_bundle: Bundle, few_draws: None, tmp_path: Path
 ) -> None:
     export_bundle([exported.run], tmp_path / "out", rest=whole_bundle.path, log=lambda _text: None)
     made, before = load_bundle(tmp_path / "out"), whole_bundle.manifest
@@ -278,7 +285,7 @@ def test_the_other_modalities_of_a_bundle_are_taken_over_and_weighed_anew(
 
 
 def test_a_bundle_is_weighed_anew_of_what_its_models_predicted_and_asked_what_they_were_not_asked_before(
-    whole_bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    whole_bundle: Bundle, few_draws: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes out the same; models of words whose weights lie elsewhere are not asked."""
     monkeypatch.setattr("mser_ros.training.export.pictures.trust", trust)
