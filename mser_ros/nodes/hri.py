@@ -46,6 +46,12 @@ def load_hri_messages(node: PerceptionNode) -> Any | None:
         return None
 
 
+def _folder(node: PerceptionNode, kind: str) -> str:
+    """Where the topics of each id are: beside the list of ids, also where that was remapped, as nobody can remap the
+    topics of ids that are not known yet."""
+    return str(node.resolve_topic_name(f"{_HUMANS}/{kind}/tracked")).rpartition("/")[0]
+
+
 class Tracked:
     """Follows /humans/`kind`/tracked from the node's activation on: `came` and `left` are called in the executor for
     each id that is new in the list, or not in it any more."""
@@ -132,8 +138,9 @@ class Voices:
         self._node, self._hri = node, hri
         self._has_come, self._has_left, self._heard, self._read = came, left, heard, read
         self._inputs: dict[str, list[InputTopic]] = {}
-        self._speech = Publishers(node, hri.LiveSpeech, f"{_HUMANS}/voices/{{}}/speech")
-        self._is_speaking = Publishers(node, Bool, f"{_HUMANS}/voices/{{}}/is_speaking", kept=True)
+        self._folder = _folder(node, "voices")
+        self._speech = Publishers(node, hri.LiveSpeech, f"{self._folder}/{{}}/speech")
+        self._is_speaking = Publishers(node, Bool, f"{self._folder}/{{}}/is_speaking", kept=True)
         self._speaking: dict[str, str] = {}  # voices, and in which utterance
         self._audio = _audio_class()
         self._clockwork = node.create_timer(_TIDY_S, self._tidy)
@@ -165,7 +172,7 @@ class Voices:
         first = type_name(self._audio)
         others = tuple(name for name in AUDIO_TYPES if name != first)
         heard = partial(self._with_id, self._heard, voice_id)
-        place = f"{_HUMANS}/voices/{voice_id}"
+        place = f"{self._folder}/{voice_id}"
         inputs = [self._node.subscribe(self._audio, f"{place}/audio", heard, depth=256, others=others, **_PASSING)]
         if self._read is None:
             self._speech.open(voice_id)
@@ -211,8 +218,11 @@ class Persons:
         self._inputs: dict[str, list[InputTopic]] = {}
         self._told: dict[tuple[str, str], str] = {}  # by person and topic
         self._faces: dict[str, str] = {}  # of a person, where its expression is published
-        self._of_voice = Publishers(node, hri.Expression, f"{_HUMANS}/voices/{{}}/expression")
-        self._of_face = Publishers(node, hri.Expression, f"{_HUMANS}/faces/{{}}/expression")
+        self._folder = _folder(node, "persons")
+        self._of_voice = Publishers(node, hri.Expression, f"{_folder(node, 'voices')}/{{}}/expression")
+        # Faces have no list here: they are beside the persons who have them.
+        faces_folder = f"{self._folder.rpartition('/')[0]}/faces"
+        self._of_face = Publishers(node, hri.Expression, f"{faces_folder}/{{}}/expression")
         self._has_faces = faces
         self._clockwork = node.create_timer(_TIDY_S, self._tidy)
         Tracked(node, hri, "voices", came=self._on_voice, left=self._of_voice.close)
@@ -239,7 +249,7 @@ class Persons:
         self._tell(lambda identities: identities.make_up((Kind.PERSON, person_id), is_made_up), is_news)
 
     def _came(self, person_id: str) -> None:
-        place = f"{_HUMANS}/persons/{person_id}"
+        place = f"{self._folder}/{person_id}"
         topics = {
             "alias": partial(self._on_alias, person_id),
             **{name: partial(self._on_link, person_id, kind) for name, kind in _LINKS.items()},

@@ -20,16 +20,23 @@ from ..settings import AUTOSTART, NODES, USE_SIM_TIME
 from ..settings.schema import Setting, flatten
 from .parameter_file import read_parameter_file
 
+#: As docs/topics.md lists them. Those that begin with '/' are no arguments.
 TOPICS = {
-    "audio": "the microphone's audio (mser_msgs/AudioFrame)",
-    "text": "another recogniser's words (std_msgs/String or hri_msgs/LiveSpeech), where asr.foreign is set",
+    "audio": "the microphone's audio (mser_msgs/AudioFrame, or what others send)",
+    "audio_info": "the format of that audio (audio_common_msgs/AudioInfo)",
     "voice": "the converted audio (mser_msgs/AudioFrame)",
+    "robot_speaking": "whether the robot itself speaks (std_msgs/Bool)",
+    "text": "another recogniser's words (std_msgs/String or hri_msgs/LiveSpeech), where asr.foreign is set",
+    "listening": "whether people are listened to (std_msgs/Bool)",
     "utterance": "the utterances (mser_msgs/Utterance)",
     "image_topic": "the camera's images (sensor_msgs/Image or CompressedImage)",
     "camera_info_topic": "the camera's calibration (sensor_msgs/CameraInfo)",
     "skeleton_in": "the tracker's skeletons (mser_msgs/Skeleton, or what other trackers send)",
     "skeleton": "the checked skeletons (mser_msgs/Skeleton)",
     "emotion": "the emotions (mser_msgs/Emotion)",
+    "state": "how each person is over time (mser_msgs/EmotionState)",
+    "event": "when a condition of state.events begins and ends (mser_msgs/EmotionEvent)",
+    "markers": "the labels for rviz and Foxglove (visualization_msgs/MarkerArray)",
 }
 #: The topics that are not called as their arguments are.
 _CALLED = {"image_topic": "image", "camera_info_topic": "camera_info"}
@@ -90,7 +97,7 @@ def check(given: Mapping[str, str]) -> None:
     for topic in TOPICS:
         if not re.fullmatch(r"(/|~/?)?[A-Za-z_{}][\w{}]*(/[A-Za-z_{}][\w{}]*)*", given[topic], re.ASCII):
             raise _wrong(topic, "be a topic such as /robot/audio, of letters, digits, '_' and '/'", given[topic])
-    for name in ("camera_device", "image_topic", "camera_info_topic"):
+    for name in ("camera_device", "image_topic"):  # the mocap node takes camera_info as well
         if given[name] != ARGUMENTS[name][0] and not flag_of("camera", given):
             raise SettingsError(f"launch argument {name} has no effect without camera:=true: give that as well")
     for name, (node, parameter) in SETS.items():
@@ -136,12 +143,18 @@ def flag_of(name: str, given: Mapping[str, str]) -> bool:
 
 
 def misspelt(command_line: Sequence[str]) -> Iterator[str]:
-    """A sentence for each argument that is none, but much like one: launch itself takes whatever it is given."""
+    """A sentence for each argument that is none, but much like one, or a topic's name: launch itself takes whatever it
+    is given."""
     known = [*ARGUMENTS, *REPLAY_ARGUMENTS]
+    arguments = {_CALLED.get(name, name): name for name in TOPICS}
     for name in (item.partition(":=")[0] for item in command_line):
-        near = get_close_matches(name, known, 1, cutoff=0.8) if name not in known else []
-        if near:
-            yield f"launch argument {name} is not known here and has no effect: did you mean {near[0]}?"
+        if name in known:
+            continue
+        unknown = f"launch argument {name} is not known here and has no effect"
+        if argument := arguments.get(name.removeprefix("/")):
+            yield f"{unknown}: it is called {argument} here"
+        elif near := get_close_matches(name, known, 1, cutoff=0.8):
+            yield f"{unknown}: did you mean {near[0]}?"
 
 
 def check_replay(given: Mapping[str, str]) -> None:

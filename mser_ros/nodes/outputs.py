@@ -1,4 +1,4 @@
-"""What a node publishes on: reliable, silent while the node is inactive, and gone at cleanup."""
+"""What a node publishes on: reliable, gone at cleanup, and silent while the node is inactive, but where it is said."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode, LifecyclePublisher
+from rclpy.publisher import Publisher
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 
 from . import events
@@ -23,30 +24,36 @@ class Outputs:
     def __init__(self, node: LifecycleNode, is_active: Callable[[], bool]) -> None:
         self._node = node
         self._is_active = is_active
-        self._publishers: dict[str, LifecyclePublisher] = {}
+        self._publishers: dict[str, Publisher] = {}
         self._passing: set[str] = set()
 
-    def open(self, message_class: type, topic: str, *, depth: int, kept: bool = False) -> LifecyclePublisher:
-        """The publisher on `topic`. `kept`: who subscribes later gets the last messages. Of an active node it can be
-        used at once. Raises `SettingsError` where the topic's name is none."""
+    def open(
+        self, message_class: type, topic: str, *, depth: int, kept: bool = False, if_inactive: bool = False
+    ) -> Publisher:
+        """The publisher on `topic`. `kept`: who subscribes later gets the last messages. `if_inactive`: it can be used
+        while the node is inactive as well. Of an active node it can be used at once. Raises `SettingsError` where the
+        topic's name is none."""
         durability = DurabilityPolicy.TRANSIENT_LOCAL if kept else DurabilityPolicy.VOLATILE
         qos = QoSProfile(depth=depth, reliability=ReliabilityPolicy.RELIABLE, durability=durability)
+        create = self._node.create_publisher if if_inactive else self._node.create_lifecycle_publisher
         if topic not in self._publishers:
             with opening(self._node, topic):
-                self._publishers[topic] = self._node.create_lifecycle_publisher(
-                    message_class, topic, qos, event_callbacks=events.of_publisher()
-                )
+                self._publishers[topic] = create(message_class, topic, qos, event_callbacks=events.of_publisher())
                 if self._is_active():
                     self._passing.add(topic)
-        if self._is_active():
-            self._publishers[topic].on_activate(None)
-        return self._publishers[topic]
+        publisher = self._publishers[topic]
+        if self._is_active() and isinstance(publisher, LifecyclePublisher):
+            publisher.on_activate(None)
+        return publisher
 
     def close(self, topic: str) -> None:
         """Publish on this topic no more."""
         self._passing.discard(topic)
-        if (publisher := self._publishers.pop(topic, None)) is not None:
+        publisher = self._publishers.pop(topic, None)
+        if isinstance(publisher, LifecyclePublisher):
             self._node.destroy_lifecycle_publisher(publisher)
+        elif publisher is not None:
+            self._node.destroy_publisher(publisher)
 
     def close_passing(self) -> None:
         """Close what was opened while the node was active: whom it was for may have left meanwhile."""

@@ -38,7 +38,8 @@ class SpeechNode(PerceptionNode):
     `asr.foreign` is set `text` (String or LiveSpeech); publishes `voice` (AudioFrame, 16 kHz mono), `utterance`
     (Utterance) and `listening` (Bool, kept for late subscribers, told again while the voice waits for words). Where
     `ros4hri.enabled` is set, each voice of /humans/voices likewise (`hri.Voices`). Service `~/stop_listening`
-    (SetBool): true stops, false goes on; who has stopped stays so through 'inactive'."""
+    (SetBool): true stops, false goes on; what it has said holds as long as the process lives, and before that the
+    parameter `listening` does."""
 
     settings: SpeechSettings
 
@@ -46,10 +47,12 @@ class SpeechNode(PerceptionNode):
         super().__init__("speech", SpeechSettings, **arguments)
         self._watch: Any = None
         self._voices: hri.Voices | None = None
-        self._is_listening = True
+        self._is_listening, self._has_been_told = True, False
         self.create_service(SetBool, "~/stop_listening", self._stop_listening)
 
     def setup(self) -> None:
+        if not self._has_been_told:
+            self._is_listening = self.settings.listening
         self._stage = SpeechStages(self.settings, clock=self.now_ns, on_failure=self.contain)
         for _ in self._stage.listen(self._is_listening):
             pass
@@ -57,13 +60,16 @@ class SpeechNode(PerceptionNode):
         self._silent_ticks: dict[str, int] = {}
         self._voice = self.outputs.open(AudioFrame, "voice", depth=_AUDIO_DEPTH)
         self._utterance = self.outputs.open(Utterance, "utterance", depth=64)
-        self._listening = self.outputs.open(Bool, "listening", depth=1, kept=True)
+        self._listening = self.outputs.open(Bool, "listening", depth=1, kept=True, if_inactive=True)
+        self._listening.publish(Bool(data=self._is_listening))
+        if not self._is_listening:
+            service = self.resolve_service_name("~/stop_listening")
+            self.get_logger().info(f"not listening: call {service} with false")
 
     def connect(self) -> None:
         self._robot_speaks = False
         self._decoders = {"": AudioDecoder(self.settings.audio)}
         self._voice_s = self._told_s = time.monotonic()
-        self._listening.publish(Bool(data=self._is_listening))
         has_voices = self.settings.ros4hri.enabled and (messages := hri.load_hri_messages(self)) is not None
         source = "the microphone node or another source"
         self.subscribe(Bool, "robot_speaking", self._on_robot, depth=8, flow=Flow.OPTIONAL, source="the robot's voice")
@@ -177,7 +183,7 @@ class SpeechNode(PerceptionNode):
 
     def _stop_listening(self, request: SetBool.Request, response: SetBool.Response) -> SetBool.Response:
         """From now on nothing that comes is heard; what is open is cancelled as soon as the worker comes to it."""
-        self._is_listening = not request.data
+        self._is_listening, self._has_been_told = not request.data, True
         response.success = True
         response.message = "listening" if self._is_listening else "not listening: nothing is kept, published or logged"
         self.get_logger().info(response.message)

@@ -145,6 +145,10 @@ class SpeechSettings:
     stall_s: float = setting(
         1.0, "Audio that stays away this long ends the utterance, on the ROS clock", unit="s", low=0.2, high=30
     )
+    listening: bool = setting(
+        True,
+        "People are listened to from the start of the process on; false: once ~/stop_listening is called with false",
+    )
     audio: AudioFormatSettings = group(AudioFormatSettings)
     robot: RobotVoiceSettings = group(RobotVoiceSettings)
     stream: StreamSettings = group(StreamSettings)

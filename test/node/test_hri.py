@@ -61,9 +61,11 @@ class Node:
 
 @contextmanager
 def running(
-    world: World, tmp_path: Path, name: str, prefixes: tuple[str, ...], **parameters: object
+    world: World, tmp_path: Path, name: str, prefixes: tuple[str, ...], *rules: str, **parameters: object
 ) -> Iterator[tuple[Node, Peer]]:
+    """A node and what talks to it. `rules`: of remapping."""
     given = [part for key, value in parameters.items() for part in ("-p", f"{key.replace('__', '.')}:={value}")]
+    given += [part for rule in rules for part in ("-r", rule)]
     with nodes_process(name, tmp_path / name, {"": given}, prefixes), Peer(world, *prefixes) as peer:
         node = Node(world, name)
         node.wait_for(state="active")
@@ -257,6 +259,36 @@ def test_persons_are_followed_and_their_expressions_published(world: World, tmp_
         assert mind.watch(scene(4)).person_id == ""
 
 
+@pytest.mark.parametrize("name", ["speech", "emotion", "mocap"])
+def test_the_ids_of_a_list_are_where_the_list_is(world: World, tmp_path, tiny_bundle, name):
+    """So that two robots keep their people apart. Faces are where the persons are, as it is they who have them."""
+    own: dict[str, dict[str, object]] = {
+        "speech": {"asr__backend": "none", "ros4hri__enabled": True},
+        "emotion": {"bundle": tiny_bundle, "ros4hri__enabled": True, "ros4hri__faces": True},
+        "mocap": {},
+    }
+    lists = [f"humans/{kind}/tracked" for kind in ("voices", "persons", "bodies")]
+    rules = [f"/{topic}:=/robot/{topic}" for topic in (*lists, "humans/candidate_matches")]
+
+    def places() -> set[str]:
+        listed = world.peer.get_publisher_names_and_types_by_node(name, "/")
+        listed += world.peer.get_subscriber_names_and_types_by_node(name, "/")
+        return {topic for topic, _ in listed if "/humans/" in topic}
+
+    with running(world, tmp_path, name, ("hri",), *rules, **own[name]) as (_, peer):
+        for topic in lists:
+            peer.publish("hri_msgs/IdsList", f"/robot/{topic}", {"ids": ["x1"]}, kept=True)
+        link = {"data": "f1"}
+        peer.publish("std_msgs/String", "/robot/humans/persons/x1/face_id", link, kept=True)
+        wanted = {
+            "speech": {f"voices/x1/{topic}" for topic in ("audio", "speech", "is_speaking")},
+            "emotion": {"voices/x1/expression", "faces/f1/expression", "persons/x1/alias", "persons/x1/body_id"},
+            "mocap": {"bodies/x1/skeleton2d"},
+        }[name]
+        world.wait(lambda: {f"/robot/humans/{topic}" for topic in wanted} <= places(), f"{name} to follow x1")
+        assert [topic for topic in places() if not topic.startswith("/robot/")] == []
+
+
 def test_the_mocap_node_follows_no_more_of_bodies_than_the_policy_allows(world: World, tmp_path):
     with running(world, tmp_path, "mocap", ("hri",)) as (node, peer):
         peer.publish("hri_msgs/IdsList", "/humans/bodies/tracked", {"ids": ["b1"]}, kept=True)
@@ -361,6 +393,9 @@ class Desk:
 
     def withdraw(self, topic: str) -> None:
         self.withdrawn.append(topic)
+
+    def resolve_topic_name(self, topic: str) -> str:
+        return topic
 
     def submit(self, work: Callable[[], None], *, is_order: bool) -> None:
         assert is_order

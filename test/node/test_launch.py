@@ -26,14 +26,20 @@ ROOT = Path(__file__).parents[2]
 NODES = ("microphone", "speech", "mocap", "emotion")
 TOPICS = {
     "audio",
-    "text",
+    "audio_info",
     "voice",
+    "robot_speaking",
+    "text",
+    "listening",
     "utterance",
     "image_topic",
     "camera_info_topic",
     "skeleton_in",
     "skeleton",
     "emotion",
+    "state",
+    "event",
+    "markers",
 }
 
 

@@ -421,16 +421,60 @@ def test_who_asks_not_to_be_heard_is_not_and_everybody_can_see_it(world, audio):
     assert all(chunk.end_ns <= audio[begun + 5].stamp_ns for chunk in ear.heard())
     assert ear.node.value("listening") == "False"
 
-    before = len(listening)
     assert ear.node.deactivate()
     assert ear.node.activate()
     ear.link()
-    world.wait(lambda: len(listening) == before + 1, "that it still does not")
+    assert_told(world, False)
     assert told() == [True, False]
     assert stop_listening(world, stop=False)
     world.wait(lambda: listening[-1].data, "that it listens again")
     ear.give(*audio)
     assert any(event.state is UtteranceState.ENDED for event in ear.finish()[told_of:])
+
+
+def test_who_begins_deaf_hears_nothing_until_it_is_told_to(world, audio, capfd):
+    ear = Ear(world, listening=False)
+    assert "not listening: call /speech/stop_listening with false" in capfd.readouterr().err
+    assert_told(world, False)
+    ear.give(*audio)
+    ear.node.wait_for(unheard_samples=sum(chunk.frames for chunk in audio))
+    assert ear.node.deactivate()
+    assert (ear.voice, ear.utterances) == ([], [])
+
+    assert stop_listening(world, stop=False)
+    assert ear.node.cleanup()
+    assert ear.node.configure()  # what it was told outweighs what it began with
+    assert ear.node.activate()
+    ear.link()
+    assert_told(world, True)
+    ear.give(*audio)
+    assert any(event.state is UtteranceState.ENDED for event in ear.finish())
+
+
+def test_whether_it_listens_can_be_seen_while_it_is_inactive(world):
+    node = world.node("speech", asr__backend="none", autostart=False)
+    assert node.configure()
+    told = assert_told(world, True)
+    assert stop_listening(world, stop=True)
+    world.wait(lambda: [message.data for message in told] == [True, False], "that it will not listen")
+    assert_told(world, False)
+    assert node.activate()
+    assert node.deactivate()
+    assert stop_listening(world, stop=False)
+    world.wait(lambda: [message.data for message in told] == [True, False, True], "that it will listen")
+    assert_told(world, True)
+    assert node.cleanup()
+    assert stop_listening(world, stop=True)
+    assert node.configure()
+    assert_told(world, False)
+
+
+def assert_told(world, listens: bool) -> list[Bool]:
+    """That this is what somebody reads who comes now; what is told from then on."""
+    told: list[Bool] = world.listen(Bool, "listening", kept=True)
+    world.wait(lambda: bool(told), "whether the node listens")
+    assert [message.data for message in told] == [listens]
+    return told
 
 
 def test_after_the_answer_that_nobody_listens_nothing_is_told_of_what_waited_for_the_worker(world, audio):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from importlib import metadata
@@ -110,6 +111,21 @@ def test_the_images_come_from_the_topic_that_is_named() -> None:
     assert remappings(given(camera="true", image_topic="/camera/image_raw")) == [("image", "/camera/image_raw")]
 
 
+def test_the_calibration_needs_no_camera_of_this_package() -> None:
+    """The mocap node takes it as well, for points that a tracker gives as fractions of the image."""
+    check(given(camera_info_topic="/camera/camera_info"))
+
+
+def test_every_topic_is_an_argument() -> None:
+    table = (ROOT / "docs" / "topics.md").read_text(encoding="utf-8").split("types -->")[1]
+    topics = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    renamed = {"image": "image_topic", "camera_info": "camera_info_topic"}
+    assert [renamed.get(topic, topic) for topic in topics] == list(TOPICS)
+    everywhere = given(**{name: f"/robot/{name}" for name in TOPICS})
+    check(everywhere | {"camera": "true"})
+    assert remappings(everywhere) == [(topic, f"/robot/{renamed.get(topic, topic)}") for topic in topics]
+
+
 def test_only_topics_that_go_by_another_name_are_remapped() -> None:
     arguments = given(audio="/robot/mic", emotion="~/emotion")
     check(arguments)
@@ -185,6 +201,15 @@ def test_an_argument_that_is_none_but_much_like_one_is_told() -> None:
         "launch argument asr_backed is not known here and has no effect: did you mean asr_backend?",
         "launch argument bundel is not known here and has no effect: did you mean bundle?",
     ]
+
+
+@pytest.mark.parametrize(
+    ("topic", "argument"),
+    [("image", "image_topic"), ("/image", "image_topic"), ("camera_info", "camera_info_topic"), ("/state", "state")],
+)
+def test_a_topic_that_is_no_argument_is_told_with_what_it_is_called(topic: str, argument: str) -> None:
+    said = list(misspelt([f"{topic}:=/x"]))
+    assert said == [f"launch argument {topic} is not known here and has no effect: it is called {argument} here"]
 
 
 @pytest.fixture
