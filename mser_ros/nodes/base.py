@@ -42,6 +42,7 @@ class PerceptionNode(LifecycleNode):
         self.settings: Any = None
         self.is_configured = False
         self.has_failed = False
+        self._is_shut_down = False
         self.health = Health(self.get_logger())
         self._settings_class = settings_class
         self._worker: Worker | None = None
@@ -129,6 +130,8 @@ class PerceptionNode(LifecycleNode):
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._end()
+        self._is_shut_down = True
+        self.health.warn("was shut down: end the process and start it again", lasts_s=UNTIL_CLEARED)
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -343,6 +346,8 @@ class PerceptionNode(LifecycleNode):
 
     @property
     def _phase(self) -> str:
+        if self._is_shut_down:
+            return "finalized"
         return ACTIVE if self._worker else "inactive" if self.is_configured else "unconfigured"
 
     def _all_counters(self) -> Mapping[str, Any]:

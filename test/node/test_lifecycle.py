@@ -72,6 +72,9 @@ def test_a_node_starts_by_itself_and_may_be_shut_down(world, own, name):
     assert tested.state == "active"
     assert tested.shutdown()
     assert tested.state == "finalized"
+    world.wait(lambda: tested.value("state") == "finalized", "what the diagnostics tell")
+    tested.wait_for_problem("was shut down", "start it again")
+    assert (tested.value("level"), tested.value("message")) == ("1", tested.problem)
 
 
 @pytest.mark.parametrize("name", NODES)
