@@ -20,6 +20,9 @@ from .subscriptions import Flow, InputTopic
 
 #: So long subscribers have to take in a node's last words: what is under way is lost with its publisher.
 DELIVERY_S = 0.3
+#: So long a node that is to stop goes on working at what it has received [s]: meanwhile it answers nobody, and whoever
+#: brings several nodes up and down waits for some seconds only.
+STOPPING_S = 2.0
 
 
 class PerceptionNode(LifecycleNode):
@@ -39,6 +42,7 @@ class PerceptionNode(LifecycleNode):
         self.settings: Any = None
         self.is_configured = False
         self.has_failed = False
+        self._is_shut_down = False
         self.health = Health(self.get_logger())
         self._settings_class = settings_class
         self._worker: Worker | None = None
@@ -125,16 +129,16 @@ class PerceptionNode(LifecycleNode):
         return self._attempt(self._free)
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.close()
+        self._end()
+        self._is_shut_down = True
+        self.health.warn("was shut down: end the process and start it again", lasts_s=UNTIL_CLEARED)
         return TransitionCallbackReturn.SUCCESS
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
-        self.stop()
-        self.outputs.deliver(time.monotonic() + DELIVERY_S)
-        self.close()
+        self._end()
         return TransitionCallbackReturn.SUCCESS
 
-    def stop(self, *, within_s: float | None = None) -> None:
+    def stop(self, *, within_s: float = STOPPING_S) -> None:
         """Finish and publish what is open. Messages that are not worked off within this time are dropped."""
         self._attempt(lambda: self._stop(within_s))
 
@@ -173,7 +177,7 @@ class PerceptionNode(LifecycleNode):
         self.connect()
         self.get_logger().info("active")
 
-    def _stop(self, within_s: float | None = None) -> None:
+    def _stop(self, within_s: float = STOPPING_S) -> None:
         self.disconnect()
         worker, self._worker = self._worker, None
         if worker is None:
@@ -186,6 +190,11 @@ class PerceptionNode(LifecycleNode):
         for otherwise in worker.undone:
             self.guard(otherwise)
         self.guard(self.finish)
+
+    def _end(self) -> None:
+        self.stop()
+        self.outputs.deliver(time.monotonic() + DELIVERY_S)
+        self.close()
 
     def _free(self) -> None:
         if self.is_configured:
@@ -269,7 +278,8 @@ class PerceptionNode(LifecycleNode):
         self, work: Callable[[], None], *, otherwise: Callable[[], None] | None = None, is_order: bool = False
     ) -> bool:
         """Have the worker do it; whether there is one. `otherwise` is done before `finish` in place of work that was
-        not done until then. `is_order`: it is done however far behind the worker is."""
+        not done until then, as where the node is told to stop. `is_order`: it is done however far behind the worker is.
+        """
         if self._worker is None:
             return False
         if self._worker.has_died:
@@ -336,6 +346,8 @@ class PerceptionNode(LifecycleNode):
 
     @property
     def _phase(self) -> str:
+        if self._is_shut_down:
+            return "finalized"
         return ACTIVE if self._worker else "inactive" if self.is_configured else "unconfigured"
 
     def _all_counters(self) -> Mapping[str, Any]:

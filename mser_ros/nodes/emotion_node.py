@@ -168,7 +168,7 @@ class EmotionNode(PerceptionNode):
         if self._is_listening:
             self._voice.promise()  # while its voice waits for words, the speech node tells this again
         else:
-            self.submit(self._stage.forget_audio, is_order=True)
+            self.submit(self._stage.forget_audio, otherwise=self._stage.forget_audio, is_order=True)
 
     def _on_robot(self, message: Bool) -> None:
         self._robot_speaks = bool(message.data)

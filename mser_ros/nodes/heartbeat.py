@@ -63,6 +63,7 @@ class Heartbeat:
     def _beat(self) -> None:
         now_s = time.monotonic()
         late_s, self._beat_s = now_s - self._beat_s - _BEAT_S, now_s
+        self._clock_watch.follow()
         if late_s > _BEAT_S:
             self._inputs.excuse(late_s)
         if now_s - self._report_s > _REPORT_S - _BEAT_S / 2 or self._told != self._news():

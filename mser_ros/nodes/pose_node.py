@@ -54,7 +54,7 @@ class PoseNode(PerceptionNode):
         )
         self._due_ns: int | None = None
         self._field_of_view = self.settings.field_of_view
-        self._skipped = self._overtaken = self._skeletons = 0
+        self._too_early = self._overtaken = self._skeletons = 0
         self._took_s = 0.0
         self._skeleton = self.outputs.open(Skeleton, "skeleton_in", depth=128)
 
@@ -84,7 +84,7 @@ class PoseNode(PerceptionNode):
         looked = {"images": done.images, "searches": done.searches, "people found": done.found} if done else {}
         return looked | {
             "skeletons": self._skeletons,
-            "skipped images": self._skipped,
+            "skipped images": self._too_early,
             "overtaken images": self._overtaken,
             "ms per image": f"{1000 * self._took_s:.0f}",
             "field of view": f"{self._field_of_view:.1f}",
@@ -116,7 +116,7 @@ class PoseNode(PerceptionNode):
         """Have an image looked at, unless it comes before its time. While the worker is busy only the newest waits."""
         period_ns = round(NS_PER_S / self.settings.rate_hz)
         if self._due_ns is not None and 0 < self._due_ns - stamp_ns <= period_ns:
-            self._skipped += 1
+            self._too_early += 1
             return
         early_ns = round(_EARLY * period_ns)
         if self._due_ns is None or not 0 <= stamp_ns - self._due_ns < period_ns:

@@ -190,7 +190,11 @@ class SpeechNode(PerceptionNode):
         if self.is_configured:
             self._listening.publish(Bool(data=self._is_listening))
             listening = self._is_listening
-            if not self.submit(lambda: self._publish(self._stage.listen(listening)), is_order=True):
+
+            def obey() -> None:
+                self._publish(self._stage.listen(listening))
+
+            if not self.submit(obey, otherwise=obey, is_order=True):
                 for _ in self._stage.listen(listening):  # inactive: nobody else touches it, and nothing is open
                     pass
         return response

@@ -20,8 +20,8 @@ from .base import PerceptionNode
 
 #: How often a wait is looked at, and its client told [s].
 PERIOD_S = 0.1
-#: Goals that may wait at once.
-_MOST = 32
+#: Goals that may wait at once: all may end together, and ROS keeps ten answers for a client, others' among them.
+_MOST = 8
 #: How long nobody must have listened to feedback until nobody is thought to wait any more [s].
 _ALONE_S = 1.0
 

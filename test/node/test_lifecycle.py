@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,8 +20,10 @@ from ros_world import (
     Bool,
     Emotion,
     ReliabilityPolicy,
+    SetBool,
     Skeleton,
     String,
+    Tested,
     TransitionEvent,
     Utterance,
     audio_message,
@@ -69,6 +72,9 @@ def test_a_node_starts_by_itself_and_may_be_shut_down(world, own, name):
     assert tested.state == "active"
     assert tested.shutdown()
     assert tested.state == "finalized"
+    world.wait(lambda: tested.value("state") == "finalized", "what the diagnostics tell")
+    tested.wait_for_problem("was shut down", "start it again")
+    assert (tested.value("level"), tested.value("message")) == ("1", tested.problem)
 
 
 @pytest.mark.parametrize("name", NODES)
@@ -569,6 +575,50 @@ def test_voices_and_the_robot_are_followed_however_far_behind_the_speech_node_is
     held.release()
     assert tested.node._stage.counters["voices"] == 1
     assert tested.node._stage._ears["ann"].stage._robot_speaks
+
+
+@pytest.mark.parametrize("end", [Tested.deactivate, Tested.shutdown])
+def test_a_node_that_is_far_behind_stops_soon_with_a_last_word_of_everything(world, own, end):
+    emotions = world.listen(Emotion, "emotion")
+    tested = world.node("emotion", **own["emotion"], state__rate_hz=0.0)
+    world.wait_for_outputs(tested, "emotion")
+    utterance = world.publisher(Utterance, "utterance")
+    (topic,) = [item for item in tested.node.inputs.topics if item.topic == "utterance"]
+    utterance.publish(utterance_message(scene(1).events[0]))
+    tested.wait_to_receive(utterance=1)
+    for _ in range(300):
+        tested.node.submit(lambda: time.sleep(0.1))
+    utterance.publish(utterance_message(scene(2).events[0]))
+    world.wait(lambda: topic.received == 2, "the second utterance")
+    begun_s = time.monotonic()
+    assert end(tested)
+    assert time.monotonic() - begun_s < 10.0, "all of it would take thirty seconds"
+    assert tested.node.health.dropped > 100
+    world.wait(lambda: len(emotions) == 2, "the last emotions")
+    assert [(item.utterance_id, item.state) for item in emotions] == [
+        (scene(1).name, Emotion.FINAL),
+        (scene(2).name, Emotion.FINAL),
+    ]
+
+
+def test_an_order_to_listen_again_is_obeyed_although_the_node_stops_before_its_worker_comes_to_it(world):
+    tested = world.node("speech", asr__backend="none")
+    stage, its_worker = tested.node._stage._ears[""].stage, tested.node._worker
+
+    def order(*, stop: bool) -> None:
+        assert world.call(SetBool, "/speech/stop_listening", SetBool.Request(data=stop)).success
+
+    def be_busy() -> None:
+        while not its_worker._left:  # until the node has given up what waits
+            time.sleep(0.01)
+
+    order(stop=True)
+    tested.wait_to_receive()
+    assert not stage.is_listening
+    tested.node.submit(be_busy)
+    order(stop=False)
+    tested.node.stop(within_s=0.0)
+    assert stage.is_listening
 
 
 def test_that_the_robot_speaks_is_forgotten_by_a_node_that_stops(world):

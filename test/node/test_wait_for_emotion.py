@@ -22,6 +22,7 @@ from ros_world import (
     utterance_message,
 )
 
+from mser_ros.nodes.wait_for_emotion import _MOST
 from mser_ros.types import to_ns
 
 #: A state that is let go slowly, so that what is said holds as long as a test needs it.
@@ -57,18 +58,35 @@ def test_a_planner_waits_until_somebody_is_happy_for_long_enough(robot):
 
 def test_many_wait_at_once_and_the_node_goes_on_with_its_work(robot):
     client = robot.world.waiting()
-    never = [client.send("angry", person_id=f"p{number}") for number in range(31)]
+    never = [client.send("angry", person_id=f"p{number}") for number in range(_MOST - 1)]
     happy = client.send("happy", confidence=0.3)
     assert all(handle.accepted for handle in [*never, happy])
     assert not client.send("sad").accepted
-    robot.node.wait_for_problem("32 goals of wait_for_emotion wait already", "cancel")
+    robot.node.wait_for_problem(f"{_MOST} goals of wait_for_emotion wait already", "cancel")
     robot.give(scene(1))
     assert client.result(happy)[1].outcome == Result.REACHED
     assert robot.world.call(Trigger, "/emotion/forget_voices", Trigger.Request()).success
-    robot.node.wait_for(**{"goals waiting": 31})
+    robot.node.wait_for(**{"goals waiting": _MOST - 1})
     assert robot.last(scene(1).name).state == Emotion.FINAL
     assert all(client.cancel(handle) for handle in never)
     assert {client.result(handle)[1].outcome for handle in never} == {Result.CANCELLED}
+
+
+@pytest.mark.parametrize("outcome", [Result.REACHED, Result.PREEMPTED])
+def test_as_many_as_may_wait_are_answered_when_all_end_together(robot, outcome):
+    """Each client's queue takes in the answers to all of them, and keeps ten."""
+    clients = [robot.world.waiting() for _ in range(3)]
+    handles = [clients[number % 3].send("happy", confidence=0.3) for number in range(_MOST)]
+    assert all(handle.accepted for handle in handles)
+    futures = [handle.get_result_async() for handle in handles]
+    robot.node.wait_for(**{"goals waiting": _MOST})
+    if outcome == Result.REACHED:
+        robot.give(scene(1))
+    else:
+        assert robot.node.deactivate()
+    robot.node.wait_for(**{"goals waiting": 0})
+    robot.world.wait(lambda: all(future.done() for future in futures), "every result", timeout_s=20)
+    assert {future.result().result.outcome for future in futures} == {outcome}
 
 
 def test_the_time_out_is_by_the_simulation_clock(world, tiny_bundle):
