@@ -145,11 +145,18 @@ class SkeletonBuffer:
             self._reset()
 
     def window(
-        self, start_ns: int, end_ns: int, *, body_id: str = "", others: Collection[str] = ()
+        self,
+        start_ns: int,
+        end_ns: int,
+        *,
+        since_ns: int | None = None,
+        body_id: str = "",
+        others: Collection[str] = (),
     ) -> SkeletonSequence | None:
         """The frames of start to end, both included, of the body that has most of them (of several: the first id), or
         that the buffer's `choice` is for.
 
+        `since_ns`: with what was seen before start, from then on, of the body that is there from start to end.
         `body_id`: take this body or none. `others`: ids of bodies that are not meant.
 
         A body that a tracker lost and found again under another id, soon and near where it was, is one body; it has the
@@ -159,9 +166,9 @@ class SkeletonBuffer:
             Part(layout, frames, [(len(frames), name)])
             for (name, layout), track in sorted(self._tracks.items())
             if name not in others
-            for frames in track.pieces(start_ns, end_ns)
+            for frames in track.pieces(start_ns if since_ns is None else since_ns, end_ns)
         ]
-        chosen = choose(join(parts, self._is_there), self._choice, body_id=body_id)
+        chosen = choose(join(parts, self._is_there), self._choice, start_ns=start_ns, body_id=body_id)
         if chosen is None:
             return None
         return SkeletonSequence.of(chosen.frames, layout=chosen.layout, body_id=chosen.body_id)

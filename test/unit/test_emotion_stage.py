@@ -18,7 +18,7 @@ from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import UNKNOWN
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import EmotionSettings, MocapSettings
+from mser_ros.settings import BODY_CHOICES, EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.identities import Identities, Kind, Match
 from mser_ros.types import (
@@ -389,6 +389,26 @@ def test_the_body_is_watched_for_the_window_of_the_model_however_short_the_utter
     seen = next(item for item in final.evidence if item.modality == "mocap")
     assert seen.available
     assert seen.age_s == pytest.approx(0.12)
+
+
+SHORT = Life("short", 5.0, 5.5)
+
+
+@pytest.mark.parametrize("choice", BODY_CHOICES)
+def test_who_left_before_anybody_spoke_is_not_the_speaker(recognizer: EmotionRecognizer, choice: str) -> None:
+    left = body(0, 4.2, body_id="passer_by")
+    for in_view, whose in (([], ""), (body(4.8, 5.6, body_id="speaker"), "speaker")):
+        robot = Robot(recognizer, EmotionSettings(body=choice))
+        robot.give(*left, *in_view, *voice(4, 6), SHORT.started, SHORT.final)
+        robot.wait(0.3)
+        assert [estimate.body_id for estimate in robot.said if estimate.state is FINAL] == [whose]
+
+
+def test_the_body_of_who_speaks_is_watched_from_before_whoever_else_left_then(robot: Robot) -> None:
+    robot.give(*body(0, 4.2, body_id="passer_by"), *body(0, 5.6, body_id="speaker"), *voice(4, 6))
+    gathered = robot.stage._evidence.gather(SHORT.final)
+    assert gathered.body_id == "speaker"
+    assert gathered.skeleton.stamps_ns[0] <= SHORT.final.end_ns - robot.stage._evidence.window_ns + to_ns(0.05)
 
 
 def test_without_a_voice_recorded_the_words_and_the_body_still_speak(robot: Robot) -> None:
@@ -1000,7 +1020,7 @@ def test_a_body_that_was_seen_too_shortly_since_its_source_was_lost_is_said_to_b
     bundle = load_bundle(write_tiny_bundle(tmp_path, mocap={"min_s": 0.5}))
     for lost, reason in (frozenset[str](), "TOO_SHORT"), (frozenset({"mocap"}), "SOURCE_LOST"):
         robot = Robot(EmotionRecognizer(bundle))
-        robot.give(*body(0, 0.3), *voice(0, 2.0), U.started)
+        robot.give(*body(0.9, 1.2), *voice(0, 2.0), U.started)
         robot.stage.lost = lost
         robot.give(*voice(2.0, 3.2), U.final)
         (final,) = robot.wait(0.3)
