@@ -87,8 +87,11 @@ class EmotionStates:
 
     def push(self, estimate: EmotionEstimate, at_ns: int | None = None) -> None:
         """Take an estimate that came at `at_ns`, at its own stamp if that is not given. Only final and continuous ones
-        that do not abstain are evidence."""
+        that do not abstain are evidence, and none whose probabilities are no numbers."""
         if estimate.state not in (EstimateState.FINAL, EstimateState.CONTINUOUS) or estimate.label == UNKNOWN:
+            return
+        posterior = np.asarray(estimate.probabilities, np.float64)
+        if not np.isfinite(posterior).all():  # it would stay
             return
         name = estimate.subject_id
         # A stamp may be older than what there is, by as much as its estimate has waited for words.
@@ -104,7 +107,6 @@ class EmotionStates:
         self._people.move_to_end(name)
         now_ns = max(at_ns, person.updated_ns)
         self._let_go(name, person, now_ns)
-        posterior = np.asarray(estimate.probabilities, np.float64)
         sureness = _sureness(posterior)
         person.probabilities = _moved(person.probabilities, posterior, self.settings.gain * sureness)
         if self.settings.usual_gain:

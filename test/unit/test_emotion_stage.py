@@ -17,10 +17,12 @@ from hypothesis import strategies as st
 from mser_ros.errors import AudioError, BundleError, SkeletonError
 from mser_ros.labels import UNKNOWN
 from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.readers import Reading
 from mser_ros.recognition.recognizer import EmotionRecognizer
 from mser_ros.settings import BODY_CHOICES, EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.identities import Identities, Kind, Match
+from mser_ros.stages.state import EmotionStates
 from mser_ros.types import (
     NS_PER_S,
     AbstainReason,
@@ -694,6 +696,34 @@ def test_a_bundle_for_another_rate_than_the_robots_is_refused(tmp_path: Path) ->
 
 
 # -- errors in recognition
+
+
+class Broken:
+    """A reader whose graph gives no numbers."""
+
+    def read(self, utterance: Utterance) -> Reading:
+        return Reading({"logits": np.full((1, 4), np.nan, np.float32)} if utterance.audio else {})
+
+
+@pytest.mark.parametrize("modality", ["speech", "text", "mocap"])
+def test_what_is_no_number_is_a_failure_and_nothing_of_it_is_learned(tmp_path: Path, modality: str) -> None:
+    centre = np.eye(4) - 0.25
+    baseline = {"means": centre.tolist(), "between": centre.tolist(), "within": centre.tolist()}
+    recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path, speech={"baseline": baseline})))
+    robot, states = Robot(recognizer), EmotionStates()
+    readers, recognizer._readers = recognizer._readers, {**recognizer._readers, modality: Broken()}
+    robot.give(*body(0, 4), *voice(0, 3.2), U.started, U.final)
+    (failed,) = (estimate for estimate in robot.said if estimate.state is FINAL)
+    assert (failed.label, failed.abstain_reason) == (UNKNOWN, AbstainReason.FAILED)
+    assert np.isfinite(failed.probabilities).all()
+    recognizer._readers = readers
+    after = Life("after", 5, 7, text="sad sad sad sad")
+    robot.give(*body(4, 8), *voice(4, 7.2), after.started, after.final)
+    assert np.isfinite(recognizer.learned()["anna"]["sum"]).all()
+    for estimate in robot.said:
+        states.push(estimate)
+    (state,), _ = states.at(after.final.end_ns)
+    assert state.confidence > 0
 
 
 class Failing:

@@ -131,6 +131,8 @@ def changed(text: str, **entries: Any) -> str:
         ({"precision": np.eye(3).tolist()}, "not those of 4 classes"),
         ({"precision": (-np.eye(4)).tolist()}, "the precision of 'ann' is none"),
         ({"precision": np.arange(16.0).reshape(4, 4).tolist()}, "the precision of 'ann' is none"),
+        ({"sum": [-1e308, 0, 0, 0], "precision": (1e-300 * np.eye(4)).tolist()}, "'ann' sounds like no voice"),
+        ({"sum": [-1e308, 1e308, 0, 0], "precision": (1e300 * np.eye(4)).tolist()}, "'ann' sounds like no voice"),
         ({"utterances": "many"}, "invalid literal"),
         ({"utterances": float("inf")}, "cannot convert float infinity"),
         ({"usual": [10**400, 0, 0, 0]}, "too large"),

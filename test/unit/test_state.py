@@ -154,6 +154,7 @@ def test_the_trend_tells_where_it_goes() -> None:
         said("sad", 1, state=EstimateState.PROVISIONAL),
         said("sad", 1, state=EstimateState.RETRACTED),
         replace(said("sad", 1), label=UNKNOWN, confidence=0.0),
+        replace(said("sad", 1), probabilities=np.full(4, np.nan, np.float32)),
     ],
 )
 def test_what_is_no_evidence_changes_nothing(estimate: EmotionEstimate) -> None:
