@@ -129,9 +129,9 @@ class People:
             ) from None
 
     def take_in(self, learned: Learned) -> None:
-        """Know these people by what `read` gave; others stay as they are."""
+        """Know these people by what `read` gave; others stay as they are, and so does what it does not tell of."""
         voices = {name: entry for name, entry in learned.items() if "sum" in entry}
-        kept = {name: entry for name, entry in self._recognizer.learned().items() if name not in learned}
+        kept = {name: entry for name, entry in self._recognizer.learned().items() if name not in voices}
         self._recognizer.restore({**kept, **voices})
         self._states.learn({name: entry["usual"] for name, entry in learned.items() if "usual" in entry})
         self._passing -= learned.keys()

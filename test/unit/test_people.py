@@ -100,6 +100,18 @@ def test_what_is_given_away_and_taken_in_elsewhere_judges_alike(house: House, bu
     assert json.loads(other.people.export("ann"))["people"] == json.loads(house.people.export("ann"))["people"]
 
 
+@pytest.mark.parametrize("part", ["voice", "usual"])
+def test_half_of_what_is_known_of_somebody_may_be_taken_in_and_the_other_half_stays(house: House, part: str) -> None:
+    house.hear("ann")
+    content = json.loads(house.people.export("ann"))
+    house.hear("ann", 5)
+    before = house.people.known["ann"]
+    entry = content["people"]["ann"]
+    content["people"]["ann"] = {key: entry[key] for key in entry if (key == "usual") == (part == "usual")}
+    house.people.take_in(house.people.read(json.dumps(content)))
+    assert house.people.known["ann"] == {**before, **content["people"]["ann"]}
+
+
 def test_nobody_cannot_be_given_away(house: House) -> None:
     with pytest.raises(RequestError, match="nobody is known"):
         house.people.export()
