@@ -138,7 +138,7 @@ class EmotionStates:
         """Some of those that were called by `names` go by another one now, as `current_name` tells: a voice turned out
         to be a person's, say. What was heard of late goes over to the new name, unless something later was heard of
         that; what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the
-        new name, also of those of whom nothing was heard for long.
+        new name, also of those of whom nothing was heard for long; of several, what was learned last.
         """
         for name in [name for name in self._people if name in names]:
             if (after := current_name(name)) != name:
@@ -149,9 +149,9 @@ class EmotionStates:
                     if known is not None:
                         self._ended += self._end(after, known, list(known.held), known.updated_ns)
                     self._people[after] = person
-        for name in [name for name in self._usual if name in names]:
-            if (after := current_name(name)) != name:
-                self._usual.setdefault(after, self._usual.pop(name))
+        moved = {name: after for name in self._usual if name in names and (after := current_name(name)) != name}
+        for after, usual in [(moved[name], self._usual.pop(name)) for name in reversed(moved)]:
+            self._usual.setdefault(after, usual)
 
     def usual(self, name: str) -> np.ndarray:
         """What a person mostly shows, (C,): a slow average; even classes where nothing was learned, or is to be."""
