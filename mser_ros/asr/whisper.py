@@ -158,7 +158,12 @@ class WhisperTranscriber:
                 heard.agree(reading.transcript.words)
                 heard.cost_s = time.perf_counter() - began_s
                 heard.read_at = heard.samples
-        return Transcript(self._joined(heard.agreed, heard.language), language=heard.language, is_final=False)
+        return Transcript(
+            self._joined([word.text for word in heard.agreed], heard.language),
+            confidence=mean_confidence(heard.agreed),
+            language=heard.language,
+            is_final=False,
+        )
 
     def pause(self, samples: int) -> Transcript:
         heard = self._open
@@ -317,19 +322,19 @@ class _Utterance:
     cost_s: float = 0.0
     ahead: _Reading | None = None
     newest: Sequence[Word] = ()
-    agreed: list[str] = field(default_factory=list)
+    agreed: list[Word] = field(default_factory=list)
 
     def agree(self, words: Sequence[Word]) -> None:
         """Take in one more reading. Two in a row that go on in the same way are believed, and one that goes on from
         what was told where it is sure; what was told once stays."""
         told = len(self.agreed)
-        goes_on = [_bare(word.text) for word in words[:told]] == [_bare(text) for text in self.agreed]
+        goes_on = [_bare(word.text) for word in words[:told]] == [_bare(word.text) for word in self.agreed]
         before = [_bare(word.text) for word in self.newest[told:]]
         for number, word in enumerate(words[told:]):
             is_sure = goes_on and (word.confidence or 0.0) >= _SURE and told + number + 1 < len(words)
             if not is_sure and before[number : number + 1] != [_bare(word.text)]:
                 break
-            self.agreed.append(word.text)
+            self.agreed.append(word)
         self.newest = words
 
 

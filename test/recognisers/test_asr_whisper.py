@@ -322,6 +322,7 @@ def test_a_partial_text_grows_and_nothing_is_taken_back(
         for one, other in pairwise(found):
             assert other.text.startswith(one.text)
         assert not any(one.is_final or one.words for one in found)
+        assert all((one.confidence is None) == (not one.text) for one in found)
         told, words = told + len(words_of(found[-1].text)), words + len(words_of(text))
         assert transcriber.finish() == heard_alone(number), "asking changes nothing"
     assert told >= words // 3, "much of it is known before the end"
@@ -340,7 +341,7 @@ def test_only_what_two_readings_agree_on_is_told() -> None:
     )
     for reading in readings:
         heard.agree(a_reading(reading))
-        told.append(" ".join(heard.agreed))
+        told.append(" ".join(word.text for word in heard.agreed))
     assert told == ["", "Good", "Good", *["Good morning. The"], *["Good morning. The Meeting"] * 2]
 
 
@@ -350,7 +351,7 @@ def test_what_one_reading_is_sure_of_is_told_but_for_its_last_word() -> None:
     told = []
     for reading in ("We!", "We! could!", "We! couldn't! go home! to!", "She couldn't go! home! today!", "We couldn't"):
         heard.agree(a_reading(reading))
-        told.append(" ".join(heard.agreed))
+        told.append(" ".join(word.text for word in heard.agreed))
     assert told == ["", "We", "We couldn't", *["We couldn't go home"] * 2]
 
 

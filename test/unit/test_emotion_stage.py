@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mser_ros.errors import AudioError, BundleError, SkeletonError
-from mser_ros.labels import UNKNOWN
+from mser_ros.labels import LABELS, UNKNOWN
 from mser_ros.recognition.bundle import load_bundle
 from mser_ros.recognition.readers import Reading
 from mser_ros.recognition.recognizer import EmotionRecognizer
@@ -442,6 +442,25 @@ def test_no_time_out_cuts_an_utterance_short_that_is_still_spoken(
 
 
 # -- provisional estimates
+
+
+@pytest.mark.parametrize("confidence", [None, 0.5], ids=["not told", "told"])
+def test_words_that_may_still_change_are_not_surer_than_what_they_become(
+    recognizer: EmotionRecognizer, confidence: float | None
+) -> None:
+    guess = replace(said("sad sad sad", final=False), confidence=confidence)
+    final = Transcript(guess.text, confidence or 0.7, language="en")
+    told = {}
+    for last in (final, guess):
+        robot = Robot(recognizer)
+        robot.give(U.started, replace(U.partial(1.5), transcript=guess), *voice(0, 3.2, level=0.0))
+        robot.give(replace(U.ended, transcript=guess), replace(U.ended, transcript=last))
+        robot.wait(robot.settings.text_timeout_s + 0.1)
+        told[last] = {estimate.state: estimate.probabilities[LABELS.index("sad")] for estimate in robot.said}
+        assert set(told[last]) == {PROVISIONAL, FINAL}
+    assert told[final][FINAL] > 0.3
+    assert told[guess][FINAL] <= told[final][FINAL]
+    assert told[final][PROVISIONAL] <= told[final][FINAL]
 
 
 def test_provisional_estimates_come_at_their_cadence_and_rest_on_what_was_heard(robot: Robot) -> None:
