@@ -327,15 +327,32 @@ class _Utterance:
     def agree(self, words: Sequence[Word]) -> None:
         """Take in one more reading. Two in a row that go on in the same way are believed, and one that goes on from
         what was told where it is sure; what was told once stays."""
-        told = len(self.agreed)
-        goes_on = [_bare(word.text) for word in words[:told]] == [_bare(word.text) for word in self.agreed]
-        before = [_bare(word.text) for word in self.newest[told:]]
-        for number, word in enumerate(words[told:]):
-            is_sure = goes_on and (word.confidence or 0.0) >= _SURE and told + number + 1 < len(words)
-            if not is_sure and before[number : number + 1] != [_bare(word.text)]:
+        told, newest, reading = ([_bare(word.text) for word in some] for some in (self.agreed, self.newest, words))
+        goes_on = reading[: len(told)] == told
+        before = newest[_end_of(told, newest) :]
+        # What was told may stand elsewhere in this reading, where words were found before it.
+        for number in range(_end_of(told, reading), len(words)):
+            is_sure = goes_on and (words[number].confidence or 0.0) >= _SURE and number + 1 < len(words)
+            if not is_sure and before[:1] != reading[number : number + 1]:
                 break
-            self.agreed.append(word)
+            self.agreed.append(words[number])
+            before = before[1:]
         self.newest = words
+
+
+def _end_of(told: Sequence[str], reading: Sequence[str]) -> int:
+    """With how many of its words a reading says what was told, as nearly as it does; all where it says something else,
+    as nothing goes on from what was told then."""
+    edits = list(range(len(reading) + 1))  # from what was told so far to so many words of the reading
+    for count, word in enumerate(told, 1):
+        row = [count]
+        for at, other in enumerate(reading, 1):
+            row.append(min(row[-1] + 1, edits[at] + 1, edits[at - 1] + (word != other)))
+        edits = row
+    fewest = min(edits)
+    if fewest > len(told) // 2:
+        return len(reading)
+    return max(at for at, count in enumerate(edits) if count == fewest)
 
 
 def _bare(word: str) -> str:

@@ -355,6 +355,24 @@ def test_what_one_reading_is_sure_of_is_told_but_for_its_last_word() -> None:
     assert told == ["", "We", "We couldn't", *["We couldn't go home"] * 2]
 
 
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        (["I want you", "I want you", "I really want you to", "I really want you to go"], "I want you to"),
+        (["I want you", "I want you", "really I! really! want! you! to! go!"], "I want you"),
+        (["I really want", "I really want", "I want to go", "I want to go"], "I really want to go"),
+        (["no no", "no no", "oh no no I", "oh no no I do"], "no no I"),
+        (["see the cat", "see the cat", "see a cat now", "see a cat now"], "see the cat now"),
+        (["see the cat", "see the cat", "what is it now", "what is it now"], "see the cat"),
+    ],
+)
+def test_what_was_told_is_not_told_again_where_words_are_found_before_it(readings: list[str], expected: str) -> None:
+    heard = whisper._Utterance(0, "en")
+    for reading in readings:
+        heard.agree(a_reading(reading))
+    assert " ".join(word.text for word in heard.agreed) == expected
+
+
 def a_reading(text: str) -> list[Word]:
     """A reading; it is sure of the words with a '!'."""
     return [Word(word.rstrip("!"), 0, 0, 0.95 if word.endswith("!") else 0.5) for word in text.split()]
