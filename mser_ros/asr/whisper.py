@@ -267,14 +267,14 @@ class WhisperTranscriber:
                 text, offset_ns + to_ns(start), offset_ns + to_ns(begin_s), self._confidence(decoded, first, last)
             )
 
-    def _confidence(self, decoded: Decoded, first: int, last: int) -> float:
-        """Of the tokens first to last as a word; its punctuation does not matter."""
+    def _confidence(self, decoded: Decoded, first: int, last: int) -> float | None:
+        """Of the tokens first to last as a word; its punctuation does not matter, and by itself is none."""
         spelled = [
             value
             for token, value in zip(decoded.tokens[first:last], decoded.log_probabilities[first:last], strict=True)
             if any(letter.isalnum() or letter == _UNFINISHED for letter in self._model.text((token,)))
         ]
-        return self._calibrated(math.exp(min(0.0, sum(spelled))))
+        return self._calibrated(math.exp(min(0.0, sum(spelled)))) if spelled else None
 
     def _groups(self, tokens: Sequence[int], language: str) -> list[tuple[str, int, int]]:
         """Words with the tokens they are made of: (text, first, one past the last)."""

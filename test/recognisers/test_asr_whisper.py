@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from mser_ros.asr import whisper
 from mser_ros.asr.registry import create_transcriber
+from mser_ros.asr.transcriber import mean_confidence
 from mser_ros.asr.whisper import Guard, WhisperTranscriber
 from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel, most_tokens
 from mser_ros.errors import TranscriberError
@@ -543,6 +544,19 @@ def test_tokens_become_words(transcriber: WhisperTranscriber, language: str, tex
     assert [word for word, _, _ in groups] == words.split("|")
     assert [first for _, first, _ in groups] == [0, *(last for _, _, last in groups[:-1])]
     assert groups[-1][2] == len(tokens)
+
+
+@pytest.mark.parametrize("text", ["... I am sad", "– I am sad", "I am sad"])
+def test_a_word_without_a_letter_makes_no_text_surer(transcriber: WhisperTranscriber, text: str) -> None:
+    tokens = tuple(transcriber._model._tokenizer.encode(text, add_special_tokens=False).ids)
+    found = Decoded(tokens, (-1.0,) * len(tokens), 0.1)
+    words = [
+        Word(word, 0, 0, transcriber._confidence(found, first, last))
+        for word, first, last in transcriber._groups(tokens, "en")
+    ]
+    spelled = [word.confidence for word in words if any(letter.isalnum() for letter in word.text)]
+    assert len(spelled) == 3
+    assert mean_confidence(words) == pytest.approx(np.mean(spelled))
 
 
 def test_a_language_without_spaces_has_none(transcriber: WhisperTranscriber) -> None:
