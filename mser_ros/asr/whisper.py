@@ -158,7 +158,12 @@ class WhisperTranscriber:
                 heard.agree(reading.transcript.words)
                 heard.cost_s = time.perf_counter() - began_s
                 heard.read_at = heard.samples
-        return Transcript(self._joined(heard.agreed, heard.language), language=heard.language, is_final=False)
+        return Transcript(
+            self._joined([word.text for word in heard.agreed], heard.language),
+            confidence=mean_confidence(heard.agreed),
+            language=heard.language,
+            is_final=False,
+        )
 
     def pause(self, samples: int) -> Transcript:
         heard = self._open
@@ -262,14 +267,14 @@ class WhisperTranscriber:
                 text, offset_ns + to_ns(start), offset_ns + to_ns(begin_s), self._confidence(decoded, first, last)
             )
 
-    def _confidence(self, decoded: Decoded, first: int, last: int) -> float:
-        """Of the tokens first to last as a word; its punctuation does not matter."""
+    def _confidence(self, decoded: Decoded, first: int, last: int) -> float | None:
+        """Of the tokens first to last as a word; its punctuation does not matter, and by itself is none."""
         spelled = [
             value
             for token, value in zip(decoded.tokens[first:last], decoded.log_probabilities[first:last], strict=True)
             if any(letter.isalnum() or letter == _UNFINISHED for letter in self._model.text((token,)))
         ]
-        return self._calibrated(math.exp(min(0.0, sum(spelled))))
+        return self._calibrated(math.exp(min(0.0, sum(spelled)))) if spelled else None
 
     def _groups(self, tokens: Sequence[int], language: str) -> list[tuple[str, int, int]]:
         """Words with the tokens they are made of: (text, first, one past the last)."""
@@ -317,20 +322,37 @@ class _Utterance:
     cost_s: float = 0.0
     ahead: _Reading | None = None
     newest: Sequence[Word] = ()
-    agreed: list[str] = field(default_factory=list)
+    agreed: list[Word] = field(default_factory=list)
 
     def agree(self, words: Sequence[Word]) -> None:
         """Take in one more reading. Two in a row that go on in the same way are believed, and one that goes on from
         what was told where it is sure; what was told once stays."""
-        told = len(self.agreed)
-        goes_on = [_bare(word.text) for word in words[:told]] == [_bare(text) for text in self.agreed]
-        before = [_bare(word.text) for word in self.newest[told:]]
-        for number, word in enumerate(words[told:]):
-            is_sure = goes_on and (word.confidence or 0.0) >= _SURE and told + number + 1 < len(words)
-            if not is_sure and before[number : number + 1] != [_bare(word.text)]:
+        told, newest, reading = ([_bare(word.text) for word in some] for some in (self.agreed, self.newest, words))
+        goes_on = reading[: len(told)] == told
+        before = newest[_end_of(told, newest) :]
+        # What was told may stand elsewhere in this reading, where words were found before it.
+        for number in range(_end_of(told, reading), len(words)):
+            is_sure = goes_on and (words[number].confidence or 0.0) >= _SURE and number + 1 < len(words)
+            if not is_sure and before[:1] != reading[number : number + 1]:
                 break
-            self.agreed.append(word.text)
+            self.agreed.append(words[number])
+            before = before[1:]
         self.newest = words
+
+
+def _end_of(told: Sequence[str], reading: Sequence[str]) -> int:
+    """With how many of its words a reading says what was told, as nearly as it does; all where it says something else,
+    as nothing goes on from what was told then."""
+    edits = list(range(len(reading) + 1))  # from what was told so far to so many words of the reading
+    for count, word in enumerate(told, 1):
+        row = [count]
+        for at, other in enumerate(reading, 1):
+            row.append(min(row[-1] + 1, edits[at] + 1, edits[at - 1] + (word != other)))
+        edits = row
+    fewest = min(edits)
+    if fewest > len(told) // 2:
+        return len(reading)
+    return max(at for at, count in enumerate(edits) if count == fewest)
 
 
 def _bare(word: str) -> str:

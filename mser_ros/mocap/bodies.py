@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -33,6 +34,10 @@ class Part:
         for count, body_id in self.ids:
             seen[body_id] += count
         return min(seen, key=lambda body_id: (-seen[body_id], body_id))
+
+    def since(self, start_ns: int) -> Part:
+        """What of it was seen from then on."""
+        return replace(self, frames=self.frames[bisect_left(self.frames, start_ns, key=lambda one: one.stamp_ns) :])
 
     def distance_and_size(self) -> tuple[float, float]:
         """How far it is from the origin of its frame [m], and how large in a camera's eye there [radians]: medians.
@@ -90,18 +95,23 @@ def join(parts: Sequence[Part], is_there: Callable[[Part, Part], bool]) -> list[
     return bodies
 
 
-def choose(bodies: Sequence[Part], choice: str, *, body_id: str = "") -> Part | None:
-    """The body that is meant by `choice`, one of `settings.BODY_CHOICES`. `body_id`: take this body or none."""
+def choose(bodies: Sequence[Part], choice: str, *, start_ns: int, body_id: str = "") -> Part | None:
+    """The body that is meant by `choice`, one of `settings.BODY_CHOICES`, as each is seen from `start_ns` on: who has
+    left before is not meant, unless nobody is in view and it was lost just then. `body_id`: take this body or none."""
     bodies = [body for body in bodies if not body_id or any(name == body_id for _, name in body.ids)]
-    if not bodies:
+    for since_ns in (start_ns, start_ns - to_ns(LOST_S)):
+        seen = [(part, body) for body in bodies if (part := body.since(since_ns)).frames]
+        if seen:
+            break
+    else:
         return None
-    bodies = sorted(bodies, key=lambda body: (-len(body.frames), body.body_id))
+    seen.sort(key=lambda pair: (-len(pair[0].frames), pair[0].body_id))
     # What a tracker sees for a moment is nobody.
-    there = [body for body in bodies if len(body.frames) >= _SHARE * len(bodies[0].frames)]
+    there = [(part, body) for part, body in seen if len(part.frames) >= _SHARE * len(seen[0][0].frames)]
     if choice == "only":
-        return there[0] if len(there) == 1 else None
+        return there[0][1] if len(there) == 1 else None
     if choice == "nearest":
-        return min(there, key=lambda body: body.distance_and_size()[0])
+        return min(there, key=lambda pair: pair[0].distance_and_size()[0])[1]
     if choice == "largest":
-        return max(there, key=lambda body: body.distance_and_size()[1])
-    return there[0]
+        return max(there, key=lambda pair: pair[0].distance_and_size()[1])[1]
+    return there[0][1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -19,9 +19,9 @@ MAX_RATE_HZ = 240
 MAX_BODIES = 64
 #: Nobody is lost within this, nor within so many of the usual distances between two frames.
 _MOMENT_S, _MISSED = 0.1, 2.5
-#: So many frames in a row from before the history mean that the clock was set back (a bag starts again); and so do,
-#: where it was set back by less, those of a body of so long a time, and so many, that are older than its newest one by
-#: that time. Frames that were shuffled on the way hardly ever look so.
+#: So many frames of a body from before the history mean that its clock was set back (a bag starts again); and so do,
+#: where it was set back by less or somebody else was in view until then, those of so long a time, and so many, that are
+#: older than its newest one by that time. Frames that were shuffled on the way hardly ever look so.
 STRAYS_BEFORE_RESET = 3
 _BACK_S, _BACK_FRAMES = 1.0, 10
 #: Frames that come late do so in about the order of their stamps, if it is the clock that was set back.
@@ -38,7 +38,7 @@ class SkeletonCounters:
     late: int = 0  # dropped: older than the history
     unseen: int = 0  # dropped: no joint is seen
     evicted: int = 0  # dropped from memory before their time: too many frames or bodies
-    resets: int = 0  # the clock was set back and the past forgotten
+    resets: int = 0  # the clock of all was set back and the past forgotten
 
 
 def check_frame(frame: SkeletonFrame, settings: MocapSettings) -> SkeletonFrame:
@@ -71,10 +71,12 @@ def check_frame(frame: SkeletonFrame, settings: MocapSettings) -> SkeletonFrame:
 
 @dataclass
 class _Track:
-    """The frames of one body in one layout, sorted by stamp."""
+    """The frames of one body in one layout, sorted by stamp; as which of all each has `arrived`, and the `last` one."""
 
     stamps: list[int] = field(default_factory=list)
     frames: list[SkeletonFrame] = field(default_factory=list)
+    arrived: list[int] = field(default_factory=list)
+    last: int = 0
 
     def pieces(self, start_ns: int, end_ns: int) -> Iterator[list[SkeletonFrame]]:
         """The frames of start to end, both included, cut where the body was not seen for a moment."""
@@ -91,9 +93,24 @@ class _Track:
         """Whether there is a frame of start to end, both included."""
         return bisect_left(self.stamps, start_ns) < bisect_right(self.stamps, end_ns)
 
-    def forget_from(self, stamp_ns: int) -> None:
-        at = bisect_left(self.stamps, stamp_ns)
-        del self.stamps[at:], self.frames[at:]
+    def insert(self, at: int, frame: SkeletonFrame, arrived: int) -> None:
+        self.stamps.insert(at, frame.stamp_ns)
+        self.frames.insert(at, frame)
+        self.arrived.insert(at, arrived)
+        self.last = arrived
+
+    def forget(self, which: slice) -> None:
+        del self.stamps[which], self.frames[which], self.arrived[which]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Stray:
+    """A frame whose stamp went back, and as which of all it has `arrived`. `is_late`: it is older than the history, and
+    was not taken in."""
+
+    frame: SkeletonFrame
+    arrived: int
+    is_late: bool
 
 
 class SkeletonBuffer:
@@ -101,6 +118,9 @@ class SkeletonBuffer:
 
     A frame that comes late is put where its stamp belongs, so that a live run sees what a replay of the sorted frames
     sees. `newest_ns` is the latest stamp of any body, None before the first frame.
+
+    Two sources may have clocks that are far apart, and none can be told to be the right one: each body has the time and
+    the history of its own frames.
     """
 
     def __init__(self, settings: MocapSettings, *, history_s: float, choice: str = "most") -> None:
@@ -112,7 +132,7 @@ class SkeletonBuffer:
         self._history_ns = to_ns(history_s)
         self._limit = int(history_s * MAX_RATE_HZ) + 1
         self._tracks: dict[tuple[str, str], _Track] = {}
-        self._strays: list[tuple[bool, SkeletonFrame]] = []  # with whether they are older than the history
+        self._strays: list[_Stray] = []
 
     @property
     def bodies(self) -> frozenset[str]:
@@ -123,33 +143,58 @@ class SkeletonBuffer:
         """Take one frame in. Raises `SkeletonError` as `check_frame` does; the buffer is then as before."""
         frame = check_frame(frame, self._settings)
         self.counters.frames += 1
-        if self.newest_ns is not None and frame.stamp_ns < self.newest_ns - self._history_ns:
+        own_ns = self._newest_of(frame.body_id)
+        if (own_ns or self.newest_ns or 0) - frame.stamp_ns > self._history_ns:
             self.counters.late += 1
             self._doubt(frame, is_late=True)
-        elif self._newest_of(frame.body_id) - frame.stamp_ns > to_ns(_BACK_S):
+        elif own_ns - frame.stamp_ns > to_ns(_BACK_S):
             self._insert(frame)
             self._doubt(frame, is_late=False)
         else:
-            self._strays = [(late, other) for late, other in self._strays if other.body_id != frame.body_id]
+            self._strays = [stray for stray in self._strays if stray.frame.body_id != frame.body_id]
             self._insert(frame)
 
     def _doubt(self, frame: SkeletonFrame, *, is_late: bool) -> None:
-        """Its stamp went back. If those of others do so, too, it is the clock that was set back."""
-        mine = [other for _, other in self._strays if other.body_id == frame.body_id]
-        if mine and frame.stamp_ns < mine[-1].stamp_ns - to_ns(_DISORDER_S):
-            self._strays = [(late, other) for late, other in self._strays if other.body_id != frame.body_id]
+        """Its stamp went back. If those of others of its body do so, too, it is the clock that was set back: that of
+        all bodies, or of this one where others go on as before."""
+        body_id = frame.body_id
+        mine = [stray for stray in self._strays if stray.frame.body_id == body_id]
+        if mine and frame.stamp_ns < mine[-1].frame.stamp_ns - to_ns(_DISORDER_S):
             mine = []
-        self._strays = [*self._strays[-self._limit :], (is_late, frame)]
-        is_long = len(mine) >= _BACK_FRAMES and frame.stamp_ns - mine[0].stamp_ns >= to_ns(_BACK_S)
-        if is_long or sum(late for late, _ in self._strays) == STRAYS_BEFORE_RESET:
-            self._reset()
+        mine.append(_Stray(frame, self.counters.frames, is_late))
+        rest = [stray for stray in self._strays if stray.frame.body_id != body_id]
+        self._strays = [*rest, *mine][-self._limit :]
+        is_far = sum(stray.is_late for stray in mine) >= STRAYS_BEFORE_RESET
+        is_long = len(mine) > _BACK_FRAMES and frame.stamp_ns - mine[0].frame.stamp_ns >= to_ns(_BACK_S)
+        if not is_far and not is_long:
+            return
+        # One that strayed once, long ago, says nothing of the time now.
+        doubtful = {stray.frame.body_id for stray in self._strays if stray.arrived >= mine[0].arrived}
+        others = [track for (name, _), track in self._tracks.items() if name not in doubtful]
+        if any(track.arrived[0] < mine[0].arrived < track.last for track in others):
+            self._set_back(mine, {body_id})
+        elif is_long or not any(self._is_in_view(track) for track in others):
+            self.counters.resets += 1
+            strays = [stray for stray in self._strays if stray.frame.body_id in doubtful]
+            self._set_back(strays, {name for name, _ in self._tracks} | doubtful)
+
+    def _is_in_view(self, track: _Track) -> bool:
+        """Whether a frame of it may come any moment, as far as the newest one of all tells."""
+        return self.newest_ns is not None and self.newest_ns - track.stamps[-1] <= to_ns(_BACK_S)
 
     def window(
-        self, start_ns: int, end_ns: int, *, body_id: str = "", others: Collection[str] = ()
+        self,
+        start_ns: int,
+        end_ns: int,
+        *,
+        since_ns: int | None = None,
+        body_id: str = "",
+        others: Collection[str] = (),
     ) -> SkeletonSequence | None:
         """The frames of start to end, both included, of the body that has most of them (of several: the first id), or
         that the buffer's `choice` is for.
 
+        `since_ns`: with what was seen before start, from then on, of the body that is there from start to end.
         `body_id`: take this body or none. `others`: ids of bodies that are not meant.
 
         A body that a tracker lost and found again under another id, soon and near where it was, is one body; it has the
@@ -159,9 +204,9 @@ class SkeletonBuffer:
             Part(layout, frames, [(len(frames), name)])
             for (name, layout), track in sorted(self._tracks.items())
             if name not in others
-            for frames in track.pieces(start_ns, end_ns)
+            for frames in track.pieces(start_ns if since_ns is None else since_ns, end_ns)
         ]
-        chosen = choose(join(parts, self._is_there), self._choice, body_id=body_id)
+        chosen = choose(join(parts, self._is_there), self._choice, start_ns=start_ns, body_id=body_id)
         if chosen is None:
             return None
         return SkeletonSequence.of(chosen.frames, layout=chosen.layout, body_id=chosen.body_id)
@@ -184,45 +229,57 @@ class SkeletonBuffer:
         return max((track.stamps[-1] for (name, _), track in self._tracks.items() if name == body_id), default=0)
 
     def _insert(self, frame: SkeletonFrame) -> None:
-        self.newest_ns = frame.stamp_ns if self.newest_ns is None else max(self.newest_ns, frame.stamp_ns)
         if not frame.confidence.any():
             self.counters.unseen += 1
-        else:
-            track = self._tracks.setdefault((frame.body_id, frame.layout), _Track())
-            at = bisect_left(track.stamps, frame.stamp_ns)
-            if at < len(track.stamps) and track.stamps[at] == frame.stamp_ns:
-                self.counters.duplicate += 1
-                return
-            self.counters.reordered += at < len(track.stamps)
-            track.stamps.insert(at, frame.stamp_ns)
-            track.frames.insert(at, frame)
-        self._trim()
+            # Nothing is remembered of it by which a stamp of far ahead could be told from the time.
+            if not self._tracks or frame.stamp_ns - (self.newest_ns or 0) <= self._history_ns:
+                self.newest_ns = max(self.newest_ns or 0, frame.stamp_ns)
+            return
+        self.newest_ns = max(self.newest_ns or 0, frame.stamp_ns)
+        track = self._tracks.setdefault((frame.body_id, frame.layout), _Track())
+        at = bisect_left(track.stamps, frame.stamp_ns)
+        if at < len(track.stamps) and track.stamps[at] == frame.stamp_ns:
+            self.counters.duplicate += 1
+            return
+        self.counters.reordered += at < len(track.stamps)
+        track.insert(at, frame, self.counters.frames)
+        self._trim(frame.body_id)
 
-    def _trim(self) -> None:
-        """Forget what is older than the history, and the oldest of what is too much."""
-        assert self.newest_ns is not None
-        oldest_ns = self.newest_ns - self._history_ns
-        for key, track in list(self._tracks.items()):
+    def _trim(self, body_id: str) -> None:
+        """Forget what of a body is older than the history, who was not seen any more while that went by, and the oldest
+        of what is too much."""
+        oldest_ns = self._newest_of(body_id) - self._history_ns
+        gone = 0
+        for track in [track for (name, _), track in self._tracks.items() if name == body_id]:
             past = bisect_left(track.stamps, oldest_ns)
+            gone = max([gone, *track.arrived[:past]])
             excess = max(0, len(track.stamps) - past - self._limit)
             self.counters.evicted += excess
-            del track.stamps[: past + excess], track.frames[: past + excess]
-            if not track.stamps:
-                del self._tracks[key]
+            track.forget(slice(past + excess))
+        if gone:
+            self._keep(lambda track: bool(track.stamps) and track.last > gone)
         if len(self._tracks) > MAX_BODIES:
-            stalest = min(self._tracks, key=lambda key: (self._tracks[key].stamps[-1], key))
-            self.counters.evicted += len(self._tracks.pop(stalest).stamps)
+            stalest = min(self._tracks.values(), key=lambda track: track.last)
+            self.counters.evicted += len(stalest.stamps)
+            self._keep(lambda track: track is not stalest)
 
-    def _reset(self) -> None:
-        """Go on with the frames that showed that the clock was set back: what is later than they are came before."""
-        strays, self._strays = self._strays, []
-        self.counters.resets += 1
-        self.counters.late -= sum(late for late, _ in strays)
-        first_ns = min(frame.stamp_ns for _, frame in strays)
-        for key, track in list(self._tracks.items()):
-            track.forget_from(first_ns)
-            if not track.stamps:
-                del self._tracks[key]
+    def _keep(self, is_kept: Callable[[_Track], bool]) -> None:
+        """Forget the other bodies; the time is theirs no more."""
+        before = self._tracks
+        self._tracks = {key: track for key, track in before.items() if is_kept(track)}
+        if len(self._tracks) < len(before):
+            self.newest_ns = max((track.stamps[-1] for track in self._tracks.values()), default=None)
+
+    def _set_back(self, strays: Sequence[_Stray], bodies: Collection[str]) -> None:
+        """Go on with the frames that showed that the clock of these bodies was set back: what of them is later came
+        before."""
+        self._strays = [stray for stray in self._strays if stray.frame.body_id not in bodies]
+        self.counters.late -= sum(stray.is_late for stray in strays)
+        first_ns = min(stray.frame.stamp_ns for stray in strays)
+        for (name, _), track in self._tracks.items():
+            if name in bodies:
+                track.forget(slice(bisect_left(track.stamps, first_ns), None))
+        self._keep(lambda track: bool(track.stamps))
         self.newest_ns = max((track.stamps[-1] for track in self._tracks.values()), default=None)
-        for _, frame in sorted(strays, key=lambda stray: stray[1].stamp_ns):
-            self._insert(frame)
+        for stray in sorted(strays, key=lambda stray: stray.frame.stamp_ns):
+            self._insert(stray.frame)

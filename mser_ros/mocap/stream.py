@@ -178,6 +178,8 @@ class SkeletonStream:
                 "Name the layout of the source, or scale what it sends"
             )
         source = (layout.name, frame.frame_id)
+        if source not in self._units and len(self._units) >= MAX_BODIES:
+            self._units.clear()
         before = self._units.setdefault(source, factor)
         self.counters.converted += factor != 1
         if before != factor:

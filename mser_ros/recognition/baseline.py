@@ -114,10 +114,12 @@ class VoiceBaselines:
 
     def rename(self, current_name: Callable[[str], str], names: Collection[str]) -> None:
         """What is known of voices of these names goes over to the name that `current_name` gives, unless something is
-        known of that."""
-        for voice in [voice for voice in self._voices if voice in names]:
-            if (after := current_name(voice)) != voice:
-                self._voices.setdefault(after, self._voices.pop(voice))
+        known of that. Of several that turn out to be one, the one of which most was learned does."""
+        moved = {voice: after for voice in self._voices if voice in names and (after := current_name(voice)) != voice}
+        # Of equals, the one that was heard last.
+        found = [(moved[voice], self._voices.pop(voice)) for voice in reversed(moved)]
+        for after, baseline in sorted(found, key=lambda pair: -pair[1].utterances):
+            self._voices.setdefault(after, baseline)
 
     def forget(self, voice: str | None = None) -> None:
         """Forget one voice, or all."""

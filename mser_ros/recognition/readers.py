@@ -29,6 +29,9 @@ from .posteriors import softmax
 
 #: Utterances whose readings are remembered: those of people who talk at the same time.
 _REMEMBERED = 8
+#: How far words that may still change are believed where their recogniser tells of final ones alone how sure it is: in
+#: babble as loud as the voice so many words are right. Else a guess would count for more than what it becomes.
+_GUESSED = 0.7
 
 
 #: Vosk's, Kaldi's, Whisper's and IEMOCAP's names of sounds.
@@ -94,7 +97,7 @@ def _said(utterance: Utterance) -> bytes:
     transcript = utterance.transcript
     if transcript is None:
         return _digest()
-    return _digest(transcript.text, str(transcript.confidence), transcript.language, transcript.translation)
+    return _digest(transcript.text, str(_text_gate(transcript)), transcript.language, transcript.translation)
 
 
 def _seen(utterance: Utterance) -> bytes:
@@ -102,6 +105,13 @@ def _seen(utterance: Utterance) -> bytes:
     if body is None:
         return _digest()
     return _digest(body.positions, body.confidence, body.stamps_ns, body.layout, str(utterance.end_ns))
+
+
+def _text_gate(transcript: Transcript) -> float:
+    """How far the words are to be believed, 0..1."""
+    if transcript.confidence is None:
+        return 1.0 if transcript.is_final else _GUESSED
+    return float(np.clip(transcript.confidence, 0.0, 1.0))
 
 
 _EVIDENCE = {"speech": _heard, "text": _said, "mocap": _seen}
@@ -227,7 +237,7 @@ class TextReader:
         text = self._understood(transcript)
         if not text:
             return Reading(reason=AbstainReason.UNKNOWN_LANGUAGE)
-        gate = 1.0 if transcript.confidence is None else float(np.clip(transcript.confidence, 0.0, 1.0))
+        gate = _text_gate(transcript)
         return judge(self.run(text), self._spec, gate=gate) if gate > 0 else Reading()
 
     def run(self, text: str) -> Mapping[str, np.ndarray]:

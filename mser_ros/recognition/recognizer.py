@@ -79,7 +79,8 @@ class EmotionRecognizer:
         `modalities`: use no others (None: all that the utterance has). `learn`: remember how this voice sounds, and
         judge what it says later by itself (see `baseline`); voices go by person_id, else voice_id. An utterance without
         usable evidence gives the label 'unknown' with the reason; it is not an error. Raises `AudioError` for audio of
-        another sample rate than the bundle's, `SkeletonError` for a skeleton that does not fit its layout.
+        another sample rate than the bundle's, `SkeletonError` for a skeleton that does not fit its layout, and
+        `BundleError` where what comes out is no number.
         """
         return self.recognize_each(utterance, [modalities], state=state, learn=learn)[0]
 
@@ -149,6 +150,7 @@ class EmotionRecognizer:
         voice = self.whose(utterance.person_id, utterance.voice_id)
         logits = reading.outputs["logits"][0].astype(np.float64)
         corrected = baselines.correct(voice, logits)
+        self._check_finite(corrected)  # before it is learned, and stays
         if learn:
             baselines.learn(voice, logits)
         return replace(reading, outputs={**reading.outputs, "logits": corrected[None]})
@@ -260,6 +262,9 @@ class EmotionRecognizer:
     def _told(self, decision: _Decision) -> _Told:
         if decision.fused is None:
             return _Told(reason=decision.reason)
+        self._check_finite(decision.fused, *decision.posteriors.values())
+        if decision.affect is not None:
+            self._check_finite(decision.affect)
         spec, labels = self.bundle.decision, self.bundle.labels
         posterior = with_neutral_share(decision.fused, labels, self.settings.neutral_share)
         # Fitted on even classes; where these are as `neutral_share` says, sets that are made of what is told hold the
@@ -270,6 +275,14 @@ class EmotionRecognizer:
         incongruent = bool(0 < spec.incongruent_above < contradiction(list(decision.believed.values()), prior))
         doubtful = incongruent and float(posterior.max()) < self.settings.least_agreed
         return _Told(posterior, classes, incongruent, AbstainReason.DISAGREEMENT if doubtful else AbstainReason.NONE)
+
+    def _check_finite(self, *outputs: np.ndarray) -> None:
+        """The first of several classes that are no number would be the most probable one."""
+        if not all(np.isfinite(values).all() for values in outputs):
+            raise BundleError(
+                f"what bundle {self.bundle.path} makes of an utterance is no number: export the bundle again, and "
+                "forget what was learned of voices"
+            )
 
     def _warm_up(self) -> None:
         wanted = "logits" if self._fusion is None else "features"

@@ -43,10 +43,12 @@ class EvidenceHistory:
 
     def gather(self, event: UtteranceEvent) -> Utterance:
         """The utterance with the words, the audio and the body that there are of it."""
-        start_ns = min(event.start_ns, event.end_ns - self.window_ns)
+        since_ns = min(event.start_ns, event.end_ns - self.window_ns)
         speaker = self._speaker(event)
         others = self._identities.strangers_to(speaker, self.skeletons.bodies)
-        skeleton = self.skeletons.window(start_ns, event.end_ns, body_id=speaker.body_id, others=others)
+        skeleton = self.skeletons.window(
+            event.start_ns, event.end_ns, since_ns=since_ns, body_id=speaker.body_id, others=others
+        )
         bare = self.bare(event)
         if skeleton and not event.voice_id:  # nobody is told apart by the voice: it is who is seen
             bare = replace(bare, person_id=self._identities.of_body(skeleton.body_id).person_id)

@@ -27,6 +27,8 @@ _FORMAT = "mser_ros voices 1"
 _SUFFIX = ".voices.json"
 #: Bounds of what is taken in [characters, people].
 _LONGEST, _MOST, _LONGEST_NAME = 1_000_000, 1_000, 256
+#: No voice sounds so different from others [logits].
+_LARGEST_OFFSET = 50.0
 
 #: By person: the state of the voice's baseline, if one was learned, and `usual`, the shares of the classes.
 Learned = Mapping[str, Mapping[str, Any]]
@@ -127,9 +129,9 @@ class People:
             ) from None
 
     def take_in(self, learned: Learned) -> None:
-        """Know these people by what `read` gave; others stay as they are."""
+        """Know these people by what `read` gave; others stay as they are, and so does what it does not tell of."""
         voices = {name: entry for name, entry in learned.items() if "sum" in entry}
-        kept = {name: entry for name, entry in self._recognizer.learned().items() if name not in learned}
+        kept = {name: entry for name, entry in self._recognizer.learned().items() if name not in voices}
         self._recognizer.restore({**kept, **voices})
         self._states.learn({name: entry["usual"] for name, entry in learned.items() if "usual" in entry})
         self._passing -= learned.keys()
@@ -217,6 +219,10 @@ class People:
                 raise ValueError(f"'{name}' has numbers that are not those of {classes} classes")
             if not np.allclose(precision, precision.T) or np.linalg.eigvalsh(precision).min() <= 0:
                 raise ValueError(f"the precision of '{name}' is none")
+            with np.errstate(all="ignore"):
+                offset = np.linalg.solve(precision, total)
+            if not np.abs(offset).max() <= _LARGEST_OFFSET:  # nor where it is no number
+                raise ValueError(f"'{name}' sounds like no voice")
             count = int(entry["utterances"])
             checked |= {"sum": total.tolist(), "precision": precision.tolist(), "utterances": max(0, count)}
         if "usual" in entry:

@@ -87,8 +87,11 @@ class EmotionStates:
 
     def push(self, estimate: EmotionEstimate, at_ns: int | None = None) -> None:
         """Take an estimate that came at `at_ns`, at its own stamp if that is not given. Only final and continuous ones
-        that do not abstain are evidence."""
+        that do not abstain are evidence, and none whose probabilities are no numbers."""
         if estimate.state not in (EstimateState.FINAL, EstimateState.CONTINUOUS) or estimate.label == UNKNOWN:
+            return
+        posterior = np.asarray(estimate.probabilities, np.float64)
+        if not np.isfinite(posterior).all():  # it would stay
             return
         name = estimate.subject_id
         # A stamp may be older than what there is, by as much as its estimate has waited for words.
@@ -104,7 +107,6 @@ class EmotionStates:
         self._people.move_to_end(name)
         now_ns = max(at_ns, person.updated_ns)
         self._let_go(name, person, now_ns)
-        posterior = np.asarray(estimate.probabilities, np.float64)
         sureness = _sureness(posterior)
         person.probabilities = _moved(person.probabilities, posterior, self.settings.gain * sureness)
         if self.settings.usual_gain:
@@ -136,7 +138,7 @@ class EmotionStates:
         """Some of those that were called by `names` go by another one now, as `current_name` tells: a voice turned out
         to be a person's, say. What was heard of late goes over to the new name, unless something later was heard of
         that; what holds ends under the old one. What somebody mostly shows goes over, unless that is known under the
-        new name, also of those of whom nothing was heard for long.
+        new name, also of those of whom nothing was heard for long; of several, what was learned last.
         """
         for name in [name for name in self._people if name in names]:
             if (after := current_name(name)) != name:
@@ -147,9 +149,9 @@ class EmotionStates:
                     if known is not None:
                         self._ended += self._end(after, known, list(known.held), known.updated_ns)
                     self._people[after] = person
-        for name in [name for name in self._usual if name in names]:
-            if (after := current_name(name)) != name:
-                self._usual.setdefault(after, self._usual.pop(name))
+        moved = {name: after for name in self._usual if name in names and (after := current_name(name)) != name}
+        for after, usual in [(moved[name], self._usual.pop(name)) for name in reversed(moved)]:
+            self._usual.setdefault(after, usual)
 
     def usual(self, name: str) -> np.ndarray:
         """What a person mostly shows, (C,): a slow average; even classes where nothing was learned, or is to be."""

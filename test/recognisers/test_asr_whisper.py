@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 
 from mser_ros.asr import whisper
 from mser_ros.asr.registry import create_transcriber
+from mser_ros.asr.transcriber import mean_confidence
 from mser_ros.asr.whisper import Guard, WhisperTranscriber
 from mser_ros.asr.whisper_model import LONGEST, Decoded, WhisperModel, most_tokens
 from mser_ros.errors import TranscriberError
@@ -322,6 +323,7 @@ def test_a_partial_text_grows_and_nothing_is_taken_back(
         for one, other in pairwise(found):
             assert other.text.startswith(one.text)
         assert not any(one.is_final or one.words for one in found)
+        assert all((one.confidence is None) == (not one.text) for one in found)
         told, words = told + len(words_of(found[-1].text)), words + len(words_of(text))
         assert transcriber.finish() == heard_alone(number), "asking changes nothing"
     assert told >= words // 3, "much of it is known before the end"
@@ -340,7 +342,7 @@ def test_only_what_two_readings_agree_on_is_told() -> None:
     )
     for reading in readings:
         heard.agree(a_reading(reading))
-        told.append(" ".join(heard.agreed))
+        told.append(" ".join(word.text for word in heard.agreed))
     assert told == ["", "Good", "Good", *["Good morning. The"], *["Good morning. The Meeting"] * 2]
 
 
@@ -350,8 +352,26 @@ def test_what_one_reading_is_sure_of_is_told_but_for_its_last_word() -> None:
     told = []
     for reading in ("We!", "We! could!", "We! couldn't! go home! to!", "She couldn't go! home! today!", "We couldn't"):
         heard.agree(a_reading(reading))
-        told.append(" ".join(heard.agreed))
+        told.append(" ".join(word.text for word in heard.agreed))
     assert told == ["", "We", "We couldn't", *["We couldn't go home"] * 2]
+
+
+@pytest.mark.parametrize(
+    ("readings", "expected"),
+    [
+        (["I want you", "I want you", "I really want you to", "I really want you to go"], "I want you to"),
+        (["I want you", "I want you", "really I! really! want! you! to! go!"], "I want you"),
+        (["I really want", "I really want", "I want to go", "I want to go"], "I really want to go"),
+        (["no no", "no no", "oh no no I", "oh no no I do"], "no no I"),
+        (["see the cat", "see the cat", "see a cat now", "see a cat now"], "see the cat now"),
+        (["see the cat", "see the cat", "what is it now", "what is it now"], "see the cat"),
+    ],
+)
+def test_what_was_told_is_not_told_again_where_words_are_found_before_it(readings: list[str], expected: str) -> None:
+    heard = whisper._Utterance(0, "en")
+    for reading in readings:
+        heard.agree(a_reading(reading))
+    assert " ".join(word.text for word in heard.agreed) == expected
 
 
 def a_reading(text: str) -> list[Word]:
@@ -524,6 +544,19 @@ def test_tokens_become_words(transcriber: WhisperTranscriber, language: str, tex
     assert [word for word, _, _ in groups] == words.split("|")
     assert [first for _, first, _ in groups] == [0, *(last for _, _, last in groups[:-1])]
     assert groups[-1][2] == len(tokens)
+
+
+@pytest.mark.parametrize("text", ["... I am sad", "– I am sad", "I am sad"])
+def test_a_word_without_a_letter_makes_no_text_surer(transcriber: WhisperTranscriber, text: str) -> None:
+    tokens = tuple(transcriber._model._tokenizer.encode(text, add_special_tokens=False).ids)
+    found = Decoded(tokens, (-1.0,) * len(tokens), 0.1)
+    words = [
+        Word(word, 0, 0, transcriber._confidence(found, first, last))
+        for word, first, last in transcriber._groups(tokens, "en")
+    ]
+    spelled = [word.confidence for word in words if any(letter.isalnum() for letter in word.text)]
+    assert len(spelled) == 3
+    assert mean_confidence(words) == pytest.approx(np.mean(spelled))
 
 
 def test_a_language_without_spaces_has_none(transcriber: WhisperTranscriber) -> None:

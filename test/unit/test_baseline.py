@@ -106,6 +106,19 @@ def test_a_baseline_of_other_labels_is_refused(tmp_path) -> None:
         load_bundle(write_tiny_bundle(tmp_path / "bundle", speech={"baseline": {**entry(), "means": [[1.0]]}}))
 
 
+@pytest.mark.parametrize("learned", [(1, 10), (10, 1), (10, 10)])
+def test_of_two_voices_that_turn_out_to_be_one_person_s_the_one_of_which_more_was_learned_is_kept(
+    learned: tuple[int, int],
+) -> None:
+    voices = VoiceBaselines(SPEC)
+    for voice, times, sign in zip(("v1", "v2"), learned, (-1, 1), strict=True):
+        for _ in range(times):
+            voices.learn(voice, sign * np.array([2.0, 0.0, 0.0, 0.0]))
+    before = voices.state()
+    voices.rename(lambda name: "ann", {"v1", "v2"})
+    assert voices.state() == {"ann": before["v1" if learned == (10, 1) else "v2"]}
+
+
 def test_a_voice_that_turns_out_to_be_a_person_s_is_known_by_that_name_unless_the_person_was_known() -> None:
     voices = VoiceBaselines(SPEC)
     logits = np.array([2.0, 0.0, 0.0, 0.0])

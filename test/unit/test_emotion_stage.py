@@ -15,12 +15,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mser_ros.errors import AudioError, BundleError, SkeletonError
-from mser_ros.labels import UNKNOWN
+from mser_ros.labels import LABELS, UNKNOWN
 from mser_ros.recognition.bundle import load_bundle
+from mser_ros.recognition.readers import Reading
 from mser_ros.recognition.recognizer import EmotionRecognizer
-from mser_ros.settings import EmotionSettings, MocapSettings
+from mser_ros.settings import BODY_CHOICES, EmotionSettings, MocapSettings
 from mser_ros.stages.emotion import EmotionStage
 from mser_ros.stages.identities import Identities, Kind, Match
+from mser_ros.stages.state import EmotionStates
 from mser_ros.types import (
     NS_PER_S,
     AbstainReason,
@@ -391,6 +393,26 @@ def test_the_body_is_watched_for_the_window_of_the_model_however_short_the_utter
     assert seen.age_s == pytest.approx(0.12)
 
 
+SHORT = Life("short", 5.0, 5.5)
+
+
+@pytest.mark.parametrize("choice", BODY_CHOICES)
+def test_who_left_before_anybody_spoke_is_not_the_speaker(recognizer: EmotionRecognizer, choice: str) -> None:
+    left = body(0, 4.2, body_id="passer_by")
+    for in_view, whose in (([], ""), (body(4.8, 5.6, body_id="speaker"), "speaker")):
+        robot = Robot(recognizer, EmotionSettings(body=choice))
+        robot.give(*left, *in_view, *voice(4, 6), SHORT.started, SHORT.final)
+        robot.wait(0.3)
+        assert [estimate.body_id for estimate in robot.said if estimate.state is FINAL] == [whose]
+
+
+def test_the_body_of_who_speaks_is_watched_from_before_whoever_else_left_then(robot: Robot) -> None:
+    robot.give(*body(0, 4.2, body_id="passer_by"), *body(0, 5.6, body_id="speaker"), *voice(4, 6))
+    gathered = robot.stage._evidence.gather(SHORT.final)
+    assert gathered.body_id == "speaker"
+    assert gathered.skeleton.stamps_ns[0] <= SHORT.final.end_ns - robot.stage._evidence.window_ns + to_ns(0.05)
+
+
 def test_without_a_voice_recorded_the_words_and_the_body_still_speak(robot: Robot) -> None:
     robot.give(*body(0, 4), U.started, U.final)
     (final,) = robot.wait(0.3)
@@ -420,6 +442,25 @@ def test_no_time_out_cuts_an_utterance_short_that_is_still_spoken(
 
 
 # -- provisional estimates
+
+
+@pytest.mark.parametrize("confidence", [None, 0.5], ids=["not told", "told"])
+def test_words_that_may_still_change_are_not_surer_than_what_they_become(
+    recognizer: EmotionRecognizer, confidence: float | None
+) -> None:
+    guess = replace(said("sad sad sad", final=False), confidence=confidence)
+    final = Transcript(guess.text, confidence or 0.7, language="en")
+    told = {}
+    for last in (final, guess):
+        robot = Robot(recognizer)
+        robot.give(U.started, replace(U.partial(1.5), transcript=guess), *voice(0, 3.2, level=0.0))
+        robot.give(replace(U.ended, transcript=guess), replace(U.ended, transcript=last))
+        robot.wait(robot.settings.text_timeout_s + 0.1)
+        told[last] = {estimate.state: estimate.probabilities[LABELS.index("sad")] for estimate in robot.said}
+        assert set(told[last]) == {PROVISIONAL, FINAL}
+    assert told[final][FINAL] > 0.3
+    assert told[guess][FINAL] <= told[final][FINAL]
+    assert told[final][PROVISIONAL] <= told[final][FINAL]
 
 
 def test_provisional_estimates_come_at_their_cadence_and_rest_on_what_was_heard(robot: Robot) -> None:
@@ -674,6 +715,34 @@ def test_a_bundle_for_another_rate_than_the_robots_is_refused(tmp_path: Path) ->
 
 
 # -- errors in recognition
+
+
+class Broken:
+    """A reader whose graph gives no numbers."""
+
+    def read(self, utterance: Utterance) -> Reading:
+        return Reading({"logits": np.full((1, 4), np.nan, np.float32)} if utterance.audio else {})
+
+
+@pytest.mark.parametrize("modality", ["speech", "text", "mocap"])
+def test_what_is_no_number_is_a_failure_and_nothing_of_it_is_learned(tmp_path: Path, modality: str) -> None:
+    centre = np.eye(4) - 0.25
+    baseline = {"means": centre.tolist(), "between": centre.tolist(), "within": centre.tolist()}
+    recognizer = EmotionRecognizer(load_bundle(write_tiny_bundle(tmp_path, speech={"baseline": baseline})))
+    robot, states = Robot(recognizer), EmotionStates()
+    readers, recognizer._readers = recognizer._readers, {**recognizer._readers, modality: Broken()}
+    robot.give(*body(0, 4), *voice(0, 3.2), U.started, U.final)
+    (failed,) = (estimate for estimate in robot.said if estimate.state is FINAL)
+    assert (failed.label, failed.abstain_reason) == (UNKNOWN, AbstainReason.FAILED)
+    assert np.isfinite(failed.probabilities).all()
+    recognizer._readers = readers
+    after = Life("after", 5, 7, text="sad sad sad sad")
+    robot.give(*body(4, 8), *voice(4, 7.2), after.started, after.final)
+    assert np.isfinite(recognizer.learned()["anna"]["sum"]).all()
+    for estimate in robot.said:
+        states.push(estimate)
+    (state,), _ = states.at(after.final.end_ns)
+    assert state.confidence > 0
 
 
 class Failing:
@@ -1000,7 +1069,7 @@ def test_a_body_that_was_seen_too_shortly_since_its_source_was_lost_is_said_to_b
     bundle = load_bundle(write_tiny_bundle(tmp_path, mocap={"min_s": 0.5}))
     for lost, reason in (frozenset[str](), "TOO_SHORT"), (frozenset({"mocap"}), "SOURCE_LOST"):
         robot = Robot(EmotionRecognizer(bundle))
-        robot.give(*body(0, 0.3), *voice(0, 2.0), U.started)
+        robot.give(*body(0.9, 1.2), *voice(0, 2.0), U.started)
         robot.stage.lost = lost
         robot.give(*voice(2.0, 3.2), U.final)
         (final,) = robot.wait(0.3)

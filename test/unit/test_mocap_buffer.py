@@ -13,7 +13,7 @@ from mocap_poses import pose_of
 from mser_ros.errors import SkeletonError
 from mser_ros.mocap.buffer import MAX_BODIES, MAX_RATE_HZ, STRAYS_BEFORE_RESET, SkeletonBuffer, check_frame
 from mser_ros.settings import BODY_CHOICES, MocapSettings
-from mser_ros.types import NS_PER_S, SkeletonFrame
+from mser_ros.types import NS_PER_S, SkeletonFrame, to_ns
 
 SETTINGS = MocapSettings()
 T0 = 1_700_000_000 * NS_PER_S
@@ -249,6 +249,69 @@ def test_a_body_that_is_told_late_beside_another_is_no_clock_that_was_set_back()
     assert buffer.counters.resets == 0
     assert len(buffer.window(0, 2**62, body_id="a").stamps_ns) == 240
     assert len(buffer.window(0, 2**62, body_id="b").stamps_ns) == 240
+
+
+@pytest.mark.parametrize("rates_hz", [(15, 15), (10, 30)], ids=["alike", "more often"])
+@pytest.mark.parametrize("is_first", [True, False], ids=["from the start", "later"])
+@pytest.mark.parametrize("ahead_s", [-3600, -100, -76, -20, 20, 76, 100, 3600])
+def test_the_clock_of_another_source_takes_nothing_from_a_body(
+    ahead_s: int, is_first: bool, rates_hz: tuple[int, int]
+) -> None:
+    here, there = ([number / rate_hz for number in range(rate_hz * 8)] for rate_hz in rates_hz)
+    frames = [(at_s, frame(T0 + to_ns(at_s + 4000), "a")) for at_s in here]
+    frames += [(at_s + 0.003, frame(T0 + to_ns(at_s + 4000 + ahead_s), "b")) for at_s in there if is_first or at_s > 4]
+    if is_first:
+        frames.insert(0, (-0.001, frame(T0 + to_ns(4000 + ahead_s), "b")))
+    buffer = buffer_of((item for _, item in sorted(frames, key=lambda pair: pair[0])), history_s=75.0)
+    for name, offset_s, count in (("a", 0, len(here)), ("b", ahead_s, len(there) if is_first else len(there) // 2 - 1)):
+        window = buffer.window(T0 + to_ns(3999 + offset_s), T0 + to_ns(4009 + offset_s), body_id=name)
+        assert len(window.stamps_ns) == count, name
+    assert buffer.counters.resets == 0
+
+
+def test_late_frames_of_one_body_and_another_between_those_of_a_body_reset_nothing() -> None:
+    frames = []
+    for number in range(STRAYS_BEFORE_RESET + 2):
+        frames += [frame(T0 + to_ns(100 + 1200 * number) + at * PERIOD_NS) for at in range(60)]
+        frames += [frame(T0 + to_ns(20 + 1200 * number), f"x{number}")]
+    buffer = buffer_of(frames, history_s=75.0)
+    assert buffer.window(frames[-2].stamp_ns - 59 * PERIOD_NS, frames[-2].stamp_ns).stamps_ns.size == 60
+    assert (buffer.counters.resets, buffer.newest_ns) == (0, frames[-2].stamp_ns)
+
+
+@pytest.mark.parametrize("who", [("a", "b"), ("b",), ("c",)], ids=["both", "one of them", "somebody else"])
+def test_the_clock_of_several_bodies_may_be_set_back(who: tuple[str, ...]) -> None:
+    first = [frame(T0 + number * PERIOD_NS, name) for number in range(900) for name in "ab"]
+    again = [frame(T0 + number * PERIOD_NS, name) for number in range(60) for name in who]
+    buffer = buffer_of([*first, *again])
+    assert (buffer.counters.resets, buffer.counters.late) == (1, 0)
+    assert buffer.newest_ns == again[-1].stamp_ns
+    assert buffer.bodies == set(who)
+    assert len(buffer.window(0, 2**62, body_id=who[0]).stamps_ns) == 60
+
+
+def test_one_late_frame_of_long_ago_has_no_part_in_a_clock_that_is_set_back() -> None:
+    first = [frame(T0 + number * PERIOD_NS) for number in range(600)]
+    again = [frame(T0 + number * PERIOD_NS) for number in range(450, 510)]
+    buffer = buffer_of([*first[:1], frame(T0 - 80 * NS_PER_S, "x"), *first[1:], *again], history_s=75.0)
+    assert len(everything(buffer).stamps_ns) == 510
+    assert (buffer.counters.resets, buffer.bodies) == (1, {"a"})
+
+
+def test_the_clock_of_one_body_may_be_set_back_while_others_go_on() -> None:
+    first = [frame(T0 + number * PERIOD_NS, name) for number in range(900) for name in "ab"]
+    rest = [(frame(T0 + (900 + number) * PERIOD_NS, "a"), frame(T0 + number * PERIOD_NS, "b")) for number in range(60)]
+    buffer = buffer_of([*first, *(item for pair in rest for item in pair)])
+    assert (buffer.counters.resets, buffer.counters.late) == (0, 0)
+    assert len(buffer.window(0, 2**62, body_id="a").stamps_ns) == 301
+    assert len(buffer.window(0, 2**62, body_id="b").stamps_ns) == 60
+
+
+def test_a_stamp_of_somebody_from_the_far_future_is_the_newest_until_they_are_forgotten() -> None:
+    frames = [frame(T0 + number * PERIOD_NS) for number in range(90)]
+    buffer = buffer_of([frames[0], frame(T0 + 10**6 * NS_PER_S, "x"), *frames[1:]], history_s=2.0)
+    assert len(everything(buffer).stamps_ns) == 61
+    assert (buffer.newest_ns, buffer.bodies) == (frames[-1].stamp_ns, {"a"})
 
 
 def test_one_stamp_from_the_far_future_is_recovered_from() -> None:

@@ -333,6 +333,7 @@ def test_the_memory_is_bounded_however_many_bodies_come() -> None:
         run.give([frame(moving(count=1)[0], number, body_id=f"body {number}", frame_id=f"camera {number}")])
     assert len(run.stream._tracks) <= 64
     assert len(run.stream._axes) <= 64
+    assert len(run.stream._units) <= 64
 
 
 @pytest.mark.filterwarnings("error")

@@ -100,6 +100,18 @@ def test_what_is_given_away_and_taken_in_elsewhere_judges_alike(house: House, bu
     assert json.loads(other.people.export("ann"))["people"] == json.loads(house.people.export("ann"))["people"]
 
 
+@pytest.mark.parametrize("part", ["voice", "usual"])
+def test_half_of_what_is_known_of_somebody_may_be_taken_in_and_the_other_half_stays(house: House, part: str) -> None:
+    house.hear("ann")
+    content = json.loads(house.people.export("ann"))
+    house.hear("ann", 5)
+    before = house.people.known["ann"]
+    entry = content["people"]["ann"]
+    content["people"]["ann"] = {key: entry[key] for key in entry if (key == "usual") == (part == "usual")}
+    house.people.take_in(house.people.read(json.dumps(content)))
+    assert house.people.known["ann"] == {**before, **content["people"]["ann"]}
+
+
 def test_nobody_cannot_be_given_away(house: House) -> None:
     with pytest.raises(RequestError, match="nobody is known"):
         house.people.export()
@@ -131,6 +143,8 @@ def changed(text: str, **entries: Any) -> str:
         ({"precision": np.eye(3).tolist()}, "not those of 4 classes"),
         ({"precision": (-np.eye(4)).tolist()}, "the precision of 'ann' is none"),
         ({"precision": np.arange(16.0).reshape(4, 4).tolist()}, "the precision of 'ann' is none"),
+        ({"sum": [-1e308, 0, 0, 0], "precision": (1e-300 * np.eye(4)).tolist()}, "'ann' sounds like no voice"),
+        ({"sum": [-1e308, 1e308, 0, 0], "precision": (1e300 * np.eye(4)).tolist()}, "'ann' sounds like no voice"),
         ({"utterances": "many"}, "invalid literal"),
         ({"utterances": float("inf")}, "cannot convert float infinity"),
         ({"usual": [10**400, 0, 0, 0]}, "too large"),

@@ -154,6 +154,7 @@ def test_the_trend_tells_where_it_goes() -> None:
         said("sad", 1, state=EstimateState.PROVISIONAL),
         said("sad", 1, state=EstimateState.RETRACTED),
         replace(said("sad", 1), label=UNKNOWN, confidence=0.0),
+        replace(said("sad", 1), probabilities=np.full(4, np.nan, np.float32)),
     ],
 )
 def test_what_is_no_evidence_changes_nothing(estimate: EmotionEstimate) -> None:
@@ -349,6 +350,18 @@ def test_what_somebody_mostly_shows_goes_over_to_the_new_name_although_nothing_w
     states.rename(lambda name: "ann", {"voice 1"})
     np.testing.assert_array_equal(states.usual("ann"), usual)
     assert set(states.learned()) == {"ann"}
+
+
+@pytest.mark.parametrize("last", ["voice 1", "voice 2"])
+def test_of_two_that_turn_out_to_be_one_what_was_learned_last_is_usual(last: str) -> None:
+    states = EmotionStates()
+    for at_s, name in enumerate(("voice 1", "voice 2", last)):
+        states.push(said("sad" if name == "voice 1" else "happy", at_s, person_id=name))
+    usual = states.usual(last)
+    states.rename(lambda name: "ann", {"voice 1", "voice 2"})
+    np.testing.assert_array_equal(states.usual("ann"), usual)
+    assert set(states.learned()) == {"ann"}
+    assert state_at(states, 3).label == ("sad" if last == "voice 1" else "happy")
 
 
 def test_nobody_is_asked_for_a_new_name_who_cannot_have_one() -> None:
