@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import ros_world  # skips, and says why, where ROS is missing
 from rclpy.context import Context
+from rclpy.logging import LoggingSeverity
 
 from mser_ros.errors import SettingsError
 from mser_ros.nodes.parameter_file import parameters_of, read_parameter_file
@@ -93,6 +94,7 @@ def of_a_node(source: Path | Sequence[str], namespace: str) -> dict[str, Any]:
         node.destroy_node()
     finally:
         context.try_shutdown()
+        ros_world.rclpy.logging.set_logger_level("", LoggingSeverity.INFO)  # arguments may set that of the process
     return {name: found[name] for name in set(found) - {"use_sim_time", "start_type_description_service"}}
 
 
