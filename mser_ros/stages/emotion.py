@@ -12,13 +12,11 @@ from ..mocap.buffer import SkeletonBuffer
 from ..recognition.recognizer import EmotionRecognizer
 from ..settings import MocapSettings
 from ..types import (
-    NS_PER_S,
     SAMPLE_RATE,
     AbstainReason,
     AudioChunk,
     EmotionEstimate,
     EstimateState,
-    ModalityEvidence,
     SkeletonFrame,
     Transcript,
     UtteranceEvent,
@@ -38,10 +36,6 @@ _Due = Literal["complete", "timed_out", "given_up"]
 _PENDING = 64
 #: Utterances whose end is remembered, so that a late message cannot open them again.
 _CLOSED = 256
-#: Evidence that ends so long before the utterance's end lacks what its source would have given since.
-_STALE_S = 0.3
-#: Why a modality is not available of which there was nothing, or too little.
-_LACKING = (AbstainReason.NO_EVIDENCE, AbstainReason.TOO_SHORT)
 #: The least time without audio and events after which an open utterance is given up: the speech node is gone.
 _GONE_S = 3.0
 #: Nobody looks less often than this, unless the process stood still [s].
@@ -69,8 +63,8 @@ class EmotionCounters:
     """What the fusing stage counts: estimates by state, and what befell their utterances.
 
     `late_events`: came after the last estimate. `without_audio`: estimates of which no audio was heard. `without_body`:
-    final ones without a skeleton, although some had come. `timed_out`:
-    evidence did not come in time. `given_up`: the end itself did not come. `failed`: the recognition ended by an error.
+    final ones without a skeleton, although some had come. `timed_out`: evidence did not come in time. `given_up`: the
+    end itself did not come. `failed`: the recognition ended by an error.
     """
 
     final: int = 0
@@ -387,22 +381,12 @@ class EmotionStage:
             if state is EstimateState.FINAL and self.skeletons.counters.frames:
                 self.counters.without_body += utterance.skeleton is None
             estimate = self.recognizer.recognize(utterance, state=state, learn=state is EstimateState.FINAL)
-            return replace(estimate, evidence=tuple(self._as_it_is(one, event) for one in estimate.evidence))
+            pending = self._pending.get(event.utterance_id)
+            words_ns = pending.event.end_ns if pending else event.end_ns  # the words are of its last news
+            aged = (self._evidence.aged(one, event, words_ns, self.lost) for one in estimate.evidence)
+            return replace(estimate, evidence=tuple(aged))
 
         return self._contained(recognize)
-
-    def _as_it_is(self, evidence: ModalityEvidence, event: UtteranceEvent) -> ModalityEvidence:
-        """With how old it is, and whether what gives it is gone."""
-        until_ns = event.end_ns
-        if evidence.modality == "speech":
-            until_ns = self._evidence.voices.newest_ns(event.voice_id) or until_ns
-        elif evidence.modality == "text" and event.utterance_id in self._pending:  # the words are of its last news
-            until_ns = self._pending[event.utterance_id].event.end_ns
-        if evidence.available and event.end_ns > until_ns:
-            evidence = replace(evidence, age_s=(event.end_ns - until_ns) / NS_PER_S)
-        lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason in _LACKING
-        is_lost = evidence.modality in self.lost and lacks
-        return replace(evidence, reason=AbstainReason.SOURCE_LOST) if is_lost else evidence
 
     def _contained(self, work: Callable[[], T]) -> T | None:
         try:

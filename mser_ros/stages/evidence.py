@@ -1,19 +1,24 @@
-"""What was heard and seen of late, whose it is, and what of it belongs to an utterance."""
+"""What was heard and seen of late, whose it is, what of it belongs to an utterance, and how old that is."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import asdict, replace
 
 from ..audio.history import Voices
 from ..mocap.buffer import SkeletonBuffer
 from ..settings import MocapSettings
-from ..types import Utterance, UtteranceEvent, to_ns
+from ..types import NS_PER_S, AbstainReason, ModalityEvidence, Utterance, UtteranceEvent, to_ns
 from .identities import Identities, Someone
 
 #: Audio and skeletons that are remembered: more than the longest utterance that settings allow.
 HISTORY_S = 75.0
 #: Voices that are remembered.
 _VOICES = 16
+#: Evidence that ends so long before the utterance's end lacks what its source would have given since.
+_STALE_S = 0.3
+#: Why a modality is not available of which there was nothing, or too little.
+_LACKING = (AbstainReason.NO_EVIDENCE, AbstainReason.TOO_SHORT)
 
 
 class EvidenceHistory:
@@ -82,6 +87,21 @@ class EvidenceHistory:
         newest_ns = self.skeletons.newest_ns
         # A body that left before the utterance began, or was never there, is not waited for.
         return newest_ns is None or newest_ns >= event.end_ns or newest_ns < event.start_ns - self.window_ns
+
+    def aged(
+        self, evidence: ModalityEvidence, event: UtteranceEvent, words_ns: int, lost: Collection[str]
+    ) -> ModalityEvidence:
+        """What one modality said of the utterance, with how old that is, and whether what gives it is gone. `words_ns`:
+        up to when the words are; `lost`: modalities whose source is gone."""
+        until_ns = event.end_ns
+        if evidence.modality == "speech":
+            until_ns = self.voices.newest_ns(event.voice_id) or until_ns
+        elif evidence.modality == "text":
+            until_ns = words_ns
+        if evidence.available and event.end_ns > until_ns:
+            evidence = replace(evidence, age_s=(event.end_ns - until_ns) / NS_PER_S)
+        lacks = evidence.age_s > _STALE_S if evidence.available else evidence.reason in _LACKING
+        return replace(evidence, reason=AbstainReason.SOURCE_LOST) if evidence.modality in lost and lacks else evidence
 
     def _speaker(self, event: UtteranceEvent) -> Someone:
         speaker = self._identities.of_voice(event.voice_id)
